@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+#
+# Everything is built under build/. Common targets:
+#   make            build/enlite
+#   make demo       boot a stock Debian kernel on VMBus and measure it
+#   make test       all tests: check, flat guests, virtual machines
+#   make check      what needs no root, no KVM and about two minutes
+#   make fuzz-long  every fuzz target for FUZZ_LONG seconds (default 1200)
+#   make style deps unit loop fuzz flat vm bench clean deps-install
+#
+# V=1 shows commands. CC=clang builds with clang.
+
+VERSION := 0.1
+B := build
+ifeq ($(V),)
+Q := @
+say = @printf '  %-7s %s\n' $(1) $(2)
+else
+say = @:
+endif
+
+CFLAGS_COMMON := -std=gnu11 -g -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes -Wno-unused-parameter -fno-strict-aliasing -pthread -D_GNU_SOURCE -DENLITE_VERSION=\"$(VERSION)\"
+INCLUDES := -Iinclude -Icommon -Ihost -I. -I$(B)/gen
+LIBS := -luring -ljansson -pthread
+CLANG ?= clang
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+# Variants of the same sources: product, sanitizers, fuzzing.
+CC_plain := $(CC)
+CC_asan := $(CC)
+CC_tsan := $(CC)
+CC_fuzz := $(CLANG)
+FLAGS_plain := -O2
+FLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FLAGS_tsan := -O1 -fsanitize=thread
+FLAGS_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+VARIANTS := plain asan tsan fuzz
+
+LIB_SRC := $(wildcard common/*/*.c host/*/*.c host/*/*/*.c hyper/*.c hyper/*/*.c guest/*/proto.c)
+MAIN_SRC := $(wildcard host/*.c)
+TEST_SRC := $(wildcard tests/unit/*/*_test.c tests/unit/*_test.c)
+LOOP_SRC := $(wildcard tests/loop/*_test.c)
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+BENCH_SRC := $(wildcard bench/*.c)
+# Shared by tests, not programs of their own.
+SUPPORT_SRC := $(wildcard tests/support/*.c)
+
+UNIT_BIN := $(TEST_SRC:%.c=$(B)/asan/%)
+LOOP_BIN := $(LOOP_SRC:%.c=$(B)/asan/%) $(LOOP_SRC:%.c=$(B)/tsan/%)
+FUZZ_BIN := $(FUZZ_SRC:%.c=$(B)/fuzz/%)
+BENCH_BIN := $(BENCH_SRC:%.c=$(B)/%)
+
+.PHONY: all
+all: $(B)/enlite
+.SUFFIXES:
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+include tests/flat/flat.mk
+
+# ---- tools ----------------------------------------------------------------
+# A stamp newer than packages.txt means the Debian packages are there.
+$(B)/.deps: packages.txt bed/install-deps
+	$(Q)bed/install-deps packages.txt
+	@mkdir -p $(B) && touch $@
+
+.PHONY: deps-install
+deps-install:
+	$(Q)bed/install-deps packages.txt
+	@mkdir -p $(B) && touch $(B)/.deps
+
+# ---- generated --------------------------------------------------------------
+$(B)/gen/hyper/boot/dsdt.h: hyper/boot/dsdt.asl | $(B)/.deps
+	@mkdir -p $(@D)
+	$(call say,IASL,$<)
+	$(Q)iasl -f -ve -tc -p $(@D)/dsdt $< >$(@D)/dsdt.log 2>&1 || { cat $(@D)/dsdt.log; exit 1; }
+	$(Q)mv $(@D)/dsdt.hex $@
+
+# ---- objects ------------------------------------------------------------------
+define variant_rules
+$(B)/$(1)/%.o: %.c | $(B)/.deps $(B)/gen/hyper/boot/dsdt.h
+	@mkdir -p $$(@D)
+	$$(call say,CC,"$$< ($(1))")
+	$$(Q)$$(CC_$(1)) $$(CFLAGS_COMMON) $$(FLAGS_$(1)) $$(INCLUDES) -MMD -MP -c -o $$@ $$<
+
+$(B)/$(1)/libenlite.a: $(LIB_SRC:%.c=$(B)/$(1)/%.o)
+	$$(call say,AR,$$@)
+	$$(Q)rm -f $$@ && ar rcs $$@ $$^
+
+$(B)/$(1)/libsupport.a: $(SUPPORT_SRC:%.c=$(B)/$(1)/%.o)
+	$$(Q)rm -f $$@ && ar rcs $$@ $$^
+endef
+$(foreach v,$(VARIANTS),$(eval $(call variant_rules,$(v))))
+
+$(B)/enlite: $(MAIN_SRC:%.c=$(B)/plain/%.o) $(B)/plain/libenlite.a $(FLAT_EMBEDDED)
+	$(call say,LD,$@)
+	$(Q)$(CC_plain) $(FLAGS_plain) -o $@ $^ $(LIBS)
+
+define test_rules
+$(B)/$(1)/tests/%: $(B)/$(1)/tests/%.o $(B)/$(1)/libsupport.a $(B)/$(1)/libenlite.a
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC_$(1)) $$(FLAGS_$(1)) -o $$@ $$^ $$(LIBS) -lcmocka
+endef
+$(foreach v,asan tsan,$(eval $(call test_rules,$(v))))
+
+$(B)/fuzz/tests/fuzz/%: $(B)/fuzz/tests/fuzz/%.o $(B)/fuzz/libsupport.a $(B)/fuzz/libenlite.a
+	$(call say,LD,$@)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+
+$(B)/bench/%: $(B)/plain/bench/%.o $(B)/plain/libsupport.a $(B)/plain/libenlite.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC_plain) -o $@ $^ $(LIBS)
+
+# ---- tests ---------------------------------------------------------------------
+FUZZ_SHORT ?= 3
+FUZZ_TEST ?= 60
+FUZZ_LONG ?= 1200
+
+.PHONY: unit loop fuzz fuzz-long flat vm check test style deps tour
+unit: $(UNIT_BIN)
+	$(Q)tests/run unit $^
+loop: $(LOOP_BIN)
+	$(Q)tests/run loop $^
+fuzz: $(FUZZ_BIN)
+	$(Q)tests/run fuzz --seconds $(FUZZ_SHORT) $^
+fuzz-long: $(FUZZ_BIN)
+	$(Q)tests/run fuzz --seconds $(FUZZ_LONG) $^
+flat: $(B)/enlite $(FLAT_GUESTS)
+	$(Q)tests/run flat
+vm: $(B)/enlite
+	$(Q)tests/run vm
+style deps tour:
+	$(Q)tests/run $@
+
+check: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN)
+	$(Q)tests/run all style deps tour unit loop "fuzz --seconds $(FUZZ_SHORT)"
+
+test: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS)
+	$(Q)tests/run all style deps tour unit loop "fuzz --seconds $(FUZZ_TEST)" flat cli vm
+
+.PHONY: demo bench clean
+demo: $(B)/enlite
+	$(Q)bench/demo/run
+
+bench: $(BENCH_BIN)
+
+clean:
+	$(Q)[ ! -x bed/down ] || bed/down
+	$(Q)rm -rf $(B)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
