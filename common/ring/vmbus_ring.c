@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * Ordering. Each shared store that another load relies on has a letter; "pairs
+ * with" names the other half. Producer on the left, consumer on the right:
+ *
+ *   A  packet bytes, then release write_index | B  acquire write_index, then packet bytes
+ *   C  write_index, full fence, mask+read_index | D  interrupt_mask, full fence, write_index
+ *   E  acquire read_index, then overwrite     | F  packet copied out, then release read_index
+ *   G  pending_send_size, full fence, read_index | H  read_index, full fence, pending_send_size
+ *   J  acquire interrupt_mask, then read_index | K  read_index, then release interrupt_mask
+ *   L  write_index, fence C, pending_send_size | M  acquire pending_send_size, then write_index
+ *
+ * C/D: either the producer sees the mask cleared and the ring it made non-empty, and signals, or
+ *      the consumer sees the new data before it sleeps.
+ * G/H: either the consumer sees that the producer waits, or the producer sees the room.
+ * L/M: a consumer that sees the request for room judges it by the index the producer judged by.
+ */
+#include "ring/vmbus_ring.h"
+
+#define PKT_UNIT    8u
+#define PKT_LEN_MAX (0xFFFFu * PKT_UNIT)
+/* No packet is shorter than its descriptor and trailer. */
+#define PKT_RING_MIN ((uint32_t)sizeof(struct vmbus_pkt_desc) + VMBUS_PKT_TRAILER_SIZE)
+
+/* ---- index arithmetic ------------------------------------------------------------ */
+
+static bool index_valid(uint32_t index, uint32_t size)
+{
+	return index < size && index % PKT_UNIT == 0;
+}
+
+static uint32_t index_add(uint32_t index, uint32_t bytes, uint32_t size)
+{
+	return bytes < size - index ? index + bytes : bytes - (size - index);
+}
+
+/* Bytes from `from` forward to `to`; equal indices are 0 apart. */
+static uint32_t index_distance(uint32_t from, uint32_t to, uint32_t size)
+{
+	return to >= from ? to - from : size - from + to;
+}
+
+static int ring_check(const void *ring, uint32_t bytes)
+{
+	if (!ring || bytes % HV_PAGE_SIZE || bytes < 2 * HV_PAGE_SIZE)
+		return -EINVAL;
+	return bytes - HV_PAGE_SIZE <= VMBUS_RING_SIZE_MAX ? 0 : -EINVAL;
+}
+
+/* ---- producer -------------------------------------------------------------------- */
+
+int vmbus_tx_init(struct vmbus_tx *tx, void *ring, uint32_t bytes)
+{
+	struct vmbus_ring_ctl *ctl = ring;
+	uint32_t size = bytes - HV_PAGE_SIZE;
+	uint32_t read, write;
+	int err = ring_check(ring, bytes);
+
+	if (err)
+		return err;
+	write = ring_load(&ctl->write_index);
+	read = ring_load_acquire(&ctl->read_index); /* E */
+	if (!index_valid(write, size) || !index_valid(read, size))
+		return -EPROTO;
+	*tx = (struct vmbus_tx){
+	        .ctl = ctl,
+	        .data = (uint8_t *)ring + HV_PAGE_SIZE,
+	        .size = size,
+	        .write = write,
+	        .published = write,
+	        .peer_read = read,
+	};
+	ring_store(&ctl->pending_send_size, 0);
+	ring_store(&ctl->feature_bits, VMBUS_RING_FEAT_PENDING_SEND_SIZE);
+	return 0;
+}
+
+/* Copies in, at most around the end once. Returns the index behind. */
+static uint32_t tx_put(struct vmbus_tx *tx, uint32_t at, const void *src, uint32_t len)
+{
+	uint32_t first = tx->size - at;
+
+	if (len < first) {
+		memcpy(tx->data + at, src, len);
+		return at + len;
+	}
+	memcpy(tx->data + at, src, first);
+	memcpy(tx->data, (const uint8_t *)src + first, len - first);
+	return len - first;
+}
+
+static uint32_t tx_put_vec(struct vmbus_tx *tx, uint32_t at, const struct vmbus_vec *vec)
+{
+	return vec->len ? tx_put(tx, at, vec->base, vec->len) : at;
+}
+
+/* Zeroes up to the next unit: the peer reads the padding. */
+static uint32_t tx_pad(struct vmbus_tx *tx, uint32_t at)
+{
+	static const uint8_t zero[PKT_UNIT];
+	uint32_t odd = at % PKT_UNIT;
+
+	return odd ? tx_put(tx, at, zero, PKT_UNIT - odd) : at;
+}
+
+/* Bytes that can be staged, by the read index last seen: never all, full would look empty. */
+static uint32_t tx_free(const struct vmbus_tx *tx, uint32_t read)
+{
+	return tx->size - index_distance(read, tx->write, tx->size) - PKT_UNIT;
+}
+
+static int tx_reload(struct vmbus_tx *tx)
+{
+	uint32_t read = ring_load_acquire(&tx->ctl->read_index); /* E: pairs with F */
+
+	if (!index_valid(read, tx->size))
+		return -EPROTO;
+	tx->peer_read = read;
+	return 0;
+}
+
+/* True: the ring was empty before what this published, and the consumer wants to know. */
+static bool tx_publish(struct vmbus_tx *tx)
+{
+	uint32_t before = tx->published;
+
+	if (tx->write == before)
+		return false;
+	ring_store_release(&tx->ctl->write_index, tx->write); /* A: pairs with B */
+	tx->published = tx->write;
+	ring_full_fence();                               /* C: pairs with D */
+	if (ring_load_acquire(&tx->ctl->interrupt_mask)) /* J: pairs with K */
+		return false;
+	return ring_load(&tx->ctl->read_index) == before;
+}
+
+/* Asks the consumer to signal when more than `need` bytes are free; 0 when they are already. */
+static int tx_ask_room(struct vmbus_tx *tx, uint32_t need)
+{
+	int err;
+
+	if (tx_publish(tx)) /* L: pairs with M, its fence is C */
+		tx->signal = true;
+	ring_store(&tx->ctl->pending_send_size, need);
+	tx->pending = true;
+	ring_full_fence(); /* G: pairs with H */
+	err = tx_reload(tx);
+	if (err)
+		return err;
+	return need <= tx_free(tx, tx->peer_read) ? 0 : -EAGAIN;
+}
+
+static int tx_reserve(struct vmbus_tx *tx, uint32_t need)
+{
+	int err;
+
+	if (need <= tx_free(tx, tx->peer_read))
+		return 0;
+	err = tx_reload(tx);
+	if (err)
+		return err;
+	if (need <= tx_free(tx, tx->peer_read))
+		return 0;
+	return tx_ask_room(tx, need);
+}
+
+static uint64_t vec_bytes(const struct vmbus_vec *vec, uint32_t count)
+{
+	uint64_t bytes = 0;
+	uint32_t i;
+
+	for (i = 0; i < count; i++)
+		bytes += vec[i].len;
+	return (bytes + PKT_UNIT - 1) & ~(uint64_t)(PKT_UNIT - 1);
+}
+
+static void tx_put_packet(struct vmbus_tx *tx, const struct vmbus_pkt_desc *desc,
+        const struct vmbus_vec *extra, const struct vmbus_vec *payload, uint32_t payload_count)
+{
+	const uint32_t trailer[2] = {0, tx->write};
+	uint32_t at = tx_put(tx, tx->write, desc, sizeof(*desc));
+	uint32_t i;
+
+	if (extra)
+		at = tx_pad(tx, tx_put_vec(tx, at, extra));
+	for (i = 0; i < payload_count; i++)
+		at = tx_put_vec(tx, at, &payload[i]);
+	at = tx_pad(tx, at);
+	tx->write = tx_put(tx, at, trailer, sizeof(trailer));
+}
+
+int vmbus_tx_write(struct vmbus_tx *tx, uint16_t type, uint16_t flags, uint64_t trans_id,
+        const struct vmbus_vec *extra, const struct vmbus_vec *payload, uint32_t payload_count)
+{
+	uint64_t offset = sizeof(struct vmbus_pkt_desc) + vec_bytes(extra, extra ? 1 : 0);
+	uint64_t len = offset + vec_bytes(payload, payload_count);
+	struct vmbus_pkt_desc desc;
+	int err;
+
+	if (len > PKT_LEN_MAX || len + VMBUS_PKT_TRAILER_SIZE > tx->size - PKT_UNIT)
+		return -EMSGSIZE;
+	err = tx_reserve(tx, (uint32_t)len + VMBUS_PKT_TRAILER_SIZE);
+	if (err)
+		return err;
+	desc = (struct vmbus_pkt_desc){
+	        .type = type,
+	        .offset8 = (uint16_t)(offset / PKT_UNIT),
+	        .len8 = (uint16_t)(len / PKT_UNIT),
+	        .flags = flags,
+	        .trans_id = trans_id,
+	};
+	tx_put_packet(tx, &desc, extra, payload, payload_count);
+	if (tx->pending) {
+		ring_store(&tx->ctl->pending_send_size, 0);
+		tx->pending = false;
+	}
+	return 0;
+}
+
+bool vmbus_tx_commit(struct vmbus_tx *tx)
+{
+	bool owed = tx->signal;
+
+	tx->signal = false;
+	return tx_publish(tx) || owed;
+}
+
+int64_t vmbus_tx_room(const struct vmbus_tx *tx)
+{
+	uint32_t read = ring_load_acquire(&tx->ctl->read_index); /* E: pairs with F */
+
+	if (!index_valid(read, tx->size))
+		return -EPROTO;
+	return tx_free(tx, read);
+}
+
+/* ---- consumer -------------------------------------------------------------------- */
+
+int vmbus_rx_init(struct vmbus_rx *rx, void *ring, uint32_t bytes)
+{
+	struct vmbus_ring_ctl *ctl = ring;
+	uint32_t size = bytes - HV_PAGE_SIZE;
+	uint32_t read, write;
+	int err = ring_check(ring, bytes);
+
+	if (err)
+		return err;
+	read = ring_load(&ctl->read_index);
+	write = ring_load_acquire(&ctl->write_index); /* B */
+	if (!index_valid(read, size) || !index_valid(write, size))
+		return -EPROTO;
+	*rx = (struct vmbus_rx){
+	        .ctl = ctl,
+	        .data = (const uint8_t *)ring + HV_PAGE_SIZE,
+	        .size = size,
+	        .read = read,
+	        .peer_write = write,
+	};
+	return 0;
+}
+
+/* Copies out, at most around the end once. Returns the index behind. */
+static uint32_t rx_get(const struct vmbus_rx *rx, uint32_t at, void *dst, uint32_t len)
+{
+	uint32_t first = rx->size - at;
+
+	if (len < first) {
+		memcpy(dst, rx->data + at, len);
+		return at + len;
+	}
+	memcpy(dst, rx->data + at, first);
+	memcpy((uint8_t *)dst + first, rx->data, len - first);
+	return len - first;
+}
+
+static uint32_t rx_used(const struct vmbus_rx *rx)
+{
+	return index_distance(rx->read, rx->peer_write, rx->size);
+}
+
+/* A producer may not come nearer than one unit to what it was last told is read, so between two
+ * commits it fills at most one ring: this also bounds the work of a batch. */
+static int rx_reload(struct vmbus_rx *rx)
+{
+	uint32_t write = ring_load_acquire(&rx->ctl->write_index); /* B: pairs with A */
+
+	if (!index_valid(write, rx->size))
+		return -EPROTO;
+	if (index_distance(rx->read, write, rx->size) > rx->size - PKT_UNIT - rx->taken)
+		return -EPROTO;
+	rx->peer_write = write;
+	return 0;
+}
+
+/* Unread bytes, asking the producer only when what is known is used up. */
+static int rx_available(struct vmbus_rx *rx, uint32_t *used)
+{
+	int err = 0;
+
+	if (rx->peer_write == rx->read)
+		err = rx_reload(rx);
+	*used = rx_used(rx);
+	return err;
+}
+
+static bool desc_valid(const struct vmbus_pkt_desc *desc, uint32_t used)
+{
+	return desc->offset8 * PKT_UNIT >= sizeof(*desc) && desc->len8 >= desc->offset8 &&
+	       desc->len8 * PKT_UNIT + VMBUS_PKT_TRAILER_SIZE <= used &&
+	       !(desc->flags & ~VMBUS_PKT_FLAG_COMPLETION_REQUESTED);
+}
+
+int vmbus_rx_next(struct vmbus_rx *rx, struct vmbus_pkt *pkt, void *buf, uint32_t buf_size)
+{
+	uint8_t *bytes = buf;
+	uint32_t used, at, len, offset;
+	int err = rx_available(rx, &used);
+
+	if (err)
+		return err;
+	if (!used)
+		return -EAGAIN;
+	if (used < PKT_RING_MIN)
+		return -EPROTO;
+	at = rx_get(rx, rx->read, &pkt->desc, sizeof(pkt->desc));
+	ring_compiler_barrier(); /* from here on the descriptor is the copy */
+	if (!desc_valid(&pkt->desc, used))
+		return -EPROTO;
+	len = pkt->desc.len8 * PKT_UNIT;
+	offset = pkt->desc.offset8 * PKT_UNIT;
+	if (len > buf_size)
+		return -EMSGSIZE;
+	memcpy(bytes, &pkt->desc, sizeof(pkt->desc));
+	rx_get(rx, at, bytes + sizeof(pkt->desc), len - (uint32_t)sizeof(pkt->desc));
+	ring_compiler_barrier(); /* and the rest as well, in the caller */
+	pkt->extra = bytes + sizeof(pkt->desc);
+	pkt->extra_len = offset - (uint32_t)sizeof(pkt->desc);
+	pkt->payload = bytes + offset;
+	pkt->payload_len = len - offset;
+	rx->read = index_add(rx->read, len + VMBUS_PKT_TRAILER_SIZE, rx->size);
+	rx->taken += len + VMBUS_PKT_TRAILER_SIZE;
+	return 0;
+}
+
+void vmbus_rx_untake(struct vmbus_rx *rx, const struct vmbus_pkt *pkt)
+{
+	uint32_t bytes = pkt->desc.len8 * PKT_UNIT + VMBUS_PKT_TRAILER_SIZE;
+
+	rx->read = index_add(rx->read, rx->size - bytes, rx->size);
+	rx->taken -= bytes;
+}
+
+/* The crossing rule: only the commit that lifts free from at most `wanted` to above it signals,
+ * so that a peer which keeps pending_send_size set is not signalled for each commit. */
+static bool rx_room_signal(const struct vmbus_rx *rx, uint32_t freed)
+{
+	uint32_t wanted, write, room;
+
+	if (!(ring_load(&rx->ctl->feature_bits) & VMBUS_RING_FEAT_PENDING_SEND_SIZE))
+		return false;
+	ring_full_fence(); /* H: pairs with G */
+	/* Some peers ask for ring size - 1; room comes in units. */
+	wanted = ring_load_acquire(&rx->ctl->pending_send_size) & ~(PKT_UNIT - 1); /* M */
+	if (!wanted)
+		return false;
+	write = ring_load(&rx->ctl->write_index);
+	if (!index_valid(write, rx->size))
+		return false; /* vmbus_rx_next() will say so */
+	room = rx->size - index_distance(rx->read, write, rx->size);
+	return room > wanted && room <= (uint64_t)wanted + freed;
+}
+
+bool vmbus_rx_commit(struct vmbus_rx *rx)
+{
+	uint32_t freed = rx->taken;
+
+	if (!freed)
+		return false;
+	rx->taken = 0;
+	ring_store_release(&rx->ctl->read_index, rx->read); /* F: pairs with E */
+	return rx_room_signal(rx, freed);
+}
+
+void vmbus_rx_mask(struct vmbus_rx *rx)
+{
+	ring_store(&rx->ctl->interrupt_mask, 1);
+	ring_full_fence(); /* early, so that fewer signals are sent in vain; nothing relies on it */
+}
+
+bool vmbus_rx_unmask(struct vmbus_rx *rx)
+{
+	ring_store_release(&rx->ctl->interrupt_mask, 0); /* K: pairs with J */
+	ring_full_fence();                               /* D: pairs with C */
+	return vmbus_rx_pending(rx);
+}
+
+bool vmbus_rx_pending(const struct vmbus_rx *rx)
+{
+	if (rx->peer_write != rx->read)
+		return true;
+	return ring_load_acquire(&rx->ctl->write_index) != rx->read; /* B: pairs with A */
+}

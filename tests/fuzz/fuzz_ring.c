@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ring, from bytes. The first byte says how:
+ *   0  hostile producer: my consumer over a ring whose control page and data
+ *      the input fills and keeps changing;
+ *   1  hostile consumer: my producer over a control page the input changes;
+ *   2  two honest ends under an input-driven schedule, against a FIFO oracle
+ *      that also knows when a side would sleep forever.
+ * Each byte after the ring set-up is an operation, with operands behind it.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "ring/vmbus_ring.h"
+
+#define REQUIRE(cond)                                                                              \
+	do {                                                                                       \
+		if (!(cond))                                                                       \
+			abort();                                                                   \
+	} while (0)
+
+#define DATA_PAGES_MAX 3
+#define BUF_SIZE       (DATA_PAGES_MAX * HV_PAGE_SIZE)
+
+struct input {
+	const uint8_t *at;
+	size_t left;
+};
+
+static uint8_t in_u8(struct input *in)
+{
+	if (!in->left)
+		return 0;
+	in->left--;
+	return *in->at++;
+}
+
+static uint32_t in_u16(struct input *in)
+{
+	uint32_t low = in_u8(in);
+
+	return low | (uint32_t)in_u8(in) << 8;
+}
+
+static uint32_t in_u32(struct input *in)
+{
+	uint32_t low = in_u16(in);
+
+	return low | in_u16(in) << 16;
+}
+
+/* Mostly values near the truth, or a fuzzer would only ever be refused. */
+static uint32_t in_index(struct input *in, uint32_t size)
+{
+	uint8_t how = in_u8(in);
+
+	if (how < 192)
+		return in_u16(in) * 8 % size;
+	return how < 224 ? in_u16(in) : in_u32(in);
+}
+
+static struct vmbus_ring_ctl *ring_alloc(uint32_t data_pages, struct input *in)
+{
+	uint32_t bytes = (data_pages + 1) * HV_PAGE_SIZE;
+	struct vmbus_ring_ctl *ctl = aligned_alloc(HV_PAGE_SIZE, bytes);
+
+	REQUIRE(ctl);
+	memset(ctl, 0, bytes);
+	if (!in)
+		return ctl;
+	ctl->write_index = in_index(in, bytes - HV_PAGE_SIZE);
+	ctl->read_index = in_index(in, bytes - HV_PAGE_SIZE);
+	ctl->interrupt_mask = in_u8(in) & 1;
+	ctl->feature_bits = in_u8(in);
+	ctl->pending_send_size = in_u16(in);
+	return ctl;
+}
+
+/* The owner of the memory says how much there is; still checked. */
+static void bad_sizes(struct vmbus_ring_ctl *ctl)
+{
+	static const uint32_t sizes[] = {0, 4096, 8192 + 8, 0xFFFFF000};
+	struct vmbus_tx tx;
+	struct vmbus_rx rx;
+	size_t i;
+
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		REQUIRE(vmbus_tx_init(&tx, ctl, sizes[i]) == -EINVAL);
+		REQUIRE(vmbus_rx_init(&rx, ctl, sizes[i]) == -EINVAL);
+	}
+	REQUIRE(vmbus_rx_init(&rx, NULL, 8192) == -EINVAL);
+}
+
+/* ---- hostile producer ------------------------------------------------------------------ */
+
+static void packet_consistent(const struct vmbus_pkt *pkt, const uint8_t *buf, uint32_t buf_size)
+{
+	static volatile uint8_t sink;
+	uint32_t i;
+
+	REQUIRE(pkt->desc.offset8 >= 2 && pkt->desc.len8 >= pkt->desc.offset8);
+	REQUIRE(!(pkt->desc.flags & ~VMBUS_PKT_FLAG_COMPLETION_REQUESTED));
+	REQUIRE(pkt->extra == buf + 16 && pkt->payload == pkt->extra + pkt->extra_len);
+	REQUIRE(pkt->extra_len + pkt->payload_len + 16 == pkt->desc.len8 * 8u);
+	REQUIRE(pkt->desc.len8 * 8u <= buf_size);
+	for (i = 0; i < pkt->desc.len8 * 8u; i++)
+		sink = buf[i];
+	(void)sink;
+}
+
+/* A descriptor that may well be right, where the consumer looks next or anywhere. */
+static void put_desc(const struct vmbus_rx *rx, struct input *in, uint8_t *data)
+{
+	uint32_t at = in_u8(in) & 1 ? rx->read : in_index(in, rx->size) % rx->size;
+	struct vmbus_pkt_desc desc = {.type = in_u8(in), .flags = in_u8(in) & 0x83};
+	const uint8_t *bytes = (const uint8_t *)&desc;
+	uint32_t i;
+
+	desc.offset8 = (uint16_t)(in_u8(in) & 0x80 ? in_u16(in) : in_u8(in) % 8);
+	desc.len8 = (uint16_t)(in_u8(in) & 0x80 ? in_u16(in) : desc.offset8 + in_u8(in));
+	for (i = 0; i < sizeof(desc); i++)
+		data[(at + i) % rx->size] = bytes[i];
+}
+
+static void rx_op(struct vmbus_rx *rx, struct input *in, uint8_t *data, uint8_t *buf)
+{
+	struct vmbus_pkt pkt;
+	uint32_t buf_size = BUF_SIZE, taken = rx->taken;
+
+	switch (in_u8(in) % 10) {
+	case 0:
+		rx->ctl->write_index = in_index(in, rx->size);
+		break;
+	case 1:
+		put_desc(rx, in, data);
+		break;
+	case 2:
+		data[in_u32(in) % rx->size] = in_u8(in);
+		break;
+	case 3:
+		rx->ctl->pending_send_size = in_index(in, rx->size);
+		rx->ctl->feature_bits = in_u8(in);
+		break;
+	case 4:
+		vmbus_rx_mask(rx);
+		break;
+	case 5:
+		vmbus_rx_unmask(rx);
+		break;
+	case 6:
+		vmbus_rx_commit(rx);
+		REQUIRE(!rx->taken && (!taken || rx->ctl->read_index == rx->read));
+		break;
+	case 7:
+		rx->ctl->read_index = in_u32(in); /* ours, but they can write it */
+		break;
+	case 8:
+		buf_size = in_u16(in) % BUF_SIZE;
+		/* fallthrough */
+	default:
+		if (vmbus_rx_next(rx, &pkt, buf, buf_size))
+			break;
+		packet_consistent(&pkt, buf, buf_size);
+		if (in_u8(in) & 1)
+			vmbus_rx_untake(rx, &pkt);
+	}
+	REQUIRE(rx->read < rx->size && rx->read % 8 == 0);
+	REQUIRE(rx->taken < rx->size && rx->taken % 8 == 0);
+	REQUIRE(rx->peer_write < rx->size && rx->peer_write % 8 == 0);
+}
+
+static void hostile_producer(struct input *in)
+{
+	uint32_t pages = 1 + in_u8(in) % DATA_PAGES_MAX;
+	struct vmbus_ring_ctl *ctl = ring_alloc(pages, in);
+	uint8_t *data = (uint8_t *)ctl + HV_PAGE_SIZE;
+	uint8_t *buf = malloc(BUF_SIZE);
+	struct vmbus_rx rx;
+	size_t i;
+
+	bad_sizes(ctl);
+	for (i = 0; i < pages * HV_PAGE_SIZE && in->left; i++)
+		data[i] = in->at[i % in->left];
+	if (!vmbus_rx_init(&rx, ctl, (pages + 1) * HV_PAGE_SIZE))
+		while (in->left)
+			rx_op(&rx, in, data, buf);
+	free(buf);
+	free(ctl);
+}
+
+/* ---- hostile consumer -------------------------------------------------------------------- */
+
+static void tx_op(struct vmbus_tx *tx, struct input *in, const uint8_t *bytes)
+{
+	struct vmbus_vec extra, payload[2];
+
+	switch (in_u8(in) % 8) {
+	case 0:
+		tx->ctl->read_index = in_index(in, tx->size);
+		break;
+	case 1:
+		tx->ctl->interrupt_mask = in_u8(in) & 1;
+		break;
+	case 2:
+		tx->ctl->write_index = in_u32(in); /* ours, but they can write it */
+		tx->ctl->pending_send_size = in_u32(in);
+		break;
+	case 3:
+		vmbus_tx_commit(tx);
+		REQUIRE(tx->published == tx->write);
+		break;
+	case 4:
+		REQUIRE(vmbus_tx_room(tx) <= (int64_t)tx->size - 8);
+		break;
+	default:
+		extra = (struct vmbus_vec){bytes, in_u8(in)};
+		payload[0] = (struct vmbus_vec){bytes, in_u16(in) % BUF_SIZE};
+		payload[1] = (struct vmbus_vec){bytes, in_u8(in)};
+		if (payload[1].len == 255) /* refused before it is read */
+			payload[1].len = 0x80000 | in_u32(in);
+		vmbus_tx_write(tx, VMBUS_PKT_INBAND, 0, 0, &extra, payload, in_u8(in) % 3);
+	}
+	REQUIRE(tx->write < tx->size && tx->write % 8 == 0);
+	REQUIRE(tx->peer_read < tx->size && tx->peer_read % 8 == 0);
+}
+
+static void hostile_consumer(struct input *in)
+{
+	uint32_t pages = 1 + in_u8(in) % DATA_PAGES_MAX;
+	struct vmbus_ring_ctl *ctl = ring_alloc(pages, in);
+	uint8_t *bytes = calloc(1, BUF_SIZE);
+	struct vmbus_tx tx;
+
+	if (!vmbus_tx_init(&tx, ctl, (pages + 1) * HV_PAGE_SIZE))
+		while (in->left)
+			tx_op(&tx, in, bytes);
+	free(bytes);
+	free(ctl);
+}
+
+/* ---- two honest ends and an oracle ------------------------------------------------------- */
+
+/* Packets by their number: length and bytes follow from it. */
+struct oracle {
+	struct vmbus_tx tx;
+	struct vmbus_rx rx;
+	uint32_t lens[1024]; /* by number % 1024; a ring holds fewer */
+	uint64_t written, published, taken;
+	uint32_t staged_bytes, unread_bytes, uncommitted_bytes;
+	bool tx_waits, rx_sleeps; /* and nobody has signalled since */
+	uint32_t need;
+	uint8_t *buf;
+};
+
+static void fill(uint8_t *bytes, uint32_t len, uint64_t number)
+{
+	uint32_t i;
+
+	for (i = 0; i < len; i++)
+		bytes[i] = (uint8_t)(number * 13 + i);
+}
+
+static void oracle_flush(struct oracle *o)
+{
+	if (vmbus_tx_commit(&o->tx))
+		o->rx_sleeps = false;
+	o->published = o->written;
+	o->unread_bytes += o->staged_bytes;
+	o->staged_bytes = 0;
+}
+
+static void oracle_write(struct oracle *o, uint32_t len)
+{
+	uint32_t ring_bytes = vmbus_pkt_ring_size(0, len);
+	uint32_t room = o->tx.size - 8 - o->staged_bytes - o->unread_bytes - o->uncommitted_bytes;
+	struct vmbus_vec vec[2] = {{o->buf, len / 2}, {o->buf + len / 2, len - len / 2}};
+	int rc;
+
+	fill(o->buf, len, o->written);
+	rc = vmbus_tx_write(&o->tx, VMBUS_PKT_INBAND, 0, o->written, NULL, vec, 2);
+	if (ring_bytes > o->tx.size - 8) {
+		REQUIRE(rc == -EMSGSIZE);
+	} else if (ring_bytes > room) {
+		REQUIRE(rc == -EAGAIN);
+		oracle_flush(o);
+		o->tx_waits = true;
+		o->need = ring_bytes;
+	} else {
+		REQUIRE(rc == 0);
+		o->tx_waits = false;
+		o->lens[o->written++ % 1024] = len;
+		o->staged_bytes += ring_bytes;
+	}
+}
+
+static void oracle_commit(struct oracle *o)
+{
+	if (vmbus_rx_commit(&o->rx))
+		o->tx_waits = false;
+	o->uncommitted_bytes = 0;
+}
+
+static void oracle_next(struct oracle *o, bool untake)
+{
+	uint32_t len = o->lens[o->taken % 1024];
+	uint32_t ring_bytes = vmbus_pkt_ring_size(0, len);
+	struct vmbus_pkt pkt;
+	int rc = vmbus_rx_next(&o->rx, &pkt, o->buf, BUF_SIZE);
+	uint8_t expect[256];
+
+	if (o->taken == o->published) {
+		REQUIRE(rc == -EAGAIN);
+		return;
+	}
+	REQUIRE(rc == 0 && pkt.desc.trans_id == o->taken);
+	REQUIRE(pkt.payload_len == ((len + 7) & ~7u));
+	fill(expect, len < 256 ? len : 256, o->taken);
+	REQUIRE(!memcmp(pkt.payload, expect, len < 256 ? len : 256));
+	REQUIRE(!len || pkt.payload[len - 1] == (uint8_t)(o->taken * 13 + len - 1));
+	if (untake) {
+		vmbus_rx_untake(&o->rx, &pkt);
+		return;
+	}
+	o->taken++;
+	o->unread_bytes -= ring_bytes;
+	o->uncommitted_bytes += ring_bytes;
+}
+
+/* The operations are whole, so these hold between any two of them. */
+static void oracle_check(struct oracle *o)
+{
+	uint32_t used = o->unread_bytes + o->uncommitted_bytes;
+
+	REQUIRE(vmbus_tx_room(&o->tx) == (int64_t)o->tx.size - 8 - used - o->staged_bytes);
+	REQUIRE(vmbus_rx_pending(&o->rx) == (o->unread_bytes > 0));
+	REQUIRE(!(o->rx_sleeps && o->unread_bytes));
+	REQUIRE(!(o->tx_waits && o->tx.size - used > o->need));
+}
+
+static void oracle_op(struct oracle *o, struct input *in)
+{
+	uint8_t op = in_u8(in);
+
+	switch (op % 8) {
+	case 0:
+	case 1:
+		oracle_write(o, in_u8(in));
+		break;
+	case 2:
+		oracle_write(o, in_u16(in) % (o->tx.size + 64));
+		break;
+	case 3:
+		oracle_flush(o);
+		break;
+	case 4:
+	case 5:
+		oracle_next(o, op & 0x80);
+		break;
+	case 6:
+		oracle_commit(o);
+		break;
+	default:
+		if (op & 0x80)
+			vmbus_rx_mask(&o->rx);
+		oracle_commit(o);
+		o->rx_sleeps = !vmbus_rx_unmask(&o->rx);
+	}
+	oracle_check(o);
+}
+
+static void two_ends(struct input *in)
+{
+	uint32_t pages = 1 + in_u8(in) % DATA_PAGES_MAX;
+	struct vmbus_ring_ctl *ctl = ring_alloc(pages, NULL);
+	struct oracle o = {.buf = malloc(BUF_SIZE + 64)};
+
+	ctl->read_index = ctl->write_index = in_u16(in) * 8 % (pages * HV_PAGE_SIZE);
+	REQUIRE(!vmbus_tx_init(&o.tx, ctl, (pages + 1) * HV_PAGE_SIZE));
+	REQUIRE(!vmbus_rx_init(&o.rx, ctl, (pages + 1) * HV_PAGE_SIZE));
+	while (in->left)
+		oracle_op(&o, in);
+	free(o.buf);
+	free(ctl);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = {data, size};
+
+	switch (in_u8(&in) % 3) {
+	case 0:
+		hostile_producer(&in);
+		break;
+	case 1:
+		hostile_consumer(&in);
+		break;
+	default:
+		two_ends(&in);
+	}
+	return 0;
+}
