@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A user-facing error: one line saying what, where, and what to do.
+ *
+ * Functions that can fail because of what the user gave take a struct err *
+ * as last argument and return -errno; the text is printed once, in host/main.c.
+ * Thread: belongs to its caller.
+ */
+#ifndef BASE_ERR_H
+#define BASE_ERR_H
+
+struct err {
+	char text[512];
+};
+
+/* Formats the text and returns `code` (a negative errno), so that callers can
+ * write `return err_set(e, -EINVAL, "...")`. e may be NULL. */
+int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+#endif
