@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of hyper/hv share; nobody else includes this.
+ *
+ * A page shared with the guest may be written by any VP at any moment. It is
+ * touched only with __atomic builtins, here and in synic.c and reftime.c.
+ */
+#ifndef HYPER_HV_IMPL_H
+#define HYPER_HV_IMPL_H
+
+#include <stdatomic.h>
+
+#include "hyper/hv/hv.h"
+
+#define HV_PAGE_WORDS (HV_PAGE_SIZE / sizeof(uint64_t))
+
+static inline void hv_count(_Atomic uint64_t *counter)
+{
+	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+/* The guest page a page MSR names: NULL when it is disabled or not RAM. */
+static inline void GUEST_SHARED *hv_msr_page(const struct hv *hv, uint64_t msr_value)
+{
+	if (!(msr_value & HV_MSR_PAGE_ENABLE))
+		return NULL;
+	return gmem_at(hv->config.gmem, msr_value & HV_MSR_PAGE_PFN_MASK, HV_PAGE_SIZE);
+}
+
+/* True when a page MSR's new value enables the page or moves it. */
+static inline bool hv_msr_page_moved(uint64_t old, uint64_t value)
+{
+	return (old ^ value) & (HV_MSR_PAGE_ENABLE | HV_MSR_PAGE_PFN_MASK);
+}
+
+/* MSR handlers: 0, or -EPERM for #GP. The VP's own thread. */
+typedef int hv_msr_read_fn(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint64_t *value);
+typedef int hv_msr_write_fn(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint64_t value);
+
+hv_msr_read_fn hcall_msr_read, reftime_msr_read, synic_msr_read, stimer_msr_read, crash_msr_read;
+hv_msr_write_fn hcall_msr_write, reftime_msr_write, synic_msr_write, stimer_msr_write,
+	crash_msr_write;
+
+/* reftime.c */
+void reftime_init(struct hv *hv);
+
+/* synic.c */
+void synic_vp_init(struct hv_vp *vp);
+void synic_vp_fini(struct hv_vp *vp);
+/* Under hv_vp.lock: moves one waiting message of the SINT into its slot, if both are ready. */
+void synic_deliver(struct hv *hv, struct hv_vp *vp, uint32_t sint);
+
+/* stimer.c */
+void stimer_vp_init(struct hv_vp *vp);
+/* Under hv_vp.lock: an expired timer has a message for this SINT. */
+bool stimer_message_waiting(const struct hv_vp *vp, uint32_t sint);
+/* Under hv_vp.lock, when one is waiting: takes it. */
+void stimer_message_take(struct hv *hv, struct hv_vp *vp, uint32_t sint, struct hv_message *msg);
+
+#endif

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Reference time: 100 ns units since hv_init(), one formula over the guest's
+ * TSC for the MSR, the timers and the page guests read it from, so that a guest
+ * may mix them and never see time step back.
+ *
+ * Without a usable TSC frequency (it must exceed the 10 MHz of reference time)
+ * the scale is 0: time stands still and the page says "invalid".
+ *
+ * Source: spec sheet section 7.
+ */
+#include <errno.h>
+
+#include "hyper/hv/hv_impl.h"
+
+#define REF_TIME_HZ 10000000ull
+
+#define SEQUENCE_INVALID  0u
+#define SEQUENCE_RESERVED 0xFFFFFFFFu /* old guests take it for invalid, too */
+
+static uint64_t tsc_scale(uint64_t tsc_hz)
+{
+	if (tsc_hz <= REF_TIME_HZ)
+		return 0;
+	return (uint64_t)(((unsigned __int128)REF_TIME_HZ << 64) / tsc_hz);
+}
+
+static uint64_t tsc_scaled(const struct hv *hv)
+{
+	uint64_t tsc = hv->config.port->guest_tsc(hv->config.ctx);
+
+	return (uint64_t)(((unsigned __int128)tsc * hv->tsc_scale) >> 64);
+}
+
+void reftime_init(struct hv *hv)
+{
+	hv->tsc_scale = tsc_scale(hv->config.tsc_hz);
+	hv->tsc_offset = (int64_t)(0 - tsc_scaled(hv));
+}
+
+/* A TSC behind hv_init()'s would give a time before 0, an enormous number: 0 instead. */
+uint64_t hv_ref_time(struct hv *hv)
+{
+	int64_t time = (int64_t)(tsc_scaled(hv) + (uint64_t)hv->tsc_offset);
+
+	return time < 0 ? 0 : (uint64_t)time;
+}
+
+/* Under hv.lock. */
+static uint32_t next_sequence(struct hv *hv)
+{
+	if (hv->tsc_scale == 0)
+		return SEQUENCE_INVALID;
+	do
+		hv->tsc_sequence++;
+	while (hv->tsc_sequence == SEQUENCE_INVALID || hv->tsc_sequence == SEQUENCE_RESERVED);
+	return hv->tsc_sequence;
+}
+
+/* Readers take scale and offset between two reads of an equal, valid sequence. */
+static void page_update(struct hv *hv, struct hv_reference_tsc_page GUEST_SHARED *page)
+{
+	__atomic_store_n(&page->sequence, SEQUENCE_INVALID, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&page->scale, hv->tsc_scale, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&page->offset, hv->tsc_offset, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&page->sequence, next_sequence(hv), __ATOMIC_RELEASE);
+}
+
+int reftime_msr_read(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint64_t *value)
+{
+	if (msr == HV_MSR_TIME_REF_COUNT) {
+		*value = hv_ref_time(hv);
+		return 0;
+	}
+	pthread_mutex_lock(&hv->lock);
+	*value = hv->reference_tsc;
+	pthread_mutex_unlock(&hv->lock);
+	return 0;
+}
+
+/* A page outside RAM is accepted and stays out of reach, for us as for the guest. */
+int reftime_msr_write(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint64_t value)
+{
+	void GUEST_SHARED *page;
+
+	pthread_mutex_lock(&hv->lock);
+	hv->reference_tsc = value;
+	page = hv_msr_page(hv, value);
+	if (page)
+		page_update(hv, page);
+	pthread_mutex_unlock(&hv->lock);
+	return 0;
+}

@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Hypercalls: every check of the spec sheet, section 3.4, in its order; the
+ * three calls; the page, as bytes and by running it (its OUT instructions trap,
+ * a signal handler plays the host).
+ */
+#include <errno.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/hv/fake_machine.h"
+
+#define POST   0x5Cull
+#define SIGNAL 0x5Dull
+#define FAST   (1ull << 16)
+#define INPUT  0x2000u /* GPA of the input block */
+
+static struct fake_machine m;
+
+static struct {
+	unsigned messages, events;
+	uint32_t id, type, size;
+	uint16_t flag;
+	uint8_t payload[HV_MESSAGE_PAYLOAD_MAX];
+	enum hv_status answer;
+} seen;
+
+static enum hv_status on_message(
+	void *ctx, uint32_t id, uint32_t type, const void *payload, uint32_t size)
+{
+	assert_ptr_equal(ctx, &seen);
+	seen.messages++;
+	seen.id = id;
+	seen.type = type;
+	seen.size = size;
+	memcpy(seen.payload, payload, size);
+	return seen.answer;
+}
+
+static enum hv_status on_event(void *ctx, uint32_t id, uint16_t flag)
+{
+	assert_ptr_equal(ctx, &seen);
+	seen.events++;
+	seen.id = id;
+	seen.flag = flag;
+	return flag < 4 ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_PARAMETER;
+}
+
+static struct hv_connection message_conn, event_conn;
+
+static int setup(void **state)
+{
+	fake_init(&m);
+	memset(&seen, 0, sizeof(seen));
+	message_conn = (struct hv_connection){.id = 4, .message = on_message, .ctx = &seen};
+	event_conn = (struct hv_connection){.id = 0x10001, .event = on_event, .ctx = &seen};
+	assert_int_equal(hv_connection_add(&m.hv, &message_conn), 0);
+	assert_int_equal(hv_connection_add(&m.hv, &event_conn), 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	hv_connection_del(&m.hv, &message_conn);
+	hv_connection_del(&m.hv, &event_conn);
+	fake_fini(&m);
+	return 0;
+}
+
+static struct hv_input_post_message *good_message(uint64_t gpa)
+{
+	struct hv_input_post_message *in = fake_ram(&m, gpa);
+
+	memset(in, 0xA5, sizeof(*in));
+	in->connection_id = 4;
+	in->reserved = 0;
+	in->message_type = 1;
+	in->payload_size = HV_MESSAGE_PAYLOAD_MAX;
+	return in;
+}
+
+#define assert_status(call, status) assert_int_equal(call, HV_STATUS_##status)
+
+/* ---- generic checks ------------------------------------------------------------------------ */
+
+static void unknown_codes(void **state)
+{
+	static const uint64_t codes[] = {
+		0, 2, 3, 0xB, 0x46, 0x50, 0x51, 0x5B, 0x5E, 0x7E, 0x8001, 0x805C, 0xFFFF};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		assert_status(fake_hypercall(&m, codes[i], INPUT, 0), INVALID_HYPERCALL_CODE);
+	/* The code is looked at before the rest of the control word. */
+	assert_status(fake_hypercall(&m, 0x46 | 1ull << 63, 1, 0), INVALID_HYPERCALL_CODE);
+	assert_int_equal(m.hv.counters.hypercalls, m.hv.counters.hypercalls_failed);
+}
+
+/* Bits 17 to 63 are a variable header, rep fields or reserved: all wrong in a simple call. */
+static void control_bits_beyond_fast(void **state)
+{
+	good_message(INPUT);
+	for (unsigned bit = 17; bit < 64; bit++) {
+		assert_status(
+			fake_hypercall(&m, POST | 1ull << bit, INPUT, 0), INVALID_HYPERCALL_INPUT);
+		assert_status(fake_hypercall(&m, SIGNAL | FAST | 1ull << bit, 0x10001, 0),
+			INVALID_HYPERCALL_INPUT);
+	}
+	assert_int_equal(seen.messages + seen.events, 0);
+}
+
+static void fast_input_must_fit_two_registers(void **state)
+{
+	assert_status(fake_hypercall(&m, POST | FAST, INPUT, 0), INVALID_HYPERCALL_INPUT);
+}
+
+static void misaligned_or_crossing_input(void **state)
+{
+	for (unsigned off = 1; off < 8; off++) {
+		memcpy(fake_ram(&m, INPUT + off), good_message(INPUT + 1024), 256);
+		assert_status(fake_hypercall(&m, POST, INPUT + off, 0), INVALID_ALIGNMENT);
+	}
+	good_message(INPUT + HV_PAGE_SIZE - 248);
+	assert_status(fake_hypercall(&m, POST, INPUT + HV_PAGE_SIZE - 248, 0), INVALID_ALIGNMENT);
+	assert_int_equal(seen.messages, 0);
+	good_message(INPUT + HV_PAGE_SIZE - 256);
+	assert_status(fake_hypercall(&m, POST, INPUT + HV_PAGE_SIZE - 256, 0), SUCCESS);
+}
+
+static void input_outside_ram(void **state)
+{
+	static const uint64_t bad[] = {
+		FAKE_OUTSIDE_RAM, 0xFEE00000, GMEM_HIGH_START + FAKE_HIGH_SIZE, 1ull << 63, ~7ull};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_status(fake_hypercall(&m, POST, bad[i], 0), INVALID_ALIGNMENT);
+		assert_status(fake_hypercall(&m, SIGNAL, bad[i], 0), INVALID_ALIGNMENT);
+		assert_status(fake_hypercall(&m, 8, bad[i], 0), INVALID_ALIGNMENT);
+	}
+	good_message(GMEM_HIGH_START);
+	assert_status(fake_hypercall(&m, POST, GMEM_HIGH_START, 0), SUCCESS);
+}
+
+static void output_pointer_is_ignored(void **state)
+{
+	good_message(INPUT);
+	assert_status(fake_hypercall(&m, POST, INPUT, ~0ull), SUCCESS);
+}
+
+/* ---- the calls ------------------------------------------------------------------------------ */
+
+static void post_message_reaches_its_handler(void **state)
+{
+	struct hv_input_post_message *in = good_message(INPUT);
+
+	in->payload_size = 17;
+	in->message_type = 0x7FFFFFFF;
+	assert_status(fake_hypercall(&m, POST, INPUT, 0), SUCCESS);
+	assert_int_equal(seen.messages, 1);
+	assert_int_equal(seen.id, 4);
+	assert_int_equal(seen.type, 0x7FFFFFFF);
+	assert_int_equal(seen.size, 17);
+	assert_memory_equal(seen.payload, in->payload, 17);
+	seen.answer = HV_STATUS_INSUFFICIENT_BUFFERS;
+	assert_status(fake_hypercall(&m, POST, INPUT, 0), INSUFFICIENT_BUFFERS);
+}
+
+static void post_message_parameters(void **state)
+{
+	static const struct {
+		uint32_t id, reserved, type, size;
+		enum hv_status status;
+	} cases[] = {
+		{4, 0, 0, 0, HV_STATUS_INVALID_PARAMETER},
+		{4, 0, 0x80000000, 0, HV_STATUS_INVALID_PARAMETER},
+		{4, 0, HV_MESSAGE_TYPE_TIMER, 0, HV_STATUS_INVALID_PARAMETER},
+		{4, 0, 1, 241, HV_STATUS_INVALID_PARAMETER},
+		{4, 0, 1, 0xFFFFFFFF, HV_STATUS_INVALID_PARAMETER},
+		{4, 1, 1, 0, HV_STATUS_INVALID_PARAMETER},
+		{5, 0, 1, 0, HV_STATUS_INVALID_CONNECTION_ID},
+		{0x01000004, 0, 1, 0, HV_STATUS_INVALID_CONNECTION_ID},
+		{0x10001, 0, 1, 0, HV_STATUS_INVALID_PORT_ID},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct hv_input_post_message *in = good_message(INPUT);
+
+		in->connection_id = cases[i].id;
+		in->reserved = cases[i].reserved;
+		in->message_type = cases[i].type;
+		in->payload_size = cases[i].size;
+		assert_int_equal(fake_hypercall(&m, POST, INPUT, 0), cases[i].status);
+	}
+	assert_int_equal(seen.messages, 0);
+}
+
+static void signal_event_fast_and_from_memory(void **state)
+{
+	struct hv_input_signal_event *in = fake_ram(&m, INPUT + 8);
+
+	assert_status(fake_hypercall(&m, SIGNAL | FAST, 0x10001, ~0ull), SUCCESS);
+	assert_int_equal(seen.id, 0x10001);
+	assert_int_equal(seen.flag, 0);
+	*in = (struct hv_input_signal_event){.connection_id = 0x10001, .flag_number = 3};
+	assert_status(fake_hypercall(&m, SIGNAL, INPUT + 8, 0), SUCCESS);
+	assert_int_equal(seen.events, 2);
+	assert_int_equal(seen.flag, 3);
+	in = fake_ram(&m, INPUT + HV_PAGE_SIZE - 8);
+	*in = (struct hv_input_signal_event){.connection_id = 0x10001, .flag_number = 9};
+	assert_status(fake_hypercall(&m, SIGNAL, INPUT + HV_PAGE_SIZE - 8, 0), INVALID_PARAMETER);
+}
+
+static void signal_event_parameters(void **state)
+{
+	assert_status(fake_hypercall(&m, SIGNAL | FAST, 0x10002, 0), INVALID_CONNECTION_ID);
+	assert_status(fake_hypercall(&m, SIGNAL | FAST, 4, 0), INVALID_PORT_ID);
+	assert_status(
+		fake_hypercall(&m, SIGNAL | FAST, 0x10001 | 1ull << 48, 0), INVALID_PARAMETER);
+	assert_status(
+		fake_hypercall(&m, SIGNAL | FAST, 0x10001 | 4ull << 32, 0), INVALID_PARAMETER);
+	assert_int_equal(seen.events, 1); /* only the last one reached the port */
+}
+
+static void long_spin_wait_succeeds(void **state)
+{
+	assert_status(fake_hypercall(&m, 8 | FAST, 0xFFFFFFFF, 0), SUCCESS);
+	assert_status(fake_hypercall(&m, 8, INPUT, 0), SUCCESS);
+}
+
+static void connections_are_unique_and_go_away(void **state)
+{
+	struct hv_connection twin = {.id = 4, .event = on_event, .ctx = &seen};
+	struct hv_connection huge = {.id = 0x01000000, .event = on_event, .ctx = &seen};
+
+	assert_int_equal(hv_connection_add(&m.hv, &twin), -EEXIST);
+	assert_int_equal(hv_connection_add(&m.hv, &huge), -EINVAL);
+	hv_connection_del(&m.hv, &message_conn);
+	good_message(INPUT);
+	assert_status(fake_hypercall(&m, POST, INPUT, 0), INVALID_CONNECTION_ID);
+	assert_int_equal(hv_connection_add(&m.hv, &twin), 0);
+	assert_status(fake_hypercall(&m, SIGNAL | FAST, 4, 0), SUCCESS);
+	hv_connection_del(&m.hv, &twin);
+	assert_int_equal(hv_connection_add(&m.hv, &message_conn), 0);
+}
+
+/* A thread inside a handler holds up the deletion: the handler's ctx may be freed after it. */
+static atomic_bool entered, deleted;
+
+static enum hv_status on_slow_event(void *ctx, uint32_t id, uint16_t flag)
+{
+	struct timespec now, end;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_nsec += 20 * 1000 * 1000;
+	atomic_store(&entered, true);
+	do
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	while (!atomic_load(&deleted) &&
+		(now.tv_sec - end.tv_sec) * 1000000000ll + now.tv_nsec < end.tv_nsec);
+	*(bool *)ctx = atomic_load(&deleted);
+	return HV_STATUS_SUCCESS;
+}
+
+static void *signaller(void *arg)
+{
+	fake_hypercall(&m, SIGNAL | FAST, 0x77, 0);
+	return NULL;
+}
+
+static void deletion_waits_for_handlers(void **state)
+{
+	bool *deleted_early = calloc(1, sizeof(*deleted_early)), early;
+	struct hv_connection conn = {.id = 0x77, .event = on_slow_event, .ctx = deleted_early};
+	pthread_t thread;
+
+	atomic_store(&entered, false);
+	atomic_store(&deleted, false);
+	assert_int_equal(hv_connection_add(&m.hv, &conn), 0);
+	assert_int_equal(pthread_create(&thread, NULL, signaller, NULL), 0);
+	while (!atomic_load(&entered))
+		sched_yield();
+	hv_connection_del(&m.hv, &conn);
+	atomic_store(&deleted, true);
+	pthread_join(thread, NULL);
+	early = *deleted_early;
+	free(deleted_early);
+	assert_false(early);
+}
+
+/* ---- the page -------------------------------------------------------------------------------- */
+
+static void page_matches_the_listing(void **state)
+{
+	static const uint8_t listing[] = {
+		0xF3, 0x0F, 0x1E, 0xFA,                   /* 00 endbr64 */
+		0x48, 0x81, 0xF9, 0x5D, 0x00, 0x01, 0x00, /* 04 cmp rcx,1005D */
+		0x75, 0x10,                               /* 0B jne 1D */
+		0x48, 0x89, 0xD0,                         /* 0D mov rax,rdx */
+		0x48, 0xC1, 0xE8, 0x20,                   /* 10 shr rax,32 */
+		0x75, 0x07,                               /* 14 jne 1D */
+		0x89, 0xD0,                               /* 16 mov eax,edx */
+		0xE7, 0xE1,                               /* 18 out E1,eax */
+		0x31, 0xC0,                               /* 1A xor eax,eax */
+		0xC3,                                     /* 1C ret */
+		0x89, 0xC8,                               /* 1D mov eax,ecx */
+		0xE7, 0xE0,                               /* 1F out E0,eax */
+		0xC3,                                     /* 21 ret */
+	};
+	uint8_t page[HV_PAGE_SIZE];
+
+	hv_hypercall_page_fill(page);
+	assert_memory_equal(page, listing, sizeof(listing));
+	assert_int_equal(page[HV_HYPERCALL_PAGE_SIGNAL_RET], 0xC3);
+	for (size_t i = sizeof(listing); i < sizeof(page); i++)
+		assert_int_equal(page[i], 0xCC);
+}
+
+static struct {
+	const uint8_t *page;
+	unsigned outs;
+	uint8_t port;
+	uint64_t eax, rcx, rdx, r8; /* at the OUT */
+	uint64_t answer;            /* RAX the host gives back */
+} trap;
+
+/* The host: only an OUT imm8, EAX inside the page is expected. */
+static void on_trap(int sig, siginfo_t *info, void *context)
+{
+	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+	const uint8_t *rip = (const uint8_t *)regs[REG_RIP];
+
+	if (rip < trap.page || rip >= trap.page + HV_PAGE_SIZE || rip[0] != 0xE7)
+		_exit(99);
+	trap.outs++;
+	trap.port = rip[1];
+	trap.eax = (uint32_t)regs[REG_RAX];
+	trap.rcx = (uint64_t)regs[REG_RCX];
+	trap.rdx = (uint64_t)regs[REG_RDX];
+	trap.r8 = (uint64_t)regs[REG_R8];
+	if (trap.port == HV_PORT_HYPERCALL)
+		regs[REG_RAX] = (greg_t)trap.answer;
+	regs[REG_RIP] += 2;
+}
+
+static uint64_t call_page(uint64_t rcx, uint64_t rdx, uint64_t r8_in)
+{
+	const uint8_t *page = trap.page;
+	uint64_t rax = 0xDEAD, out_rcx = rcx, out_rdx = rdx, out_r8;
+
+	trap.outs = 0;
+	asm volatile("mov %[in], %%r8\n\t"
+		     "call *%[page]\n\t"
+		     "mov %%r8, %[out]"
+		     : "+a"(rax), "+c"(out_rcx), "+d"(out_rdx), [out] "=&r"(out_r8)
+		     : [page] "b"(page), [in] "r"(r8_in)
+		     : "r8", "memory", "cc");
+	/* A strict guest tolerates a change of RAX and flags only. */
+	assert_int_equal(out_rcx, rcx);
+	assert_int_equal(out_rdx, rdx);
+	assert_int_equal(out_r8, r8_in);
+	return rax;
+}
+
+static void assert_trap(uint8_t port, uint64_t eax)
+{
+	assert_int_equal(trap.outs, 1);
+	assert_int_equal(trap.port, port);
+	assert_int_equal(trap.eax, eax);
+}
+
+static void run_the_page(void)
+{
+	trap.answer = 0x0000000500000012; /* all 64 bits of RAX are the result */
+	assert_int_equal(call_page(0x5C, 0x123456789ABC, 7), trap.answer);
+	assert_trap(HV_PORT_HYPERCALL, 0x5C);
+	assert_int_equal(trap.rcx, 0x5C);
+	assert_int_equal(trap.rdx, 0x123456789ABC);
+	assert_int_equal(trap.r8, 7);
+
+	assert_int_equal(call_page(0x1005D, 0xFFFFFFFF, 0), 0);
+	assert_trap(HV_PORT_SIGNAL, 0xFFFFFFFF);
+
+	/* Flag number or reserved bits set, other forms of the call: the general way. */
+	assert_int_equal(call_page(0x1005D, 1ull << 32 | 5, 0), trap.answer);
+	assert_trap(HV_PORT_HYPERCALL, 0x1005D);
+	assert_int_equal(call_page(0x1005D, 1ull << 63 | 5, 0), trap.answer);
+	assert_trap(HV_PORT_HYPERCALL, 0x1005D);
+	assert_int_equal(call_page(0x5D, 0x3000, 0), trap.answer);
+	assert_trap(HV_PORT_HYPERCALL, 0x5D);
+	assert_int_equal(call_page(0x000000010001005D, 5, 0), trap.answer);
+	assert_trap(HV_PORT_HYPERCALL, 0x1005D);
+}
+
+static void page_runs(void **state)
+{
+	struct sigaction sa = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO}, old;
+	uint8_t *page = mmap(NULL, HV_PAGE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(page, MAP_FAILED);
+	hv_hypercall_page_fill(page);
+	trap.page = page;
+	assert_int_equal(sigaction(SIGSEGV, &sa, &old), 0);
+	run_the_page();
+	assert_int_equal(sigaction(SIGSEGV, &old, NULL), 0);
+	munmap(page, HV_PAGE_SIZE);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(unknown_codes),
+		TEST(control_bits_beyond_fast),
+		TEST(fast_input_must_fit_two_registers),
+		TEST(misaligned_or_crossing_input),
+		TEST(input_outside_ram),
+		TEST(output_pointer_is_ignored),
+		TEST(post_message_reaches_its_handler),
+		TEST(post_message_parameters),
+		TEST(signal_event_fast_and_from_memory),
+		TEST(signal_event_parameters),
+		TEST(long_spin_wait_succeeds),
+		TEST(connections_are_unique_and_go_away),
+		TEST(deletion_waits_for_handlers),
+		TEST(page_matches_the_listing),
+		TEST(page_runs),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
