@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A partition: one virtual machine on plain KVM that speaks the Hyper-V guest
+ * interface. It knows nothing of VMBus: messages and signals leave through the
+ * hv connections the embedder adds.
+ *
+ * Life: create -> (embedder adds connections, doorbells) -> load -> start ->
+ * on_end(reason) from a VP thread -> stop -> destroy. A guest reset ends the
+ * partition like a power off does; the embedder builds a new one (ADR 0003).
+ *
+ * Threads: all functions on the control thread, except where noted.
+ */
+#ifndef HYPER_PARTITION_H
+#define HYPER_PARTITION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/gmem.h"
+#include "hyper/boot/boot.h"
+#include "hyper/hv/hv.h"
+
+struct partition;
+
+enum partition_end {
+	PARTITION_POWER_OFF,
+	PARTITION_RESET,        /* guest asked: ACPI, keyboard controller, HV_MSR_RESET */
+	PARTITION_TRIPLE_FAULT,
+	PARTITION_DEBUG_EXIT,   /* status: the exit port's value */
+	PARTITION_VP_ERROR,     /* KVM could not run the VP; text says why */
+	PARTITION_STOPPED,      /* partition_stop() without a guest reason */
+};
+
+struct partition_events {
+	/* The guest is done; called once, from a VP thread: post it to the control thread. */
+	void (*end)(void *ctx, enum partition_end reason, int status, const char *text);
+	/* The guest reported a crash (HV_MSR_CRASH_CTL); it may go on (kdump) or reset after it.
+	 * From a VP thread. */
+	void (*crash)(void *ctx, const struct hv_crash *crash);
+	/* A byte on COM1. From a VP thread, under the serial lock. */
+	void (*console)(void *ctx, uint8_t byte);
+	void *ctx;
+};
+
+struct partition_config {
+	uint32_t vp_count;    /* 1..HV_VPS_MAX */
+	uint64_t memory_size; /* bytes, MiB multiple */
+	bool stimer;
+	bool test_device;
+	struct partition_events events;
+};
+
+/* Exits to user space on VP threads, by kind. */
+struct partition_exits {
+	uint64_t io, mmio, msr, hypercall, signal, halt, interrupted, other;
+};
+
+/* What this machine's KVM can do; see probe.h for the long form. */
+#define PARTITION_KVM_PATH "/dev/kvm"
+
+int partition_create(struct partition **p, const struct partition_config *config, struct err *e);
+int partition_load(struct partition *p, const struct boot_config *boot, struct err *e);
+int partition_start(struct partition *p, struct err *e);
+/* Ends all VP threads and joins them. Idempotent. */
+void partition_stop(struct partition *p);
+void partition_destroy(struct partition *p);
+
+const struct gmem *partition_gmem(const struct partition *p);
+struct hv *partition_hv(struct partition *p);
+
+/* HvSignalEvent on connection_id signals the eventfd, in the kernel (ioeventfd) for the fast form
+ * and through the hv connection table for the others. */
+int partition_doorbell_add(struct partition *p, uint32_t connection_id, int eventfd);
+void partition_doorbell_del(struct partition *p, uint32_t connection_id, int eventfd);
+
+/* Console input for COM1; returns how many bytes fitted. */
+size_t partition_console_input(struct partition *p, const uint8_t *bytes, size_t count);
+/* ACPI power button. */
+void partition_power_button(struct partition *p);
+
+/* Sum over VPs; may run while VPs do. */
+void partition_exits(struct partition *p, struct partition_exits *exits);
+
+#endif
