@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bus: a pure state machine. Guest messages go in (bus_message), actions
+ * come out through two const vtables: the port (the machine below: message
+ * slots) and the device (the VSP above: open, close, retarget). It contains no
+ * KVM, no thread and no wait; what takes time is asked of the device and
+ * answered later by bus_*_done().
+ *
+ * Thread: control, all of it. Source: spec sheet "vmbus" sections 2 to 5, 9 to 11, 16.
+ * State machines are written down at the top of bus.c (the connection),
+ * bus_channel.c (channels) and gpadl.c (GPADLs).
+ *
+ * Re-entry: device functions may call any function below and may answer at once
+ * (bus_*_done() inside open, close, retarget). What would free something the
+ * caller still has in hand waits until the outermost call returns.
+ */
+#ifndef VMBUS_HOST_BUS_H
+#define VMBUS_HOST_BUS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/gmem.h"
+#include "hv/vmbus_msgs.h"
+
+struct bus;
+struct bus_channel; /* one offer (primary or sub-channel) and its open state */
+struct gpadl;
+
+/* What the bus needs from the machine. */
+struct bus_port_ops {
+	/* Queues one channel message (whole, header included) for VP `vp`, SINT `sint`, both
+	 * checked. FIFO. 0, or -ENOMEM when the bounded queue is full (the bus then drops the
+	 * connection). */
+	int (*send)(void *ctx, uint32_t vp, uint32_t sint, const void *msg, uint32_t len);
+	/* Forgets messages queued and not yet in a slot: a new connection starts clean. Called at
+	 * every INITIATE_CONTACT, UNLOAD and shutdown. */
+	void (*flush)(void *ctx);
+};
+
+struct bus_config {
+	const struct gmem *gmem;
+	uint32_t vp_count;
+	uint32_t max_version;     /* VMBUS_VERSION_*; newest offered to the guest */
+	uint64_t gpadl_pages_max; /* quota over all live GPADLs; costs at most 16 bytes each */
+	const struct bus_port_ops *port;
+	void *port_ctx;
+};
+
+/* Parameters of an OPENCHANNEL the bus has checked: the ring GPADL exists, belongs to the
+ * channel, has one page-aligned range, both rings have at least two pages, target_vp is a VP
+ * or VMBUS_VP_NONE. Valid during the call; take a reference to keep the GPADL. */
+struct bus_open_params {
+	struct gpadl *ring;
+	uint32_t downstream_page; /* first page of the host-to-guest ring */
+	uint32_t target_vp;
+	const uint8_t *user; /* VMBUS_OPEN_USER_SIZE bytes */
+};
+
+/* What a device does for the bus. ctx is bus_offer's. */
+struct bus_device_ops {
+	/* Map rings, take the doorbell, then bus_open_done(). Always answer, also when the guest is
+	 * gone meanwhile: the bus closes after a success nobody waits for any more. */
+	void (*open)(struct bus_channel *chan, const struct bus_open_params *params);
+	/* Stop using ring and guest memory, then bus_close_done(). Called once per successful open,
+	 * never before bus_open_done() or bus_retarget_done(); for a primary only when all its
+	 * sub-channels are closed. */
+	void (*close)(struct bus_channel *chan);
+	/* Move the interrupt to another VP, then bus_retarget_done(). */
+	void (*retarget)(struct bus_channel *chan, uint32_t target_vp);
+	/* After bus_rescind(): the guest has released the relid (or the connection ended) and the
+	 * bus has forgotten chan: free what belongs to it. Sub-channels too, when their primary
+	 * closes or the guest releases them; always before their primary. chan is valid during the
+	 * call, its last. Not called for offers that stand when the bus is destroyed. */
+	void (*released)(struct bus_channel *chan);
+};
+
+struct bus_offer_params {
+	struct hv_guid class_id;
+	struct hv_guid instance_id;
+	uint16_t flags;      /* VMBUS_OFFER_* */
+	const uint8_t *user; /* VMBUS_OFFER_USER_SIZE bytes, or NULL = zero */
+};
+
+/* -EINVAL: no VP or an unknown max_version. */
+int bus_create(struct bus **bus, const struct bus_config *config);
+/* All channels closed and all GPADL references put: bus_shutdown() first. */
+void bus_destroy(struct bus *bus);
+
+/* A message the guest posted (copied by the caller; len <= VMBUS_MESSAGE_SIZE_MAX). Bad
+ * messages are counted and ignored or answered with a failure, never fatal. */
+void bus_message(struct bus *bus, const void *msg, uint32_t len);
+
+/* Closes everything and drops the connection without telling the guest (power off, reset);
+ * done(ctx) when the last channel is closed, possibly before this returns; it may destroy the
+ * bus. Once, and for good: later messages are ignored and nothing can be offered. */
+void bus_shutdown(struct bus *bus, void (*done)(void *ctx), void *ctx);
+
+/* Offers a device; at once when the guest has asked for offers (hot add), else at
+ * REQUESTOFFERS. Its relid and connection id stay the same over all connections.
+ * -EEXIST instance id in use (also while a rescinded one is not yet released), -ENOSPC relids,
+ * -ESHUTDOWN after bus_shutdown(). */
+int bus_offer(struct bus *bus, const struct bus_offer_params *params,
+	const struct bus_device_ops *ops, void *ctx, struct bus_channel **chan);
+/* Offers sub-channel `index` (1..) of an open primary. -ENOTCONN primary not open, -EINVAL index
+ * 0 or not a primary, -EEXIST index in use, -ENOSPC relids. */
+int bus_offer_subchannel(
+	struct bus_channel *primary, uint16_t index, void *ctx, struct bus_channel **chan);
+/* Takes the offer back: closes the channel (sub-channels first) if open, then RESCIND, then waits
+ * for release. A channel the guest does not know is released before this returns (unless called
+ * from a device function). Twice is harmless while chan lives. */
+void bus_rescind(struct bus_channel *chan);
+
+/* The device's answers: exactly one per call of its open, close, retarget. */
+void bus_open_done(struct bus_channel *chan, bool ok);
+void bus_close_done(struct bus_channel *chan);
+void bus_retarget_done(struct bus_channel *chan, bool ok);
+
+uint32_t bus_channel_relid(const struct bus_channel *chan);
+uint32_t bus_channel_connection_id(const struct bus_channel *chan);
+uint16_t bus_channel_index(const struct bus_channel *chan); /* 0 primary */
+void *bus_channel_ctx(const struct bus_channel *chan);
+struct bus *bus_channel_bus(const struct bus_channel *chan);
+const struct hv_guid *bus_channel_class(const struct bus_channel *chan);
+const struct hv_guid *bus_channel_instance(const struct bus_channel *chan);
+uint32_t bus_channel_target_vp(const struct bus_channel *chan); /* VMBUS_VP_NONE when not open */
+const char *bus_channel_state_name(const struct bus_channel *chan);
+/* In relid order, rescinded and not yet released ones too. fn must not change the bus. */
+void bus_for_each_channel(
+	struct bus *bus, void (*fn)(void *ctx, const struct bus_channel *chan), void *ctx);
+
+/* GPADLs of a channel. find: NULL when unknown, not complete, or being torn down. A reference
+ * keeps the page list and delays TORNDOWN, and the end of the connection, until it is put: hold it
+ * as long as the pages are used. All references of a channel are put by bus_close_done(). */
+struct gpadl *bus_gpadl_find(struct bus_channel *chan, uint32_t gpadl_id);
+void gpadl_get(struct gpadl *gpadl);
+void gpadl_put(struct gpadl *gpadl);
+/* Page frame numbers of all ranges in order; all of them RAM. */
+const uint64_t *gpadl_pfns(const struct gpadl *gpadl, uint32_t *count);
+/* One range, page-aligned, of whole pages: what rings and shared buffers have to be. */
+bool gpadl_is_whole_pages(const struct gpadl *gpadl);
+
+struct bus_counters {
+	uint64_t messages;       /* taken */
+	uint64_t bad_messages;   /* short, unknown, or wrong for the state */
+	uint64_t offers;         /* sent in this connection */
+	uint64_t opens;          /* channels opened */
+	uint64_t closes;         /* channels closed again */
+	uint64_t gpadls_created; /* GPADLs complete and accepted */
+	uint64_t gpadls_failed;  /* GPADLs answered with a failure */
+	uint64_t resets;         /* INITIATE_CONTACT on a live connection */
+	uint64_t dropped;        /* connections ended because the guest takes no messages */
+};
+uint32_t bus_version(const struct bus *bus); /* negotiated, 0 = not connected */
+const struct bus_counters *bus_counters(const struct bus *bus);
+/* GPADLs and their pages now alive, for `stats`. */
+void bus_gpadl_usage(const struct bus *bus, uint32_t *count, uint64_t *pages);
+
+#endif

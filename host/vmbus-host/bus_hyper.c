@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+#include "vmbus-host/bus_hyper.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+/* Pages of GPADL a guest may hold: what Hyper-V grants, 1280 MiB. */
+#define GPADL_PAGES_MAX (1280ull << (20 - HV_PAGE_SHIFT))
+
+/* ---- guest to host ------------------------------------------------------------------- */
+
+static bool dequeue(struct bus_hyper *bh, struct bus_hyper_message *message)
+{
+	bool any;
+
+	pthread_mutex_lock(&bh->lock);
+	any = bh->count > 0;
+	if (any) {
+		*message = bh->queue[bh->head];
+		bh->head = (bh->head + 1) % BUS_HYPER_QUEUE_MAX;
+		bh->count--;
+	} else {
+		bh->posted = false;
+	}
+	pthread_mutex_unlock(&bh->lock);
+	return any;
+}
+
+/* ON_CONTROL: messages are handled strictly in the order the guest posted them. */
+static void drain(struct loop_task *task)
+{
+	struct bus_hyper *bh = container_of(task, struct bus_hyper, task);
+	struct bus_hyper_message message;
+
+	ON_LOOP(bh->control);
+	while (dequeue(bh, &message))
+		bus_message(bh->bus, message.data, message.len);
+}
+
+/* VP thread. */
+static enum hv_status on_message(
+	void *ctx, uint32_t id, uint32_t type, const void *payload, uint32_t size)
+{
+	struct bus_hyper *bh = ctx;
+	enum hv_status status = HV_STATUS_INSUFFICIENT_BUFFERS;
+	bool post = false;
+
+	if (type != HV_MESSAGE_TYPE_VMBUS || size > VMBUS_MESSAGE_SIZE_MAX)
+		return HV_STATUS_INVALID_PARAMETER;
+	pthread_mutex_lock(&bh->lock);
+	if (bh->count < BUS_HYPER_QUEUE_MAX) {
+		struct bus_hyper_message *slot =
+			&bh->queue[(bh->head + bh->count) % BUS_HYPER_QUEUE_MAX];
+
+		slot->len = size;
+		memcpy(slot->data, payload, size);
+		bh->count++;
+		post = !bh->posted;
+		bh->posted = true;
+		status = HV_STATUS_SUCCESS;
+	}
+	pthread_mutex_unlock(&bh->lock);
+	if (post)
+		loop_post(bh->control, &bh->task);
+	return status;
+}
+
+/* ---- host to guest --------------------------------------------------------------------- */
+
+static int port_send(void *ctx, uint32_t vp, uint32_t sint, const void *msg, uint32_t len)
+{
+	struct bus_hyper *bh = ctx;
+
+	return synic_post(partition_hv(bh->partition), vp, sint, HV_MESSAGE_TYPE_VMBUS,
+		VMBUS_CONN_MESSAGE, msg, len);
+}
+
+static void port_flush(void *ctx)
+{
+	struct bus_hyper *bh = ctx;
+
+	synic_flush(partition_hv(bh->partition), VMBUS_SINT);
+}
+
+static const struct bus_port_ops port_ops = {
+	.send = port_send,
+	.flush = port_flush,
+};
+
+static void irq_raise(void *ctx, uint32_t vp, uint32_t flag)
+{
+	struct bus_hyper *bh = ctx;
+
+	synic_signal(partition_hv(bh->partition), vp, VMBUS_SINT, flag);
+}
+
+struct chan_irq bus_hyper_irq(struct bus_hyper *bh)
+{
+	return (struct chan_irq){.raise = irq_raise, .ctx = bh};
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+int bus_hyper_create(struct bus_hyper **out, struct partition *p, struct loop *control,
+	uint32_t vp_count, struct err *e)
+{
+	struct bus_hyper *bh = calloc(1, sizeof(*bh));
+	struct bus_config config = {
+		.gmem = partition_gmem(p),
+		.vp_count = vp_count,
+		.max_version = VMBUS_VERSION_WIN10_V5_3,
+		.gpadl_pages_max = GPADL_PAGES_MAX,
+		.port = &port_ops,
+		.port_ctx = bh,
+	};
+	int ret;
+
+	if (!bh)
+		return err_set(e, -ENOMEM, "no memory for the bus");
+	bh->partition = p;
+	bh->control = control;
+	bh->task.fn = drain;
+	pthread_mutex_init(&bh->lock, NULL);
+	ret = bus_create(&bh->bus, &config);
+	if (ret)
+		goto free_bh;
+	bh->conn_message =
+		(struct hv_connection){.id = VMBUS_CONN_MESSAGE, .message = on_message, .ctx = bh};
+	bh->conn_multi = (struct hv_connection){
+		.id = VMBUS_CONN_MESSAGE_MULTI, .message = on_message, .ctx = bh};
+	ret = hv_connection_add(partition_hv(p), &bh->conn_message);
+	if (ret)
+		goto destroy_bus;
+	ret = hv_connection_add(partition_hv(p), &bh->conn_multi);
+	if (ret)
+		goto del_message;
+	*out = bh;
+	return 0;
+del_message:
+	hv_connection_del(partition_hv(p), &bh->conn_message);
+destroy_bus:
+	bus_destroy(bh->bus);
+free_bh:
+	pthread_mutex_destroy(&bh->lock);
+	free(bh);
+	return err_set(e, ret, "cannot create the bus: %s", strerror(-ret));
+}
+
+void bus_hyper_destroy(struct bus_hyper *bh)
+{
+	hv_connection_del(partition_hv(bh->partition), &bh->conn_multi);
+	hv_connection_del(partition_hv(bh->partition), &bh->conn_message);
+	bus_destroy(bh->bus);
+	pthread_mutex_destroy(&bh->lock);
+	free(bh);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside the bus: shared by bus.c (connection, messages), bus_channel.c
+ * (channels) and gpadl.c (GPADLs). Nobody else includes this.
+ */
+#ifndef VMBUS_HOST_BUS_IMPL_H
+#define VMBUS_HOST_BUS_IMPL_H
+
+#include "base/list.h"
+#include "vmbus-host/bus.h"
+
+#define RING_PAGES_MIN 2u /* control page and data, each direction */
+
+/* A guest may hold this many GPADLs, and be in the middle of creating this many. */
+#define GPADLS_MAX          4096u
+#define GPADLS_BUILDING_MAX 1024u
+#define GPADL_BUCKETS_SHIFT 10
+#define GPADL_BUCKETS       (1u << GPADL_BUCKETS_SHIFT)
+
+/* ---- the connection (bus.c) ---------------------------------------------------------- */
+
+enum bus_state {
+	BUS_DISCONNECTED,
+	BUS_CONNECTED,
+	BUS_DISCONNECTING, /* waits for devices to close; bus.then says what follows */
+};
+
+enum bus_then {
+	THEN_NOTHING,
+	THEN_ANSWER_CONTACT,
+	THEN_ANSWER_UNLOAD,
+};
+
+/* A checked INITIATE_CONTACT. */
+struct contact {
+	uint32_t version; /* 0: refused */
+	uint8_t failure;  /* VMBUS_CONNECTION_*: understood, but not possible */
+	uint32_t vp;      /* where the answer, and all later messages, go */
+	uint32_t sint;    /* where the answer goes */
+};
+
+struct bus {
+	struct bus_config config;
+
+	/* connection */
+	enum bus_state state;
+	enum bus_then then;
+	struct contact contact; /* THEN_ANSWER_CONTACT */
+	uint32_t version;       /* 0 unless connected */
+	uint32_t message_vp;
+	bool offers_requested;
+	bool send_failed; /* drop the connection as soon as the stack is unwound */
+	bool shut;
+	void (*shutdown_done)(void *ctx);
+	void *shutdown_ctx;
+
+	/* re-entry: see bus_enter() */
+	uint32_t depth;
+	struct list work; /* channels to look at, bus_channel.work */
+
+	/* channels */
+	struct list primaries; /* sorted by class, then instance: the order of offers */
+	struct bus_channel *relids[VMBUS_RELID_MAX + 1];
+	uint32_t busy; /* channels the device has not closed */
+
+	/* GPADLs */
+	struct list gpadl_buckets[GPADL_BUCKETS];
+	uint64_t gpadl_seed; /* guests choose ids: without it they choose chains too */
+	uint32_t gpadl_count;
+	uint32_t gpadls_building;
+	uint64_t gpadl_pages;
+	uint64_t gpadl_users; /* references over all GPADLs, the table's own not counted */
+
+	struct bus_counters counters;
+};
+
+/* Every public function that can change something runs between these two. The outermost
+ * bus_leave() lets pending work happen and may end with the shutdown callback, which may destroy
+ * the bus: nothing may follow it. */
+void bus_enter(struct bus *bus);
+void bus_leave(struct bus *bus);
+
+/* Counts a message that is wrong for the state; the guest learns nothing. */
+void bus_bad(struct bus *bus, const char *what);
+
+/* Sends to the guest; nothing when it is not connected. msg begins with struct vmbus_msg_header,
+ * which is filled here. */
+void bus_send(struct bus *bus, uint32_t type, void *msg, uint32_t len);
+
+/* ---- channels (bus_channel.c) ------------------------------------------------------------ */
+
+/* What the device knows. */
+enum channel_state {
+	CHANNEL_CLOSED,
+	CHANNEL_OPENING, /* device->open called */
+	CHANNEL_OPEN,
+	CHANNEL_RETARGETING, /* open, device->retarget called */
+	CHANNEL_CLOSING,     /* device->close called */
+};
+
+/* What the guest knows. */
+enum channel_offer {
+	OFFER_HIDDEN, /* not offered in this connection, or released by the guest */
+	OFFER_MADE,
+	OFFER_RESCINDED, /* RESCIND sent, not released */
+};
+
+struct bus_channel {
+	struct bus *bus;
+	struct bus_channel *primary; /* NULL: it is one */
+	const struct bus_device_ops *ops;
+	void *ctx;
+	struct list link; /* bus.primaries or primary->subs */
+	struct list work; /* bus.work while there is something to do */
+
+	/* the offer */
+	struct hv_guid class_id, instance_id;
+	uint16_t flags;
+	uint16_t index;
+	uint32_t relid;
+	uint8_t user[VMBUS_OFFER_USER_SIZE];
+
+	/* states */
+	enum channel_state state;
+	enum channel_offer offer;
+	bool close_wanted;   /* only while not closed */
+	bool rescind_wanted; /* the offer ends; never taken back */
+
+	/* primaries only */
+	struct list subs;
+	uint32_t subs_busy; /* sub-channels the device has not closed */
+
+	/* the open */
+	struct vmbus_open open; /* waits while open_queued */
+	bool open_queued;
+	uint32_t open_id;   /* of the OPENCHANNEL the device works on */
+	struct gpadl *ring; /* referenced while not closed */
+	uint32_t target_vp;
+	uint32_t retarget_vp;   /* asked of the device */
+	uint32_t retarget_next; /* waits for the device's answer to the one before */
+	bool retarget_queued;
+
+	struct list gpadls;
+};
+
+/* The channel with this relid, or NULL when the guest does not know it. */
+struct bus_channel *channel_by_relid(struct bus *bus, uint32_t relid);
+void channel_send_offer(struct bus_channel *chan);
+/* Does what chan waits for, as far as its states allow. */
+void channel_advance(struct bus_channel *chan);
+/* The connection ends: closes chan and its sub-channels. */
+void channel_disconnect(struct bus_channel *primary);
+/* The connection has ended: nothing of it stays with chan; sub-channels go away. */
+void channel_forget(struct bus_channel *primary);
+/* For bus_destroy(): frees without telling the device. */
+void channel_free(struct bus_channel *chan);
+
+void channel_on_open(struct bus *bus, const void *msg, uint32_t len);
+void channel_on_close(struct bus *bus, const void *msg, uint32_t len);
+void channel_on_modify(struct bus *bus, const void *msg, uint32_t len);
+void channel_on_released(struct bus *bus, const void *msg, uint32_t len);
+
+/* ---- GPADLs (gpadl.c) ----------------------------------------------------------------------- */
+
+int gpadl_table_init(struct bus *bus);
+/* The relid is released or the connection over: forgets all, torn down or not. */
+void gpadl_drop_all(struct bus_channel *chan);
+/* The channel is rescinded: those not complete never will be. */
+void gpadl_fail_building(struct bus_channel *chan);
+
+void gpadl_on_header(struct bus *bus, const void *msg, uint32_t len);
+void gpadl_on_body(struct bus *bus, const void *msg, uint32_t len);
+void gpadl_on_teardown(struct bus *bus, const void *msg, uint32_t len);
+
+#endif

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A channel's life, all on its worker:
+ *
+ *   initialised --start--> running --quiesce--> quiesced --stop--> stopping --> stopped()
+ *
+ * stop is legal in each of them and quiesces first. A fault (guest's doing) can
+ * happen until stop; it ends all use of the rings at once.
+ *
+ * Receiving, while running:
+ *
+ *   idle       signals wanted; nothing unread
+ *   draining   masked; after DRAIN_BUDGET packets the rest waits for the next
+ *              turn, so that one channel cannot starve others of its worker
+ *   stalled    masked; unread packets wait for chan_resume()
+ *
+ * idle is entered only through vmbus_rx_unmask(), which looks once more: the
+ * guest signals only when the ring was empty.
+ *
+ * Sending: what does not fit waits in `out`. The guest's doorbell means "data"
+ * or "room", one cannot tell which, so each tries both.
+ */
+#include "vmbus-host/chan.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "hv/vmbus_reg.h"
+
+#define DRAIN_BUDGET 256u
+
+/* ---- the end of a turn ----------------------------------------------------------- */
+
+static void chan_interrupt(struct chan *chan)
+{
+	uint32_t vp = atomic_load_explicit(&chan->target_vp, memory_order_relaxed);
+
+	if (!chan->irq_wanted)
+		return;
+	chan->irq_wanted = false;
+	if (vp == VMBUS_VP_NONE)
+		return;
+	chan->counters.interrupts++;
+	chan->irq.raise(chan->irq.ctx, vp, chan->flag);
+}
+
+static void chan_hook(struct loop_hook *hook)
+{
+	struct chan *chan = container_of(hook, struct chan, hook);
+
+	if (chan->faulted)
+		return;
+	chan->irq_wanted |= vmbus_tx_commit(&chan->tx);
+	chan->irq_wanted |= vmbus_rx_commit(&chan->rx);
+	chan_interrupt(chan);
+}
+
+/* ---- faults ---------------------------------------------------------------------- */
+
+static void out_sent(struct chan *chan, struct chan_out *out)
+{
+	if (out->sent)
+		out->sent(chan, out);
+}
+
+static void chan_drop_out(struct chan *chan)
+{
+	while (!list_empty(&chan->out)) {
+		struct chan_out *out = container_of(chan->out.next, struct chan_out, link);
+
+		list_del(&out->link);
+		out_sent(chan, out);
+	}
+}
+
+static void chan_fault(struct chan *chan, const char *what, int error)
+{
+	if (chan->faulted)
+		return;
+	chan->faulted = true;
+	log_guest("channel %u: %s: %s", chan->flag, what, strerror(-error));
+	chan_drop_out(chan);
+	if (!chan->quiesced)
+		chan->ops->fault(chan);
+}
+
+/* ---- sending --------------------------------------------------------------------- */
+
+/* -EAGAIN: no room now. Anything else: done with, sent or not. */
+static int chan_try_send(struct chan *chan, struct chan_out *out)
+{
+	const struct vmbus_vec payload = {.base = out->payload, .len = out->payload_len};
+	int rc;
+
+	if (chan->faulted || chan->stopping)
+		return 0;
+	rc = vmbus_tx_write(&chan->tx, out->type, out->flags, out->trans_id, NULL, &payload, 1);
+	if (rc == -EAGAIN && !chan->quiesced)
+		return -EAGAIN;
+	if (!rc)
+		chan->counters.sent++;
+	else if (rc != -EAGAIN)
+		chan_fault(chan, "sending", rc);
+	return 0;
+}
+
+void chan_send(struct chan *chan, struct chan_out *out)
+{
+	ON_LOOP(chan->loop);
+	if (list_empty(&chan->out) && !chan_try_send(chan, out)) {
+		out_sent(chan, out);
+		return;
+	}
+	chan->counters.tx_full++;
+	list_add_tail(&chan->out, &out->link);
+}
+
+/* Each is off the list while it is tried: a fault runs `sent` of all that are on it, and `sent` may
+ * send, which goes behind what waits. */
+static void chan_send_waiting(struct chan *chan)
+{
+	while (!list_empty(&chan->out)) {
+		struct chan_out *out = container_of(chan->out.next, struct chan_out, link);
+
+		list_del(&out->link);
+		if (chan_try_send(chan, out)) {
+			list_add_tail(chan->out.next, &out->link); /* first again */
+			return;
+		}
+		out_sent(chan, out);
+	}
+}
+
+/* ---- receiving ------------------------------------------------------------------- */
+
+static void chan_post_drain(struct chan *chan)
+{
+	if (chan->drain_posted)
+		return;
+	chan->drain_posted = true;
+	loop_post(chan->loop, &chan->drain_task);
+}
+
+/* False when there is nothing more to take now: ring empty, stalled or faulted. */
+static bool chan_take_one(struct chan *chan)
+{
+	struct vmbus_pkt pkt;
+	int rc = vmbus_rx_next(&chan->rx, &pkt, chan->packet_buf, chan->packet_max);
+
+	if (rc) {
+		if (rc != -EAGAIN)
+			chan_fault(chan, "receiving", rc);
+		return false;
+	}
+	rc = chan->ops->packet(chan, &pkt);
+	if (rc == -EAGAIN) {
+		vmbus_rx_untake(&chan->rx, &pkt);
+		chan->stalled = true;
+		chan->counters.stalls++;
+		return false;
+	}
+	chan->counters.packets++;
+	if (rc)
+		chan_fault(chan, "packet", rc);
+	return !chan->faulted;
+}
+
+static void chan_drain(struct chan *chan)
+{
+	uint32_t budget = DRAIN_BUDGET;
+
+	if (chan->faulted || chan->quiesced || chan->stalled)
+		return;
+	vmbus_rx_mask(&chan->rx);
+	while (budget--) {
+		if (chan_take_one(chan))
+			continue;
+		if (chan->faulted || chan->stalled)
+			return;
+		chan->irq_wanted |= vmbus_rx_commit(&chan->rx);
+		if (!vmbus_rx_unmask(&chan->rx))
+			return;
+		vmbus_rx_mask(&chan->rx);
+	}
+	chan_post_drain(chan);
+}
+
+static void chan_check_stopped(struct chan *chan)
+{
+	if (chan->stopping && chan->event_stopped && !chan->drain_posted)
+		chan->stopped(chan); /* may free chan */
+}
+
+static void chan_drain_task(struct loop_task *task)
+{
+	struct chan *chan = container_of(task, struct chan, drain_task);
+
+	chan->drain_posted = false;
+	if (chan->stopping)
+		chan_check_stopped(chan);
+	else
+		chan_drain(chan);
+}
+
+static void chan_doorbell(struct loop_event *ev, uint64_t count)
+{
+	struct chan *chan = container_of(ev, struct chan, doorbell);
+
+	chan->counters.doorbells++;
+	chan_send_waiting(chan);
+	if (!chan->drain_posted)
+		chan_drain(chan);
+}
+
+void chan_resume(struct chan *chan)
+{
+	ON_LOOP(chan->loop);
+	if (!chan->stalled)
+		return;
+	chan->stalled = false;
+	if (!chan->stopping)
+		chan_post_drain(chan);
+}
+
+/* ---- life ------------------------------------------------------------------------ */
+
+int chan_init(struct chan *chan, const struct chan_params *params)
+{
+	int rc;
+
+	assert(params->packet_max >= sizeof(struct vmbus_pkt_desc));
+	*chan = (struct chan){
+		.ops = params->ops,
+		.loop = params->loop,
+		.irq = params->irq,
+		.flag = params->flag,
+		.packet_max = params->packet_max,
+		.hook.fn = chan_hook,
+		.drain_task.fn = chan_drain_task,
+	};
+	atomic_init(&chan->target_vp, params->target_vp);
+	list_init(&chan->out);
+	rc = vmbus_rx_init(&chan->rx, params->g2h, params->g2h_bytes);
+	if (rc)
+		return rc;
+	rc = vmbus_tx_init(&chan->tx, params->h2g, params->h2g_bytes);
+	if (rc)
+		return rc;
+	chan->packet_buf = malloc(params->packet_max);
+	if (!chan->packet_buf)
+		return -ENOMEM;
+	chan->doorbell_fd = eventfd(0, EFD_CLOEXEC);
+	if (chan->doorbell_fd < 0) {
+		rc = -errno;
+		free(chan->packet_buf);
+		return rc;
+	}
+	return 0;
+}
+
+void chan_fini(struct chan *chan)
+{
+	assert(list_empty(&chan->out));
+	close(chan->doorbell_fd);
+	free(chan->packet_buf);
+}
+
+/* Packets may have come before the doorbell was there: looks without being asked. */
+void chan_start(struct chan *chan)
+{
+	ON_LOOP(chan->loop);
+	assert(!chan->started && !chan->stopping);
+	chan->started = true;
+	loop_hook_add(chan->loop, &chan->hook);
+	loop_event_start(chan->loop, &chan->doorbell, chan->doorbell_fd, chan_doorbell);
+	chan_post_drain(chan);
+}
+
+void chan_quiesce(struct chan *chan)
+{
+	ON_LOOP(chan->loop);
+	chan->quiesced = true;
+	chan_drop_out(chan);
+}
+
+static void chan_doorbell_stopped(struct loop_event *ev)
+{
+	struct chan *chan = container_of(ev, struct chan, doorbell);
+
+	chan->event_stopped = true;
+	chan_check_stopped(chan);
+}
+
+void chan_stop(struct chan *chan, void (*stopped)(struct chan *chan))
+{
+	ON_LOOP(chan->loop);
+	assert(!chan->stopping);
+	chan_quiesce(chan);
+	chan->stopped = stopped;
+	if (chan->started) {
+		chan_hook(&chan->hook);
+		loop_hook_del(chan->loop, &chan->hook);
+		loop_event_stop(&chan->doorbell, chan_doorbell_stopped);
+	} else {
+		chan->event_stopped = true;
+		chan_post_drain(chan); /* not from here: the caller still uses chan */
+	}
+	chan->stopping = true;
+}
+
+void chan_retarget(struct chan *chan, uint32_t target_vp)
+{
+	atomic_store_explicit(&chan->target_vp, target_vp, memory_order_relaxed);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An open channel at work on its worker: both rings, the doorbell, the
+ * interrupt. The bus decides when it lives; a VSP only sees this.
+ *
+ * Thread: the worker whose loop it is (ON_LOOP), except where noted.
+ *
+ * Receive: doorbell -> mask -> packets one by one to ops->packet -> unmask and
+ * re-check. Send: chan_send() stages into the ring, or queues when it is full.
+ * Publishing and interrupting happen once per loop turn, in the flush hook.
+ * States are written down at the top of chan.c.
+ */
+#ifndef VMBUS_HOST_CHAN_H
+#define VMBUS_HOST_CHAN_H
+
+#include "base/gmem.h"
+#include "base/loop.h"
+#include "ring/vmbus_ring.h"
+
+struct chan;
+
+struct chan_ops {
+	/* One packet, in a private buffer that is reused after the call. 0: taken. -EAGAIN: no
+	 * resources, give it again after chan_resume(). Other: the guest broke the protocol, the
+	 * channel is faulted. */
+	int (*packet)(struct chan *chan, const struct vmbus_pkt *pkt);
+	/* The ring or the guest's packets are corrupt; no further packet is taken, what is sent
+	 * from now on is dropped. Post the news to the control thread (rescind). Called at most
+	 * once, and not after chan_quiesce(). */
+	void (*fault)(struct chan *chan);
+};
+
+/* How a channel reaches the guest's VP: sets event flag `flag` for `vp` and interrupts if it
+ * was clear. `raise` works on any thread. */
+struct chan_irq {
+	void (*raise)(void *ctx, uint32_t vp, uint32_t flag);
+	void *ctx;
+};
+
+/* One packet to send. Owned by the caller until `sent`; payload must stay valid till then. */
+struct chan_out {
+	struct list link;
+	uint16_t type; /* VMBUS_PKT_* */
+	uint16_t flags;
+	uint64_t trans_id;
+	const void *payload;
+	uint32_t payload_len;
+	/* Copied into the ring, or dropped because the guest will not read it; inside chan_send()
+	 * or later. Here the owner may reuse or free out. */
+	void (*sent)(struct chan *chan, struct chan_out *out);
+};
+
+struct chan_counters {
+	uint64_t packets;    /* received */
+	uint64_t sent;       /* packets sent */
+	uint64_t doorbells;  /* wake-ups by the guest */
+	uint64_t interrupts; /* requested from us */
+	uint64_t tx_full;    /* times a packet had to wait for room */
+	uint64_t stalls;     /* times packet() said -EAGAIN */
+};
+
+struct chan {
+	/* fixed */
+	const struct chan_ops *ops;
+	struct loop *loop;
+	struct chan_irq irq;
+	uint32_t flag;   /* event flag = relid */
+	int doorbell_fd; /* eventfd, owned; signalled by the guest */
+	uint32_t packet_max;
+	uint8_t *packet_buf; /* private copy of the packet being handled */
+
+	_Atomic uint32_t target_vp; /* VMBUS_VP_NONE: never interrupt */
+
+	/* the worker's */
+	struct vmbus_rx rx;
+	struct vmbus_tx tx;
+	struct loop_event doorbell;
+	struct loop_hook hook;
+	struct loop_task drain_task;
+	struct list out;    /* chan_out waiting for room, in order */
+	bool started;       /* doorbell and hook are on the loop */
+	bool drain_posted;  /* drain_task is on its way */
+	bool irq_wanted;    /* interrupt at the end of this turn */
+	bool stalled;       /* packet() said -EAGAIN */
+	bool faulted;       /* the rings are not touched any more */
+	bool quiesced;      /* no packet is taken, no packet waits for room */
+	bool stopping;      /* the rings are not touched any more */
+	bool event_stopped; /* the doorbell is off the loop */
+	void (*stopped)(struct chan *chan);
+	struct chan_counters counters;
+};
+
+struct chan_params {
+	const struct chan_ops *ops;
+	struct loop *loop;
+	struct chan_irq irq;
+	uint32_t flag;
+	uint32_t target_vp;
+	void *g2h; /* ring the guest produces into: control page and data */
+	uint32_t g2h_bytes;
+	void *h2g;
+	uint32_t h2g_bytes;
+	uint32_t packet_max; /* longest packet taken, descriptor included */
+};
+
+/* Any thread; creates the doorbell eventfd (register it with the machine before start).
+ * -EPROTO or -EINVAL: not a ring (see vmbus_tx_init); -ENOMEM, -EMFILE. */
+int chan_init(struct chan *chan, const struct chan_params *params);
+/* Takes packets and publishes what was sent before; until here the guest sees and hears nothing. */
+void chan_start(struct chan *chan);
+/* The guest closes: no packet is taken from now on, and nothing waits for the guest to make room:
+ * packets that do not fit are dropped (their `sent` runs). */
+void chan_quiesce(struct chan *chan);
+/* Quiesces, publishes what was sent, and from then on does not touch the rings. stopped(chan) runs
+ * later, when the loop does not use chan any more; it may free chan. */
+void chan_stop(struct chan *chan, void (*stopped)(struct chan *chan));
+/* Any thread; stopped or never started. */
+void chan_fini(struct chan *chan);
+
+/* Sends or queues, in order. Never fails. */
+void chan_send(struct chan *chan, struct chan_out *out);
+/* After packet() said -EAGAIN: resources are back. Harmless otherwise. */
+void chan_resume(struct chan *chan);
+/* Any thread: interrupts go to another VP from now on. When it returns to the chan's own worker, no
+ * interrupt goes to the old one; on another thread one may still be under way. */
+void chan_retarget(struct chan *chan, uint32_t target_vp);
+
+#endif

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * GPADLs: lists of guest pages a channel's device may use.
+ *
+ *   (none) --GPADL_HEADER--> building --last GPADL_BODY--> alive     GPADL_CREATED success
+ *     |                         |
+ *     |                         +-- bad list, rescind --> (none)     GPADL_CREATED failure
+ *     +-- bad header, over quota, id in use --> (none)               GPADL_CREATED failure
+ *
+ *   alive --GPADL_TEARDOWN, no user--> (none)                        GPADL_TORNDOWN
+ *   alive --GPADL_TEARDOWN, users--> tearing down --last put--> (none)   GPADL_TORNDOWN
+ *   any --relid released, connection over--> dropped: out of the table, freed at the last put
+ *
+ * Users are the ring of a channel that is not closed and devices' references.
+ * Bodies carry no relid, so while a GPADL is building its id is unique in the
+ * partition: it is filed under relid 0 until complete.
+ *
+ * Memory: the page list is allocated whole when the header comes, so that the
+ * quotas (pages, count, building) bound it whatever the guest does next.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/log.h"
+#include "proto/vmbus_proto.h"
+#include "vmbus-host/bus_impl.h"
+
+#define RELID_BUILDING 0u
+
+struct gpadl {
+	struct bus *bus;
+	struct bus_channel *chan; /* NULL: dropped */
+	struct list bucket, link; /* bus.gpadl_buckets, chan->gpadls */
+	uint32_t id;
+	uint32_t key_relid; /* chan's, or RELID_BUILDING */
+	uint32_t users;
+	uint32_t range_count;
+	uint32_t pages; /* charged to the quota; exact once complete */
+	bool whole_pages;
+	bool teardown;
+	/* Building: the range list as it comes. Complete: only its PFNs. */
+	uint32_t words_expected, words_got;
+	uint64_t words[];
+};
+
+/* ---- table --------------------------------------------------------------------------- */
+
+int gpadl_table_init(struct bus *bus)
+{
+	for (uint32_t i = 0; i < GPADL_BUCKETS; i++)
+		list_init(&bus->gpadl_buckets[i]);
+	if (getrandom(&bus->gpadl_seed, sizeof(bus->gpadl_seed), 0) != sizeof(bus->gpadl_seed))
+		return -EIO;
+	bus->gpadl_seed |= 1;
+	return 0;
+}
+
+/* Multiply-shift by a secret odd number: a guest cannot choose ids that share a bucket. */
+static struct list *gpadl_bucket(struct bus *bus, uint32_t id, uint32_t relid)
+{
+	uint64_t key = (uint64_t)relid << 32 | id;
+
+	return &bus->gpadl_buckets[(key * bus->gpadl_seed) >> (64 - GPADL_BUCKETS_SHIFT)];
+}
+
+static struct gpadl *gpadl_lookup(struct bus *bus, uint32_t id, uint32_t relid)
+{
+	list_for_each (pos, gpadl_bucket(bus, id, relid)) {
+		struct gpadl *g = container_of(pos, struct gpadl, bucket);
+
+		if (g->id == id && g->key_relid == relid)
+			return g;
+	}
+	return NULL;
+}
+
+static void gpadl_file(struct gpadl *g, uint32_t relid)
+{
+	g->key_relid = relid;
+	list_add_tail(gpadl_bucket(g->bus, g->id, relid), &g->bucket);
+}
+
+static bool gpadl_is_building(const struct gpadl *g)
+{
+	return g->key_relid == RELID_BUILDING;
+}
+
+static void gpadl_unlink(struct gpadl *g)
+{
+	list_del(&g->bucket);
+	list_del(&g->link);
+	g->chan = NULL;
+}
+
+static void gpadl_send_created(struct bus *bus, uint32_t relid, uint32_t id, uint32_t status)
+{
+	struct vmbus_gpadl_created msg = {.relid = relid, .gpadl = id, .status = status};
+
+	if (status == VMBUS_STATUS_SUCCESS)
+		bus->counters.gpadls_created++;
+	else
+		bus->counters.gpadls_failed++;
+	bus_send(bus, VMBUS_MSG_GPADL_CREATED, &msg, sizeof(msg));
+}
+
+static void gpadl_free(struct gpadl *g)
+{
+	struct bus *bus = g->bus;
+	struct vmbus_gpadl_torndown msg = {.gpadl = g->id};
+
+	assert(!g->users);
+	if (gpadl_is_building(g))
+		bus->gpadls_building--;
+	bus->gpadl_count--;
+	bus->gpadl_pages -= g->pages;
+	gpadl_unlink(g);
+	if (g->teardown)
+		bus_send(bus, VMBUS_MSG_GPADL_TORNDOWN, &msg, sizeof(msg));
+	free(g);
+}
+
+/* Gives up on a GPADL that is building, and says so. */
+static void gpadl_fail(struct gpadl *g)
+{
+	struct bus *bus = g->bus;
+	uint32_t relid = g->chan->relid, id = g->id;
+
+	gpadl_free(g);
+	gpadl_send_created(bus, relid, id, VMBUS_STATUS_GPADL_FAILED);
+}
+
+/* ---- creation --------------------------------------------------------------------------- */
+
+static bool pfn_is_ram(const struct gmem *gmem, uint64_t pfn)
+{
+	return pfn <= UINT64_MAX >> HV_PAGE_SHIFT &&
+	       gmem_contains(gmem, pfn << HV_PAGE_SHIFT, HV_PAGE_SIZE);
+}
+
+/* Checks the whole range list and leaves only its PFNs. */
+static bool gpadl_decode(struct gpadl *g)
+{
+	const struct gpa_limits limits = {1, UINT32_MAX, UINT64_MAX};
+	uint32_t len = g->words_expected * sizeof(g->words[0]), n = 0;
+	struct gpa_range range;
+	struct gpa_list list;
+
+	if (gpa_list_parse(&list, g->words, len, g->range_count, &limits) || list.parsed != len)
+		return false;
+	while (gpa_list_next(&list, &range)) {
+		g->whole_pages = g->range_count == 1 && !range.byte_offset &&
+				 range.byte_count % HV_PAGE_SIZE == 0;
+		for (uint32_t i = 0; i < range.page_count; i++) {
+			uint64_t pfn = gpa_range_pfn(&range, i);
+
+			if (!pfn_is_ram(g->bus->config.gmem, pfn))
+				return false;
+			/* Never ahead of the reader: each range header is dropped. */
+			g->words[n++] = pfn;
+		}
+	}
+	assert(n == g->pages);
+	return true;
+}
+
+static void gpadl_complete(struct gpadl *g)
+{
+	struct bus *bus = g->bus;
+
+	if (!gpadl_decode(g)) {
+		bus_bad(bus, "GPADL with a bad range list");
+		gpadl_fail(g);
+		return;
+	}
+	list_del(&g->bucket);
+	bus->gpadls_building--;
+	gpadl_file(g, g->chan->relid);
+	gpadl_send_created(bus, g->chan->relid, g->id, VMBUS_STATUS_SUCCESS);
+}
+
+/* Takes the next part of the range list; what exceeds it is padding. */
+static void gpadl_append(struct gpadl *g, const void *bytes, uint32_t len)
+{
+	uint32_t n = len / sizeof(g->words[0]), missing = g->words_expected - g->words_got;
+
+	if (n > missing)
+		n = missing;
+	memcpy(&g->words[g->words_got], bytes, n * sizeof(g->words[0]));
+	g->words_got += n;
+	if (g->words_got == g->words_expected)
+		gpadl_complete(g);
+}
+
+/* NULL, or why the header cannot become a GPADL. */
+static const char *gpadl_refusal(struct bus *bus, const struct vmbus_gpadl_header *msg)
+{
+	uint32_t words = msg->range_buflen / sizeof(uint64_t);
+
+	if (!channel_by_relid(bus, msg->relid))
+		return "GPADL for an unknown relid";
+	/* A range is a header and at least one page. */
+	if (msg->range_buflen % sizeof(uint64_t) || !msg->range_count ||
+		words < 2u * msg->range_count)
+		return "GPADL whose ranges do not fit its size";
+	if (gpadl_lookup(bus, msg->gpadl, msg->relid) ||
+		gpadl_lookup(bus, msg->gpadl, RELID_BUILDING))
+		return "GPADL id in use";
+	if (bus->gpadl_count >= GPADLS_MAX || bus->gpadls_building >= GPADLS_BUILDING_MAX)
+		return "too many GPADLs";
+	if (words - msg->range_count > bus->config.gpadl_pages_max - bus->gpadl_pages)
+		return "too many GPADL pages";
+	return NULL;
+}
+
+static struct gpadl *gpadl_create(struct bus *bus, const struct vmbus_gpadl_header *msg)
+{
+	uint32_t words = msg->range_buflen / sizeof(uint64_t);
+	struct gpadl *g = malloc(sizeof(*g) + words * sizeof(g->words[0]));
+
+	if (!g) {
+		log_guest("vmbus: no memory for a GPADL");
+		return NULL;
+	}
+	*g = (struct gpadl){
+		.bus = bus,
+		.chan = channel_by_relid(bus, msg->relid),
+		.id = msg->gpadl,
+		.range_count = msg->range_count,
+		.pages = words - msg->range_count,
+		.words_expected = words,
+	};
+	gpadl_file(g, RELID_BUILDING);
+	list_add_tail(&g->chan->gpadls, &g->link);
+	bus->gpadl_count++;
+	bus->gpadls_building++;
+	bus->gpadl_pages += g->pages;
+	return g;
+}
+
+void gpadl_on_header(struct bus *bus, const void *bytes, uint32_t len)
+{
+	const struct vmbus_gpadl_header *msg = bytes;
+	const char *refusal = gpadl_refusal(bus, msg);
+	struct gpadl *g = refusal ? NULL : gpadl_create(bus, msg);
+
+	if (refusal)
+		bus_bad(bus, refusal);
+	if (g)
+		gpadl_append(g, msg->ranges, len - sizeof(*msg));
+	else
+		gpadl_send_created(bus, msg->relid, msg->gpadl, VMBUS_STATUS_GPADL_FAILED);
+}
+
+/* More PFNs than the header announced is a lie, except in a message of full size: some guests
+ * always post those, and the end is padding. */
+static bool body_overflows(const struct gpadl *g, uint32_t len)
+{
+	uint32_t words = (len - sizeof(struct vmbus_gpadl_body)) / sizeof(g->words[0]);
+
+	return words > g->words_expected - g->words_got && len != VMBUS_MESSAGE_SIZE_MAX;
+}
+
+void gpadl_on_body(struct bus *bus, const void *bytes, uint32_t len)
+{
+	const struct vmbus_gpadl_body *msg = bytes;
+	struct gpadl *g = gpadl_lookup(bus, msg->gpadl, RELID_BUILDING);
+
+	if (!g) {
+		bus_bad(bus, "GPADL body without a header");
+	} else if (body_overflows(g, len)) {
+		bus_bad(bus, "GPADL body with too many pages");
+		gpadl_fail(g);
+	} else {
+		gpadl_append(g, msg->ranges, len - sizeof(*msg));
+	}
+}
+
+/* ---- end ---------------------------------------------------------------------------------- */
+
+void gpadl_on_teardown(struct bus *bus, const void *bytes, uint32_t len)
+{
+	const struct vmbus_gpadl_teardown *msg = bytes;
+	struct bus_channel *chan = channel_by_relid(bus, msg->relid);
+	struct gpadl *g = chan ? gpadl_lookup(bus, msg->gpadl, msg->relid) : NULL;
+
+	if (!g || g->teardown) {
+		bus_bad(bus, "teardown of an unknown GPADL");
+		return;
+	}
+	g->teardown = true;
+	if (!g->users)
+		gpadl_free(g);
+}
+
+void gpadl_drop_all(struct bus_channel *chan)
+{
+	list_for_each_safe (pos, &chan->gpadls) {
+		struct gpadl *g = container_of(pos, struct gpadl, link);
+
+		if (g->users)
+			gpadl_unlink(g);
+		else
+			gpadl_free(g);
+	}
+}
+
+void gpadl_fail_building(struct bus_channel *chan)
+{
+	list_for_each_safe (pos, &chan->gpadls) {
+		struct gpadl *g = container_of(pos, struct gpadl, link);
+
+		if (gpadl_is_building(g))
+			gpadl_fail(g);
+	}
+}
+
+/* ---- users -------------------------------------------------------------------------------- */
+
+struct gpadl *bus_gpadl_find(struct bus_channel *chan, uint32_t gpadl_id)
+{
+	struct gpadl *g = gpadl_lookup(chan->bus, gpadl_id, chan->relid);
+
+	return g && !g->teardown ? g : NULL;
+}
+
+void gpadl_get(struct gpadl *g)
+{
+	g->users++;
+	g->bus->gpadl_users++;
+}
+
+void gpadl_put(struct gpadl *g)
+{
+	struct bus *bus = g->bus;
+
+	assert(g->users && bus->gpadl_users);
+	bus_enter(bus);
+	bus->gpadl_users--;
+	if (!--g->users && (g->teardown || !g->chan))
+		gpadl_free(g);
+	bus_leave(bus);
+}
+
+const uint64_t *gpadl_pfns(const struct gpadl *g, uint32_t *count)
+{
+	*count = g->pages;
+	return g->words;
+}
+
+bool gpadl_is_whole_pages(const struct gpadl *g)
+{
+	return g->whole_pages;
+}
+
+void bus_gpadl_usage(const struct bus *bus, uint32_t *count, uint64_t *pages)
+{
+	*count = bus->gpadl_count;
+	*pages = bus->gpadl_pages;
+}
