@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A disk in a regular file or block device, through the io_uring of the queue's
+ * loop. A request is a chain of steps, each one io_uring operation:
+ *
+ *   READ, WRITE      TRANSFER, again with the rest while it comes back short
+ *   FUA WRITE        the same with RWF_DSYNC; after an error PROBE (see below)
+ *   FLUSH            SYNC
+ *   DISCARD          PUNCH                                      [SYNC when FUA]
+ *   WRITE_ZEROES     ZERO_RANGE, else PUNCH, else ZEROS ...      [SYNC when FUA]
+ *
+ * EINTR and EAGAIN repeat a step, a bounded number of times.
+ *
+ * A failed fsync means that data the guest was told is written are lost, and
+ * the kernel reports it once only. So the failure is kept: every later flush of
+ * this disk fails as well. A failed RWF_DSYNC write may be either half; PROBE
+ * writes the same bytes without DSYNC to learn whether the sync half failed.
+ *
+ * With O_DIRECT a second, buffered descriptor takes what is not aligned for it;
+ * the kernel keeps both views of one file coherent.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <linux/falloc.h>
+#include <linux/fs.h>
+
+#include "backend/disk.h"
+#include "base/log.h"
+
+#define FILE_BLOCK_SIZE          512u
+#define FILE_PHYSICAL_BLOCK_SIZE 4096u
+#define FILE_RETRIES_MAX         1000u
+#define FILE_ZEROS_SIZE          (128u << 10)
+
+enum zero_mode { ZERO_BY_RANGE, ZERO_BY_PUNCH, ZERO_BY_WRITE };
+
+struct file_disk {
+	struct disk disk;
+	int fd;
+	int buffered_fd;                  /* same as fd unless O_DIRECT */
+	_Atomic int sync_error;           /* first failed fsync: sticky */
+	_Atomic enum zero_mode zero_mode; /* best way the file system is known to have */
+};
+
+enum file_step {
+	STEP_TRANSFER,
+	STEP_PROBE,
+	STEP_SYNC,
+	STEP_PUNCH,
+	STEP_ZERO_RANGE,
+	STEP_ZEROS,
+};
+
+/* Scratch behind each struct disk_req. */
+struct file_req {
+	struct loop_op op;
+	struct loop *loop;
+	struct file_disk *file;
+	enum file_step step;
+	uint32_t retries;
+	bool buffered;  /* O_DIRECT refused this one */
+	int fua_error;  /* why the DSYNC write failed */
+	uint64_t moved; /* bytes finished */
+	struct iovec *iov;
+	uint32_t iov_count;
+};
+
+static const uint8_t zeros[FILE_ZEROS_SIZE] __attribute__((aligned(4096)));
+
+static struct file_disk *file_of(struct disk *disk)
+{
+	return (struct file_disk *)disk;
+}
+
+static struct disk_req *req_of(const struct file_req *r)
+{
+	return (struct disk_req *)r - 1;
+}
+
+static void step_start(struct file_req *r, enum file_step step);
+
+static void finish(struct file_req *r, int error)
+{
+	struct disk_req *req = req_of(r);
+
+	req->done(req, error);
+}
+
+/* ---- transfers ------------------------------------------------------------------- */
+
+static bool aligned(const struct file_req *r)
+{
+	uintptr_t bits = req_of(r)->offset + r->moved;
+
+	for (uint32_t i = 0; i < r->iov_count; i++)
+		bits |= (uintptr_t)r->iov[i].iov_base | r->iov[i].iov_len;
+	return bits % FILE_BLOCK_SIZE == 0;
+}
+
+static int transfer_fd(const struct file_req *r)
+{
+	const struct file_disk *f = r->file;
+
+	if (f->fd == f->buffered_fd || (!r->buffered && aligned(r)))
+		return f->fd;
+	return f->buffered_fd;
+}
+
+static void transfer_prepare(struct file_req *r, struct io_uring_sqe *sqe)
+{
+	struct disk_req *req = req_of(r);
+	bool dsync = r->step == STEP_TRANSFER && (req->flags & DISK_FLAG_FUA);
+	uint64_t offset = req->offset + r->moved;
+
+	if (req->op == DISK_READ)
+		io_uring_prep_readv(sqe, transfer_fd(r), r->iov, r->iov_count, offset);
+	else
+		io_uring_prep_writev2(
+			sqe, transfer_fd(r), r->iov, r->iov_count, offset, dsync ? RWF_DSYNC : 0);
+}
+
+static void iov_advance(struct file_req *r, size_t bytes)
+{
+	while (bytes) {
+		size_t piece = bytes < r->iov->iov_len ? bytes : r->iov->iov_len;
+
+		r->iov->iov_base = (char *)r->iov->iov_base + piece;
+		r->iov->iov_len -= piece;
+		bytes -= piece;
+		if (r->iov->iov_len == 0) {
+			r->iov++;
+			r->iov_count--;
+		}
+	}
+}
+
+static void transfer_failed(struct file_req *r, int error)
+{
+	struct disk_req *req = req_of(r);
+
+	if (error == -EINVAL && transfer_fd(r) != r->file->buffered_fd) {
+		r->buffered = true;
+		step_start(r, STEP_TRANSFER);
+	} else if (req->op == DISK_WRITE && (req->flags & DISK_FLAG_FUA)) {
+		r->fua_error = error;
+		step_start(r, STEP_PROBE);
+	} else {
+		finish(r, error);
+	}
+}
+
+static void transfer_done(struct file_req *r, int res)
+{
+	if (res < 0) {
+		transfer_failed(r, res);
+		return;
+	}
+	if (res == 0) { /* the file has become shorter under us */
+		finish(r, -EIO);
+		return;
+	}
+	r->moved += (uint32_t)res;
+	if (r->moved == req_of(r)->length) {
+		finish(r, 0);
+		return;
+	}
+	iov_advance(r, (uint32_t)res);
+	step_start(r, STEP_TRANSFER);
+}
+
+/* ---- durability -------------------------------------------------------------------- */
+
+static void sync_failed(struct file_disk *f, int error)
+{
+	int none = 0;
+
+	if (atomic_compare_exchange_strong(&f->sync_error, &none, error))
+		log_error("disk: written data may be lost (%s); all flushes fail until it is "
+			  "opened again",
+			strerror(-error));
+}
+
+static void probe_done(struct file_req *r, int res)
+{
+	if (res > 0)
+		sync_failed(r->file, r->fua_error);
+	finish(r, r->fua_error);
+}
+
+static void sync_prepare(struct file_req *r, struct io_uring_sqe *sqe)
+{
+	io_uring_prep_fsync(sqe, r->file->fd, IORING_FSYNC_DATASYNC);
+}
+
+static void sync_done(struct file_req *r, int res)
+{
+	if (res < 0)
+		sync_failed(r->file, res);
+	finish(r, res < 0 ? res : 0);
+}
+
+/* Discards and zeroes have no DSYNC of their own. */
+static void sync_when_fua(struct file_req *r)
+{
+	if (req_of(r)->flags & DISK_FLAG_FUA)
+		step_start(r, STEP_SYNC);
+	else
+		finish(r, 0);
+}
+
+/* ---- discard and zeroes --------------------------------------------------------------- */
+
+static void punch_prepare(struct file_req *r, struct io_uring_sqe *sqe)
+{
+	io_uring_prep_fallocate(sqe, r->file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		(off_t)req_of(r)->offset, (off_t)req_of(r)->length);
+}
+
+static void zero_range_prepare(struct file_req *r, struct io_uring_sqe *sqe)
+{
+	io_uring_prep_fallocate(sqe, r->file->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+		(off_t)req_of(r)->offset, (off_t)req_of(r)->length);
+}
+
+static void zeros_prepare(struct file_req *r, struct io_uring_sqe *sqe)
+{
+	uint64_t rest = req_of(r)->length - r->moved;
+
+	io_uring_prep_write(sqe, transfer_fd(r), zeros,
+		rest < FILE_ZEROS_SIZE ? (unsigned)rest : FILE_ZEROS_SIZE,
+		req_of(r)->offset + r->moved);
+}
+
+static void zero_start(struct file_req *r)
+{
+	static const enum file_step step_of[] = {
+		[ZERO_BY_RANGE] = STEP_ZERO_RANGE,
+		[ZERO_BY_PUNCH] = STEP_PUNCH,
+		[ZERO_BY_WRITE] = STEP_ZEROS,
+	};
+	enum zero_mode mode = atomic_load_explicit(&r->file->zero_mode, memory_order_relaxed);
+
+	/* Punching gives storage back, which not everybody wants; but it is the first choice
+	 * of who does. */
+	if (mode == ZERO_BY_RANGE && (req_of(r)->flags & DISK_FLAG_UNMAP) &&
+		r->file->disk.info.discard)
+		mode = ZERO_BY_PUNCH;
+	step_start(r, step_of[mode]);
+}
+
+/* The file system lacks this way: remember it and take the next one. */
+static void zero_downgrade(struct file_req *r)
+{
+	enum zero_mode next = r->step == STEP_ZERO_RANGE ? ZERO_BY_PUNCH : ZERO_BY_WRITE;
+
+	atomic_store_explicit(&r->file->zero_mode, next, memory_order_relaxed);
+	zero_start(r);
+}
+
+static void fallocate_done(struct file_req *r, int res)
+{
+	if (res >= 0)
+		sync_when_fua(r);
+	else if (res == -EOPNOTSUPP && req_of(r)->op == DISK_WRITE_ZEROES)
+		zero_downgrade(r);
+	else
+		finish(r, res);
+}
+
+static void zeros_done(struct file_req *r, int res)
+{
+	if (res == -EINVAL && transfer_fd(r) != r->file->buffered_fd) {
+		r->buffered = true;
+		step_start(r, STEP_ZEROS);
+		return;
+	}
+	if (res <= 0) {
+		finish(r, res < 0 ? res : -EIO);
+		return;
+	}
+	r->moved += (uint32_t)res;
+	if (r->moved < req_of(r)->length)
+		step_start(r, STEP_ZEROS);
+	else
+		sync_when_fua(r);
+}
+
+/* ---- the chain ---------------------------------------------------------------------------- */
+
+static const struct {
+	void (*prepare)(struct file_req *r, struct io_uring_sqe *sqe);
+	void (*done)(struct file_req *r, int res);
+} steps[] = {
+	[STEP_TRANSFER] = {transfer_prepare, transfer_done},
+	[STEP_PROBE] = {transfer_prepare, probe_done},
+	[STEP_SYNC] = {sync_prepare, sync_done},
+	[STEP_PUNCH] = {punch_prepare, fallocate_done},
+	[STEP_ZERO_RANGE] = {zero_range_prepare, fallocate_done},
+	[STEP_ZEROS] = {zeros_prepare, zeros_done},
+};
+
+static void step_done(struct loop_op *op, int res)
+{
+	struct file_req *r = container_of(op, struct file_req, op);
+
+	if ((res == -EINTR || res == -EAGAIN) && r->retries++ < FILE_RETRIES_MAX)
+		step_start(r, r->step);
+	else
+		steps[r->step].done(r, res);
+}
+
+static void step_start(struct file_req *r, enum file_step step)
+{
+	struct io_uring_sqe *sqe = loop_sqe(r->loop, &r->op);
+
+	r->step = step;
+	steps[step].prepare(r, sqe);
+}
+
+static void flush_start(struct file_req *r)
+{
+	int error = atomic_load(&r->file->sync_error);
+
+	if (error)
+		finish(r, error);
+	else
+		step_start(r, STEP_SYNC);
+}
+
+static void file_submit(struct disk_queue *queue, struct disk_req *req)
+{
+	struct file_req *r = disk_req_scratch(req);
+
+	*r = (struct file_req){
+		.op.done = step_done,
+		.loop = queue->loop,
+		.file = file_of(queue->disk),
+		.iov = req->iov,
+		.iov_count = req->iov_count,
+	};
+	switch (req->op) {
+	case DISK_READ:
+	case DISK_WRITE:
+		step_start(r, STEP_TRANSFER);
+		break;
+	case DISK_FLUSH:
+		flush_start(r);
+		break;
+	case DISK_DISCARD:
+		step_start(r, STEP_PUNCH);
+		break;
+	case DISK_WRITE_ZEROES:
+		r->iov_count = 0;
+		zero_start(r);
+		break;
+	case DISK_OP_COUNT:
+		break;
+	}
+}
+
+static int file_queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue)
+{
+	struct disk_queue *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return -ENOMEM;
+	q->disk = disk;
+	q->loop = loop;
+	*queue = q;
+	return 0;
+}
+
+static void file_queue_close(struct disk_queue *queue)
+{
+	free(queue);
+}
+
+static void file_close(struct disk *disk)
+{
+	struct file_disk *f = file_of(disk);
+
+	if (f->buffered_fd != f->fd)
+		close(f->buffered_fd);
+	close(f->fd);
+	free(f);
+}
+
+static const struct disk_ops file_ops = {
+	.name = "file",
+	.req_size = sizeof(struct file_req),
+	.close = file_close,
+	.queue_open = file_queue_open,
+	.queue_close = file_queue_close,
+	.submit = file_submit,
+};
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+static int open_error(const char *path, int error, struct err *e)
+{
+	switch (error) {
+	case ENOENT:
+		return err_set(e, -error,
+			"disk %s: no such file; create it with: truncate -s 10G %s", path, path);
+	case EACCES:
+	case EPERM:
+	case EROFS:
+		return err_set(e, -error,
+			"disk %s: cannot be written (%s); change that or add \"ro\" to use it "
+			"read-only",
+			path, strerror(error));
+	case EBUSY:
+		return err_set(
+			e, -error, "disk %s: the device is in use (mounted?); free it first", path);
+	default:
+		return err_set(e, -error, "disk %s: cannot be opened: %s", path, strerror(error));
+	}
+}
+
+static int open_ro_error(const char *path, int error, struct err *e)
+{
+	if (error == EACCES || error == EPERM)
+		return err_set(e, -error, "disk %s: cannot be read (%s); check its permissions",
+			path, strerror(error));
+	return open_error(path, error, e);
+}
+
+/* Before open: opening a pipe would wait for its other end. */
+static int check_kind(const char *path, struct stat *st, struct err *e)
+{
+	if (stat(path, st))
+		return open_error(path, errno, e);
+	if (S_ISDIR(st->st_mode))
+		return err_set(e, -EISDIR,
+			"disk %s: is a directory; give an image file or a block device", path);
+	if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
+		return err_set(e, -EINVAL,
+			"disk %s: is neither a file nor a block device; give one of these", path);
+	return 0;
+}
+
+static int open_fds(struct file_disk *f, const char *path, const struct stat *st,
+	const struct disk_file_options *o, struct err *e)
+{
+	int flags = O_CLOEXEC | (o->read_only ? O_RDONLY : O_RDWR);
+	/* On a block device O_EXCL means: not while it is mounted. */
+	int excl = S_ISBLK(st->st_mode) && !o->read_only ? O_EXCL : 0;
+
+	f->fd = open(path, flags | excl | (o->direct ? O_DIRECT : 0));
+	if (f->fd < 0 && errno == EINVAL && o->direct)
+		return err_set(e, -EINVAL,
+			"disk %s: its file system has no direct I/O; remove \"direct\"", path);
+	if (f->fd < 0)
+		return o->read_only ? open_ro_error(path, errno, e) : open_error(path, errno, e);
+	f->buffered_fd = f->fd;
+	if (!o->direct)
+		return 0;
+	f->buffered_fd = open(path, flags);
+	if (f->buffered_fd < 0) {
+		int error = errno;
+
+		close(f->fd);
+		return open_error(path, error, e);
+	}
+	return 0;
+}
+
+static int lock_file(const struct file_disk *f, const char *path, const struct disk_file_options *o,
+	struct err *e)
+{
+	struct flock lock = {
+		.l_type = o->read_only ? F_RDLCK : F_WRLCK,
+		.l_whence = SEEK_SET,
+	};
+
+	if (fcntl(f->fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	if (errno == EAGAIN || errno == EACCES)
+		return err_set(e, -EBUSY,
+			"disk %s: is used by another process; stop that or use another image%s",
+			path, o->read_only ? "" : " (\"ro\" can be shared)");
+	return err_set(e, -errno, "disk %s: cannot be locked: %s", path, strerror(errno));
+}
+
+static bool block_device_can_punch(const struct stat *st)
+{
+	unsigned long long bytes = 0;
+	char name[96];
+	FILE *limit;
+
+	/* A partition has no queue directory of its own; its parent's is one up. */
+	snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/queue/write_zeroes_max_bytes",
+		major(st->st_rdev), minor(st->st_rdev));
+	limit = fopen(name, "re");
+	if (!limit) {
+		snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/../queue/write_zeroes_max_bytes",
+			major(st->st_rdev), minor(st->st_rdev));
+		limit = fopen(name, "re");
+	}
+	if (!limit)
+		return false;
+	if (fscanf(limit, "%llu", &bytes) != 1)
+		bytes = 0;
+	fclose(limit);
+	return bytes > 0;
+}
+
+/* A hole punched behind the end changes nothing, but tells whether there are holes at all. */
+static bool file_can_punch(const struct file_disk *f, const struct stat *st)
+{
+	if (f->disk.info.read_only)
+		return false;
+	if (S_ISBLK(st->st_mode))
+		return block_device_can_punch(st);
+	return fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		       (off_t)f->disk.info.size, FILE_PHYSICAL_BLOCK_SIZE) == 0;
+}
+
+static int read_geometry(
+	struct file_disk *f, const char *path, const struct disk_file_options *o, struct err *e)
+{
+	unsigned int physical = FILE_PHYSICAL_BLOCK_SIZE;
+	uint64_t size;
+	struct stat st;
+
+	if (fstat(f->fd, &st))
+		return err_set(e, -errno, "disk %s: %s", path, strerror(errno));
+	size = (uint64_t)st.st_size;
+	if (S_ISBLK(st.st_mode) &&
+		(ioctl(f->fd, BLKGETSIZE64, &size) || ioctl(f->fd, BLKPBSZGET, &physical)))
+		return err_set(
+			e, -errno, "disk %s: its size cannot be read: %s", path, strerror(errno));
+	if (size == 0)
+		return err_set(e, -EINVAL,
+			"disk %s: is empty; give it a size with: truncate -s 10G %s", path, path);
+	if (size % FILE_BLOCK_SIZE)
+		return err_set(e, -EINVAL,
+			"disk %s: its size, %llu bytes, is not a multiple of %u; fix it with: "
+			"truncate -s %%%u %s",
+			path, (unsigned long long)size, FILE_BLOCK_SIZE, FILE_BLOCK_SIZE, path);
+	f->disk.info = (struct disk_info){
+		.size = size,
+		.block_size = FILE_BLOCK_SIZE,
+		.physical_block_size = physical,
+		.read_only = o->read_only,
+		.write_cache = true,
+	};
+	f->disk.info.discard = file_can_punch(f, &st);
+	return 0;
+}
+
+int disk_file_open(
+	struct disk **disk, const char *path, const struct disk_file_options *o, struct err *e)
+{
+	struct file_disk *f;
+	struct stat st;
+	int ret;
+
+	ret = check_kind(path, &st, e);
+	if (ret)
+		return ret;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return err_set(e, -ENOMEM, "disk %s: out of memory", path);
+	f->disk.ops = &file_ops;
+	ret = open_fds(f, path, &st, o, e);
+	if (ret)
+		goto free_file;
+	ret = lock_file(f, path, o, e);
+	if (ret)
+		goto close_fds;
+	ret = read_geometry(f, path, o, e);
+	if (ret)
+		goto close_fds;
+	*disk = &f->disk;
+	return 0;
+
+close_fds:
+	if (f->buffered_fd != f->fd)
+		close(f->buffered_fd);
+	close(f->fd);
+free_file:
+	free(f);
+	return ret;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A SCSI direct-access device over a disk: commands in, data and sense out.
+ * Nothing here knows VMBus or SRBs.
+ *
+ * A command runs in two halves. Decode (scsi_decode, scsi_decode_list) turns
+ * private copies of what the initiator sent into a struct scsi_cmd, or says
+ * which sense data it earns. Perform (inside scsi_execute) only sees the checked
+ * command: from then on only the disk can fail.
+ *
+ * Thread: a task belongs to the loop of its disk queue. Units are read only.
+ * Source: spec sheet "storvsp" sections 5 to 7; SPC-3, SBC-3.
+ */
+#ifndef STORVSP_SCSI_H
+#define STORVSP_SCSI_H
+
+#include "backend/disk.h"
+
+#define SCSI_CDB_SIZE   16u
+#define SCSI_SENSE_SIZE 18u
+#define SCSI_SERIAL_MAX 32u
+#define SCSI_LUNS_MAX   64u
+#define SCSI_ID_SIZE    16u
+
+/* What the commands with a parameter list may ask for; also told in VPD page B0. */
+#define SCSI_UNMAP_DESCRIPTORS_MAX 64u
+#define SCSI_WRITE_SAME_BYTES_MAX  (8u << 20)
+
+/* Private memory of a task: the longest parameter list taken (UNMAP: 8 + 16 a descriptor), and
+ * longer than every reply built here. */
+#define SCSI_SCRATCH_SIZE (8u + 16u * SCSI_UNMAP_DESCRIPTORS_MAX)
+
+/* WRITE SAME takes one block there. */
+#define SCSI_BLOCK_SIZE_MAX 512u
+
+/* How a command ends. Each is one row of the sense table, but for the first two. */
+enum scsi_error {
+	SCSI_OK,
+	SCSI_ERR_NO_LUN, /* no such logical unit: transports have their own word for it */
+	SCSI_ERR_INVALID_OPCODE,
+	SCSI_ERR_LBA_RANGE,
+	SCSI_ERR_CDB_FIELD,
+	SCSI_ERR_PARAM_FIELD,
+	SCSI_ERR_PARAM_LENGTH,
+	SCSI_ERR_SAVE_UNSUPPORTED,
+	SCSI_ERR_WRITE_PROTECTED,
+	SCSI_ERR_NO_SPACE,
+	SCSI_ERR_MEDIUM_READ,
+	SCSI_ERR_MEDIUM_WRITE,
+	SCSI_ERR_TARGET_FAILURE,
+	SCSI_ERR_COUNT,
+};
+
+enum scsi_dir {
+	SCSI_DIR_NONE,
+	SCSI_DIR_IN,  /* from the device */
+	SCSI_DIR_OUT, /* to the device */
+};
+
+/* A logical unit, or the place where none is (present = false). */
+struct scsi_unit {
+	bool present;
+	uint8_t lun;
+	uint64_t luns;            /* bit n: this target has LUN n */
+	uint8_t id[SCSI_ID_SIZE]; /* stable and unique in the world */
+	char serial[SCSI_SERIAL_MAX + 1];
+	uint32_t transfer_bytes_max; /* per command, by the transport */
+	struct disk_info info;
+};
+
+/* What the initiator sent: private copies. */
+struct scsi_input {
+	uint8_t cdb[SCSI_CDB_SIZE]; /* zero from cdb_length on */
+	uint8_t cdb_length;
+	enum scsi_dir dir;
+	uint32_t length; /* bytes of data buffer in that direction */
+};
+
+enum scsi_action {
+	SCSI_ACTION_NONE, /* GOOD as it is */
+	SCSI_ACTION_REPLY,
+	SCSI_ACTION_READ,
+	SCSI_ACTION_WRITE,
+	SCSI_ACTION_FLUSH,
+	SCSI_ACTION_UNMAP,
+	SCSI_ACTION_WRITE_ZEROES,
+	SCSI_ACTION_WRITE_PATTERN,
+};
+
+struct scsi_op;
+struct scsi_cmd;
+
+/* Builds a reply in zeroed scratch memory, gives its full length. */
+typedef uint32_t scsi_build_fn(
+	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply);
+
+/* Checks a parameter list (cmd->list_length bytes, a private copy). */
+typedef enum scsi_error scsi_list_fn(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const uint8_t *list);
+
+/* A decoded command: every number is inside the unit's and the buffer's limits. */
+struct scsi_cmd {
+	const struct scsi_op *op;
+	enum scsi_action action;
+	bool fua;
+	bool may_unmap;
+	uint64_t lba;
+	uint64_t blocks;
+	uint32_t descriptors; /* of an UNMAP list */
+	uint32_t list_length; /* data-out bytes to be copied to scratch before performing */
+	scsi_list_fn *list;   /* their check, when list_length > 0 */
+	uint32_t reply_max;   /* data-in bytes at most */
+	scsi_build_fn *build;
+	uint8_t cdb[SCSI_CDB_SIZE];
+};
+
+struct scsi_task {
+	/* by the transport */
+	const struct scsi_unit *unit;
+	struct disk_queue *queue; /* of unit; NULL when the unit is absent */
+	struct disk_req *req;     /* disk_req_size() bytes */
+	struct scsi_input in;
+	struct iovec *iov; /* the data buffer, in.length bytes of guest memory; gets modified */
+	uint32_t iov_count;
+	uint32_t iov_max; /* room in iov, > 0 */
+	void (*done)(struct scsi_task *task);
+
+	/* result */
+	enum scsi_error error;
+	uint32_t transferred;
+	uint8_t sense[SCSI_SENSE_SIZE]; /* valid when error is neither OK nor NO_LUN */
+
+	/* private */
+	struct scsi_cmd cmd;
+	uint32_t steps;      /* disk requests started */
+	uint32_t next_unmap; /* descriptor */
+	uint64_t next_lba;   /* of a command with several disk requests */
+	int step_error;      /* of the last one: 0 or -errno */
+	bool step_done;
+	bool submitting;
+	uint8_t scratch[SCSI_SCRATCH_SIZE] __attribute__((aligned(16)));
+};
+
+/* First half. No side effects. */
+enum scsi_error scsi_decode(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in);
+/* Second part of it: the parameter list, copied once. Nothing to do when there is none. */
+static inline enum scsi_error scsi_decode_list(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const uint8_t *list)
+{
+	return cmd->list_length ? cmd->list(cmd, unit, list) : SCSI_OK;
+}
+
+/* An UNMAP descriptor of a checked list. */
+void scsi_unmap_descriptor(const uint8_t *list, uint32_t index, uint64_t *lba, uint32_t *blocks);
+
+/* Runs a task; done(task) exactly once, now or later. */
+void scsi_execute(struct scsi_task *task);
+
+/* Fills sense for an error a transport found by itself. */
+void scsi_sense_build(uint8_t sense[SCSI_SENSE_SIZE], enum scsi_error error);
+/* The same with the INFORMATION field, when the LBA fits into it. */
+void scsi_sense_build_lba(uint8_t sense[SCSI_SENSE_SIZE], enum scsi_error error, uint64_t lba);
+/* error: -errno of a disk request. */
+enum scsi_error scsi_error_of_disk(enum disk_op op, int error);
+
+#endif

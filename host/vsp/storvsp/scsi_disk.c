@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The second half of a command: moving data between the initiator's buffer and
+ * the disk. One command is a sequence of disk requests ("steps"), one at a time:
+ *
+ *   READ, WRITE, FLUSH, WRITE_ZEROES   one step
+ *   UNMAP                              one step a descriptor that is not empty
+ *   WRITE_PATTERN                      steps of up to iov_max copies of the block
+ *
+ * A disk may finish inside submit, so the steps run in a loop that notices
+ * this, instead of calling each other.
+ */
+#include <assert.h>
+
+#include "vsp/storvsp/scsi_impl.h"
+
+static void finish(struct scsi_task *task, enum scsi_error error, uint32_t transferred)
+{
+	task->error = error;
+	task->transferred = error ? 0 : transferred;
+	if (error && error != SCSI_ERR_NO_LUN)
+		scsi_sense_build(task->sense, error);
+	task->done(task);
+}
+
+static void finish_disk_error(struct scsi_task *task, int disk_error)
+{
+	task->error = scsi_error_of_disk(task->req->op, disk_error);
+	task->transferred = 0;
+	scsi_sense_build_lba(
+		task->sense, task->error, task->req->offset / task->unit->info.block_size);
+	task->done(task);
+}
+
+/* ---- the initiator's buffer --------------------------------------------------------------- */
+
+static void buffer_fill(const struct scsi_task *task, const uint8_t *from, uint32_t length)
+{
+	for (uint32_t i = 0; i < task->iov_count && length; i++) {
+		uint32_t piece = (uint32_t)task->iov[i].iov_len;
+
+		if (piece > length)
+			piece = length;
+		memcpy(task->iov[i].iov_base, from, piece);
+		from += piece;
+		length -= piece;
+	}
+	assert(length == 0);
+}
+
+static void buffer_take(const struct scsi_task *task, uint8_t *to, uint32_t length)
+{
+	for (uint32_t i = 0; i < task->iov_count && length; i++) {
+		uint32_t piece = (uint32_t)task->iov[i].iov_len;
+
+		if (piece > length)
+			piece = length;
+		memcpy(to, task->iov[i].iov_base, piece);
+		to += piece;
+		length -= piece;
+	}
+	assert(length == 0);
+}
+
+/* The buffer may be longer than what the command moves. */
+static void buffer_trim(struct scsi_task *task, uint64_t length)
+{
+	for (uint32_t i = 0; i < task->iov_count; i++) {
+		if (task->iov[i].iov_len >= length) {
+			task->iov[i].iov_len = length;
+			task->iov_count = i + 1;
+			return;
+		}
+		length -= task->iov[i].iov_len;
+	}
+	assert(!"buffer shorter than decoded");
+}
+
+/* ---- steps: prepare the next disk request, or say that there is none ---------------------------
+ */
+
+static void request_range(struct scsi_task *task, enum disk_op op, uint64_t lba, uint64_t blocks)
+{
+	struct disk_req *req = task->req;
+	uint32_t block_size = task->unit->info.block_size;
+
+	req->op = op;
+	req->flags = 0;
+	req->offset = lba * block_size;
+	req->length = blocks * block_size;
+	req->iov = NULL;
+	req->iov_count = 0;
+}
+
+static bool whole_extent_step(struct scsi_task *task, enum disk_op op, uint32_t flags)
+{
+	const struct scsi_cmd *cmd = &task->cmd;
+
+	if (task->steps)
+		return false;
+	request_range(task, op, cmd->lba, cmd->blocks);
+	task->req->flags = flags;
+	return true;
+}
+
+static bool transfer_step(struct scsi_task *task)
+{
+	const struct scsi_cmd *cmd = &task->cmd;
+	bool write = cmd->action == SCSI_ACTION_WRITE;
+
+	if (!whole_extent_step(
+		    task, write ? DISK_WRITE : DISK_READ, write && cmd->fua ? DISK_FLAG_FUA : 0))
+		return false;
+	buffer_trim(task, task->req->length);
+	task->req->iov = task->iov;
+	task->req->iov_count = task->iov_count;
+	return true;
+}
+
+static bool flush_step(struct scsi_task *task)
+{
+	if (task->steps)
+		return false;
+	request_range(task, DISK_FLUSH, 0, 0);
+	return true;
+}
+
+static bool zeroes_step(struct scsi_task *task)
+{
+	return whole_extent_step(
+		task, DISK_WRITE_ZEROES, task->cmd.may_unmap ? DISK_FLAG_UNMAP : 0);
+}
+
+/* The buffer's iov has done its duty: it now points at copies of the one block in scratch. */
+static bool pattern_step(struct scsi_task *task)
+{
+	uint64_t left = task->cmd.lba + task->cmd.blocks - task->next_lba;
+	uint32_t blocks = left < task->iov_max ? (uint32_t)left : task->iov_max;
+
+	if (blocks == 0)
+		return false;
+	request_range(task, DISK_WRITE, task->next_lba, blocks);
+	for (uint32_t i = 0; i < blocks; i++) {
+		task->iov[i].iov_base = task->scratch;
+		task->iov[i].iov_len = task->unit->info.block_size;
+	}
+	task->req->iov = task->iov;
+	task->req->iov_count = blocks;
+	task->next_lba += blocks;
+	return true;
+}
+
+static bool unmap_step(struct scsi_task *task)
+{
+	uint32_t blocks = 0;
+	uint64_t lba;
+
+	while (blocks == 0) {
+		if (task->next_unmap == task->cmd.descriptors)
+			return false;
+		scsi_unmap_descriptor(task->scratch, task->next_unmap++, &lba, &blocks);
+	}
+	request_range(task, DISK_DISCARD, lba, blocks);
+	return true;
+}
+
+static bool (*const step_of[])(struct scsi_task *task) = {
+	[SCSI_ACTION_READ] = transfer_step,
+	[SCSI_ACTION_WRITE] = transfer_step,
+	[SCSI_ACTION_FLUSH] = flush_step,
+	[SCSI_ACTION_UNMAP] = unmap_step,
+	[SCSI_ACTION_WRITE_ZEROES] = zeroes_step,
+	[SCSI_ACTION_WRITE_PATTERN] = pattern_step,
+};
+
+/* Bytes of the initiator's buffer a successful command has used. */
+static uint32_t bytes_used(const struct scsi_task *task)
+{
+	const struct scsi_cmd *cmd = &task->cmd;
+
+	if (cmd->action == SCSI_ACTION_READ || cmd->action == SCSI_ACTION_WRITE)
+		return (uint32_t)(cmd->blocks * task->unit->info.block_size);
+	return cmd->list_length;
+}
+
+static void run_steps(struct scsi_task *task)
+{
+	for (;;) {
+		if (task->step_error) {
+			finish_disk_error(task, task->step_error);
+			return;
+		}
+		if (!step_of[task->cmd.action](task)) {
+			finish(task, SCSI_OK, bytes_used(task));
+			return;
+		}
+		task->steps++;
+		task->step_done = false;
+		task->submitting = true;
+		disk_submit(task->queue, task->req);
+		task->submitting = false;
+		if (!task->step_done)
+			return;
+	}
+}
+
+/* While submitting, only tells; so the task cannot end under disk_submit()'s feet. */
+static void step_finished(struct disk_req *req, int error)
+{
+	struct scsi_task *task = req->owner;
+
+	task->step_error = error;
+	task->step_done = true;
+	if (!task->submitting)
+		run_steps(task);
+}
+
+/* ---- performing ----------------------------------------------------------------------------- */
+
+static void perform_reply(struct scsi_task *task)
+{
+	uint32_t length;
+
+	memset(task->scratch, 0, sizeof(task->scratch));
+	length = task->cmd.build(task->unit, &task->cmd, task->scratch);
+	assert(length <= sizeof(task->scratch));
+	if (length > task->cmd.reply_max)
+		length = task->cmd.reply_max;
+	buffer_fill(task, task->scratch, length);
+	finish(task, SCSI_OK, length);
+}
+
+static void perform(struct scsi_task *task)
+{
+	switch (task->cmd.action) {
+	case SCSI_ACTION_NONE:
+		finish(task, SCSI_OK, bytes_used(task));
+		break;
+	case SCSI_ACTION_REPLY:
+		perform_reply(task);
+		break;
+	default:
+		task->req->done = step_finished;
+		task->req->owner = task;
+		run_steps(task);
+	}
+}
+
+void scsi_execute(struct scsi_task *task)
+{
+	enum scsi_error error;
+
+	task->steps = 0;
+	task->step_error = 0;
+	task->next_unmap = 0;
+	error = scsi_decode(&task->cmd, task->unit, &task->in);
+	if (!error) {
+		buffer_take(task, task->scratch, task->cmd.list_length);
+		error = scsi_decode_list(&task->cmd, task->unit, task->scratch);
+	}
+	task->next_lba = task->cmd.lba;
+	if (error)
+		finish(task, error, 0);
+	else
+		perform(task);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared by the scsi_*.c files only: the command table and big-endian fields. */
+#ifndef STORVSP_SCSI_IMPL_H
+#define STORVSP_SCSI_IMPL_H
+
+#include <endian.h>
+#include <string.h>
+
+#include "vsp/storvsp/scsi.h"
+
+#define SCSI_NO_SERVICE_ACTION 0xFFu
+
+#define SCSI_OP_WRITES 0x1u /* refused when the medium is read only */
+#define SCSI_OP_ABSENT 0x2u /* answered even where there is no logical unit */
+#define SCSI_OP_UNMAPS 0x4u /* exists only on a disk that can discard */
+#define SCSI_OP_VERIFY 0x8u /* the data written must be on the medium */
+
+typedef enum scsi_error scsi_decode_fn(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in);
+
+/* A row of the command table. */
+struct scsi_op {
+	uint8_t opcode;
+	uint8_t service_action; /* or SCSI_NO_SERVICE_ACTION */
+	uint8_t cdb_length;
+	uint8_t flags; /* SCSI_OP_* */
+	const char *name;
+	scsi_decode_fn *decode;
+	uint8_t usage[SCSI_CDB_SIZE]; /* bits of the CDB that mean something; from byte 1 on */
+};
+
+extern const struct scsi_op scsi_ops[];
+extern const uint32_t scsi_op_count;
+
+/* NULL: no such command. *opcode_known: there is one with another service action. */
+const struct scsi_op *scsi_op_find(
+	const struct scsi_unit *unit, const uint8_t *cdb, bool *opcode_known);
+bool scsi_op_supported(const struct scsi_unit *unit, const struct scsi_op *op);
+
+/* scsi_decode.c: a command whose reply is built by `build`, at most `allocation` bytes. */
+enum scsi_error scsi_decode_reply(struct scsi_cmd *cmd, const struct scsi_input *in,
+	scsi_build_fn *build, uint32_t allocation);
+
+/* And one with a parameter list of `length` > 0 bytes, all in the buffer. */
+enum scsi_error scsi_decode_with_list(
+	struct scsi_cmd *cmd, const struct scsi_input *in, scsi_list_fn *list, uint32_t length);
+
+scsi_decode_fn scsi_decode_none, scsi_decode_rw, scsi_decode_verify, scsi_decode_sync;
+scsi_decode_fn scsi_decode_write_same, scsi_decode_unmap, scsi_decode_start_stop;
+scsi_decode_fn scsi_decode_send_diagnostic;
+/* scsi_inquiry.c */
+scsi_decode_fn scsi_decode_inquiry;
+/* scsi_mode.c */
+scsi_decode_fn scsi_decode_mode_sense, scsi_decode_mode_select;
+/* scsi_report.c */
+scsi_decode_fn scsi_decode_request_sense, scsi_decode_capacity10, scsi_decode_capacity16;
+scsi_decode_fn scsi_decode_report_luns, scsi_decode_report_opcodes;
+
+static inline uint64_t scsi_unit_blocks(const struct scsi_unit *unit)
+{
+	return unit->info.size / unit->info.block_size;
+}
+
+static inline uint16_t get_be16(const uint8_t *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return be16toh(v);
+}
+
+static inline uint32_t get_be32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return be32toh(v);
+}
+
+static inline uint64_t get_be64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return be64toh(v);
+}
+
+static inline void put_be16(uint8_t *p, uint16_t v)
+{
+	v = htobe16(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline void put_be32(uint8_t *p, uint32_t v)
+{
+	v = htobe32(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline void put_be64(uint8_t *p, uint64_t v)
+{
+	v = htobe64(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+#endif

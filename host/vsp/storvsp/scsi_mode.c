@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/* MODE SENSE and MODE SELECT. There is one page, caching (08h), and nothing in it can change. */
+#include "vsp/storvsp/scsi_impl.h"
+
+#define MODE_PAGE_CACHING  0x08u
+#define MODE_PAGE_ALL      0x3Fu
+#define MODE_SUBPAGE_ALL   0xFFu
+#define MODE_PC_CHANGEABLE 1u
+#define MODE_PC_SAVED      3u
+#define MODE_SELECT_SP     0x01u
+#define MODE_SPF           0x40u
+
+#define HEADER6_SIZE  4u
+#define HEADER10_SIZE 8u
+#define DEVICE_WP     0x80u
+#define DEVICE_DPOFUA 0x10u
+
+#define CACHING_SIZE 20u
+#define CACHING_WCE  0x04u
+
+static bool is_short(const struct scsi_cmd *cmd)
+{
+	return cmd->op->cdb_length == 6;
+}
+
+static uint32_t header_size(const struct scsi_cmd *cmd)
+{
+	return is_short(cmd) ? HEADER6_SIZE : HEADER10_SIZE;
+}
+
+static uint8_t page_control(const struct scsi_cmd *cmd)
+{
+	return cmd->cdb[2] >> 6;
+}
+
+/* What is, or (changeable) which bits could be set by MODE SELECT: none. */
+static void caching_page(const struct scsi_unit *unit, bool changeable, uint8_t *page)
+{
+	memset(page, 0, CACHING_SIZE);
+	page[0] = MODE_PAGE_CACHING;
+	page[1] = CACHING_SIZE - 2;
+	if (!changeable && unit->info.write_cache)
+		page[2] = CACHING_WCE;
+}
+
+/* FUA is always honoured, so it is always announced. */
+static uint8_t device_specific(const struct scsi_unit *unit)
+{
+	return (uint8_t)(DEVICE_DPOFUA | (unit->info.read_only ? DEVICE_WP : 0));
+}
+
+static uint32_t build_mode_sense(
+	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
+{
+	uint32_t header = header_size(cmd);
+	uint32_t length = header + CACHING_SIZE;
+
+	/* The length does not count itself. There are no block descriptors. */
+	if (is_short(cmd)) {
+		reply[0] = (uint8_t)(length - 1);
+		reply[2] = device_specific(unit);
+	} else {
+		put_be16(reply, (uint16_t)(length - 2));
+		reply[3] = device_specific(unit);
+	}
+	caching_page(unit, page_control(cmd) == MODE_PC_CHANGEABLE, reply + header);
+	return length;
+}
+
+static bool page_exists(uint8_t page, uint8_t subpage)
+{
+	if (page == MODE_PAGE_ALL)
+		return subpage == 0 || subpage == MODE_SUBPAGE_ALL;
+	return page == MODE_PAGE_CACHING && (subpage == 0 || subpage == MODE_SUBPAGE_ALL);
+}
+
+enum scsi_error scsi_decode_mode_sense(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	if (!page_exists(cmd->cdb[2] & 0x3F, cmd->cdb[3]))
+		return SCSI_ERR_CDB_FIELD;
+	if (page_control(cmd) == MODE_PC_SAVED)
+		return SCSI_ERR_SAVE_UNSUPPORTED;
+	return scsi_decode_reply(
+		cmd, in, build_mode_sense, is_short(cmd) ? cmd->cdb[4] : get_be16(cmd->cdb + 7));
+}
+
+static uint32_t block_descriptor_length(const struct scsi_cmd *cmd, const uint8_t *list)
+{
+	return is_short(cmd) ? list[3] : get_be16(list + 6);
+}
+
+/* A page may be sent back as it is; changing anything is refused. */
+static enum scsi_error check_page(const struct scsi_unit *unit, const uint8_t *page, uint32_t room)
+{
+	uint8_t current[CACHING_SIZE];
+
+	if ((page[0] & (MODE_SPF | 0x3F)) != MODE_PAGE_CACHING)
+		return SCSI_ERR_PARAM_FIELD;
+	if (room < CACHING_SIZE)
+		return SCSI_ERR_PARAM_LENGTH;
+	caching_page(unit, false, current);
+	return memcmp(page + 1, current + 1, CACHING_SIZE - 1) ? SCSI_ERR_PARAM_FIELD : SCSI_OK;
+}
+
+static enum scsi_error mode_select_list(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const uint8_t *list)
+{
+	if (cmd->list_length < header_size(cmd))
+		return SCSI_ERR_PARAM_LENGTH;
+	if (block_descriptor_length(cmd, list))
+		return SCSI_ERR_PARAM_FIELD;
+	for (uint32_t at = header_size(cmd); at < cmd->list_length; at += CACHING_SIZE) {
+		enum scsi_error error = check_page(unit, list + at, cmd->list_length - at);
+
+		if (error)
+			return error;
+	}
+	return SCSI_OK;
+}
+
+enum scsi_error scsi_decode_mode_select(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	uint32_t length = is_short(cmd) ? cmd->cdb[4] : get_be16(cmd->cdb + 7);
+
+	if (cmd->cdb[1] & MODE_SELECT_SP)
+		return SCSI_ERR_CDB_FIELD;
+	if (length == 0)
+		return SCSI_OK;
+	if (length > in->length || length > SCSI_SCRATCH_SIZE)
+		return SCSI_ERR_PARAM_LENGTH;
+	return scsi_decode_with_list(cmd, in, mode_select_list, length);
+}

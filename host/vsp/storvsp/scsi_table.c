@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command table: what this device understands, as data.
+ *
+ * A command of another length than its opcode group's, or without the needed
+ * logical unit, or writing to a read-only medium, dies in scsi_decode() by what
+ * its row says; the row's decode function sees the rest. usage[] is what REPORT
+ * SUPPORTED OPERATION CODES tells; its first byte is always the opcode.
+ */
+#include "vsp/storvsp/scsi_impl.h"
+
+#define NO_SA SCSI_NO_SERVICE_ACTION
+#define FF2   0xFF, 0xFF
+#define FF4   FF2, FF2
+#define FF8   FF4, FF4
+
+/* clang-format off */
+const struct scsi_op scsi_ops[] = {
+	{0x00, NO_SA, 6, 0, "TEST UNIT READY", scsi_decode_none, {0}},
+	{0x03, NO_SA, 6, 0, "REQUEST SENSE", scsi_decode_request_sense, {0, 1, 0, 0, 0xFF}},
+	{0x08, NO_SA, 6, 0, "READ(6)", scsi_decode_rw, {0, 0x1F, FF2, 0xFF}},
+	{0x0A, NO_SA, 6, SCSI_OP_WRITES, "WRITE(6)", scsi_decode_rw, {0, 0x1F, FF2, 0xFF}},
+	{0x12, NO_SA, 6, SCSI_OP_ABSENT, "INQUIRY", scsi_decode_inquiry, {0, 1, 0xFF, FF2}},
+	{0x15, NO_SA, 6, 0, "MODE SELECT(6)", scsi_decode_mode_select, {0, 0x11, 0, 0, 0xFF}},
+	{0x1A, NO_SA, 6, 0, "MODE SENSE(6)", scsi_decode_mode_sense, {0, 0x08, 0xFF, FF2}},
+	{0x1B, NO_SA, 6, 0, "START STOP UNIT", scsi_decode_start_stop, {0, 1, 0, 0, 0xF7}},
+	{0x1D, NO_SA, 6, 0, "SEND DIAGNOSTIC", scsi_decode_send_diagnostic, {0, 0xF7, 0, FF2}},
+	{0x1E, NO_SA, 6, 0, "PREVENT ALLOW", scsi_decode_none, {0, 0, 0, 0, 0x03}},
+	{0x25, NO_SA, 10, 0, "READ CAPACITY(10)", scsi_decode_capacity10, {0}},
+	{0x28, NO_SA, 10, 0, "READ(10)", scsi_decode_rw, {0, 0xF8, FF4, 0, FF2}},
+	{0x2A, NO_SA, 10, SCSI_OP_WRITES, "WRITE(10)", scsi_decode_rw, {0, 0xF8, FF4, 0, FF2}},
+	{0x2E, NO_SA, 10, SCSI_OP_WRITES | SCSI_OP_VERIFY, "WRITE AND VERIFY(10)", scsi_decode_rw, {0, 0xF2, FF4, 0, FF2}},
+	{0x2F, NO_SA, 10, 0, "VERIFY(10)", scsi_decode_verify, {0, 0xF6, FF4, 0, FF2}},
+	{0x35, NO_SA, 10, 0, "SYNCHRONIZE CACHE(10)", scsi_decode_sync, {0, 0x02, FF4, 0, FF2}},
+	{0x41, NO_SA, 10, SCSI_OP_WRITES, "WRITE SAME(10)", scsi_decode_write_same, {0, 0xF8, FF4, 0, FF2}},
+	{0x42, NO_SA, 10, SCSI_OP_WRITES | SCSI_OP_UNMAPS, "UNMAP", scsi_decode_unmap, {0, 1, 0, 0, 0, 0, 0, FF2}},
+	{0x55, NO_SA, 10, 0, "MODE SELECT(10)", scsi_decode_mode_select, {0, 0x11, 0, 0, 0, 0, 0, FF2}},
+	{0x5A, NO_SA, 10, 0, "MODE SENSE(10)", scsi_decode_mode_sense, {0, 0x18, 0xFF, 0xFF, 0, 0, 0, FF2}},
+	{0x88, NO_SA, 16, 0, "READ(16)", scsi_decode_rw, {0, 0xF8, FF8, FF4}},
+	{0x8A, NO_SA, 16, SCSI_OP_WRITES, "WRITE(16)", scsi_decode_rw, {0, 0xF8, FF8, FF4}},
+	{0x8E, NO_SA, 16, SCSI_OP_WRITES | SCSI_OP_VERIFY, "WRITE AND VERIFY(16)", scsi_decode_rw, {0, 0xF2, FF8, FF4}},
+	{0x8F, NO_SA, 16, 0, "VERIFY(16)", scsi_decode_verify, {0, 0xF6, FF8, FF4}},
+	{0x91, NO_SA, 16, 0, "SYNCHRONIZE CACHE(16)", scsi_decode_sync, {0, 0x02, FF8, FF4}},
+	{0x93, NO_SA, 16, SCSI_OP_WRITES, "WRITE SAME(16)", scsi_decode_write_same, {0, 0xF9, FF8, FF4}},
+	{0x9E, 0x10, 16, 0, "READ CAPACITY(16)", scsi_decode_capacity16, {0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, FF4}},
+	{0xA0, NO_SA, 12, SCSI_OP_ABSENT, "REPORT LUNS", scsi_decode_report_luns, {0, 0, 0xFF, 0, 0, 0, FF4}},
+	{0xA3, 0x0C, 12, 0, "REPORT SUPPORTED OPERATION CODES", scsi_decode_report_opcodes, {0, 0x0C, 0x07, 0xFF, FF2, FF4}},
+	{0xA8, NO_SA, 12, 0, "READ(12)", scsi_decode_rw, {0, 0xF8, FF4, FF4}},
+	{0xAA, NO_SA, 12, SCSI_OP_WRITES, "WRITE(12)", scsi_decode_rw, {0, 0xF8, FF4, FF4}},
+	{0xAE, NO_SA, 12, SCSI_OP_WRITES | SCSI_OP_VERIFY, "WRITE AND VERIFY(12)", scsi_decode_rw, {0, 0xF2, FF4, FF4}},
+	{0xAF, NO_SA, 12, 0, "VERIFY(12)", scsi_decode_verify, {0, 0xF6, FF4, FF4}},
+};
+/* clang-format on */
+
+const uint32_t scsi_op_count = sizeof(scsi_ops) / sizeof(scsi_ops[0]);
+
+bool scsi_op_supported(const struct scsi_unit *unit, const struct scsi_op *op)
+{
+	return !(op->flags & SCSI_OP_UNMAPS) || unit->info.discard;
+}
+
+const struct scsi_op *scsi_op_find(
+	const struct scsi_unit *unit, const uint8_t *cdb, bool *opcode_known)
+{
+	*opcode_known = false;
+	for (uint32_t i = 0; i < scsi_op_count; i++) {
+		const struct scsi_op *op = &scsi_ops[i];
+
+		if (op->opcode != cdb[0] || !scsi_op_supported(unit, op))
+			continue;
+		*opcode_known = true;
+		if (op->service_action == SCSI_NO_SERVICE_ACTION ||
+			op->service_action == (cdb[1] & 0x1F))
+			return op;
+	}
+	return NULL;
+}
