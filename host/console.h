@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The partition's console: COM1 on standard input and output, a file, or
+ * nowhere. VP threads only put bytes into a ring; the control thread writes
+ * them out, so that a slow reader of ours never holds a VP. What does not fit
+ * is dropped and counted.
+ *
+ * Thread: control, except console_put().
+ */
+#ifndef HOST_CONSOLE_H
+#define HOST_CONSOLE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <termios.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+
+#define CONSOLE_BUFFER (256u * 1024u) /* power of two */
+#define CONSOLE_ESCAPE 0x01u          /* Ctrl-A */
+#define CONSOLE_DRAIN_MS 2000u
+
+struct console_ops {
+	/* Bytes typed by the user; returns how many the guest's UART took. */
+	size_t (*input)(void *ctx, const uint8_t *bytes, size_t count);
+	/* Ctrl-A x. */
+	void (*quit)(void *ctx);
+};
+
+struct console {
+	struct loop *loop;
+	const struct console_ops *ops;
+	void *ctx;
+	int in_fd, out_fd; /* -1: none */
+	bool own_out;
+	bool raw; /* the terminal was switched to raw mode */
+	struct termios saved;
+	/* output: head is the VP side's, tail the control thread's */
+	uint8_t buffer[CONSOLE_BUFFER];
+	_Atomic uint32_t head, tail;
+	_Atomic uint64_t dropped;
+	_Atomic bool wake_posted;
+	struct loop_task wake;
+	struct loop_op write_op;
+	bool writing;
+	void (*drained)(void *ctx); /* console_drain() waits */
+	struct loop_timer drain_timer;
+	/* input */
+	struct loop_op read_op;
+	uint8_t input[256];
+	bool escaped; /* Ctrl-A was the last byte */
+};
+
+/* where: "stdio", "none" or a path. Puts a terminal into raw mode. */
+int console_open(struct console *c, struct loop *loop, const char *where,
+	const struct console_ops *ops, void *ctx, struct err *e);
+/* Calls drained(ctx of console_open) when all output is written, or after CONSOLE_DRAIN_MS. The
+ * guest has stopped. */
+void console_drain(struct console *c, void (*drained)(void *ctx));
+/* Restores the terminal. The loop no longer runs. */
+void console_close(struct console *c);
+/* One byte from the guest. One VP thread at a time. */
+void console_put(struct console *c, uint8_t byte);
+
+#endif

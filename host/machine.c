@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: MIT
+#include "machine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "vsp/storvsp/storvsp.h"
+
+/* Kernels and initrds are read whole; nobody's is larger. */
+#define BOOT_IMAGE_MAX (4ull << 30)
+
+/* Instance id of the SCSI controller: stable, so that guests name its disks the same each time. */
+static const struct hv_guid scsi_instance =
+	HV_GUID(0xe417e001, 0x5c51, 0x4e17, 0x9a, 0x01, 0x65, 0x6e, 0x6c, 0x69, 0x74, 0x65);
+
+static void stop_boot(struct machine *m);
+
+/* ---- events from VP threads --------------------------------------------------------------- */
+
+static void on_partition_end(void *ctx, enum partition_end reason, int status, const char *text)
+{
+	struct machine *m = ctx;
+
+	m->end_reason = reason;
+	m->end_status = status;
+	snprintf(m->end_text, sizeof(m->end_text), "%s", text);
+	loop_post(&m->control, &m->end_task);
+}
+
+static void on_partition_crash(void *ctx, const struct hv_crash *crash)
+{
+	struct machine *m = ctx;
+	struct hv_crash *copy;
+
+	if (atomic_exchange(&m->crash_posted, true))
+		return; /* the first report is the one that counts */
+	copy = malloc(sizeof(*copy));
+	if (copy)
+		*copy = *crash;
+	m->crash = copy;
+	loop_post(&m->control, &m->crash_task);
+}
+
+static void on_partition_console(void *ctx, uint8_t byte)
+{
+	struct machine *m = ctx;
+
+	console_put(&m->console, byte);
+}
+
+/* ---- how it ends -------------------------------------------------------------------------------- */
+
+static void finish(void *ctx)
+{
+	struct machine *m = ctx;
+
+	m->state = MACHINE_DONE;
+	loop_stop(&m->control);
+}
+
+static void end_machine(struct machine *m, int exit_status)
+{
+	m->exit_status = exit_status;
+	if (m->console_open)
+		console_drain(&m->console, finish);
+	else
+		finish(m);
+}
+
+/* Ends the boot for a reason of ours (signal, console, control socket). */
+static void request_stop(struct machine *m, int exit_status)
+{
+	if (m->state != MACHINE_BOOTED)
+		return;
+	m->end_reason = PARTITION_STOPPED;
+	m->end_status = exit_status;
+	stop_boot(m);
+}
+
+static int boot(struct machine *m, struct err *e);
+
+static void restart(struct machine *m)
+{
+	log_info("the guest reset: restarting");
+	m->state = MACHINE_NEW;
+	if (boot(m, &m->error))
+		end_machine(m, EXIT_ERROR);
+}
+
+/* The boot is torn down: say why, and go on or end. */
+static void after_boot(struct machine *m)
+{
+	switch (m->end_reason) {
+	case PARTITION_POWER_OFF:
+		end_machine(m, EXIT_POWER_OFF);
+		return;
+	case PARTITION_RESET:
+		if (m->options->reboot)
+			restart(m);
+		else
+			end_machine(m, EXIT_RESET);
+		return;
+	case PARTITION_TRIPLE_FAULT:
+		log_error("the guest ended in a triple fault");
+		end_machine(m, EXIT_TRIPLE_FAULT);
+		return;
+	case PARTITION_VP_ERROR:
+		log_error("%s", m->end_text);
+		end_machine(m, EXIT_VP_ERROR);
+		return;
+	case PARTITION_DEBUG_EXIT:
+	case PARTITION_STOPPED:
+		end_machine(m, m->end_status);
+		return;
+	}
+}
+
+static void print_crash(const struct hv_crash *crash)
+{
+	const char *line = crash->message;
+
+	log_error("the guest crashed: parameters %#llx %#llx %#llx %#llx %#llx",
+		(unsigned long long)crash->param[0], (unsigned long long)crash->param[1],
+		(unsigned long long)crash->param[2], (unsigned long long)crash->param[3],
+		(unsigned long long)crash->param[4]);
+	while (*line) { /* its last kernel messages, line by line; the log sanitises them */
+		size_t len = strcspn(line, "\n");
+
+		log_error("guest: %.*s", (int)len, line);
+		line += len + (line[len] == '\n');
+	}
+}
+
+static void crash_reported(struct loop_task *task)
+{
+	struct machine *m = container_of(task, struct machine, crash_task);
+
+	if (m->crash)
+		print_crash(m->crash);
+	if (!m->options->continue_on_crash)
+		request_stop(m, EXIT_GUEST_CRASH);
+}
+
+static void partition_ended(struct loop_task *task)
+{
+	struct machine *m = container_of(task, struct machine, end_task);
+
+	if (m->state == MACHINE_BOOTED)
+		stop_boot(m);
+}
+
+/* ---- one boot: built in this order, torn down in the opposite one ------------------------------------ */
+
+static int load_images(struct machine *m, struct err *e)
+{
+	const struct run_options *o = m->options;
+	struct boot_config config = {
+		.cmdline = o->append,
+		.vp_count = o->cpus,
+		.test_device = o->test_device,
+	};
+	int ret = boot_image_read(&config.kernel, o->kernel, BOOT_IMAGE_MAX, e);
+
+	if (ret)
+		return ret;
+	if (o->initrd)
+		ret = boot_image_read(&config.initrd, o->initrd, BOOT_IMAGE_MAX, e);
+	if (!ret)
+		ret = partition_load(m->partition, &config, e);
+	boot_image_free(&config.initrd);
+	boot_image_free(&config.kernel);
+	return ret;
+}
+
+static int doorbell_add(void *ctx, uint32_t connection_id, int eventfd)
+{
+	return partition_doorbell_add(ctx, connection_id, eventfd);
+}
+
+static void doorbell_del(void *ctx, uint32_t connection_id, int eventfd)
+{
+	partition_doorbell_del(ctx, connection_id, eventfd);
+}
+
+static int create_scsi(struct machine *m, struct err *e)
+{
+	struct storvsp_lun luns[OPTIONS_DISKS_MAX];
+	struct storvsp_config config = {.luns = luns, .lun_count = m->disks};
+
+	if (m->disks == 0)
+		return 0;
+	for (uint32_t i = 0; i < m->disks; i++)
+		luns[i] = (struct storvsp_lun){
+			.lun = (uint8_t)m->options->disk[i].lun,
+			.disk = m->disk[i],
+			.serial = m->options->disk[i].serial[0] ? m->options->disk[i].serial : NULL,
+		};
+	return vsp_device_create(&m->scsi, &m->vsp_host, &storvsp_ops, &scsi_instance, &config, e);
+}
+
+static void destroy_boot(struct machine *m)
+{
+	if (m->scsi)
+		vsp_device_destroy(m->scsi);
+	if (m->bus)
+		bus_hyper_destroy(m->bus);
+	if (m->partition)
+		partition_destroy(m->partition);
+	m->scsi = NULL;
+	m->bus = NULL;
+	m->partition = NULL;
+}
+
+static int build_boot(struct machine *m, struct err *e)
+{
+	const struct run_options *o = m->options;
+	struct partition_config config = {
+		.vp_count = o->cpus,
+		.memory_size = o->memory,
+		.stimer = o->stimer,
+		.test_device = o->test_device,
+		.events = {
+			.end = on_partition_end,
+			.crash = on_partition_crash,
+			.console = on_partition_console,
+			.ctx = m,
+		},
+	};
+	int ret = partition_create(&m->partition, &config, e);
+
+	if (ret)
+		return ret;
+	ret = bus_hyper_create(&m->bus, m->partition, &m->control, o->cpus, e);
+	if (ret)
+		return ret;
+	m->vsp_host = (struct vsp_host){
+		.gmem = partition_gmem(m->partition),
+		.bus = m->bus->bus,
+		.control = &m->control,
+		.workers = m->worker_ptr,
+		.worker_count = m->workers,
+		.vp_count = o->cpus,
+		.irq = bus_hyper_irq(m->bus),
+		.doorbell_add = doorbell_add,
+		.doorbell_del = doorbell_del,
+		.doorbell_ctx = m->partition,
+	};
+	ret = create_scsi(m, e);
+	return ret ? ret : load_images(m, e);
+}
+
+static int boot(struct machine *m, struct err *e)
+{
+	int ret;
+
+	free(m->crash);
+	m->crash = NULL;
+	atomic_store(&m->crash_posted, false);
+	ret = build_boot(m, e);
+	if (!ret)
+		ret = partition_start(m->partition, e);
+	if (ret) {
+		destroy_boot(m);
+		return ret;
+	}
+	m->state = MACHINE_BOOTED;
+	m->boots++;
+	return 0;
+}
+
+static void bus_closed(void *ctx)
+{
+	struct machine *m = ctx;
+
+	destroy_boot(m);
+	after_boot(m);
+}
+
+/* VPs first: nothing new comes from the guest; then the channels drain; then all is freed. */
+static void stop_boot(struct machine *m)
+{
+	m->state = MACHINE_STOPPING;
+	partition_stop(m->partition);
+	bus_shutdown(m->bus->bus, bus_closed, m);
+}
+
+/* ---- users: console, signals, control socket ------------------------------------------------------------- */
+
+static size_t console_input(void *ctx, const uint8_t *bytes, size_t count)
+{
+	struct machine *m = ctx;
+
+	return m->partition ? partition_console_input(m->partition, bytes, count) : 0;
+}
+
+static void console_quit(void *ctx)
+{
+	request_stop(ctx, EXIT_POWER_OFF);
+}
+
+static const struct console_ops console_ops = {
+	.input = console_input,
+	.quit = console_quit,
+};
+
+static json_t *handle_request(void *ctx, const json_t *request, struct err *e)
+{
+	struct machine *m = ctx;
+	const char *command = json_string_value(json_object_get(request, "command"));
+
+	if (!command) {
+		err_set(e, -EINVAL, "the request has no \"command\"");
+		return NULL;
+	}
+	if (!strcmp(command, "stats"))
+		return machine_stats(m);
+	if (!strcmp(command, "power-button")) {
+		if (m->partition)
+			partition_power_button(m->partition);
+		return json_object();
+	}
+	if (!strcmp(command, "stop")) {
+		request_stop(m, EXIT_POWER_OFF);
+		return json_object();
+	}
+	err_set(e, -EINVAL, "unknown command %s; known are stats, power-button, stop", command);
+	return NULL;
+}
+
+static void read_signal(struct machine *m)
+{
+	io_uring_prep_read(loop_sqe(&m->control, &m->signal_op), m->signal_fd, m->signal_buf,
+		sizeof(struct signalfd_siginfo), 0);
+}
+
+static void on_signal(struct loop_op *op, int res)
+{
+	struct machine *m = container_of(op, struct machine, signal_op);
+	struct signalfd_siginfo info;
+
+	_Static_assert(sizeof(info) <= sizeof(m->signal_buf), "signal buffer");
+	if (res != (int)sizeof(info))
+		return;
+	memcpy(&info, m->signal_buf, sizeof(info));
+	log_info("signal %u: ending the partition", info.ssi_signo);
+	request_stop(m, 128 + (int)info.ssi_signo);
+	read_signal(m);
+}
+
+static int open_signals(struct machine *m, struct err *e)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread starts: all inherit it */
+	signal(SIGPIPE, SIG_IGN);
+	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
+	if (m->signal_fd < 0)
+		return err_set(e, -errno, "signalfd: %s", strerror(errno));
+	m->signal_op.done = on_signal;
+	read_signal(m);
+	return 0;
+}
+
+/* ---- the machine: what outlives a boot ------------------------------------------------------------------------ */
+
+/* On a small host a second worker only adds wake-ups: the VPs need the CPUs. */
+static uint32_t worker_count(const struct run_options *o)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (o->workers)
+		return o->workers;
+	return cpus >= 4 && o->cpus > 1 ? 2 : 1;
+}
+
+static int start_workers(struct machine *m, struct err *e)
+{
+	uint32_t count = worker_count(m->options);
+
+	for (uint32_t i = 0; i < count; i++) {
+		int ret = loop_init(&m->worker[i], "worker", e);
+
+		if (ret)
+			return ret;
+		ret = loop_start(&m->worker[i]);
+		if (ret) {
+			loop_fini(&m->worker[i]);
+			return err_set(e, ret, "cannot start a worker: %s", strerror(-ret));
+		}
+		m->worker_ptr[i] = &m->worker[i];
+		m->workers++;
+	}
+	return 0;
+}
+
+static int open_disks(struct machine *m, struct err *e)
+{
+	for (uint32_t i = 0; i < m->options->disk_count; i++) {
+		const struct disk_option *d = &m->options->disk[i];
+		struct disk_file_options file = {.read_only = d->read_only, .direct = d->direct};
+		int ret = d->path ? disk_file_open(&m->disk[i], d->path, &file, e)
+		                  : disk_memory_open(&m->disk[i], d->memory_size, e);
+
+		if (ret)
+			return ret;
+		m->disks++;
+	}
+	return 0;
+}
+
+static int open_all(struct machine *m, struct err *e)
+{
+	const struct run_options *o = m->options;
+	int ret = open_signals(m, e);
+
+	if (!ret)
+		ret = open_disks(m, e);
+	if (!ret)
+		ret = start_workers(m, e);
+	if (!ret && o->name) {
+		ret = ctl_open(&m->ctl, &m->control, o->name, handle_request, m, e);
+		m->ctl_open = !ret;
+	}
+	if (!ret) {
+		ret = console_open(&m->console, &m->control, o->console, &console_ops, m, e);
+		m->console_open = !ret;
+	}
+	return ret;
+}
+
+static void close_all(struct machine *m)
+{
+	if (m->console_open)
+		console_close(&m->console);
+	if (m->ctl_open)
+		ctl_close(&m->ctl);
+	for (uint32_t i = 0; i < m->workers; i++) {
+		loop_stop(&m->worker[i]);
+		loop_join(&m->worker[i]);
+		loop_fini(&m->worker[i]);
+	}
+	for (uint32_t i = 0; i < m->disks; i++)
+		disk_close(m->disk[i]);
+	if (m->signal_fd >= 0)
+		close(m->signal_fd);
+	free(m->crash);
+}
+
+int machine_run(struct machine *m, const struct run_options *options, struct err *e)
+{
+	int ret;
+
+	memset(m, 0, sizeof(*m));
+	m->options = options;
+	m->signal_fd = -1;
+	m->end_task.fn = partition_ended;
+	m->crash_task.fn = crash_reported;
+	ret = loop_init(&m->control, "control", e);
+	if (ret)
+		return EXIT_ERROR;
+	ret = open_all(m, e);
+	if (!ret)
+		ret = boot(m, e);
+	if (ret) {
+		m->exit_status = EXIT_ERROR;
+	} else {
+		loop_run(&m->control);
+		if (m->error.text[0])
+			*e = m->error;
+	}
+	close_all(m);
+	loop_fini(&m->control);
+	return m->exit_status;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One machine: the composition of everything `enlite run` needs. What outlives
+ * a guest reset (loops, disks, console, control socket) is here; what is built
+ * anew at each boot (partition, bus, devices) is the `boot` part.
+ *
+ *   machine_start() -> BOOTED -> (guest ends) -> STOPPING -> rebuilt: BOOTED
+ *                                                        \-> DONE: loop ends
+ *
+ * Thread: control, all of it; the partition's events are posted here.
+ */
+#ifndef HOST_MACHINE_H
+#define HOST_MACHINE_H
+
+#include "backend/disk.h"
+#include "base/loop.h"
+#include "console.h"
+#include "hyper/partition.h"
+#include "mgmt/ctl.h"
+#include "options.h"
+#include "vmbus-host/bus_hyper.h"
+#include "vsp/vsp.h"
+
+/* Process exit statuses of `enlite run`; README and man page list them. */
+enum {
+	EXIT_POWER_OFF = 0,
+	EXIT_ERROR = 1,
+	EXIT_USAGE = 2,
+	EXIT_RESET = 32,
+	EXIT_TRIPLE_FAULT = 33,
+	EXIT_GUEST_CRASH = 34,
+	EXIT_VP_ERROR = 35,
+};
+
+#define MACHINE_WORKERS_MAX 64u
+
+enum machine_state { MACHINE_NEW, MACHINE_BOOTED, MACHINE_STOPPING, MACHINE_DONE };
+
+struct machine {
+	const struct run_options *options;
+	enum machine_state state;
+	int exit_status;
+	struct err error; /* a rebuild after a guest reset failed */
+
+	struct loop control;
+	struct loop worker[MACHINE_WORKERS_MAX];
+	struct loop *worker_ptr[MACHINE_WORKERS_MAX];
+	uint32_t workers; /* started */
+	struct disk *disk[OPTIONS_DISKS_MAX];
+	uint32_t disks; /* opened */
+	struct console console;
+	bool console_open;
+	struct ctl ctl;
+	bool ctl_open;
+	int signal_fd;
+	struct loop_op signal_op;
+	uint8_t signal_buf[128];
+
+	/* per boot */
+	struct partition *partition;
+	struct bus_hyper *bus;
+	struct vsp_host vsp_host;
+	struct vsp_device *scsi; /* NULL without disks */
+	uint32_t boots;
+
+	/* from VP threads */
+	struct loop_task end_task;
+	enum partition_end end_reason;
+	int end_status;
+	char end_text[256];
+	struct loop_task crash_task;
+	struct hv_crash *crash; /* NULL: none reported */
+	_Atomic bool crash_posted;
+};
+
+/* Builds and runs a machine until it is done; returns the process exit status. One line in e when
+ * it is EXIT_ERROR. */
+int machine_run(struct machine *m, const struct run_options *options, struct err *e);
+
+/* stats.c: what `enlite ctl NAME stats` answers. A new object. */
+json_t *machine_stats(struct machine *m);
+
+#endif

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: MIT
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hyper/hv/hv.h"
+
+#define MIB (1ull << 20)
+#define MEMORY_DEFAULT (512 * MIB)
+#define MEMORY_MAX     (512ull << 30)
+#define LUN_MAX        63
+
+const char options_help[] =
+	"usage: enlite run --kernel FILE [options]\n"
+	"\n"
+	"Boots a kernel in a partition that speaks the Hyper-V guest interface and VMBus.\n"
+	"\n"
+	"  --kernel FILE        Linux bzImage or ELF vmlinux, or a multiboot-v1 ELF32 image\n"
+	"  --initrd FILE        initial RAM disk\n"
+	"  --append STRING      kernel command line\n"
+	"  --cpus N             virtual processors, 1 to 64 (default 1)\n"
+	"  --memory SIZE        guest memory with suffix K, M or G (default 512M)\n"
+	"  --disk SPEC          a disk on the SCSI controller; may be repeated. SPEC is\n"
+	"                       FILE[,ro][,direct][,lun=N][,serial=S] or memory:SIZE[,...]\n"
+	"  --console WHERE      COM1: stdio (default), none, or a file to write to\n"
+	"  --name NAME          name of the partition; opens a control socket for `enlite ctl`\n"
+	"  --workers N          worker threads for channels (default: one, two from 4 host CPUs)\n"
+	"  --no-reboot          a guest reset ends the partition instead of restarting it\n"
+	"  --on-crash WHAT      exit (default) or continue (lets kdump run) after a guest\n"
+	"                       reported its crash\n"
+	"  --stimer             offer synthetic timers\n"
+	"  --test-device        offer the debug-exit port and the SynIC test device\n"
+	"  --verbose            say more\n"
+	"  --help\n"
+	"\n"
+	"On a stdio console Ctrl-A x ends the partition and Ctrl-A Ctrl-A sends one Ctrl-A.\n"
+	"Exit status: 0 power off, 1 error, 2 bad usage, 32 reset (--no-reboot), 33 triple\n"
+	"fault, 34 guest crash, 35 a VP could not run, 130/143 SIGINT/SIGTERM; the debug-exit\n"
+	"port gives its own.\n";
+
+enum {
+	OPT_KERNEL = 256,
+	OPT_INITRD,
+	OPT_APPEND,
+	OPT_CPUS,
+	OPT_MEMORY,
+	OPT_DISK,
+	OPT_CONSOLE,
+	OPT_NAME,
+	OPT_WORKERS,
+	OPT_NO_REBOOT,
+	OPT_ON_CRASH,
+	OPT_STIMER,
+	OPT_TEST_DEVICE,
+	OPT_VERBOSE,
+	OPT_HELP,
+};
+
+static const struct option long_options[] = {
+	{"kernel", required_argument, NULL, OPT_KERNEL},
+	{"initrd", required_argument, NULL, OPT_INITRD},
+	{"append", required_argument, NULL, OPT_APPEND},
+	{"cpus", required_argument, NULL, OPT_CPUS},
+	{"memory", required_argument, NULL, OPT_MEMORY},
+	{"disk", required_argument, NULL, OPT_DISK},
+	{"console", required_argument, NULL, OPT_CONSOLE},
+	{"name", required_argument, NULL, OPT_NAME},
+	{"workers", required_argument, NULL, OPT_WORKERS},
+	{"no-reboot", no_argument, NULL, OPT_NO_REBOOT},
+	{"on-crash", required_argument, NULL, OPT_ON_CRASH},
+	{"stimer", no_argument, NULL, OPT_STIMER},
+	{"test-device", no_argument, NULL, OPT_TEST_DEVICE},
+	{"verbose", no_argument, NULL, OPT_VERBOSE},
+	{"help", no_argument, NULL, OPT_HELP},
+	{0},
+};
+
+/* ---- values --------------------------------------------------------------------------- */
+
+static int parse_size(const char *text, uint64_t *size)
+{
+	char *end;
+	unsigned shift = 0;
+
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	errno = 0;
+	*size = strtoull(text, &end, 10);
+	if (errno)
+		return -errno;
+	switch (*end) {
+	case 'k':
+	case 'K':
+		shift = 10;
+		break;
+	case 'm':
+	case 'M':
+		shift = 20;
+		break;
+	case 'g':
+	case 'G':
+		shift = 30;
+		break;
+	default:
+		break;
+	}
+	end += shift != 0;
+	if (*end || *size > UINT64_MAX >> shift)
+		return -EINVAL;
+	*size <<= shift;
+	return 0;
+}
+
+static int parse_number(const char *text, uint32_t min, uint32_t max, uint32_t *value)
+{
+	char *end;
+	unsigned long number;
+
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	errno = 0;
+	number = strtoul(text, &end, 10);
+	if (errno || *end || number < min || number > max)
+		return -EINVAL;
+	*value = (uint32_t)number;
+	return 0;
+}
+
+static int parse_memory(struct run_options *o, const char *text, struct err *e)
+{
+	if (parse_size(text, &o->memory))
+		return err_set(e, -EINVAL, "--memory %s: not a size; write for example 512M", text);
+	if (o->memory == 0 || o->memory % MIB)
+		return err_set(e, -EINVAL, "--memory %s: must be a positive number of MiB", text);
+	if (o->memory > MEMORY_MAX)
+		return err_set(e, -EINVAL, "--memory %s: at most 512G", text);
+	return 0;
+}
+
+/* ---- disks -------------------------------------------------------------------------------- */
+
+static int parse_serial(struct disk_option *d, const char *text, struct err *e)
+{
+	size_t len = strlen(text);
+
+	if (len == 0 || len > OPTIONS_SERIAL_MAX)
+		return err_set(e, -EINVAL, "--disk: serial=%s: 1 to %u characters", text,
+			OPTIONS_SERIAL_MAX);
+	for (size_t i = 0; i < len; i++)
+		if (text[i] < 0x21 || text[i] > 0x7E)
+			return err_set(e, -EINVAL, "--disk: serial must be printable ASCII");
+	memcpy(d->serial, text, len + 1);
+	return 0;
+}
+
+static int parse_disk_flag(struct disk_option *d, const char *flag, struct err *e)
+{
+	uint32_t lun;
+
+	if (!strcmp(flag, "ro")) {
+		d->read_only = true;
+	} else if (!strcmp(flag, "direct")) {
+		d->direct = true;
+	} else if (!strncmp(flag, "lun=", 4)) {
+		if (parse_number(flag + 4, 0, LUN_MAX, &lun))
+			return err_set(e, -EINVAL, "--disk: %s: LUNs go from 0 to %d", flag, LUN_MAX);
+		d->lun = (int)lun;
+	} else if (!strncmp(flag, "serial=", 7)) {
+		return parse_serial(d, flag + 7, e);
+	} else {
+		return err_set(e, -EINVAL,
+			"--disk: unknown flag '%s'; known are ro, direct, lun=N, serial=S", flag);
+	}
+	return 0;
+}
+
+static int parse_disk_source(struct disk_option *d, const char *source, struct err *e)
+{
+	if (!*source)
+		return err_set(e, -EINVAL, "--disk needs a file name or memory:SIZE");
+	if (strncmp(source, "memory:", 7)) {
+		d->path = source;
+		return 0;
+	}
+	if (parse_size(source + 7, &d->memory_size) || !d->memory_size || d->memory_size % 512)
+		return err_set(e, -EINVAL, "--disk %s: the size must be a positive multiple of 512",
+			source);
+	return 0;
+}
+
+static int parse_disk(struct run_options *o, char *spec, struct err *e)
+{
+	struct disk_option *d = &o->disk[o->disk_count];
+	char *flags = spec, *flag;
+	int ret;
+
+	if (o->disk_count == OPTIONS_DISKS_MAX)
+		return err_set(e, -EINVAL, "--disk: at most %u disks", OPTIONS_DISKS_MAX);
+	*d = (struct disk_option){.lun = -1};
+	ret = parse_disk_source(d, strsep(&flags, ","), e);
+	while (!ret && (flag = strsep(&flags, ",")))
+		ret = parse_disk_flag(d, flag, e);
+	o->disk_count++;
+	return ret;
+}
+
+/* Explicit LUNs first, then the lowest free ones in order. */
+static int assign_luns(struct run_options *o, struct err *e)
+{
+	uint64_t used = 0;
+	int next = 0;
+
+	for (uint32_t i = 0; i < o->disk_count; i++) {
+		int lun = o->disk[i].lun;
+
+		if (lun >= 0 && used >> lun & 1)
+			return err_set(e, -EINVAL, "--disk: two disks on LUN %d; give each its own lun=",
+				lun);
+		if (lun >= 0)
+			used |= 1ull << lun;
+	}
+	for (uint32_t i = 0; i < o->disk_count; i++) {
+		if (o->disk[i].lun >= 0)
+			continue;
+		while (used >> next & 1)
+			next++;
+		o->disk[i].lun = next;
+		used |= 1ull << next;
+	}
+	return 0;
+}
+
+/* ---- options ---------------------------------------------------------------------------------- */
+
+static int parse_on_crash(struct run_options *o, const char *text, struct err *e)
+{
+	if (strcmp(text, "exit") && strcmp(text, "continue"))
+		return err_set(e, -EINVAL, "--on-crash %s: exit or continue", text);
+	o->continue_on_crash = !strcmp(text, "continue");
+	return 0;
+}
+
+static int parse_name(struct run_options *o, const char *text, struct err *e)
+{
+	size_t len = strlen(text);
+
+	if (len == 0 || len > 64 || strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+						 "0123456789-_.") != len || text[0] == '.')
+		return err_set(e, -EINVAL,
+			"--name %s: 1 to 64 letters, digits, '-', '_' or '.', not starting with '.'", text);
+	o->name = text;
+	return 0;
+}
+
+static int apply(struct run_options *o, int option, char *value, struct err *e)
+{
+	switch (option) {
+	case OPT_KERNEL:
+		o->kernel = value;
+		return 0;
+	case OPT_INITRD:
+		o->initrd = value;
+		return 0;
+	case OPT_APPEND:
+		o->append = value;
+		return 0;
+	case OPT_CPUS:
+		if (parse_number(value, 1, HV_VPS_MAX, &o->cpus))
+			return err_set(e, -EINVAL, "--cpus %s: from 1 to %u", value, HV_VPS_MAX);
+		return 0;
+	case OPT_MEMORY:
+		return parse_memory(o, value, e);
+	case OPT_DISK:
+		return parse_disk(o, value, e);
+	case OPT_CONSOLE:
+		o->console = value;
+		return 0;
+	case OPT_NAME:
+		return parse_name(o, value, e);
+	case OPT_WORKERS:
+		if (parse_number(value, 1, 64, &o->workers))
+			return err_set(e, -EINVAL, "--workers %s: from 1 to 64", value);
+		return 0;
+	case OPT_NO_REBOOT:
+		o->reboot = false;
+		return 0;
+	case OPT_ON_CRASH:
+		return parse_on_crash(o, value, e);
+	case OPT_STIMER:
+		o->stimer = true;
+		return 0;
+	case OPT_TEST_DEVICE:
+		o->test_device = true;
+		return 0;
+	default: /* OPT_VERBOSE */
+		o->verbose = true;
+		return 0;
+	}
+}
+
+static int bad_option(int code, char **argv, struct err *e)
+{
+	const char *option = argv[optind - 1];
+
+	if (code == ':')
+		return err_set(e, -EINVAL, "option %s needs a value; see `enlite run --help`", option);
+	return err_set(e, -EINVAL, "unknown option %s; see `enlite run --help`", option);
+}
+
+int options_parse(struct run_options *o, int argc, char **argv, struct err *e)
+{
+	int option, ret;
+
+	*o = (struct run_options){
+		.append = "",
+		.cpus = 1,
+		.memory = MEMORY_DEFAULT,
+		.console = "stdio",
+		.reboot = true,
+	};
+	optind = 1;
+	while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+		if (option == OPT_HELP) {
+			fputs(options_help, stdout);
+			return 1;
+		}
+		if (option == '?' || option == ':')
+			return bad_option(option, argv, e);
+		ret = apply(o, option, optarg, e);
+		if (ret)
+			return ret;
+	}
+	if (optind < argc)
+		return err_set(e, -EINVAL, "unexpected argument '%s'; see `enlite run --help`",
+			argv[optind]);
+	if (!o->kernel)
+		return err_set(e, -EINVAL, "no --kernel given; see `enlite run --help`");
+	return assign_luns(o, e);
+}
