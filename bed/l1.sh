@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2154
+#
+# Sourced by up, down, run and status: everything about L1 as a process here.
+#
+# L1 is QEMU emulating everything in software, the CPU's virtualisation (SVM)
+# included, so its kvm_amd is a full KVM wherever this runs.
+
+tools=$build/bed
+state=${BED_STATE:-$build/bed/l1}
+boot_tries=3
+boot_seconds=120
+agent_sock=$state/agent.sock
+monitor_sock=$state/monitor.sock
+console=$state/console.log
+l1_kernel=$kernels/6.1-amd64
+
+# Serialises bed/run and bed/up: one job at a time, or measurements mean nothing.
+# Descriptor 9 must not leak into anything that outlives us.
+lock_bed()
+{
+	mkdir -p "$state"
+	exec 9>"$state/lock"
+	flock -n 9 && return
+	say "waiting for another bed/run"
+	flock 9
+}
+
+# A pid file proves nothing: the machine may have rebooted, the pid be another's.
+# Our processes have our socket on their command line.  Prints the pid.
+process_of() # PIDFILE SOCKET
+{
+	local pid
+	pid=$(cat "$state/$1" 2>/dev/null) || return 1
+	[ -n "$pid" ] || return 1
+	tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF -- "$2" || return 1
+	echo "$pid"
+}
+
+l1_pid()
+{
+	process_of l1.pid "$agent_sock"
+}
+
+watchdog_pid()
+{
+	process_of watchdog.pid "$monitor_sock"
+}
+
+l1_ping() # SECONDS
+{
+	"$tools/client" --timeout "$1" --ping "$agent_sock"
+}
+
+# L1 has nothing to lose, so there is nothing to shut down.
+l1_kill()
+{
+	local pid which
+	for which in l1_pid watchdog_pid; do
+		pid=$("$which") || continue
+		kill -KILL "$pid" 2>/dev/null || true
+		while "$which" >/dev/null; do
+			sleep 0.02
+		done
+	done
+	rm -f "$state"/*.pid "$state"/*.sock "$state/verdict"
+}
+
+# tsc=reliable: or L1 falls back to the HPET and each look at a clock is an exit.
+# no-reboot with panic=-1: an L1 that dies is a QEMU that ends.
+l1_start()
+{
+	qemu-system-x86_64 -name "enlite bed" -nodefaults -no-user-config -display none -no-reboot \
+		-accel tcg,thread=multi -smp 2 -cpu max -m "${BED_MEMORY:-6144}" \
+		-kernel "$l1_kernel/vmlinuz" -initrd "$tools/l1.cpio" \
+		-append "console=ttyS0 panic=-1 mitigations=off tsc=reliable norandmaps quiet" \
+		-fsdev local,id=host,path=/,security_model=none,multidevs=remap \
+		-device virtio-9p-pci,fsdev=host,mount_tag=host \
+		-fsdev "local,id=modules,path=$l1_kernel/lib/modules,security_model=none,readonly=on" \
+		-device virtio-9p-pci,fsdev=modules,mount_tag=modules \
+		-device virtio-serial-pci \
+		-chardev "socket,id=agent,path=$agent_sock,server=on,wait=off" \
+		-device virtserialport,nr=1,chardev=agent,name=enlite.bed \
+		-monitor "unix:$monitor_sock,server=on,wait=off" \
+		-serial "file:$console" \
+		-daemonize -pidfile "$state/l1.pid" 9>&-
+	setsid "$tools/watchdog" "$monitor_sock" </dev/null >/dev/null 2>&1 9>&- &
+	echo $! >"$state/watchdog.pid"
+}
+
+boot()
+{
+	local try
+	for ((try = 1; try <= boot_tries; try++)); do
+		l1_kill
+		l1_start || die "QEMU does not start"
+		release=$(l1_ping "$boot_seconds") && return
+		say "boot $try of $boot_tries failed, the console says:"
+		tail -n 5 "$console" >&2 || true
+	done
+	l1_kill
+	die "giving up; see $console"
+}
+
+need_programs()
+{
+	local program
+	for program in qemu-system-x86_64 cpio make "${CC:-cc}"; do
+		command -v "$program" >/dev/null || die "$program is missing"
+	done
+	# What a socket's address has room for.
+	[ ${#monitor_sock} -lt 108 ] || die "$state: too long a path for a socket, set BED_STATE"
+}
+
+# Up, of this very build, and answering?
+is_up()
+{
+	l1_pid >/dev/null || return 1
+	[ ! "$tools/l1.cpio" -nt "$state/l1.pid" ] || {
+		say "L1 is older than bed/ itself: booting anew"
+		return 1
+	}
+	watchdog_pid >/dev/null && l1_ping 15 >/dev/null
+}
+
+# For a caller who holds the lock.
+l1_up()
+{
+	need_programs
+	make -s -C "$root" -f bed/Makefile
+	if ! is_up; then
+		SECONDS=0
+		boot
+		say "L1 is up after $SECONDS s (Linux $release)"
+	fi
+}
