@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+/* Local APIC, start-up of VPs, work on them. */
+#include "flat.h"
+#include "trap.h"
+
+#define CPUID1_ECX_X2APIC (1u << 21)
+#define APIC_BASE_ENABLE  (1ull << 11)
+#define APIC_BASE_X2APIC  (1ull << 10)
+#define XAPIC_ADDRESS     0xFEE00000ul
+#define X2APIC_MSR        0x800u
+
+#define APIC_ID       0x20u
+#define APIC_TPR      0x80u
+#define APIC_EOI      0xB0u
+#define APIC_SPURIOUS 0xF0u
+#define APIC_ICR      0x300u
+#define APIC_ICR_HIGH 0x310u
+#define SPURIOUS_ON   0x1FFu /* software enable, vector 0xFF */
+#define ICR_FIXED     0x4000u
+#define ICR_INIT      0x4500u
+#define ICR_STARTUP   0x4600u
+#define ICR_PENDING   0x1000u
+#define STARTUP_US    2000000ull
+
+struct vp vps[VPS_MAX];
+unsigned vp_count;
+static bool x2apic;
+
+extern volatile uint32_t ap_next;
+extern const uint8_t ap_trampoline[];
+extern const uint32_t ap_trampoline_size;
+
+/* ---- local APIC ------------------------------------------------------------- */
+
+static volatile uint32_t *xapic(uint32_t reg)
+{
+	return (volatile uint32_t *)(XAPIC_ADDRESS + reg);
+}
+
+static uint32_t apic_read(uint32_t reg)
+{
+	return x2apic ? (uint32_t)rdmsr(X2APIC_MSR + (reg >> 4)) : *xapic(reg);
+}
+
+static void apic_write(uint32_t reg, uint32_t value)
+{
+	if (x2apic)
+		wrmsr(X2APIC_MSR + (reg >> 4), value);
+	else
+		*xapic(reg) = value;
+}
+
+static void apic_init(struct vp *vp)
+{
+	uint64_t base = rdmsr(MSR_APIC_BASE) | APIC_BASE_ENABLE;
+
+	x2apic = cpuid(1).ecx & CPUID1_ECX_X2APIC;
+	wrmsr(MSR_APIC_BASE, base);
+	if (x2apic)
+		wrmsr(MSR_APIC_BASE, base | APIC_BASE_X2APIC);
+	apic_write(APIC_TPR, 0);
+	apic_write(APIC_SPURIOUS, SPURIOUS_ON);
+	vp->apic_id = apic_read(APIC_ID) >> (x2apic ? 0 : 24);
+}
+
+static void apic_command(uint32_t apic_id, uint32_t command)
+{
+	if (x2apic) {
+		wrmsr(X2APIC_MSR + (APIC_ICR >> 4), command | (uint64_t)apic_id << 32);
+		return;
+	}
+	*xapic(APIC_ICR_HIGH) = apic_id << 24;
+	*xapic(APIC_ICR) = command;
+	while (*xapic(APIC_ICR) & ICR_PENDING)
+		cpu_pause();
+}
+
+void apic_send(unsigned index, uint8_t vector)
+{
+	apic_command(vps[index].apic_id, ICR_FIXED | vector);
+}
+
+void apic_eoi(void)
+{
+	apic_write(APIC_EOI, 0);
+}
+
+/* ---- VPs ----------------------------------------------------------------------- */
+
+static void __attribute__((noreturn)) serve_work(struct vp *vp)
+{
+	for (;;) {
+		while (!vp->work)
+			cpu_pause();
+		vp->work();
+		irq_disable();
+		vp->work = NULL;
+	}
+}
+
+void vp_main(unsigned index)
+{
+	struct vp *vp = &vps[index];
+
+	vp->self = vp;
+	vp->index = index;
+	wrmsr(MSR_GS_BASE, (uintptr_t)vp);
+	if (index == 0)
+		trap_init();
+	trap_init_vp();
+	apic_init(vp);
+	vp->online = true;
+	if (index)
+		serve_work(vp);
+	vp_count = env_number("NR_CPUS", 1);
+	if (vp_count > VPS_MAX)
+		vp_count = VPS_MAX;
+	flat_main();
+	flat_exit(EXIT_PASS);
+}
+
+/* APIC id = VP index until the VP says otherwise. */
+bool vp_start(unsigned index)
+{
+	volatile uint8_t *to = (volatile uint8_t *)AP_TRAMPOLINE;
+	const uint64_t end = rdtsc() + STARTUP_US * (tsc_hz() / 1000000);
+
+	for (uint32_t i = 0; i < ap_trampoline_size; i++)
+		to[i] = ap_trampoline[i];
+	ap_next = index;
+	apic_command(index, ICR_INIT);
+	delay_us(200);
+	apic_command(index, ICR_STARTUP | AP_TRAMPOLINE >> 12);
+	while (!vps[index].online && rdtsc() < end)
+		cpu_pause();
+	return vps[index].online;
+}
+
+void vp_run_async(unsigned index, void (*fn)(void))
+{
+	vps[index].work = fn;
+}
+
+void vp_wait(unsigned index)
+{
+	while (vps[index].work)
+		cpu_pause();
+}
+
+void vp_run(unsigned index, void (*fn)(void))
+{
+	if (index == vp_this()->index) {
+		fn();
+		return;
+	}
+	vp_run_async(index, fn);
+	vp_wait(index);
+}
