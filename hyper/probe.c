@@ -20,7 +20,7 @@
 
 static const struct probe_capability capabilities[] = {
 	{"USER_MEMORY", "guest RAM from our own mapping", KVM_CAP_USER_MEMORY, NEEDED, 0},
-	{"SET_TSS_ADDR", "real-mode start of VPs on VMX", KVM_CAP_SET_TSS_ADDR, NEEDED, 0},
+	{"SET_TSS_ADDR", "real-mode start of VPs on VMX", KVM_CAP_SET_TSS_ADDR, OPTIONAL, 0},
 	{"IRQCHIP", "local APICs in the kernel", KVM_CAP_IRQCHIP, NEEDED, 0},
 	{"EXT_CPUID", "our own CPUID leaves", KVM_CAP_EXT_CPUID, NEEDED, 0},
 	{"X86_USER_SPACE_MSR", "synthetic MSRs leave to us", KVM_CAP_X86_USER_SPACE_MSR, NEEDED, 0},

@@ -5,7 +5,7 @@
  * tiny 64-bit guest. A KVM without VMX or SVM below it emulates ring-0 code in
  * software and knows only some instructions; a stock kernel needs them all.
  *
- * Thread: any one; installs a handler for SIGALRM while a guest runs.
+ * Thread: any, one at a time; takes SIGALRM over while a guest runs.
  */
 #ifndef HYPER_PROBE_H
 #define HYPER_PROBE_H

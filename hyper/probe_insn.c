@@ -304,9 +304,11 @@ static int machine_create(struct machine *m, int kvm_fd, const struct kvm_cpuid2
 
 /* ---- a run that ends --------------------------------------------------------- */
 
+static volatile sig_atomic_t alarm_rang; /* signal handlers have no other argument */
+
 static void on_alarm(int signal)
 {
-	/* Its only effect is that KVM_RUN returns -EINTR. */
+	alarm_rang = 1;
 }
 
 struct alarm {
@@ -318,19 +320,32 @@ struct alarm {
  * that it does not matter where the first one strikes. */
 static int alarm_start(struct alarm *a)
 {
-	const struct sigaction action = {.sa_handler = on_alarm};
+	const struct sigaction action = {.sa_handler = on_alarm}; /* no SA_RESTART */
 	const struct itimerspec when = {
 		.it_value = {.tv_sec = PROBE_RUN_SECONDS},
 		.it_interval = {.tv_nsec = 100 * 1000 * 1000},
 	};
 	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM};
+	int ret;
 
 	event._sigev_un._tid = (int)syscall(SYS_gettid);
+	alarm_rang = 0;
 	if (sigaction(SIGALRM, &action, &a->old) < 0)
 		return -errno;
-	if (timer_create(CLOCK_MONOTONIC, &event, &a->timer) < 0)
-		return -errno;
-	return timer_settime(a->timer, 0, &when, NULL) < 0 ? -errno : 0;
+	if (timer_create(CLOCK_MONOTONIC, &event, &a->timer) < 0) {
+		ret = -errno;
+		goto restore_action;
+	}
+	if (timer_settime(a->timer, 0, &when, NULL) < 0) {
+		ret = -errno;
+		goto delete_timer;
+	}
+	return 0;
+delete_timer:
+	timer_delete(a->timer);
+restore_action:
+	sigaction(SIGALRM, &a->old, NULL);
+	return ret;
 }
 
 static void alarm_stop(struct alarm *a)
@@ -367,20 +382,27 @@ static enum probe_outcome judge_exit(struct machine *m, const struct recipe *rec
 	return recipe->trap && *detail == recipe->trap ? PROBE_WORKS : PROBE_FAULTED;
 }
 
-static enum probe_outcome run_once(struct machine *m, const struct recipe *recipe, int *detail)
+/* Goes on when another signal interrupted it, not when ours did. */
+static int run_until_alarm(int vcpu_fd)
 {
 	struct alarm alarm;
-	int ret;
+	int ret = alarm_start(&alarm);
 
-	ret = alarm_start(&alarm);
-	if (!ret) {
-		ret = ioctl(m->vcpu_fd, KVM_RUN, 0) < 0 ? -errno : 0;
-		alarm_stop(&alarm);
-	}
-	*detail = ret;
-	if (ret == -EINTR)
+	if (ret)
+		return ret;
+	do
+		ret = ioctl(vcpu_fd, KVM_RUN, 0) < 0 ? -errno : 0;
+	while (ret == -EINTR && !alarm_rang);
+	alarm_stop(&alarm);
+	return ret;
+}
+
+static enum probe_outcome run_once(struct machine *m, const struct recipe *recipe, int *detail)
+{
+	*detail = run_until_alarm(m->vcpu_fd);
+	if (*detail == -EINTR)
 		return PROBE_HUNG;
-	return ret ? PROBE_BROKEN : judge_exit(m, recipe, detail);
+	return *detail ? PROBE_BROKEN : judge_exit(m, recipe, detail);
 }
 
 static enum probe_outcome try_recipe(

@@ -203,7 +203,7 @@ static bool caller_is_kernel(struct vp *vp)
 	return (sregs.efer & EFER_LME_LMA) == EFER_LME_LMA && sregs.cs.l && sregs.ss.dpl == 0;
 }
 
-/* RIP still points at the OUT: KVM steps over it on re-entry because it is unchanged. */
+/* RIP is left alone: KVM completes the OUT on re-entry only when it is unchanged. */
 static void on_hypercall(struct vp *vp)
 {
 	struct kvm_regs regs;
@@ -218,8 +218,9 @@ static void on_hypercall(struct vp *vp)
 }
 
 /* A fast HvSignalEvent whose connection id has no ioeventfd. The page returns success by itself;
- * Linux ignores the status, but others read it: it is put in place of the page's `xor eax,eax`
- * by resuming at the `ret`. The OUT is two bytes long and 4 bytes before that `ret`. */
+ * Linux ignores the status, but others read it: it is put in place of the page's `xor eax,eax` by
+ * resuming at the `ret`. Whether RIP stands before or after the OUT at this exit differs between
+ * KVMs, so the place is computed from the page, not from RIP. */
 static void on_signal(struct vp *vp, uint32_t connection_id)
 {
 	struct hv_hypercall call = {
@@ -236,7 +237,7 @@ static void on_signal(struct vp *vp, uint32_t connection_id)
 	if (result == HV_STATUS_SUCCESS || get_regs(vp, &regs))
 		return;
 	regs.rax = result;
-	regs.rip += 4; /* out imm8 (2), xor eax,eax (2) */
+	regs.rip = (regs.rip & ~(HV_PAGE_SIZE - 1ull)) | HV_HYPERCALL_PAGE_SIGNAL_RET;
 	set_regs(vp, &regs);
 }
 

@@ -20,7 +20,8 @@ enum boot_mode {
 	BOOT_PVH,       /* 32-bit, paging off, EBX = hvm_start_info */
 };
 
-/* How VP 0 starts. Registers not named are zero; RFLAGS = 2; interrupts off. */
+/* How VP 0 starts. Registers not named are zero; RFLAGS = 2; interrupts off. The GDT has flat
+ * segments in every mode: 0x10 code (64-bit in long mode, else 32-bit), 0x18 data. */
 struct boot_entry {
 	enum boot_mode mode;
 	uint64_t rip;
@@ -38,7 +39,7 @@ struct boot_image {
 
 struct boot_config {
 	struct boot_image kernel;
-	struct boot_image initrd; /* size 0: none */
+	struct boot_image initrd; /* size 0: none; for flat guests: more environment text */
 	const char *cmdline;      /* "" when none */
 	uint32_t vp_count;
 	bool test_device; /* told to flat guests */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Serial console, verdicts, and the end of the machine. VP 0 only. */
+/* Serial console, verdicts, and the end of the machine. One VP at a time. */
 #include <stdarg.h>
 
 #include "flat.h"

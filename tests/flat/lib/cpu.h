@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Single instructions. Only those that every KVM runs in ring 0, a software
- * KVM too: no int n, rdtscp, popcnt, SSE, cmpxchg16b (design/bed.md).
+ * KVM too: no int n, rdtscp, popcnt, SSE, cmpxchg16b.
  */
 #ifndef FLAT_CPU_H
 #define FLAT_CPU_H
