@@ -27,6 +27,7 @@
 #define TSS_GPA          0xFEBFD000ull
 
 #define KVM_API 12
+#define MSR_IA32_TSC 0x10u
 
 struct doorbell {
 	struct partition *p;
@@ -94,20 +95,28 @@ static void port_timer_arm(void *ctx, uint32_t vp, uint64_t ref_time)
 	stimer_thread_arm(ctx, vp, ref_time);
 }
 
+/* One MSR of VP 0 by KVM_GET_MSRS or KVM_SET_MSRS, which pass the MSR filter. */
+static int host_msr(struct partition *p, unsigned long request, uint32_t index, uint64_t *value)
+{
+	union {
+		struct kvm_msrs msrs;
+		uint8_t space[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	} u = {.msrs = {.nmsrs = 1}};
+
+	u.msrs.entries[0] = (struct kvm_msr_entry){.index = index, .data = *value};
+	if (ioctl(p->vps[0].fd, request, &u) != 1)
+		return -EIO;
+	*value = u.msrs.entries[0].data;
+	return 0;
+}
+
 /* KVM hides the invariant-TSC bit of CPUID until its own copy of this MSR is set, on kernels
- * that know it; host writes pass the MSR filter. Others fail, which does not matter. */
+ * that know it. Others fail, which does not matter. */
 static void port_tsc_invariant(void *ctx)
 {
-	struct partition *p = ctx;
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msrs = {
-		.head = {.nmsrs = 1},
-		.entry = {.index = HV_MSR_TSC_INVARIANT_CTL, .data = 1},
-	};
+	uint64_t one = 1;
 
-	ioctl(p->vps[0].fd, KVM_SET_MSRS, &msrs);
+	host_msr(ctx, KVM_SET_MSRS, HV_MSR_TSC_INVARIANT_CTL, &one);
 }
 
 static const struct hv_port_ops hv_port = {
@@ -253,24 +262,11 @@ static int create_memory(struct partition *p, struct err *e)
 
 /* ---- time ---------------------------------------------------------------------------------------- */
 
-static int read_guest_tsc(struct partition *p, uint64_t *tsc)
-{
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msrs = {.head = {.nmsrs = 1}, .entry = {.index = 0x10}};
-
-	if (ioctl(p->vps[0].fd, KVM_GET_MSRS, &msrs) != 1)
-		return -EIO;
-	*tsc = msrs.entry.data;
-	return 0;
-}
-
 /* One TSC offset for all VPs. KVM tells and takes it exactly where it has the attribute; a KVM
  * without an offset (guest TSC = host TSC) shows by a reading that equals ours. */
 static int align_tsc(struct partition *p, struct err *e)
 {
-	uint64_t offset = 0, guest;
+	uint64_t offset = 0, guest = 0;
 	struct kvm_device_attr attr = {
 		.group = KVM_VCPU_TSC_CTRL,
 		.attr = KVM_VCPU_TSC_OFFSET,
@@ -278,7 +274,7 @@ static int align_tsc(struct partition *p, struct err *e)
 	};
 	int64_t measured;
 
-	if (read_guest_tsc(p, &guest))
+	if (host_msr(p, KVM_GET_MSRS, MSR_IA32_TSC, &guest))
 		return err_set(e, -EIO, "%s: cannot read a VP's TSC", PARTITION_KVM_PATH);
 	measured = (int64_t)(guest - __rdtsc());
 	if (ioctl(p->vps[0].fd, KVM_GET_DEVICE_ATTR, &attr) == 0) {

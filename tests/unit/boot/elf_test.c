@@ -130,6 +130,13 @@ static void damaged_notes_are_no_pvh(void **state)
 	assert_int_equal(test_boot_load(&t), 0);
 	assert_int_equal(t.entry.mode, BOOT_LONG_MODE);
 
+	note.n_descsz = 8; /* ends 8 bytes after the segment, where a good note waits */
+	memcpy(t.file + TEST_NOTES, &note, sizeof(note));
+	test_put_note(&t, TEST_NOTES + 24, "Xen", PVH_NOTE_PHYS_ENTRY, &entry, 8);
+	add_notes(TEST_NOTES + 16);
+	assert_int_equal(test_boot_load(&t), 0);
+	assert_int_equal(t.entry.mode, BOOT_LONG_MODE);
+
 	add_pvh_note(entry, 8);
 	test_elf64_ph(&t, 1)->p_filesz = sizeof(t.file);
 	assert_int_equal(test_boot_load(&t), 0);
@@ -141,12 +148,12 @@ static void damaged_notes_are_no_pvh(void **state)
 
 static void notes_of_8_byte_alignment(void **state)
 {
-	Elf64_Nhdr first = {4, 14, 1}, note = {4, 8, PVH_NOTE_PHYS_ENTRY};
+	Elf64_Nhdr first = {4, 10, 1}, note = {4, 8, PVH_NOTE_PHYS_ENTRY};
 	uint64_t entry = TEST_KERNEL + 0x80;
 
 	memcpy(t.file + TEST_NOTES, &first, sizeof(first));
 	memcpy(t.file + TEST_NOTES + 12, "Xen", 4);
-	memcpy(t.file + TEST_NOTES + 32, &note, sizeof(note)); /* 12 + 4 + 14, rounded up to 8 */
+	memcpy(t.file + TEST_NOTES + 32, &note, sizeof(note)); /* 12 + 4 + 10, rounded up to 8 */
 	memcpy(t.file + TEST_NOTES + 44, "Xen", 4);
 	memcpy(t.file + TEST_NOTES + 48, &entry, 8);
 	add_notes(TEST_NOTES + 56);
