@@ -6,7 +6,7 @@
 #   make test       all tests: check, flat guests, virtual machines
 #   make check      what needs no root, no KVM and about two minutes
 #   make fuzz-long  every fuzz target for FUZZ_LONG seconds (default 1200)
-#   make style deps unit loop fuzz flat vm bench clean deps-install
+#   make style deps unit loop fuzz flat cli vm bench clean deps-install
 #
 # V=1 shows commands. CC=clang builds with clang.
 
@@ -39,8 +39,9 @@ FLAGS_tsan := -O1 -fsanitize=thread
 FLAGS_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 VARIANTS := plain asan tsan fuzz
 
-LIB_SRC := $(wildcard common/*/*.c host/*/*.c host/*/*/*.c hyper/*.c hyper/*/*.c guest/*/proto.c)
-MAIN_SRC := $(wildcard host/*.c)
+MAIN_SRC := host/main.c
+LIB_SRC := $(filter-out $(MAIN_SRC),$(wildcard common/*/*.c host/*.c host/*/*.c host/*/*/*.c hyper/*.c \
+	hyper/*/*.c guest/*/proto.c))
 TEST_SRC := $(wildcard tests/unit/*/*_test.c tests/unit/*_test.c)
 LOOP_SRC := $(wildcard tests/loop/*_test.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
@@ -120,7 +121,7 @@ FUZZ_SHORT ?= 3
 FUZZ_TEST ?= 60
 FUZZ_LONG ?= 1200
 
-.PHONY: unit loop fuzz fuzz-long flat vm check test style deps tour
+.PHONY: unit loop fuzz fuzz-long flat cli vm check test style deps tour
 unit: $(UNIT_BIN)
 	$(Q)tests/run unit $^
 loop: $(LOOP_BIN)
@@ -131,6 +132,8 @@ fuzz-long: $(FUZZ_BIN)
 	$(Q)tests/run fuzz --seconds $(FUZZ_LONG) $^
 flat: $(B)/enlite $(FLAT_GUESTS)
 	$(Q)tests/run flat
+cli: $(B)/enlite $(FLAT_GUESTS)
+	$(Q)tests/run cli
 vm: $(B)/enlite
 	$(Q)tests/run vm
 style deps tour:

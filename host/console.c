@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,7 +16,7 @@ void console_put(struct console *c, uint8_t byte)
 	uint32_t head = atomic_load_explicit(&c->head, memory_order_relaxed);
 	uint32_t tail = atomic_load_explicit(&c->tail, memory_order_acquire);
 
-	if (c->out_fd < 0)
+	if (atomic_load_explicit(&c->muted, memory_order_relaxed))
 		return;
 	if (head - tail == CONSOLE_BUFFER) {
 		atomic_fetch_add_explicit(&c->dropped, 1, memory_order_relaxed);
@@ -43,10 +44,17 @@ static void start_write(struct console *c)
 	const uint8_t *bytes;
 	uint32_t count = next_run(c, &bytes);
 
-	if (c->writing || count == 0 || c->out_fd < 0)
+	if (c->writing || count == 0 || atomic_load(&c->muted))
 		return;
 	c->writing = true;
 	io_uring_prep_write(loop_sqe(c->loop, &c->write_op), c->out_fd, bytes, count, (uint64_t)-1);
+}
+
+/* Asking again at once would keep the loop busy until the reader comes. */
+static void wait_writable(struct console *c)
+{
+	c->writing = true;
+	io_uring_prep_poll_add(loop_sqe(c->loop, &c->writable_op), c->out_fd, POLLOUT);
 }
 
 static void finish_drain(struct console *c)
@@ -63,12 +71,26 @@ static void on_written(struct loop_op *op, int res)
 	struct console *c = container_of(op, struct console, write_op);
 
 	c->writing = false;
-	if (res < 0 && res != -EINTR && res != -EAGAIN) {
+	if (res == -EAGAIN) {
+		wait_writable(c);
+		return;
+	}
+	if (res < 0 && res != -EINTR) {
 		log_warn("console: %s; output is dropped from here on", strerror(-res));
-		c->out_fd = -1;
+		atomic_store(&c->muted, true);
 	}
 	if (res > 0)
 		atomic_fetch_add_explicit(&c->tail, (uint32_t)res, memory_order_release);
+	start_write(c);
+	if (!c->writing && c->drained)
+		finish_drain(c);
+}
+
+static void on_writable(struct loop_op *op, int res)
+{
+	struct console *c = container_of(op, struct console, writable_op);
+
+	c->writing = false;
 	start_write(c);
 	if (!c->writing && c->drained)
 		finish_drain(c);
@@ -117,8 +139,12 @@ static void on_read(struct loop_op *op, int res)
 {
 	struct console *c = container_of(op, struct console, read_op);
 
+	if (res == -EAGAIN) {
+		io_uring_prep_poll_add(loop_sqe(c->loop, &c->readable_op), c->in_fd, POLLIN);
+		return;
+	}
 	/* End of file does not end a partition: there is just nothing more to type. */
-	if (res == 0 || (res < 0 && res != -EINTR && res != -EAGAIN))
+	if (res == 0 || (res < 0 && res != -EINTR))
 		return;
 	if (res > 0) {
 		size_t count = filter_escapes(c, (size_t)res);
@@ -129,6 +155,11 @@ static void on_read(struct loop_op *op, int res)
 				count - taken);
 	}
 	start_read(c);
+}
+
+static void on_readable(struct loop_op *op, int res)
+{
+	start_read(container_of(op, struct console, readable_op));
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -145,6 +176,24 @@ static void set_raw(struct console *c)
 	c->raw = tcsetattr(c->in_fd, TCSANOW, &raw) == 0;
 }
 
+/* Non-blocking only while it is opened: a pipe without a reader must not hang us, and a terminal
+ * must not become ours. */
+static int open_file(struct console *c, const char *path, struct err *e)
+{
+	c->out_fd =
+		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
+	if (c->out_fd < 0 && errno == ENXIO)
+		return err_set(e, -ENXIO,
+			"--console %s: nobody reads from this pipe; start its reader first", path);
+	if (c->out_fd < 0)
+		return err_set(e, -errno,
+			"--console %s: %s; give a file that can be written, stdio or none", path,
+			strerror(errno));
+	fcntl(c->out_fd, F_SETFL, fcntl(c->out_fd, F_GETFL) & ~O_NONBLOCK);
+	c->own_out = true;
+	return 0;
+}
+
 int console_open(struct console *c, struct loop *loop, const char *where,
 	const struct console_ops *ops, void *ctx, struct err *e)
 {
@@ -155,16 +204,15 @@ int console_open(struct console *c, struct loop *loop, const char *where,
 	c->in_fd = c->out_fd = -1;
 	c->wake.fn = on_wake;
 	c->write_op.done = on_written;
+	c->writable_op.done = on_writable;
 	c->read_op.done = on_read;
-	if (!strcmp(where, "none"))
-		return 0;
-	if (strcmp(where, "stdio")) {
-		c->out_fd = open(where, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-		if (c->out_fd < 0)
-			return err_set(e, -errno, "--console %s: %s", where, strerror(errno));
-		c->own_out = true;
+	c->readable_op.done = on_readable;
+	if (!strcmp(where, "none")) {
+		c->muted = true;
 		return 0;
 	}
+	if (strcmp(where, "stdio"))
+		return open_file(c, where, e);
 	c->in_fd = STDIN_FILENO;
 	c->out_fd = STDOUT_FILENO;
 	set_raw(c);
@@ -176,7 +224,7 @@ static void on_drain_timeout(struct loop_timer *t)
 {
 	struct console *c = container_of(t, struct console, drain_timer);
 
-	c->out_fd = -1; /* nobody reads: give up on the rest */
+	atomic_store(&c->muted, true); /* nobody reads: give up on the rest */
 	finish_drain(c);
 }
 

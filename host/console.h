@@ -19,8 +19,8 @@
 #include "base/err.h"
 #include "base/loop.h"
 
-#define CONSOLE_BUFFER (256u * 1024u) /* power of two */
-#define CONSOLE_ESCAPE 0x01u          /* Ctrl-A */
+#define CONSOLE_BUFFER   (256u * 1024u) /* power of two */
+#define CONSOLE_ESCAPE   0x01u          /* Ctrl-A */
 #define CONSOLE_DRAIN_MS 2000u
 
 struct console_ops {
@@ -36,22 +36,26 @@ struct console {
 	void *ctx;
 	int in_fd, out_fd; /* -1: none */
 	bool own_out;
-	bool raw; /* the terminal was switched to raw mode */
+	_Atomic bool muted; /* no output from here on: there is nowhere to write to */
+	bool raw;           /* the terminal was switched to raw mode */
 	struct termios saved;
 	/* output: head is the VP side's, tail the control thread's */
-	uint8_t buffer[CONSOLE_BUFFER];
 	_Atomic uint32_t head, tail;
 	_Atomic uint64_t dropped;
 	_Atomic bool wake_posted;
 	struct loop_task wake;
 	struct loop_op write_op;
-	bool writing;
+	struct loop_op writable_op; /* poll, on a descriptor that somebody made non-blocking */
+	bool writing;               /* either is in the ring */
 	void (*drained)(void *ctx); /* console_drain() waits */
 	struct loop_timer drain_timer;
 	/* input */
 	struct loop_op read_op;
+	struct loop_op readable_op; /* as writable_op */
 	uint8_t input[256];
 	bool escaped; /* Ctrl-A was the last byte */
+
+	uint8_t buffer[CONSOLE_BUFFER]; /* last: need not be cleared */
 };
 
 /* where: "stdio", "none" or a path. Puts a terminal into raw mode. */

@@ -13,8 +13,9 @@
 #include "base/log.h"
 #include "vsp/storvsp/storvsp.h"
 
-/* Kernels and initrds are read whole; nobody's is larger. */
+/* Kernels are read whole, debug information and all; nobody's is larger. */
 #define BOOT_IMAGE_MAX (4ull << 30)
+#define MIB            (1ull << 20)
 
 /* Instance id of the SCSI controller: stable, so that guests name its disks the same each time. */
 static const struct hv_guid scsi_instance =
@@ -55,7 +56,8 @@ static void on_partition_console(void *ctx, uint8_t byte)
 	console_put(&m->console, byte);
 }
 
-/* ---- how it ends -------------------------------------------------------------------------------- */
+/* ---- how it ends --------------------------------------------------------------------------------
+ */
 
 static void finish(void *ctx)
 {
@@ -74,14 +76,14 @@ static void end_machine(struct machine *m, int exit_status)
 		finish(m);
 }
 
-/* Ends the boot for a reason of ours (signal, console, control socket). */
+/* Ends the machine for a reason of ours (signal, console, control socket). A boot that is being
+ * torn down already will not be followed by another one. */
 static void request_stop(struct machine *m, int exit_status)
 {
-	if (m->state != MACHINE_BOOTED)
-		return;
-	m->end_reason = PARTITION_STOPPED;
-	m->end_status = exit_status;
-	stop_boot(m);
+	if (m->stop_status < 0)
+		m->stop_status = exit_status;
+	if (m->state == MACHINE_BOOTED)
+		stop_boot(m);
 }
 
 static int boot(struct machine *m, struct err *e);
@@ -97,6 +99,10 @@ static void restart(struct machine *m)
 /* The boot is torn down: say why, and go on or end. */
 static void after_boot(struct machine *m)
 {
+	if (m->stop_status >= 0) {
+		end_machine(m, m->stop_status);
+		return;
+	}
 	switch (m->end_reason) {
 	case PARTITION_POWER_OFF:
 		end_machine(m, EXIT_POWER_OFF);
@@ -156,7 +162,22 @@ static void partition_ended(struct loop_task *task)
 		stop_boot(m);
 }
 
-/* ---- one boot: built in this order, torn down in the opposite one ------------------------------------ */
+/* ---- one boot: built in this order, torn down in the opposite one
+ * ------------------------------------ */
+
+/* What can never fit is not read first. */
+static int read_initrd(struct boot_image *image, const struct run_options *o, struct err *e)
+{
+	int ret = boot_image_read(image, o->initrd, o->memory, e);
+
+	if (ret == -EFBIG)
+		err_set(e, ret,
+			"--initrd %s: is larger than the guest's memory of %llu MiB: use more "
+			"--memory "
+			"or a smaller initrd",
+			o->initrd, (unsigned long long)(o->memory / MIB));
+	return ret;
+}
 
 static int load_images(struct machine *m, struct err *e)
 {
@@ -168,10 +189,8 @@ static int load_images(struct machine *m, struct err *e)
 	};
 	int ret = boot_image_read(&config.kernel, o->kernel, BOOT_IMAGE_MAX, e);
 
-	if (ret)
-		return ret;
-	if (o->initrd)
-		ret = boot_image_read(&config.initrd, o->initrd, BOOT_IMAGE_MAX, e);
+	if (!ret && o->initrd)
+		ret = read_initrd(&config.initrd, o, e);
 	if (!ret)
 		ret = partition_load(m->partition, &config, e);
 	boot_image_free(&config.initrd);
@@ -226,12 +245,13 @@ static int build_boot(struct machine *m, struct err *e)
 		.memory_size = o->memory,
 		.stimer = o->stimer,
 		.test_device = o->test_device,
-		.events = {
-			.end = on_partition_end,
-			.crash = on_partition_crash,
-			.console = on_partition_console,
-			.ctx = m,
-		},
+		.events =
+			{
+				.end = on_partition_end,
+				.crash = on_partition_crash,
+				.console = on_partition_console,
+				.ctx = m,
+			},
 	};
 	int ret = partition_create(&m->partition, &config, e);
 
@@ -256,6 +276,36 @@ static int build_boot(struct machine *m, struct err *e)
 	return ret ? ret : load_images(m, e);
 }
 
+static size_t console_input(void *ctx, const uint8_t *bytes, size_t count)
+{
+	struct machine *m = ctx;
+
+	return m->partition ? partition_console_input(m->partition, bytes, count) : 0;
+}
+
+static void console_quit(void *ctx)
+{
+	request_stop(ctx, EXIT_POWER_OFF);
+}
+
+static const struct console_ops console_ops = {
+	.input = console_input,
+	.quit = console_quit,
+};
+
+/* Once, and only when nothing but the start is left to fail: a bad kernel changes no terminal and
+ * empties no file. */
+static int open_console(struct machine *m, struct err *e)
+{
+	int ret;
+
+	if (m->console_open)
+		return 0;
+	ret = console_open(&m->console, &m->control, m->options->console, &console_ops, m, e);
+	m->console_open = !ret;
+	return ret;
+}
+
 static int boot(struct machine *m, struct err *e)
 {
 	int ret;
@@ -264,6 +314,8 @@ static int boot(struct machine *m, struct err *e)
 	m->crash = NULL;
 	atomic_store(&m->crash_posted, false);
 	ret = build_boot(m, e);
+	if (!ret)
+		ret = open_console(m, e);
 	if (!ret)
 		ret = partition_start(m->partition, e);
 	if (ret) {
@@ -291,24 +343,8 @@ static void stop_boot(struct machine *m)
 	bus_shutdown(m->bus->bus, bus_closed, m);
 }
 
-/* ---- users: console, signals, control socket ------------------------------------------------------------- */
-
-static size_t console_input(void *ctx, const uint8_t *bytes, size_t count)
-{
-	struct machine *m = ctx;
-
-	return m->partition ? partition_console_input(m->partition, bytes, count) : 0;
-}
-
-static void console_quit(void *ctx)
-{
-	request_stop(ctx, EXIT_POWER_OFF);
-}
-
-static const struct console_ops console_ops = {
-	.input = console_input,
-	.quit = console_quit,
-};
+/* ---- users: signals, control socket -------------------------------------------------------------
+ */
 
 static json_t *handle_request(void *ctx, const json_t *request, struct err *e)
 {
@@ -346,12 +382,13 @@ static void on_signal(struct loop_op *op, int res)
 	struct signalfd_siginfo info;
 
 	_Static_assert(sizeof(info) <= sizeof(m->signal_buf), "signal buffer");
-	if (res != (int)sizeof(info))
-		return;
-	memcpy(&info, m->signal_buf, sizeof(info));
-	log_info("signal %u: ending the partition", info.ssi_signo);
-	request_stop(m, 128 + (int)info.ssi_signo);
-	read_signal(m);
+	if (res == (int)sizeof(info)) {
+		memcpy(&info, m->signal_buf, sizeof(info));
+		log_info("signal %u: ending the partition", info.ssi_signo);
+		request_stop(m, 128 + (int)info.ssi_signo);
+	}
+	if (res > 0 || res == -EINTR)
+		read_signal(m);
 }
 
 static int open_signals(struct machine *m, struct err *e)
@@ -372,7 +409,8 @@ static int open_signals(struct machine *m, struct err *e)
 	return 0;
 }
 
-/* ---- the machine: what outlives a boot ------------------------------------------------------------------------ */
+/* ---- the machine: what outlives a boot
+ * ------------------------------------------------------------------------ */
 
 /* On a small host a second worker only adds wake-ups: the VPs need the CPUs. */
 static uint32_t worker_count(const struct run_options *o)
@@ -410,7 +448,7 @@ static int open_disks(struct machine *m, struct err *e)
 		const struct disk_option *d = &m->options->disk[i];
 		struct disk_file_options file = {.read_only = d->read_only, .direct = d->direct};
 		int ret = d->path ? disk_file_open(&m->disk[i], d->path, &file, e)
-		                  : disk_memory_open(&m->disk[i], d->memory_size, e);
+				  : disk_memory_open(&m->disk[i], d->memory_size, e);
 
 		if (ret)
 			return ret;
@@ -419,11 +457,26 @@ static int open_disks(struct machine *m, struct err *e)
 	return 0;
 }
 
+/* Guest memory is taken page by page when the guest touches it, so that too much of it would fail
+ * late and hard. */
+static int check_memory(const struct run_options *o, struct err *e)
+{
+	uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+
+	if (o->memory <= host)
+		return 0;
+	return err_set(e, -ENOMEM,
+		"--memory: %llu MiB is more than this machine has (%llu MiB): use less",
+		(unsigned long long)(o->memory / MIB), (unsigned long long)(host / MIB));
+}
+
 static int open_all(struct machine *m, struct err *e)
 {
 	const struct run_options *o = m->options;
-	int ret = open_signals(m, e);
+	int ret = check_memory(o, e);
 
+	if (!ret)
+		ret = open_signals(m, e);
 	if (!ret)
 		ret = open_disks(m, e);
 	if (!ret)
@@ -431,10 +484,6 @@ static int open_all(struct machine *m, struct err *e)
 	if (!ret && o->name) {
 		ret = ctl_open(&m->ctl, &m->control, o->name, handle_request, m, e);
 		m->ctl_open = !ret;
-	}
-	if (!ret) {
-		ret = console_open(&m->console, &m->control, o->console, &console_ops, m, e);
-		m->console_open = !ret;
 	}
 	return ret;
 }
@@ -464,6 +513,7 @@ int machine_run(struct machine *m, const struct run_options *options, struct err
 	memset(m, 0, sizeof(*m));
 	m->options = options;
 	m->signal_fd = -1;
+	m->stop_status = -1;
 	m->end_task.fn = partition_ended;
 	m->crash_task.fn = crash_reported;
 	ret = loop_init(&m->control, "control", e);
@@ -474,6 +524,8 @@ int machine_run(struct machine *m, const struct run_options *options, struct err
 		ret = boot(m, e);
 	if (ret) {
 		m->exit_status = EXIT_ERROR;
+		if (!e->text[0])
+			err_set(e, ret, "cannot start the partition: %s", strerror(-ret));
 	} else {
 		loop_run(&m->control);
 		if (m->error.text[0])

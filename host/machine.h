@@ -4,8 +4,11 @@
  * a guest reset (loops, disks, console, control socket) is here; what is built
  * anew at each boot (partition, bus, devices) is the `boot` part.
  *
- *   machine_start() -> BOOTED -> (guest ends) -> STOPPING -> rebuilt: BOOTED
- *                                                        \-> DONE: loop ends
+ *   NEW -> BOOTED -> (guest ends, or we stop it) -> STOPPING -> rebuilt: BOOTED
+ *                                                           \-> DONE: loop ends
+ *
+ * Whoever wants the machine to stop sets stop_status, in any state; it outranks
+ * what the guest wanted, so that a guest which resets all the time can be stopped.
  *
  * Thread: control, all of it; the partition's events are posted here.
  */
@@ -40,6 +43,7 @@ struct machine {
 	const struct run_options *options;
 	enum machine_state state;
 	int exit_status;
+	int stop_status;  /* -1, or the exit status of who asked first to stop */
 	struct err error; /* a rebuild after a guest reset failed */
 
 	struct loop control;

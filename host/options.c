@@ -8,8 +8,9 @@
 #include <string.h>
 
 #include "hyper/hv/hv.h"
+#include "mgmt/ctl.h"
 
-#define MIB (1ull << 20)
+#define MIB            (1ull << 20)
 #define MEMORY_DEFAULT (512 * MIB)
 #define MEMORY_MAX     (512ull << 30)
 #define LUN_MAX        63
@@ -37,10 +38,11 @@ const char options_help[] =
 	"  --verbose            say more\n"
 	"  --help\n"
 	"\n"
+	"Of an option given twice the last one counts, except for --disk.\n"
 	"On a stdio console Ctrl-A x ends the partition and Ctrl-A Ctrl-A sends one Ctrl-A.\n"
 	"Exit status: 0 power off, 1 error, 2 bad usage, 32 reset (--no-reboot), 33 triple\n"
-	"fault, 34 guest crash, 35 a VP could not run, 130/143 SIGINT/SIGTERM; the debug-exit\n"
-	"port gives its own.\n";
+	"fault, 34 guest crash, 35 a VP could not run, 129/130/143 SIGHUP/SIGINT/SIGTERM; the\n"
+	"debug-exit port gives its own.\n";
 
 enum {
 	OPT_KERNEL = 256,
@@ -167,7 +169,8 @@ static int parse_disk_flag(struct disk_option *d, const char *flag, struct err *
 		d->direct = true;
 	} else if (!strncmp(flag, "lun=", 4)) {
 		if (parse_number(flag + 4, 0, LUN_MAX, &lun))
-			return err_set(e, -EINVAL, "--disk: %s: LUNs go from 0 to %d", flag, LUN_MAX);
+			return err_set(
+				e, -EINVAL, "--disk: %s: LUNs go from 0 to %d", flag, LUN_MAX);
 		d->lun = (int)lun;
 	} else if (!strncmp(flag, "serial=", 7)) {
 		return parse_serial(d, flag + 7, e);
@@ -204,6 +207,9 @@ static int parse_disk(struct run_options *o, char *spec, struct err *e)
 	ret = parse_disk_source(d, strsep(&flags, ","), e);
 	while (!ret && (flag = strsep(&flags, ",")))
 		ret = parse_disk_flag(d, flag, e);
+	if (!ret && !d->path && (d->read_only || d->direct))
+		ret = err_set(e, -EINVAL, "--disk %s: a memory disk cannot be %s; leave that out",
+			spec, d->read_only ? "read-only" : "direct");
 	o->disk_count++;
 	return ret;
 }
@@ -218,8 +224,8 @@ static int assign_luns(struct run_options *o, struct err *e)
 		int lun = o->disk[i].lun;
 
 		if (lun >= 0 && used >> lun & 1)
-			return err_set(e, -EINVAL, "--disk: two disks on LUN %d; give each its own lun=",
-				lun);
+			return err_set(e, -EINVAL,
+				"--disk: two disks on LUN %d; give each its own lun=", lun);
 		if (lun >= 0)
 			used |= 1ull << lun;
 	}
@@ -234,7 +240,8 @@ static int assign_luns(struct run_options *o, struct err *e)
 	return 0;
 }
 
-/* ---- options ---------------------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------------------
+ */
 
 static int parse_on_crash(struct run_options *o, const char *text, struct err *e)
 {
@@ -246,13 +253,15 @@ static int parse_on_crash(struct run_options *o, const char *text, struct err *e
 
 static int parse_name(struct run_options *o, const char *text, struct err *e)
 {
-	size_t len = strlen(text);
-
-	if (len == 0 || len > 64 || strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-						 "0123456789-_.") != len || text[0] == '.')
-		return err_set(e, -EINVAL,
-			"--name %s: 1 to 64 letters, digits, '-', '_' or '.', not starting with '.'", text);
 	o->name = text;
+	return ctl_check_name(text, e);
+}
+
+static int parse_file(const char **path, const char *option, const char *text, struct err *e)
+{
+	if (!*text)
+		return err_set(e, -EINVAL, "%s: the file name is empty", option);
+	*path = text;
 	return 0;
 }
 
@@ -260,11 +269,9 @@ static int apply(struct run_options *o, int option, char *value, struct err *e)
 {
 	switch (option) {
 	case OPT_KERNEL:
-		o->kernel = value;
-		return 0;
+		return parse_file(&o->kernel, "--kernel", value, e);
 	case OPT_INITRD:
-		o->initrd = value;
-		return 0;
+		return parse_file(&o->initrd, "--initrd", value, e);
 	case OPT_APPEND:
 		o->append = value;
 		return 0;
@@ -277,8 +284,7 @@ static int apply(struct run_options *o, int option, char *value, struct err *e)
 	case OPT_DISK:
 		return parse_disk(o, value, e);
 	case OPT_CONSOLE:
-		o->console = value;
-		return 0;
+		return parse_file(&o->console, "--console", value, e);
 	case OPT_NAME:
 		return parse_name(o, value, e);
 	case OPT_WORKERS:
@@ -302,12 +308,20 @@ static int apply(struct run_options *o, int option, char *value, struct err *e)
 	}
 }
 
+/* getopt tells what is wrong through `code` and optopt, and not always where: it stays on a group
+ * of short options until all are taken. */
 static int bad_option(int code, char **argv, struct err *e)
 {
 	const char *option = argv[optind - 1];
 
 	if (code == ':')
-		return err_set(e, -EINVAL, "option %s needs a value; see `enlite run --help`", option);
+		return err_set(
+			e, -EINVAL, "option %s needs a value; see `enlite run --help`", option);
+	if (optopt >= OPT_KERNEL)
+		return err_set(
+			e, -EINVAL, "option %s takes no value; see `enlite run --help`", option);
+	if (optopt)
+		return err_set(e, -EINVAL, "unknown option -%c; see `enlite run --help`", optopt);
 	return err_set(e, -EINVAL, "unknown option %s; see `enlite run --help`", option);
 }
 
@@ -322,7 +336,7 @@ int options_parse(struct run_options *o, int argc, char **argv, struct err *e)
 		.console = "stdio",
 		.reboot = true,
 	};
-	optind = 1;
+	optind = 0; /* glibc: start anew, also within a group of short options */
 	while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
 		if (option == OPT_HELP) {
 			fputs(options_help, stdout);

@@ -4,75 +4,157 @@
 #include <string.h>
 
 #include "machine.h"
+#include "vsp/storvsp/storvsp.h"
 
 #define KIB 1024
 
-/* A "Name:   123 kB" line of /proc/self/status, in bytes; -1 when there is none. */
-static json_int_t status_bytes(const char *name)
+static void set_count(json_t *object, const char *key, uint64_t value)
+{
+	json_object_set_new(object, key, json_integer((json_int_t)value));
+}
+
+/* ---- memory ------------------------------------------------------------------------------ */
+
+/* A "Name:   123 kB" line of /proc/self/status, in bytes; 0 when there is none. */
+static uint64_t status_bytes(const char *name)
 {
 	FILE *f = fopen("/proc/self/status", "re");
 	size_t len = strlen(name);
-	json_int_t value = -1;
+	unsigned long long kib = 0;
 	char line[256];
 
 	if (!f)
-		return -1;
-	while (value < 0 && fgets(line, sizeof(line), f)) {
-		long long kib;
-
+		return 0;
+	while (fgets(line, sizeof(line), f))
 		if (!strncmp(line, name, len) && line[len] == ':' &&
-			sscanf(line + len + 1, "%lld", &kib) == 1)
-			value = kib * KIB;
-	}
+			sscanf(line + len + 1, "%llu", &kib) == 1)
+			break;
 	fclose(f);
-	return value;
+	return kib * KIB;
 }
 
 /* Guest RAM is a shared memfd (RssShmem); everything else is the worker's own. */
 static json_t *memory_stats(struct machine *m)
 {
-	return json_pack("{s:I, s:I, s:I, s:I}", "guest_ram", (json_int_t)m->options->memory,
-		"guest_ram_resident", status_bytes("RssShmem"), "worker_anonymous",
-		status_bytes("RssAnon"), "worker_file", status_bytes("RssFile"));
+	json_t *memory = json_object();
+
+	set_count(memory, "guest_ram", m->options->memory);
+	set_count(memory, "guest_ram_resident", status_bytes("RssShmem"));
+	set_count(memory, "worker_anonymous", status_bytes("RssAnon"));
+	set_count(memory, "worker_file", status_bytes("RssFile"));
+	return memory;
 }
+
+/* ---- VPs and bus ---------------------------------------------------------------------------- */
 
 static json_t *exit_stats(struct partition *p)
 {
 	struct partition_exits x;
+	json_t *exits = json_object();
 
 	partition_exits(p, &x);
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "io", (json_int_t)x.io, "mmio",
-		(json_int_t)x.mmio, "msr", (json_int_t)x.msr, "hypercall", (json_int_t)x.hypercall,
-		"signal", (json_int_t)x.signal, "interrupted", (json_int_t)x.interrupted, "other",
-		(json_int_t)x.other, "total",
-		(json_int_t)(x.io + x.mmio + x.msr + x.hypercall + x.signal + x.interrupted + x.other));
+	set_count(exits, "io", x.io);
+	set_count(exits, "mmio", x.mmio);
+	set_count(exits, "msr", x.msr);
+	set_count(exits, "hypercall", x.hypercall);
+	set_count(exits, "signal", x.signal);
+	set_count(exits, "interrupted", x.interrupted);
+	set_count(exits, "other", x.other);
+	set_count(exits, "total",
+		x.io + x.mmio + x.msr + x.hypercall + x.signal + x.interrupted + x.other);
+	return exits;
 }
 
 static json_t *bus_stats(struct bus *bus)
 {
 	const struct bus_counters *c = bus_counters(bus);
 	uint32_t version = bus_version(bus);
+	json_t *stats = json_object();
 	char text[16];
 
 	snprintf(text, sizeof(text), "%u.%u", version >> 16, version & 0xFFFF);
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "version", text, "messages",
-		(json_int_t)c->messages, "bad_messages", (json_int_t)c->bad_messages, "offers",
-		(json_int_t)c->offers, "opens", (json_int_t)c->opens, "closes", (json_int_t)c->closes,
-		"gpadls_created", (json_int_t)c->gpadls_created, "gpadls_failed",
-		(json_int_t)c->gpadls_failed, "resets", (json_int_t)c->resets);
+	json_object_set_new(stats, "version", json_string(text));
+	set_count(stats, "messages", c->messages);
+	set_count(stats, "bad_messages", c->bad_messages);
+	set_count(stats, "offers", c->offers);
+	set_count(stats, "opens", c->opens);
+	set_count(stats, "closes", c->closes);
+	set_count(stats, "gpadls_created", c->gpadls_created);
+	set_count(stats, "gpadls_failed", c->gpadls_failed);
+	set_count(stats, "resets", c->resets);
+	return stats;
+}
+
+/* ---- devices ---------------------------------------------------------------------------------- */
+
+static void add_channel(void *ctx, const struct vsp_channel_stats *s)
+{
+	json_t *channel = json_object();
+
+	set_count(channel, "index", s->index);
+	set_count(channel, "relid", s->relid);
+	set_count(channel, "target_vp", s->target_vp);
+	set_count(channel, "requests_in_use", s->requests_in_use);
+	set_count(channel, "packets", s->counters.packets);
+	set_count(channel, "sent", s->counters.sent);
+	set_count(channel, "doorbells", s->counters.doorbells);
+	set_count(channel, "interrupts", s->counters.interrupts);
+	set_count(channel, "tx_full", s->counters.tx_full);
+	set_count(channel, "stalls", s->counters.stalls);
+	json_array_append_new(ctx, channel);
+}
+
+static json_t *lun_stats(struct machine *m)
+{
+	json_t *luns = json_array();
+
+	for (uint32_t i = 0; i < m->disks; i++) {
+		uint8_t lun = (uint8_t)m->options->disk[i].lun;
+		struct storvsp_counters c;
+		json_t *object;
+
+		if (storvsp_counters(m->scsi, lun, &c))
+			continue;
+		object = json_object();
+		set_count(object, "lun", lun);
+		set_count(object, "reads", c.reads);
+		set_count(object, "read_bytes", c.read_bytes);
+		set_count(object, "writes", c.writes);
+		set_count(object, "written_bytes", c.written_bytes);
+		set_count(object, "flushes", c.flushes);
+		set_count(object, "unmaps", c.unmaps);
+		set_count(object, "others", c.others);
+		set_count(object, "errors", c.errors);
+		set_count(object, "copied_bytes", c.copied_bytes);
+		json_array_append_new(luns, object);
+	}
+	return luns;
+}
+
+static void add_scsi(struct machine *m, json_t *stats)
+{
+	json_t *channels = json_array();
+
+	if (m->scsi) {
+		vsp_device_for_each_channel(m->scsi, add_channel, channels);
+		json_object_set_new(stats, "luns", lun_stats(m));
+		set_count(stats, "channel_faults", vsp_device_faults(m->scsi));
+	}
+	json_object_set_new(stats, "channels", channels);
 }
 
 json_t *machine_stats(struct machine *m)
 {
 	json_t *stats = json_object();
 
-	json_object_set_new(stats, "boots", json_integer(m->boots));
-	json_object_set_new(stats, "cpus", json_integer(m->options->cpus));
-	json_object_set_new(stats, "workers", json_integer(m->workers));
+	set_count(stats, "boots", m->boots);
+	set_count(stats, "cpus", m->options->cpus);
+	set_count(stats, "workers", m->workers);
 	json_object_set_new(stats, "memory", memory_stats(m));
 	if (m->state != MACHINE_BOOTED)
 		return stats;
 	json_object_set_new(stats, "exits", exit_stats(m->partition));
 	json_object_set_new(stats, "bus", bus_stats(m->bus->bus));
+	add_scsi(m, stats);
 	return stats;
 }

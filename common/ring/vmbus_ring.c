@@ -3,10 +3,10 @@
  * Ordering. Each shared store that another load relies on has a letter; "pairs
  * with" names the other half. Producer on the left, consumer on the right:
  *
- *   A  packet bytes, then release write_index | B  acquire write_index, then packet bytes
- *   C  write_index, full fence, mask+read_index | D  interrupt_mask, full fence, write_index
- *   E  acquire read_index, then overwrite     | F  packet copied out, then release read_index
- *   G  pending_send_size, full fence, read_index | H  read_index, full fence, pending_send_size
+ *   A  packet bytes, then release write_index  | B  acquire write_index, then packet bytes
+ *   C  write_index, fence, mask and read_index | D  interrupt_mask, fence, write_index
+ *   E  acquire read_index, then overwrite      | F  packet copied out, then release read_index
+ *   G  pending_send_size, fence, read_index    | H  read_index, fence, pending_send_size
  *   J  acquire interrupt_mask, then read_index | K  read_index, then release interrupt_mask
  *   L  write_index, fence C, pending_send_size | M  acquire pending_send_size, then write_index
  *
@@ -19,8 +19,6 @@
 
 #define PKT_UNIT    8u
 #define PKT_LEN_MAX (0xFFFFu * PKT_UNIT)
-/* No packet is shorter than its descriptor and trailer. */
-#define PKT_RING_MIN ((uint32_t)sizeof(struct vmbus_pkt_desc) + VMBUS_PKT_TRAILER_SIZE)
 
 /* ---- index arithmetic ------------------------------------------------------------ */
 
@@ -63,12 +61,12 @@ int vmbus_tx_init(struct vmbus_tx *tx, void *ring, uint32_t bytes)
 	if (!index_valid(write, size) || !index_valid(read, size))
 		return -EPROTO;
 	*tx = (struct vmbus_tx){
-	        .ctl = ctl,
-	        .data = (uint8_t *)ring + HV_PAGE_SIZE,
-	        .size = size,
-	        .write = write,
-	        .published = write,
-	        .peer_read = read,
+		.ctl = ctl,
+		.data = (uint8_t *)ring + HV_PAGE_SIZE,
+		.size = size,
+		.write = write,
+		.published = write,
+		.peer_read = read,
 	};
 	ring_store(&ctl->pending_send_size, 0);
 	ring_store(&ctl->feature_bits, VMBUS_RING_FEAT_PENDING_SEND_SIZE);
@@ -175,7 +173,7 @@ static uint64_t vec_bytes(const struct vmbus_vec *vec, uint32_t count)
 }
 
 static void tx_put_packet(struct vmbus_tx *tx, const struct vmbus_pkt_desc *desc,
-        const struct vmbus_vec *extra, const struct vmbus_vec *payload, uint32_t payload_count)
+	const struct vmbus_vec *extra, const struct vmbus_vec *payload, uint32_t payload_count)
 {
 	const uint32_t trailer[2] = {0, tx->write};
 	uint32_t at = tx_put(tx, tx->write, desc, sizeof(*desc));
@@ -190,7 +188,7 @@ static void tx_put_packet(struct vmbus_tx *tx, const struct vmbus_pkt_desc *desc
 }
 
 int vmbus_tx_write(struct vmbus_tx *tx, uint16_t type, uint16_t flags, uint64_t trans_id,
-        const struct vmbus_vec *extra, const struct vmbus_vec *payload, uint32_t payload_count)
+	const struct vmbus_vec *extra, const struct vmbus_vec *payload, uint32_t payload_count)
 {
 	uint64_t offset = sizeof(struct vmbus_pkt_desc) + vec_bytes(extra, extra ? 1 : 0);
 	uint64_t len = offset + vec_bytes(payload, payload_count);
@@ -203,11 +201,11 @@ int vmbus_tx_write(struct vmbus_tx *tx, uint16_t type, uint16_t flags, uint64_t 
 	if (err)
 		return err;
 	desc = (struct vmbus_pkt_desc){
-	        .type = type,
-	        .offset8 = (uint16_t)(offset / PKT_UNIT),
-	        .len8 = (uint16_t)(len / PKT_UNIT),
-	        .flags = flags,
-	        .trans_id = trans_id,
+		.type = type,
+		.offset8 = (uint16_t)(offset / PKT_UNIT),
+		.len8 = (uint16_t)(len / PKT_UNIT),
+		.flags = flags,
+		.trans_id = trans_id,
 	};
 	tx_put_packet(tx, &desc, extra, payload, payload_count);
 	if (tx->pending) {
@@ -250,11 +248,11 @@ int vmbus_rx_init(struct vmbus_rx *rx, void *ring, uint32_t bytes)
 	if (!index_valid(read, size) || !index_valid(write, size))
 		return -EPROTO;
 	*rx = (struct vmbus_rx){
-	        .ctl = ctl,
-	        .data = (const uint8_t *)ring + HV_PAGE_SIZE,
-	        .size = size,
-	        .read = read,
-	        .peer_write = write,
+		.ctl = ctl,
+		.data = (const uint8_t *)ring + HV_PAGE_SIZE,
+		.size = size,
+		.read = read,
+		.peer_write = write,
 	};
 	return 0;
 }
@@ -303,6 +301,7 @@ static int rx_available(struct vmbus_rx *rx, uint32_t *used)
 	return err;
 }
 
+/* Also refuses what is shorter than descriptor and trailer: len8 is at least 2. */
 static bool desc_valid(const struct vmbus_pkt_desc *desc, uint32_t used)
 {
 	return desc->offset8 * PKT_UNIT >= sizeof(*desc) && desc->len8 >= desc->offset8 &&
@@ -320,8 +319,6 @@ int vmbus_rx_next(struct vmbus_rx *rx, struct vmbus_pkt *pkt, void *buf, uint32_
 		return err;
 	if (!used)
 		return -EAGAIN;
-	if (used < PKT_RING_MIN)
-		return -EPROTO;
 	at = rx_get(rx, rx->read, &pkt->desc, sizeof(pkt->desc));
 	ring_compiler_barrier(); /* from here on the descriptor is the copy */
 	if (!desc_valid(&pkt->desc, used))
@@ -367,7 +364,8 @@ static bool rx_room_signal(const struct vmbus_rx *rx, uint32_t freed)
 	if (!index_valid(write, rx->size))
 		return false; /* vmbus_rx_next() will say so */
 	room = rx->size - index_distance(rx->read, write, rx->size);
-	return room > wanted && room <= (uint64_t)wanted + freed;
+	/* wanted < room < 2^31, so the sum does not overflow; room - freed might. */
+	return room > wanted && room <= wanted + freed;
 }
 
 bool vmbus_rx_commit(struct vmbus_rx *rx)

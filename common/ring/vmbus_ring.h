@@ -85,7 +85,7 @@ static inline uint32_t vmbus_pkt_ring_size(uint32_t extra, uint32_t payload)
  *          A later write that succeeds takes the request for room back.
  * -EPROTO: the peer's read index is out of range. -EMSGSIZE: cannot ever fit. */
 int vmbus_tx_write(struct vmbus_tx *tx, uint16_t type, uint16_t flags, uint64_t trans_id,
-        const struct vmbus_vec *extra, const struct vmbus_vec *payload, uint32_t payload_count);
+	const struct vmbus_vec *extra, const struct vmbus_vec *payload, uint32_t payload_count);
 
 /* Publishes what was staged. True: signal the peer now. Call it before waiting for anything. */
 bool vmbus_tx_commit(struct vmbus_tx *tx);

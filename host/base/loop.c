@@ -355,7 +355,10 @@ int loop_init(struct loop *loop, const char *name, struct err *e)
 			e, -errno, "%s: cannot create an eventfd: %s", name, strerror(errno));
 	rc = ring_create(&loop->ring);
 	if (rc) {
-		err_set(e, rc, "%s: cannot create an io_uring: %s", name, strerror(-rc));
+		err_set(e, rc, "%s: cannot create an io_uring: %s%s", name, strerror(-rc),
+			rc == -EPERM || rc == -ENOSYS
+				? "; see /proc/sys/kernel/io_uring_disabled and seccomp filters"
+				: "");
 		goto close_fd;
 	}
 	loop_event_start(loop, &loop->wake, fd, woken);
@@ -417,10 +420,11 @@ static void turn(struct loop *loop)
 
 static void begin(struct loop *loop)
 {
-	assert(!loop->enabled || pthread_equal(loop->thread, pthread_self()));
-	loop->thread = pthread_self();
-	if (!loop->enabled)
+	if (!loop->enabled) {
+		loop->thread = pthread_self();
 		ring_enable(loop);
+	}
+	assert(pthread_equal(loop->thread, pthread_self()));
 	atomic_store(&loop->running, true);
 }
 

@@ -68,7 +68,7 @@ struct loop_timer {
 struct loop {
 	struct io_uring ring;
 	const char *name;
-	pthread_t thread; /* valid while it runs */
+	pthread_t thread; /* valid once it has run */
 	_Atomic bool running;
 	_Atomic bool stop;
 	bool enabled;                       /* the ring belongs to the thread that runs it */

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "ctl.h"
 
-#include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include "base/log.h"
 
 /* ---- addresses --------------------------------------------------------------------------- */
 
@@ -25,14 +24,31 @@ static const char *run_dir(void)
 	return dir && *dir ? dir : "/run";
 }
 
+int ctl_check_name(const char *name, struct err *e)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789-_.";
+	size_t len = strlen(name);
+
+	if (len == 0 || len > CTL_NAME_MAX || strspn(name, allowed) != len || name[0] == '.')
+		return err_set(e, -EINVAL,
+			"partition name '%s': 1 to %u letters, digits, '-', '_' or '.', not "
+			"starting "
+			"with '.'",
+			name, CTL_NAME_MAX);
+	return 0;
+}
+
 int ctl_path(char path[CTL_PATH_MAX], const char *name, bool create, struct err *e)
 {
 	char dir[CTL_PATH_MAX];
 
 	if (snprintf(dir, sizeof(dir), "%s/enlite", run_dir()) >= (int)sizeof(dir) ||
 		snprintf(path, CTL_PATH_MAX, "%s/%s.sock", dir, name) >= (int)CTL_PATH_MAX)
-		return err_set(e, -ENAMETOOLONG, "%s/enlite/%s.sock: too long for a socket; set "
-			"ENLITE_RUN_DIR to a shorter directory", run_dir(), name);
+		return err_set(e, -ENAMETOOLONG,
+			"%s/enlite/%s.sock: too long for a socket; set "
+			"ENLITE_RUN_DIR to a shorter directory",
+			run_dir(), name);
 	if (create && mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_set(e, -errno, "cannot create %s: %s; set ENLITE_RUN_DIR", dir,
 			strerror(errno));
@@ -47,14 +63,17 @@ static struct sockaddr_un address(const char *path)
 	return addr;
 }
 
-/* 0 with *fd, or -errno. */
+/* 0 with *fd, or -errno. A partition that is stopped (SIGSTOP) must not stop us as well. */
 static int connect_to(const char *path, int *fd)
 {
+	const struct timeval limit = {.tv_sec = CTL_TIMEOUT_MS / 1000};
 	struct sockaddr_un addr = address(path);
 
 	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (*fd < 0)
 		return -errno;
+	setsockopt(*fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)); /* also for connect */
+	setsockopt(*fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	if (connect(*fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		int ret = -errno;
 
@@ -66,12 +85,32 @@ static int connect_to(const char *path, int *fd)
 
 /* ---- server: one client --------------------------------------------------------------------- */
 
+static void client_recv(struct ctl_client *c);
+static void start_accept(struct ctl *ctl);
+
+static void client_open(struct ctl_client *c, int fd)
+{
+	c->fd = fd;
+	c->used = 0;
+	c->active = ++c->ctl->clock;
+	client_recv(c);
+}
+
+/* Nothing of this client is in the ring. Who waits for its slot gets it. */
 static void client_close(struct ctl_client *c)
 {
+	struct ctl *ctl = c->ctl;
+	int waiting = ctl->waiting_fd;
+
 	close(c->fd);
 	free(c->reply);
 	c->reply = NULL;
 	c->fd = -1;
+	if (waiting < 0)
+		return;
+	ctl->waiting_fd = -1;
+	client_open(c, waiting);
+	start_accept(ctl);
 }
 
 static void client_recv(struct ctl_client *c)
@@ -86,9 +125,18 @@ static void client_send(struct ctl_client *c)
 		c->reply_len - c->reply_sent, MSG_NOSIGNAL);
 }
 
+/* What a client sent may be quoted in the text, and cut in the middle of a character. */
+static json_t *refusal(struct err *e)
+{
+	for (char *c = e->text; *c; c++)
+		if (*c < 0x20 || *c > 0x7E)
+			*c = '?';
+	return json_pack("{s:b, s:s}", "ok", 0, "error", e->text);
+}
+
 static json_t *answer(struct ctl *ctl, const char *line, size_t len)
 {
-	struct err e = {""};
+	struct err e = {"refused"};
 	json_error_t error;
 	json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
 	json_t *reply = NULL;
@@ -99,7 +147,7 @@ static json_t *answer(struct ctl *ctl, const char *line, size_t len)
 		reply = ctl->handle(ctl->ctx, request, &e);
 	json_decref(request);
 	if (!reply)
-		return json_pack("{s:b, s:s}", "ok", 0, "error", e.text);
+		return refusal(&e);
 	json_object_set_new(reply, "ok", json_true());
 	return reply;
 }
@@ -111,6 +159,7 @@ static void client_answer(struct ctl_client *c, size_t line)
 	char *text = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
 
 	json_decref(reply);
+	c->active = ++c->ctl->clock;
 	c->used -= line + 1;
 	memmove(c->request, c->request + line + 1, c->used);
 	if (!text) {
@@ -166,7 +215,8 @@ static void on_sent(struct loop_op *op, int res)
 	client_next(c);
 }
 
-/* ---- server: accepting --------------------------------------------------------------------------- */
+/* ---- server: accepting
+ * --------------------------------------------------------------------------- */
 
 static bool peer_is_owner(int fd)
 {
@@ -185,10 +235,26 @@ static struct ctl_client *free_client(struct ctl *ctl)
 	return NULL;
 }
 
+/* Its operation in the ring ends with an error, which closes it. */
+static void evict(struct ctl *ctl)
+{
+	struct ctl_client *oldest = &ctl->client[0];
+
+	for (uint32_t i = 1; i < CTL_CLIENTS_MAX; i++)
+		if (ctl->client[i].active < oldest->active)
+			oldest = &ctl->client[i];
+	shutdown(oldest->fd, SHUT_RDWR);
+}
+
 static void start_accept(struct ctl *ctl)
 {
 	io_uring_prep_accept(
 		loop_sqe(ctl->loop, &ctl->accept_op), ctl->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+}
+
+static void on_retry(struct loop_timer *t)
+{
+	start_accept(container_of(t, struct ctl, retry_timer));
 }
 
 static void on_accept(struct loop_op *op, int res)
@@ -196,38 +262,109 @@ static void on_accept(struct loop_op *op, int res)
 	struct ctl *ctl = container_of(op, struct ctl, accept_op);
 	struct ctl_client *c = free_client(ctl);
 
-	if (res >= 0 && c && peer_is_owner(res)) {
-		c->fd = res;
-		c->used = 0;
-		client_recv(c);
-	} else if (res >= 0) {
+	if (res < 0) { /* no descriptors or memory left: for now */
+		loop_timer_start(ctl->loop, &ctl->retry_timer, CTL_RETRY_MS * 1000000ull, on_retry);
+	} else if (!peer_is_owner(res)) {
 		close(res);
-	}
-	if (res != -EBADF && res != -EINVAL)
 		start_accept(ctl);
+	} else if (c) {
+		client_open(c, res);
+		start_accept(ctl);
+	} else {
+		ctl->waiting_fd = res;
+		evict(ctl);
+	}
+}
+
+static void unlink_socket(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		unlink(path);
+}
+
+/* One partition at a time looks for a name and takes it: a socket that is bound but not yet
+ * listening looks as dead as one left behind. The lock goes with the descriptor. */
+static int lock_dir(const char *path, struct err *e)
+{
+	char dir[CTL_PATH_MAX];
+	int fd;
+
+	snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(path, '/') - path), path);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX) < 0) {
+		int ret = err_set(
+			e, -errno, "cannot lock %s: %s; set ENLITE_RUN_DIR", dir, strerror(errno));
+
+		if (fd >= 0)
+			close(fd);
+		return ret;
+	}
+	return fd;
 }
 
 static int take_path(struct ctl *ctl, const char *name, struct err *e)
 {
-	int fd, ret = ctl_path(ctl->path, name, true, e);
+	int fd, ret = connect_to(ctl->path, &fd);
 
-	if (ret)
-		return ret;
-	ret = connect_to(ctl->path, &fd);
 	if (ret == 0) {
 		close(fd);
-		return err_set(e, -EADDRINUSE, "--name %s: a running partition has this name", name);
+		return err_set(e, -EADDRINUSE,
+			"--name %s: a running partition has this name; choose another", name);
 	}
 	if (ret == -ECONNREFUSED) /* left behind by a worker that was killed */
-		unlink(ctl->path);
+		unlink_socket(ctl->path);
 	return 0;
 }
 
-int ctl_open(struct ctl *ctl, struct loop *loop, const char *name,
-	json_t *(*handle)(void *ctx, const json_t *request, struct err *e), void *ctx, struct err *e)
+static int listen_on(const char *path)
 {
-	struct sockaddr_un addr;
+	struct sockaddr_un addr = address(path);
 	mode_t mask;
+	int ret, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	mask = umask(0177);
+	ret = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
+	umask(mask);
+	if (!ret && listen(fd, CTL_CLIENTS_MAX) < 0) {
+		ret = -errno;
+		unlink(path);
+	}
+	if (ret) {
+		close(fd);
+		return ret;
+	}
+	return fd;
+}
+
+static int open_socket(struct ctl *ctl, const char *name, struct err *e)
+{
+	int lock, ret = ctl_path(ctl->path, name, true, e);
+
+	if (ret)
+		return ret;
+	lock = lock_dir(ctl->path, e);
+	if (lock < 0)
+		return lock;
+	ret = take_path(ctl, name, e);
+	if (!ret) {
+		ctl->listen_fd = listen_on(ctl->path);
+		if (ctl->listen_fd < 0)
+			ret = err_set(e, ctl->listen_fd,
+				"control socket %s: %s; free the name or set ENLITE_RUN_DIR",
+				ctl->path, strerror(-ctl->listen_fd));
+	}
+	close(lock);
+	return ret;
+}
+
+int ctl_open(struct ctl *ctl, struct loop *loop, const char *name,
+	json_t *(*handle)(void *ctx, const json_t *request, struct err *e), void *ctx,
+	struct err *e)
+{
 	int ret;
 
 	memset(ctl, 0, sizeof(*ctl));
@@ -235,6 +372,7 @@ int ctl_open(struct ctl *ctl, struct loop *loop, const char *name,
 	ctl->handle = handle;
 	ctl->ctx = ctx;
 	ctl->listen_fd = -1;
+	ctl->waiting_fd = -1;
 	ctl->accept_op.done = on_accept;
 	for (uint32_t i = 0; i < CTL_CLIENTS_MAX; i++) {
 		struct ctl_client *c = &ctl->client[i];
@@ -244,25 +382,10 @@ int ctl_open(struct ctl *ctl, struct loop *loop, const char *name,
 		c->recv_op.done = on_recv;
 		c->send_op.done = on_sent;
 	}
-	ret = take_path(ctl, name, e);
-	if (ret)
-		return ret;
-	ctl->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	addr = address(ctl->path);
-	mask = umask(0177);
-	ret = ctl->listen_fd < 0 || bind(ctl->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-			      listen(ctl->listen_fd, CTL_CLIENTS_MAX) < 0
-		      ? -errno
-		      : 0;
-	umask(mask);
-	if (ret) {
-		if (ctl->listen_fd >= 0)
-			close(ctl->listen_fd);
-		ctl->listen_fd = -1;
-		return err_set(e, ret, "control socket %s: %s", ctl->path, strerror(-ret));
-	}
-	start_accept(ctl);
-	return 0;
+	ret = open_socket(ctl, name, e);
+	if (!ret)
+		start_accept(ctl);
+	return ret;
 }
 
 void ctl_close(struct ctl *ctl)
@@ -270,24 +393,40 @@ void ctl_close(struct ctl *ctl)
 	if (ctl->listen_fd < 0)
 		return;
 	unlink(ctl->path);
+	loop_timer_cancel(&ctl->retry_timer);
 	close(ctl->listen_fd);
 	ctl->listen_fd = -1;
+	if (ctl->waiting_fd >= 0)
+		close(ctl->waiting_fd);
+	ctl->waiting_fd = -1;
 	for (uint32_t i = 0; i < CTL_CLIENTS_MAX; i++)
 		if (ctl->client[i].fd >= 0)
 			client_close(&ctl->client[i]);
 }
 
-/* ---- client side ------------------------------------------------------------------------------------ */
+/* ---- client side
+ * ------------------------------------------------------------------------------------ */
 
 static int send_request(int fd, const json_t *request)
 {
-	FILE *out = fdopen(dup(fd), "w");
-	int ret;
+	char *text = json_dumps(request, JSON_COMPACT);
+	size_t len, sent = 0;
+	int ret = 0;
 
-	if (!out)
-		return -errno;
-	ret = json_dumpf(request, out, JSON_COMPACT) < 0 || fputc('\n', out) == EOF ? -EIO : 0;
-	return fclose(out) == EOF ? -EIO : ret;
+	if (!text)
+		return -EINVAL;
+	len = strlen(text) + 1;
+	text[len - 1] = '\n'; /* in the place of the terminator */
+	while (!ret && sent < len) {
+		ssize_t n = send(fd, text + sent, len - sent, MSG_NOSIGNAL);
+
+		if (n > 0)
+			sent += (size_t)n;
+		else if (errno != EINTR)
+			ret = -errno;
+	}
+	free(text);
+	return ret;
 }
 
 static int receive_reply(int fd, json_t **reply)
@@ -295,8 +434,10 @@ static int receive_reply(int fd, json_t **reply)
 	FILE *in = fdopen(fd, "r");
 	json_error_t error;
 
-	if (!in)
-		return -errno;
+	if (!in) {
+		close(fd);
+		return -ENOMEM;
+	}
 	*reply = json_loadf(in, JSON_DISABLE_EOF_CHECK, &error);
 	fclose(in);
 	return *reply ? 0 : -EPROTO;
@@ -305,18 +446,30 @@ static int receive_reply(int fd, json_t **reply)
 int ctl_call(const char *name, const json_t *request, json_t **reply, struct err *e)
 {
 	char path[CTL_PATH_MAX];
-	int fd, ret = ctl_path(path, name, false, e);
+	int fd, ret = ctl_check_name(name, e);
 
+	if (!ret)
+		ret = ctl_path(path, name, false, e);
 	if (ret)
 		return ret;
 	ret = connect_to(path, &fd);
+	if (ret == -ENOENT || ret == -ECONNREFUSED)
+		return err_set(e, ret,
+			"no partition named %s runs (%s: %s); start it with --name %s, and with "
+			"the same "
+			"ENLITE_RUN_DIR",
+			name, path, strerror(-ret), name);
 	if (ret)
-		return err_set(e, ret, "no partition named %s (%s: %s)", name, path, strerror(-ret));
+		return err_set(e, ret,
+			"partition %s cannot be asked (%s: %s); be its owner or root", name, path,
+			strerror(-ret));
 	ret = send_request(fd, request);
 	if (ret) {
 		close(fd);
-		return err_set(e, ret, "%s: cannot send the request", path);
+		return err_set(e, ret, "%s: cannot send the request: %s", path, strerror(-ret));
 	}
 	ret = receive_reply(fd, reply);
-	return ret ? err_set(e, ret, "%s: no answer", path) : 0;
+	return ret ? err_set(e, ret, "%s: no answer; is the partition stopped or just ending?",
+			     path)
+		   : 0;
 }

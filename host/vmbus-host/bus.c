@@ -12,8 +12,8 @@
  *        +-- DISCONNECTING(then) <--------+---------------------------------+
  *              INITIATE_CONTACT, UNLOAD, bus_shutdown(), message queue full
  *
- * DISCONNECTING lasts until no channel is open and nobody holds a GPADL: at
- * once when nothing is, which makes INITIATE_CONTACT one path for a first and
+ * DISCONNECTING lasts until nobody holds a GPADL, as every open channel does: no
+ * time at all when none is, which makes INITIATE_CONTACT one path for a first and
  * for a live connection (a crashed guest's new kernel). The guest hears nothing
  * meanwhile, then the one answer the latest request is due; a request that
  * comes while waiting takes the place of the one before.
@@ -142,8 +142,6 @@ static void disconnect_start(struct bus *bus, enum bus_then then)
 {
 	bus->then = then;
 	bus->config.port->flush(bus->config.port_ctx);
-	if (bus->state == BUS_DISCONNECTING)
-		return;
 	bus->state = BUS_DISCONNECTING;
 	bus->version = 0;
 	bus->offers_requested = false;
@@ -190,7 +188,7 @@ static void bus_settle(struct bus *bus)
 			log_guest("vmbus: guest takes no messages, connection dropped");
 			bus->counters.dropped++;
 			disconnect_start(bus, THEN_NOTHING);
-		} else if (bus->state == BUS_DISCONNECTING && !bus->busy && !bus->gpadl_users) {
+		} else if (bus->state == BUS_DISCONNECTING && !bus->gpadl_users) {
 			disconnect_finish(bus);
 		} else {
 			return;
@@ -381,7 +379,7 @@ int bus_create(struct bus **out, const struct bus_config *config)
 
 void bus_destroy(struct bus *bus)
 {
-	assert(!bus->depth && !bus->busy && !bus->gpadl_users);
+	assert(!bus->depth && !bus->gpadl_users);
 	list_for_each_safe (pos, &bus->primaries) {
 		struct bus_channel *primary = container_of(pos, struct bus_channel, link);
 

@@ -58,25 +58,18 @@ static void channel_queue(struct bus_channel *chan)
 		list_add_tail(&chan->bus->work, &chan->work);
 }
 
-static void channel_count_busy(struct bus_channel *chan, int32_t by)
-{
-	chan->bus->busy += by;
-	if (chan->primary)
-		chan->primary->subs_busy += by;
-}
-
 /* The only place a state changes. */
 static void channel_set_state(struct bus_channel *chan, enum channel_state state)
 {
 	log_debug("vmbus: channel %u: %s -> %s", chan->relid, state_names[chan->state],
 		state_names[state]);
-	if (chan->state == CHANNEL_CLOSED)
-		channel_count_busy(chan, 1);
+	if (chan->primary)
+		chan->primary->subs_busy +=
+			(state != CHANNEL_CLOSED) - (chan->state != CHANNEL_CLOSED);
 	chan->state = state;
 	channel_queue(chan);
 	if (state != CHANNEL_CLOSED)
 		return;
-	channel_count_busy(chan, -1);
 	chan->close_wanted = false;
 	chan->target_vp = VMBUS_VP_NONE;
 	gpadl_put(chan->ring);
@@ -197,8 +190,7 @@ void channel_send_offer(struct bus_channel *chan)
 		.connection_id = bus_channel_connection_id(chan),
 	};
 
-	if (chan->offer != OFFER_HIDDEN || chan->rescind_wanted)
-		return;
+	assert(chan->offer == OFFER_HIDDEN);
 	memcpy(msg.user, chan->user, sizeof(msg.user));
 	chan->offer = OFFER_MADE;
 	chan->bus->counters.offers++;
@@ -440,7 +432,6 @@ static void channel_forget_one(struct bus_channel *chan)
 	gpadl_drop_all(chan);
 	chan->offer = OFFER_HIDDEN;
 	chan->open_queued = false;
-	chan->retarget_queued = false;
 	if (chan->primary)
 		chan->rescind_wanted = true;
 	if (chan->rescind_wanted)

@@ -61,7 +61,6 @@ struct bus {
 	/* channels */
 	struct list primaries; /* sorted by class, then instance: the order of offers */
 	struct bus_channel *relids[VMBUS_RELID_MAX + 1];
-	uint32_t busy; /* channels the device has not closed */
 
 	/* GPADLs */
 	struct list gpadl_buckets[GPADL_BUCKETS];
@@ -69,7 +68,7 @@ struct bus {
 	uint32_t gpadl_count;
 	uint32_t gpadls_building;
 	uint64_t gpadl_pages;
-	uint64_t gpadl_users; /* references over all GPADLs, the table's own not counted */
+	uint64_t gpadl_users; /* references over all GPADLs, also those of channels not closed */
 
 	struct bus_counters counters;
 };

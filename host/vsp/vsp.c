@@ -40,6 +40,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "vsp/pool.h"
 
 /* 8 MiB each way. More is not faster, and scattered pages cost a kernel mapping each. */
 #define RING_PAGES_MAX 4098u
@@ -76,19 +77,6 @@ struct vsp_device {
 	_Alignas(16) uint8_t priv[];
 };
 
-/* Requests of one size, allocated at open. A slot's index is its request's. */
-struct request_pool {
-	uint8_t *memory;
-	size_t stride;
-	struct request_slot {
-		uint32_t next_free;
-		bool used;
-	} * slots;
-	uint32_t count;
-	uint32_t used;
-	uint32_t first_free; /* valid when used < count */
-};
-
 struct vsp_channel {
 	/* fixed while open */
 	struct vsp_device *dev;
@@ -112,7 +100,7 @@ struct vsp_channel {
 	uint16_t subs_count;
 	/* worker */
 	struct chan chan;
-	struct request_pool pool;
+	struct pool pool;
 	/* the VSP's */
 	_Alignas(16) uint8_t priv[];
 };
@@ -121,65 +109,6 @@ static void post(struct loop *loop, struct loop_task *task, void (*fn)(struct lo
 {
 	task->fn = fn;
 	loop_post(loop, task);
-}
-
-/* ---- requests -------------------------------------------------------------------- */
-
-static int pool_init(struct request_pool *pool, size_t size, uint32_t count)
-{
-	if (!size || !count)
-		return 0;
-	pool->stride = (size + 15) & ~(size_t)15;
-	pool->memory = calloc(count, pool->stride);
-	pool->slots = calloc(count, sizeof(*pool->slots));
-	if (!pool->memory || !pool->slots) {
-		free(pool->slots);
-		free(pool->memory);
-		return -ENOMEM;
-	}
-	pool->count = count;
-	for (uint32_t i = 0; i < count; i++)
-		pool->slots[i].next_free = i + 1;
-	return 0;
-}
-
-static void pool_fini(struct request_pool *pool)
-{
-	free(pool->slots);
-	free(pool->memory);
-}
-
-void *vsp_request_get(struct vsp_channel *ch)
-{
-	struct request_pool *pool = &ch->pool;
-	uint32_t i = pool->first_free;
-
-	ON_WORKER(ch);
-	if (pool->used == pool->count)
-		return NULL;
-	pool->first_free = pool->slots[i].next_free;
-	pool->slots[i].used = true;
-	pool->used++;
-	return pool->memory + i * pool->stride;
-}
-
-void vsp_request_put(struct vsp_channel *ch, void *request)
-{
-	struct request_pool *pool = &ch->pool;
-	size_t offset = (size_t)((uint8_t *)request - pool->memory);
-	uint32_t i = (uint32_t)(offset / pool->stride);
-
-	ON_WORKER(ch);
-	assert(offset % pool->stride == 0 && i < pool->count && pool->slots[i].used);
-	pool->slots[i] = (struct request_slot){.next_free = pool->first_free};
-	pool->first_free = i;
-	pool->used--;
-	chan_resume(&ch->chan);
-}
-
-uint32_t vsp_requests_in_use(const struct vsp_channel *ch)
-{
-	return ch->pool.used;
 }
 
 /* ---- channel: what the ring calls (worker) --------------------------------------- */
@@ -612,9 +541,66 @@ void vsp_device_remove(struct vsp_device *dev, void (*removed)(void *ctx), void 
 	}
 }
 
+struct stats_call {
+	struct vsp_channel *ch;
+	struct vsp_channel_stats stats;
+};
+
+static void read_stats(void *arg)
+{
+	struct stats_call *call = arg;
+	struct chan *chan = &call->ch->chan;
+
+	call->stats.target_vp = chan->target_vp;
+	call->stats.requests_in_use = call->ch->pool.used;
+	call->stats.counters = chan->counters;
+}
+
+static void offer_stats(struct vsp_offer *offer,
+	void (*fn)(void *ctx, const struct vsp_channel_stats *stats), void *ctx)
+{
+	struct stats_call call = {.ch = offer->ch};
+
+	if (!offer->ch)
+		return;
+	call.stats.index = offer->ch->index;
+	call.stats.relid = bus_channel_relid(offer->bus_chan);
+	loop_call(offer->ch->worker, read_stats, &call);
+	fn(ctx, &call.stats);
+}
+
+void vsp_device_for_each_channel(struct vsp_device *dev,
+	void (*fn)(void *ctx, const struct vsp_channel_stats *stats), void *ctx)
+{
+	ON_CONTROL(dev);
+	offer_stats(&dev->offer, fn, ctx);
+	list_for_each (item, &dev->subs)
+		offer_stats(container_of(item, struct vsp_offer, link), fn, ctx);
+}
+
 uint64_t vsp_device_faults(const struct vsp_device *dev)
 {
 	return dev->faults;
+}
+
+/* ---- requests -------------------------------------------------------------------- */
+
+void *vsp_request_get(struct vsp_channel *ch)
+{
+	ON_WORKER(ch);
+	return pool_get(&ch->pool);
+}
+
+void vsp_request_put(struct vsp_channel *ch, void *request)
+{
+	ON_WORKER(ch);
+	pool_put(&ch->pool, request);
+	chan_resume(&ch->chan);
+}
+
+uint32_t vsp_requests_in_use(const struct vsp_channel *ch)
+{
+	return ch->pool.used;
 }
 
 /* ---- what VSPs ask --------------------------------------------------------------- */

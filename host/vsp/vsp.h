@@ -65,11 +65,23 @@ struct vsp_host {
 /* ---- for host/main.c and host/mgmt (ON_CONTROL) ---------------------------------- */
 int vsp_device_create(struct vsp_device **dev, struct vsp_host *host, const struct vsp_ops *ops,
 	const struct hv_guid *instance_id, const void *config, struct err *e);
-/* Hot remove: rescinds the offer; removed(ctx) when the guest has let go, possibly before this
- * returns; not at all when bus_shutdown() comes first. Once. */
+/* Hot remove: rescinds the offer. removed(ctx) when the guest has let go of it or its connection
+ * has ended (bus_shutdown() too, before its own callback), possibly before this returns. Once, and
+ * not after bus_shutdown(). */
 void vsp_device_remove(struct vsp_device *dev, void (*removed)(void *ctx), void *ctx);
 /* After bus_shutdown(), or after (or in) vsp_device_remove()'s callback. */
 void vsp_device_destroy(struct vsp_device *dev);
+/* A snapshot of one open channel, taken on its worker. */
+struct vsp_channel_stats {
+	uint16_t index; /* 0 primary */
+	uint32_t relid;
+	uint32_t target_vp;
+	uint32_t requests_in_use;
+	struct chan_counters counters;
+};
+/* Calls fn for each open channel, primary first. Waits for each channel's worker in turn. */
+void vsp_device_for_each_channel(struct vsp_device *dev,
+	void (*fn)(void *ctx, const struct vsp_channel_stats *stats), void *ctx);
 /* Channels faulted by the guest. Each costs the guest the device for VSP_REOFFER_NS. */
 uint64_t vsp_device_faults(const struct vsp_device *dev);
 

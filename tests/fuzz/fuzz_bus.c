@@ -20,8 +20,8 @@
 #include "proto/vmbus_proto.h"
 #include "tests/support/bus_rig.h"
 
-#define RELIDS      16u /* that structured messages choose from */
-#define GPADL_IDS   8u
+#define RELIDS      8u /* that structured messages choose from */
+#define GPADL_IDS   4u
 #define HELD_MAX    8u
 #define DEVS_MAX    64u
 #define OPENS_MAX   4096u
@@ -89,14 +89,18 @@ static void take_bytes(void *to, size_t len)
 	fuzz.left -= n;
 }
 
-static struct rig_dev *take_dev(void)
+/* Some device that lives, or one that owes an answer; NULL: there is none. */
+static struct rig_dev *take_dev(bool owes)
 {
-	struct rig_dev *dev;
+	uint32_t start = take8();
 
-	if (!fuzz.dev_count)
-		return NULL;
-	dev = fuzz.devs[take_below(fuzz.dev_count)];
-	return dev->state == DEV_RELEASED ? NULL : dev;
+	for (uint32_t i = 0; i < fuzz.dev_count; i++) {
+		struct rig_dev *dev = fuzz.devs[(start + i) % fuzz.dev_count];
+
+		if (owes ? rig_dev_owes(dev) : dev->state != DEV_RELEASED)
+			return dev;
+	}
+	return NULL;
 }
 
 /* ---- model ------------------------------------------------------------------------------- */
@@ -340,6 +344,24 @@ static void guest_gpadl(void)
 	post(VMBUS_MSG_GPADL_HEADER, bytes, sizeof(*msg) + 8 * (in_header + 1));
 }
 
+/* What a driver does to open a channel, in one step. */
+static void guest_open_ring(void)
+{
+	uint8_t bytes[VMBUS_MESSAGE_SIZE_MAX] = {0};
+	struct vmbus_gpadl_header *header = (void *)bytes;
+	struct vmbus_gpa_range range = {.byte_count = 8 * HV_PAGE_SIZE};
+	struct vmbus_open open = {.downstream_offset = 4};
+	uint32_t relid = take_below(RELIDS), gpadl = take_below(GPADL_IDS);
+
+	header->relid = open.relid = relid;
+	header->gpadl = open.ring_gpadl = gpadl;
+	header->range_buflen = 8 * 9;
+	header->range_count = 1;
+	memcpy(header->ranges, &range, sizeof(range));
+	post(VMBUS_MSG_GPADL_HEADER, bytes, sizeof(*header) + 8 * 9);
+	post(VMBUS_MSG_OPEN, &open, sizeof(open));
+}
+
 static void guest_gpadl_odd(void)
 {
 	uint8_t bytes[VMBUS_MESSAGE_SIZE_MAX] = {0};
@@ -411,11 +433,11 @@ static void guest_modify(void)
 
 static void host_answer(void)
 {
-	struct rig_dev *dev = take_dev();
+	struct rig_dev *dev = take_dev(true);
 	bool ok = take8() & 7;
 
 	fuzz.model.lossy |= fuzz.rig.port_full;
-	if (dev && rig_dev_owes(dev))
+	if (dev)
 		rig_answer(dev, ok);
 }
 
@@ -432,7 +454,7 @@ static void host_offer(void)
 
 static void host_offer_sub(void)
 {
-	struct rig_dev *primary = take_dev(), *dev;
+	struct rig_dev *primary = take_dev(false), *dev;
 	uint32_t index = take_below(4);
 
 	if (fuzz.dev_count == DEVS_MAX || !primary)
@@ -444,7 +466,7 @@ static void host_offer_sub(void)
 
 static void host_rescind(void)
 {
-	struct rig_dev *dev = take_dev();
+	struct rig_dev *dev = take_dev(false);
 
 	fuzz.model.lossy |= fuzz.rig.port_full;
 	if (dev)
@@ -453,7 +475,7 @@ static void host_rescind(void)
 
 static void host_hold(void)
 {
-	struct rig_dev *dev = take_dev();
+	struct rig_dev *dev = take_dev(false);
 	uint32_t slot = take_below(HELD_MAX), id = take_below(GPADL_IDS);
 	struct gpadl *g = dev && !fuzz.held[slot] ? bus_gpadl_find(dev->chan, id) : NULL;
 
@@ -486,7 +508,7 @@ static void step(uint8_t op)
 {
 	static const uint32_t relid_types[] = {VMBUS_MSG_CLOSE, VMBUS_MSG_RELID_RELEASED};
 
-	switch (op % 24) {
+	switch (op % 26) {
 	case 0:
 		return guest_raw();
 	case 1:
@@ -507,7 +529,7 @@ static void step(uint8_t op)
 		return guest_open();
 	case 10:
 	case 11:
-		return guest_relid(relid_types[op % 24 - 10]);
+		return guest_relid(relid_types[op % 26 - 10]);
 	case 12:
 		return guest_modify();
 	case 13:
@@ -530,6 +552,9 @@ static void step(uint8_t op)
 		fuzz.rig.answer_at_once = take8() & 1;
 		return;
 	case 23:
+	case 24:
+		return guest_open_ring();
+	case 25:
 		fuzz.rig.port_full = take8() > 240;
 		return;
 	}

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "proto/vmbus_proto.h"
 #include "ring/vmbus_ring.h"
 
 #define REQUIRE(cond)                                                                              \
@@ -94,6 +95,28 @@ static void bad_sizes(struct vmbus_ring_ctl *ctl)
 
 /* ---- hostile producer ------------------------------------------------------------------ */
 
+static void ranges_consistent(const struct vmbus_pkt *pkt)
+{
+	static const struct gpa_limits limits = {1, 32, 1 << 20};
+	uint64_t bytes = 0, pages = 0;
+	struct gpa_range range;
+	struct gpa_list list;
+
+	if (gpa_direct_parse(&list, pkt->extra, pkt->extra_len, &limits))
+		return;
+	REQUIRE(list.range_count >= 1 && list.range_count <= 32 && list.byte_count <= 1 << 20);
+	while (gpa_list_next(&list, &range)) {
+		REQUIRE(range.byte_count && range.byte_offset < HV_PAGE_SIZE);
+		REQUIRE((uint64_t)range.page_count * HV_PAGE_SIZE >=
+			(uint64_t)range.byte_offset + range.byte_count);
+		REQUIRE(range.pfns + 8 * range.page_count <= pkt->payload);
+		gpa_range_pfn(&range, range.page_count - 1);
+		bytes += range.byte_count;
+		pages += range.page_count;
+	}
+	REQUIRE(bytes == list.byte_count && pages == list.page_count);
+}
+
 static void packet_consistent(const struct vmbus_pkt *pkt, const uint8_t *buf, uint32_t buf_size)
 {
 	static volatile uint8_t sink;
@@ -107,6 +130,7 @@ static void packet_consistent(const struct vmbus_pkt *pkt, const uint8_t *buf, u
 	for (i = 0; i < pkt->desc.len8 * 8u; i++)
 		sink = buf[i];
 	(void)sink;
+	ranges_consistent(pkt);
 }
 
 /* A descriptor that may well be right, where the consumer looks next or anywhere. */
@@ -123,12 +147,23 @@ static void put_desc(const struct vmbus_rx *rx, struct input *in, uint8_t *data)
 		data[(at + i) % rx->size] = bytes[i];
 }
 
+/* A range list that may well be right, behind the descriptor the consumer looks at next. */
+static void put_range(const struct vmbus_rx *rx, struct input *in, uint8_t *data)
+{
+	const uint32_t words[] = {0, in_u8(in) % 4, in_u16(in), in_u16(in) % 4099};
+	const uint8_t *bytes = (const uint8_t *)words;
+	uint32_t i;
+
+	for (i = 0; i < sizeof(words); i++)
+		data[(rx->read + 16 + i) % rx->size] = bytes[i];
+}
+
 static void rx_op(struct vmbus_rx *rx, struct input *in, uint8_t *data, uint8_t *buf)
 {
 	struct vmbus_pkt pkt;
 	uint32_t buf_size = BUF_SIZE, taken = rx->taken;
 
-	switch (in_u8(in) % 10) {
+	switch (in_u8(in) % 12) {
 	case 0:
 		rx->ctl->write_index = in_index(in, rx->size);
 		break;
@@ -156,6 +191,9 @@ static void rx_op(struct vmbus_rx *rx, struct input *in, uint8_t *data, uint8_t 
 		rx->ctl->read_index = in_u32(in); /* ours, but they can write it */
 		break;
 	case 8:
+		put_range(rx, in, data);
+		break;
+	case 9:
 		buf_size = in_u16(in) % BUF_SIZE;
 		/* fallthrough */
 	default:

@@ -128,6 +128,7 @@ struct scsi_task {
 	/* result */
 	enum scsi_error error;
 	uint32_t transferred;
+	uint32_t copied; /* bytes of the buffer this layer copied: none of READ and WRITE */
 	uint8_t sense[SCSI_SENSE_SIZE]; /* valid when error is neither OK nor NO_LUN */
 
 	/* private */

@@ -34,8 +34,9 @@ static void finish_disk_error(struct scsi_task *task, int disk_error)
 
 /* ---- the initiator's buffer --------------------------------------------------------------- */
 
-static void buffer_fill(const struct scsi_task *task, const uint8_t *from, uint32_t length)
+static void buffer_fill(struct scsi_task *task, const uint8_t *from, uint32_t length)
 {
+	task->copied += length;
 	for (uint32_t i = 0; i < task->iov_count && length; i++) {
 		uint32_t piece = (uint32_t)task->iov[i].iov_len;
 
@@ -48,8 +49,9 @@ static void buffer_fill(const struct scsi_task *task, const uint8_t *from, uint3
 	assert(length == 0);
 }
 
-static void buffer_take(const struct scsi_task *task, uint8_t *to, uint32_t length)
+static void buffer_take(struct scsi_task *task, uint8_t *to, uint32_t length)
 {
+	task->copied += length;
 	for (uint32_t i = 0; i < task->iov_count && length; i++) {
 		uint32_t piece = (uint32_t)task->iov[i].iov_len;
 
@@ -251,6 +253,7 @@ void scsi_execute(struct scsi_task *task)
 	enum scsi_error error;
 
 	task->steps = 0;
+	task->copied = 0;
 	task->step_error = 0;
 	task->next_unmap = 0;
 	error = scsi_decode(&task->cmd, task->unit, &task->in);

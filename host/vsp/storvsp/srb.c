@@ -84,6 +84,7 @@ static void count_command(struct storvsp_count_row *row, const struct scsi_task 
 {
 	uint64_t bytes = task->cmd.blocks * task->unit->info.block_size;
 
+	count(row, COUNT_COPIED_BYTES, task->copied);
 	if (task->error) {
 		count(row, COUNT_ERRORS, 1);
 		return;

@@ -187,6 +187,7 @@ int storvsp_counters(struct vsp_device *dev, uint8_t lun, struct storvsp_counter
 		.unmaps = total[COUNT_UNMAPS],
 		.others = total[COUNT_OTHERS],
 		.errors = total[COUNT_ERRORS],
+		.copied_bytes = total[COUNT_COPIED_BYTES],
 	};
 	return 0;
 }

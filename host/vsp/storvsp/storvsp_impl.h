@@ -26,6 +26,7 @@ enum storvsp_count {
 	COUNT_UNMAPS,
 	COUNT_OTHERS,
 	COUNT_ERRORS,
+	COUNT_COPIED_BYTES,
 	COUNT_KINDS,
 };
 

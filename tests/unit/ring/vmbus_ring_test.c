@@ -444,6 +444,29 @@ static void test_untake(void **state)
 	pair_free(p);
 }
 
+/* Given back is given back: it neither counts as freed nor against the ring's size. */
+static void test_untake_accounts(void **state)
+{
+	struct pair *p = pair_at(1, 0);
+	uint32_t i;
+
+	put_ring_bytes(p, 400);
+	vmbus_tx_commit(&p->tx);
+	p->mem.ctl->pending_send_size = 3600; /* 3696 are free */
+	for (i = 0; i < 100; i++) {
+		assert_int_equal(take(p), 0);
+		vmbus_rx_untake(&p->rx, &p->pkt);
+		assert_false(vmbus_rx_commit(&p->rx));
+	}
+	assert_int_equal(take(p), 0);
+	put_ring_bytes(p, 4088 - 400);
+	vmbus_tx_commit(&p->tx);
+	assert_int_equal(take(p), 0);
+	assert_int_equal(p->pkt.payload_len, 4088 - 400 - 24);
+	assert_true(vmbus_rx_commit(&p->rx));
+	pair_free(p);
+}
+
 static void test_buffer_too_small(void **state)
 {
 	struct pair *p = pair_at(1, 0);
@@ -474,6 +497,7 @@ int main(void)
 		cmocka_unit_test(test_room_crossing),
 		cmocka_unit_test(test_room_whole_ring),
 		cmocka_unit_test(test_untake),
+		cmocka_unit_test(test_untake_accounts),
 		cmocka_unit_test(test_buffer_too_small),
 	};
 

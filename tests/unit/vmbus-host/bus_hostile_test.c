@@ -6,7 +6,7 @@
 
 #define ATTEMPTS 100000u
 /* What 10^5 attempts may leave behind: the quotas of this test's bus are below it. */
-#define HEAP_CAP (512u << 10)
+#define HEAP_CAP (1u << 20)
 
 static void test_lengths(void **state)
 {
@@ -147,6 +147,16 @@ static void create_large_gpadl(struct rig *rig, struct rig_dev *dev, uint32_t i)
 	rig_gpadl_raw(rig, relid_of(dev), i, &r);
 }
 
+/* Memory is taken by words, the quota counts pages: ranges must not make a difference. */
+static void create_many_ranges(struct rig *rig, struct rig_dev *dev, uint32_t i)
+{
+	static const uint64_t words[1];
+	const struct rig_ranges r = {
+		.buflen = 65528, .count = 8191 - i % 4096, .words = words, .word_count = 1};
+
+	rig_gpadl_raw(rig, relid_of(dev), i, &r);
+}
+
 static void create_building_gpadl(struct rig *rig, struct rig_dev *dev, uint32_t i)
 {
 	static const uint64_t words[2] = {8192};
@@ -216,6 +226,7 @@ static void create_retarget(struct rig *rig, struct rig_dev *dev, uint32_t i)
 static const struct creation creations[] = {
 	{"GPADLs", create_gpadl},
 	{"GPADLs announced large", create_large_gpadl},
+	{"GPADLs of many ranges", create_many_ranges},
 	{"GPADLs never completed", create_building_gpadl},
 	{"GPADLs with bad lists", create_bad_gpadl},
 	{"GPADLs torn down", create_torn_gpadl},

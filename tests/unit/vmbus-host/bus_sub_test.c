@@ -120,6 +120,7 @@ static void test_primary_close_revokes_subs(void **state)
 	take_nothing(rig);
 	assert_int_equal(a->state, DEV_CLOSING);
 	assert_int_equal(primary->state, DEV_OPEN); /* waits for a */
+	assert_int_equal(rig_try_sub(primary, 3, &c), -ENOTCONN);
 	rig_answer(a, true);
 	take_rescind(rig, relid_a);
 	take_nothing(rig);

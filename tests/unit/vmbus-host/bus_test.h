@@ -16,7 +16,7 @@
 
 #include "tests/support/bus_rig.h"
 
-#define TEST_GPADL_PAGES 4096u
+#define TEST_GPADL_PAGES 8190u /* as many as one GPADL can have */
 
 /* The next message to the guest has to be of this type. */
 static inline const struct rig_msg *take(struct rig *rig, uint32_t type)

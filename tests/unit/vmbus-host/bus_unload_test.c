@@ -178,6 +178,12 @@ static void test_answers_after_reset(void **state)
 	assert_int_equal(dev->state, DEV_CLOSED);
 	assert_int_equal(dev->opens, 2);
 	assert_int_equal(dev->retargets, 1);
+	/* What waited then is not in the way now. */
+	rig->answer_at_once = true;
+	rig_simple(rig, VMBUS_MSG_REQUEST_OFFERS);
+	rig_open_dev(rig, dev);
+	assert_int_equal(dev->opens, 3);
+	assert_int_equal(dev->retargets, 1);
 }
 
 static void test_sub_before_primary(void **state)

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests of one size, allocated together: nothing is allocated per packet.
+ * Thread: its owner's; init and fini may be on another.
+ */
+#ifndef VSP_POOL_H
+#define VSP_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pool_slot {
+	uint32_t next_free;
+	bool used;
+};
+
+struct pool {
+	uint8_t *memory;
+	struct pool_slot *slots; /* a slot's index is its request's */
+	size_t stride;
+	uint32_t count;
+	uint32_t used;
+	uint32_t first_free; /* valid when used < count */
+};
+
+/* size 0 or count 0: a pool that is always empty. 0 or -ENOMEM. Requests are zeroed and 16-byte
+ * aligned. */
+int pool_init(struct pool *pool, size_t size, uint32_t count);
+void pool_fini(struct pool *pool);
+
+/* Contents as last left; NULL when all are in use. */
+void *pool_get(struct pool *pool);
+/* Asserts that it is a request of this pool and in use: none is completed twice. */
+void pool_put(struct pool *pool, void *request);
+
+#endif

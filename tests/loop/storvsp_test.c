@@ -1,0 +1,934 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A guest driver (guest/storvsc/proto.c) against the real controller: shared
+ * rings, real bus, real channels, two workers, memory disks. Every completion is
+ * checked to be the only one of its command (guest_disk.c); each wait is bounded.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "hv/vmbus_guids.h"
+#include "tests/support/fault_disk.h"
+#include "tests/support/guest_disk.h"
+#include "vsp/storvsp/storvsp.h"
+
+#define BLOCK      512u
+#define DISK_BYTES (8u << 20)
+#define BLOCKS     (DISK_BYTES / BLOCK)
+#define LUN        5u /* the one most tests use */
+#define LUN_LAST   63u
+#define INSTANCE   0x42
+#define RESET_ID   0xFFFFFFFFFFFFFFFCull
+
+#define IN   VSTOR_DATA_IN
+#define OUT  VSTOR_DATA_OUT
+#define NONE VSTOR_DATA_NONE
+
+#define CDB(...)                                                                                   \
+	sizeof((uint8_t[]){__VA_ARGS__}), (uint8_t[])                                              \
+	{                                                                                          \
+		__VA_ARGS__                                                                        \
+	}
+#define BE4(v)                                                                                     \
+	(uint8_t)((uint32_t)(v) >> 24), (uint8_t)((v) >> 16), (uint8_t)((v) >> 8), (uint8_t)(v)
+
+static const struct hv_guid scsi_class = VMBUS_GUID_SCSI;
+
+struct rig {
+	struct guest g;
+	struct guest_disk d;
+	struct fault_disk *disk; /* LUN 5 */
+	struct disk *last;       /* LUN 63 */
+	struct vsp_device *dev;
+	uint8_t *shadow; /* DISK_BYTES */
+	uint32_t random;
+};
+
+static void add_controller(struct rig *rig)
+{
+	struct storvsp_lun luns[] = {
+		{.lun = LUN_LAST, .disk = rig->last},
+		{.lun = LUN, .disk = &rig->disk->disk, .serial = "SERIAL-5"},
+	};
+	struct storvsp_config config = {.luns = luns, .lun_count = 2};
+
+	rig->dev = guest_add_device(&rig->g, &storvsp_ops, INSTANCE, &config);
+}
+
+static int setup_vps(void **state, uint32_t vps)
+{
+	struct rig *rig = calloc(1, sizeof(*rig));
+	struct guest_config config = {.ram = 96 << 20, .vps = vps, .workers = 2};
+	struct disk *memory;
+
+	assert_non_null(rig);
+	rig->random = 1;
+	rig->shadow = calloc(1, DISK_BYTES);
+	assert_non_null(rig->shadow);
+	assert_int_equal(disk_memory_open(&memory, DISK_BYTES, NULL), 0);
+	assert_int_equal(disk_memory_open(&rig->last, DISK_BYTES, NULL), 0);
+	rig->disk = fault_disk_open(memory);
+	guest_start(&rig->g, &config);
+	add_controller(rig);
+	guest_connect(&rig->g, VMBUS_VERSION_WIN10_V5_3);
+	guest_disk_init(&rig->d, &rig->g, INSTANCE);
+	*state = rig;
+	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_vps(state, 3);
+}
+
+static int setup_one_vp(void **state)
+{
+	return setup_vps(state, 1);
+}
+
+static int teardown(void **state)
+{
+	struct rig *rig = *state;
+
+	guest_stop(&rig->g);
+	disk_close(&rig->disk->disk);
+	disk_close(rig->last);
+	free(rig->shadow);
+	free(rig);
+	return 0;
+}
+
+static uint32_t next_random(struct rig *rig)
+{
+	rig->random = rig->random * 1664525 + 1013904223;
+	return rig->random >> 8;
+}
+
+static uint64_t disk_requests(const struct rig *rig)
+{
+	uint64_t count = 0;
+
+	for (enum disk_op op = 0; op < DISK_OP_COUNT; op++)
+		count += atomic_load(&rig->disk->count[op]);
+	return count;
+}
+
+/* ---- initialization ------------------------------------------------------------------------ */
+
+static const struct storvsc_completion *inquiry(struct guest_disk *d, uint8_t lun)
+{
+	return guest_disk_run(d, lun, IN, 96, CDB(0x12, 0, 0, 0, 96, 0));
+}
+
+static void every_version_works(void **state)
+{
+	struct rig *rig = *state;
+	static const uint16_t versions[] = {VSTOR_VERSION_WIN10, VSTOR_VERSION_WIN8_1,
+		VSTOR_VERSION_WIN8, VSTOR_VERSION_WIN7, VSTOR_VERSION_WIN6};
+	uint8_t data[96];
+
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		bool old = versions[i] < VSTOR_VERSION_WIN8;
+
+		guest_disk_open(&rig->d, versions[i], 8);
+		assert_int_equal(rig->d.conn.version, versions[i]);
+		assert_int_equal(rig->d.conn.transfer_max, 0x100000);
+		assert_int_equal(rig->d.conn.sub_channels, old ? 0 : 2);
+		assert_int_equal(storvsc_packet_size(&rig->d.conn), old ? 48 : 64);
+		assert_int_equal(inquiry(&rig->d, LUN)->transferred, 96);
+		guest_slot_get(&rig->d, 0, data, sizeof(data));
+		assert_memory_equal(data + 8, "Msft    ", 8);
+		guest_disk_close(&rig->d);
+	}
+}
+
+/* vCPUs - 1 sub-channels; with none, the flag must not be there: some guests wait for zero. */
+static void one_vp_means_one_channel(void **state)
+{
+	struct rig *rig = *state;
+	struct vstor_packet packet = {.operation = VSTOR_OP_CREATE_SUB_CHANNELS}, reply;
+
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 8);
+	assert_int_equal(rig->d.conn.sub_channels, 0);
+	packet.sub_channel_count = 1;
+	guest_disk_packet(&rig->d, &packet, 64, &reply);
+	assert_int_equal(reply.status, VSTOR_STATUS_INVALID_PARAMETER);
+	guest_disk_close(&rig->d);
+}
+
+static uint32_t status_of(struct rig *rig, uint32_t operation, uint16_t argument, uint32_t size)
+{
+	struct vstor_packet packet = {.operation = operation}, reply;
+
+	packet.sub_channel_count = argument; /* or the version: the same place */
+	assert_true(guest_disk_packet(&rig->d, &packet, size, &reply) <= 64);
+	assert_int_equal(reply.operation, VSTOR_OP_COMPLETE_IO);
+	assert_int_equal(reply.flags, 0);
+	return reply.status;
+}
+
+/* In every state, every operation but the right ones is refused and changes nothing. */
+static void wrong_order_is_refused(void **state)
+{
+	struct rig *rig = *state;
+	static const struct {
+		uint32_t operation;
+		uint16_t argument;
+		uint32_t also; /* mask of other operations that are legal here */
+	} steps[] = {
+		{VSTOR_OP_BEGIN_INITIALIZATION, 0, 0},
+		{VSTOR_OP_QUERY_PROTOCOL_VERSION, VSTOR_VERSION_WIN10, 0},
+		{VSTOR_OP_QUERY_PROPERTIES, 0, 0},
+		{VSTOR_OP_END_INITIALIZATION, 0, 1u << VSTOR_OP_CREATE_SUB_CHANNELS},
+	};
+
+	guest_disk_open_primary(&rig->d);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		for (uint32_t op = 0; op < 20; op++) {
+			if (op == steps[i].operation || (steps[i].also & (1u << op)))
+				continue;
+			assert_int_equal(
+				status_of(rig, op, 0, 64), VSTOR_STATUS_INVALID_DEVICE_STATE);
+		}
+		assert_int_equal(
+			status_of(rig, 0xFFFFFFFF, 0, 64), VSTOR_STATUS_INVALID_DEVICE_STATE);
+		assert_int_equal(status_of(rig, steps[i].operation, steps[i].argument, 64),
+			VSTOR_STATUS_SUCCESS);
+	}
+	assert_int_equal(status_of(rig, VSTOR_OP_RESET_BUS, 0, 64), VSTOR_STATUS_SUCCESS);
+	assert_int_equal(status_of(rig, VSTOR_OP_RESET_LUN, 0, 64), VSTOR_STATUS_SUCCESS);
+	assert_int_equal(status_of(rig, VSTOR_OP_RESET_ADAPTER, 0, 64), VSTOR_STATUS_SUCCESS);
+	assert_int_equal(disk_requests(rig), 0);
+	guest_disk_close(&rig->d);
+}
+
+static uint32_t version_reply(struct rig *rig, uint16_t version, uint32_t size)
+{
+	struct vstor_packet packet = {.operation = VSTOR_OP_QUERY_PROTOCOL_VERSION}, reply;
+	uint32_t got;
+
+	packet.version.major_minor = version;
+	got = guest_disk_packet(&rig->d, &packet, size, &reply);
+	assert_int_equal(reply.version.major_minor, version);
+	assert_int_equal(reply.status, version == VSTOR_VERSION_WIN10
+					       ? VSTOR_STATUS_SUCCESS
+					       : VSTOR_STATUS_REVISION_MISMATCH);
+	return got;
+}
+
+/* Some guests send 48 bytes until they know better; replies must not be longer than that. */
+static void replies_have_the_size_of_requests_until_agreed(void **state)
+{
+	struct rig *rig = *state;
+	struct vstor_packet packet = {.operation = VSTOR_OP_BEGIN_INITIALIZATION}, reply;
+
+	guest_disk_open_primary(&rig->d);
+	assert_int_equal(guest_disk_packet(&rig->d, &packet, 48, &reply), 48);
+	assert_int_equal(version_reply(rig, 0x0700, 48), 48);
+	assert_int_equal(version_reply(rig, 0x0601, 64), 64);
+	assert_int_equal(version_reply(rig, VSTOR_VERSION_WIN10, 48), 48);
+	packet.operation = VSTOR_OP_QUERY_PROPERTIES;
+	assert_int_equal(guest_disk_packet(&rig->d, &packet, 48, &reply), 64);
+	assert_int_equal(reply.status, VSTOR_STATUS_SUCCESS);
+	guest_disk_close(&rig->d);
+}
+
+static void short_packets_are_refused(void **state)
+{
+	struct rig *rig = *state;
+
+	guest_disk_open_primary(&rig->d);
+	assert_int_equal(status_of(rig, VSTOR_OP_BEGIN_INITIALIZATION, 0, 0),
+		VSTOR_STATUS_INVALID_PARAMETER);
+	assert_int_equal(status_of(rig, VSTOR_OP_BEGIN_INITIALIZATION, 0, 8),
+		VSTOR_STATUS_INVALID_PARAMETER);
+	assert_int_equal(
+		status_of(rig, VSTOR_OP_BEGIN_INITIALIZATION, 0, 16), VSTOR_STATUS_SUCCESS);
+	assert_int_equal(status_of(rig, VSTOR_OP_QUERY_PROTOCOL_VERSION, VSTOR_VERSION_WIN8, 16),
+		VSTOR_STATUS_SUCCESS);
+	assert_int_equal(status_of(rig, VSTOR_OP_QUERY_PROPERTIES, 0, 16), VSTOR_STATUS_SUCCESS);
+	assert_int_equal(status_of(rig, VSTOR_OP_END_INITIALIZATION, 0, 16), VSTOR_STATUS_SUCCESS);
+	assert_int_equal(
+		status_of(rig, VSTOR_OP_EXECUTE_SRB, 0, 40), VSTOR_STATUS_INVALID_PARAMETER);
+	guest_disk_close(&rig->d);
+}
+
+static void sub_channel_count_is_checked(void **state)
+{
+	struct rig *rig = *state;
+
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 0);
+	assert_int_equal(status_of(rig, VSTOR_OP_CREATE_SUB_CHANNELS, 3, 64),
+		VSTOR_STATUS_INVALID_PARAMETER);
+	assert_int_equal(status_of(rig, VSTOR_OP_CREATE_SUB_CHANNELS, 0xFFFF, 64),
+		VSTOR_STATUS_INVALID_PARAMETER);
+	assert_int_equal(status_of(rig, VSTOR_OP_CREATE_SUB_CHANNELS, 0, 64), VSTOR_STATUS_SUCCESS);
+	assert_int_equal(status_of(rig, VSTOR_OP_CREATE_SUB_CHANNELS, 1, 64), VSTOR_STATUS_SUCCESS);
+	assert_int_equal(status_of(rig, VSTOR_OP_CREATE_SUB_CHANNELS, 1, 64),
+		VSTOR_STATUS_INVALID_DEVICE_STATE);
+	guest_wait_offer(&rig->g, &scsi_class, INSTANCE, 1);
+	guest_disk_close(&rig->d);
+}
+
+/* Windows asks for sub-channels before END: what comes on them then must wait, not fail. */
+static void early_sub_channel_is_held(void **state)
+{
+	struct rig *rig = *state;
+	struct guest_disk *d = &rig->d;
+	struct vmbus_offer offer;
+
+	assert_int_equal(storvsc_conn_init(&d->conn, VSTOR_VERSION_WIN10, 0), 0);
+	guest_disk_open_primary(d);
+	status_of(rig, VSTOR_OP_BEGIN_INITIALIZATION, 0, 64);
+	status_of(rig, VSTOR_OP_QUERY_PROTOCOL_VERSION, VSTOR_VERSION_WIN10, 64);
+	status_of(rig, VSTOR_OP_QUERY_PROPERTIES, 0, 64);
+	assert_int_equal(status_of(rig, VSTOR_OP_CREATE_SUB_CHANNELS, 2, 64), VSTOR_STATUS_SUCCESS);
+	for (uint16_t i = 1; i <= 2; i++) {
+		offer = guest_wait_offer(&rig->g, &scsi_class, INSTANCE, i);
+		assert_true(guest_chan_open(&d->channels[i], &rig->g, &offer, 9, i));
+		d->channel_count++;
+		d->slots[i].cmd = (struct storvsc_command){
+			.lun = LUN, .cdb_length = 6, .data = NONE}; /* TEST UNIT READY */
+		assert_true(guest_disk_submit(d, i, i));
+	}
+	/* Primary and a sub-channel share a worker: its reply comes after it has looked at both. */
+	status_of(rig, VSTOR_OP_QUERY_PROPERTIES, 0, 64);
+	assert_int_equal(guest_disk_poll(d), 0);
+	status_of(rig, VSTOR_OP_END_INITIALIZATION, 0, 64);
+	for (uint16_t i = 1; i <= 2; i++)
+		assert_int_equal(guest_disk_wait(d, i)->srb_status, VSTOR_SRB_SUCCESS);
+	guest_disk_close(d);
+}
+
+/* The same, closed before END ever comes. */
+static void early_sub_channel_can_close(void **state)
+{
+	struct rig *rig = *state;
+	struct guest_disk *d = &rig->d;
+	struct vmbus_offer offer;
+
+	for (uint32_t round = 0; round < 5; round++) {
+		assert_int_equal(storvsc_conn_init(&d->conn, VSTOR_VERSION_WIN10, 0), 0);
+		guest_disk_open_primary(d);
+		status_of(rig, VSTOR_OP_BEGIN_INITIALIZATION, 0, 64);
+		status_of(rig, VSTOR_OP_QUERY_PROTOCOL_VERSION, VSTOR_VERSION_WIN10, 64);
+		status_of(rig, VSTOR_OP_QUERY_PROPERTIES, 0, 64);
+		status_of(rig, VSTOR_OP_CREATE_SUB_CHANNELS, 1, 64);
+		offer = guest_wait_offer(&rig->g, &scsi_class, INSTANCE, 1);
+		assert_true(guest_chan_open(&d->channels[1], &rig->g, &offer, 9, 1));
+		d->channel_count++;
+		d->slots[1].cmd =
+			(struct storvsc_command){.lun = LUN, .cdb_length = 6, .data = NONE};
+		assert_true(guest_disk_submit(d, 1, 1));
+		if (round % 2) /* the gate opens while the channel closes */
+			status_of(rig, VSTOR_OP_END_INITIALIZATION, 0, 64);
+		guest_disk_close(d);
+	}
+}
+
+/* ---- LUNs -------------------------------------------------------------------------------------
+ */
+
+static void units_are_where_they_are(void **state)
+{
+	struct rig *rig = *state;
+	struct guest_disk *d = &rig->d;
+	uint8_t data[512];
+
+	guest_disk_open(d, VSTOR_VERSION_WIN10, 0);
+	for (uint32_t lun = 0; lun < 256; lun++) {
+		bool there = lun == LUN || lun == LUN_LAST;
+		const struct storvsc_completion *c =
+			guest_disk_run(d, (uint8_t)lun, NONE, 0, CDB(0, 0, 0, 0, 0, 0));
+
+		assert_int_equal(c->srb_status, there ? VSTOR_SRB_SUCCESS : VSTOR_SRB_INVALID_LUN);
+		assert_int_equal(c->scsi_status, 0);
+		assert_int_equal(c->sense_length, 0);
+		assert_int_equal(
+			c->status, there ? VSTOR_STATUS_SUCCESS : VSTOR_STATUS_NO_SUCH_DEVICE);
+		c = inquiry(d, (uint8_t)lun);
+		assert_int_equal(c->srb_status, VSTOR_SRB_SUCCESS);
+		assert_int_equal(c->transferred, 96);
+		guest_slot_get(d, 0, data, 96);
+		assert_int_equal(data[0], there ? 0x00 : 0x7F);
+		assert_int_equal(data[8], there || lun == 0 ? 'M' : 0);
+		c = guest_disk_run(
+			d, (uint8_t)lun, IN, 512, CDB(0xA0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0));
+		assert_int_equal(c->transferred, 8 + 16);
+		guest_slot_get(d, 0, data, 24);
+		assert_int_equal(data[3], 16);
+		assert_int_equal(data[9], LUN);
+		assert_int_equal(data[17], LUN_LAST);
+	}
+	guest_disk_close(d);
+}
+
+/* Linux scans 8 paths and 2 targets: the units must not be found once for each. */
+static void other_targets_are_empty(void **state)
+{
+	struct rig *rig = *state;
+	struct guest_disk *d = &rig->d;
+	struct storvsc_command *cmd = &d->slots[0].cmd;
+	uint8_t data[8];
+
+	guest_disk_open(d, VSTOR_VERSION_WIN10, 0);
+	for (uint8_t i = 1; i < 16; i++) {
+		*cmd = (struct storvsc_command){
+			.path = i % 8, .target = i / 8, .lun = LUN, .data = NONE, .cdb_length = 6};
+		assert_true(guest_disk_submit(d, 0, 0));
+		assert_int_equal(guest_disk_wait(d, 0)->srb_status, VSTOR_SRB_INVALID_LUN);
+		*cmd = (struct storvsc_command){.path = i % 8,
+			.target = i / 8,
+			.lun = LUN,
+			.data = IN,
+			.cdb_length = 12,
+			.length = 512,
+			.cdb = {0xA0, [8] = 2}};
+		assert_true(guest_disk_submit(d, 0, 0));
+		assert_int_equal(guest_disk_wait(d, 0)->transferred, 8);
+		guest_slot_get(d, 0, data, 8);
+		assert_memory_equal(data, "\0\0\0\0\0\0\0\0", 8);
+		*cmd = (struct storvsc_command){.path = i % 8,
+			.target = i / 8,
+			.lun = LUN,
+			.data = IN,
+			.cdb_length = 6,
+			.length = 36,
+			.cdb = {0x12, [4] = 36}};
+		assert_true(guest_disk_submit(d, 0, 0));
+		assert_int_equal(guest_disk_wait(d, 0)->transferred, 36);
+		guest_slot_get(d, 0, data, 1);
+		assert_int_equal(data[0], 0x7F);
+	}
+	guest_disk_close(d);
+}
+
+static void identities_differ(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t first[52], second[52];
+
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 0);
+	guest_disk_run(&rig->d, LUN, IN, 252, CDB(0x12, 1, 0x83, 0, 252, 0));
+	guest_slot_get(&rig->d, 0, first, sizeof(first));
+	guest_disk_run(&rig->d, LUN_LAST, IN, 252, CDB(0x12, 1, 0x83, 0, 252, 0));
+	guest_slot_get(&rig->d, 0, second, sizeof(second));
+	assert_memory_not_equal(first + 16, second + 16, 8);
+	assert_memory_not_equal(first + 24, second + 24, 8);
+	assert_memory_not_equal(first + 40, second + 40, 12);
+	assert_int_equal(
+		guest_disk_run(&rig->d, LUN, IN, 252, CDB(0x12, 1, 0x80, 0, 252, 0))->transferred,
+		4 + 8);
+	guest_slot_get(&rig->d, 0, first, 12);
+	assert_memory_equal(first + 4, "SERIAL-5", 8);
+	assert_int_equal(guest_disk_run(&rig->d, LUN_LAST, IN, 252, CDB(0x12, 1, 0x80, 0, 252, 0))
+				 ->transferred,
+		0);
+	guest_disk_close(&rig->d);
+}
+
+static void check_condition_as_guests_want_it(void **state)
+{
+	struct rig *rig = *state;
+	const struct storvsc_completion *c;
+
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 0);
+	c = guest_disk_run(&rig->d, LUN, IN, 192, CDB(0x1A, 0, 0x0A, 0, 192, 0));
+	assert_int_equal(c->srb_status, VSTOR_SRB_ERROR);
+	assert_int_equal(c->scsi_status, 2);
+	assert_int_equal(c->status, VSTOR_STATUS_IO_DEVICE_ERROR);
+	assert_int_equal(c->sense_length, 18);
+	assert_int_equal(c->sense[0], 0x70);
+	assert_int_equal(c->sense[2], 5);
+	assert_int_equal(c->sense[12], 0x24);
+	assert_int_equal(c->transferred, 0);
+	guest_disk_close(&rig->d);
+}
+
+/* ---- hostile packets
+ * ------------------------------------------------------------------------------ */
+
+struct hostile {
+	const char *what;
+	uint32_t range_count, byte_offset, byte_count;
+	uint64_t pfn;
+	uint32_t length; /* in the SRB */
+	uint8_t cdb_length;
+};
+
+/* A WRITE(10) of one block whose description lies. */
+static void send_hostile(struct guest_disk *d, const struct hostile *h)
+{
+	struct storvsc_command *cmd = &d->slots[0].cmd;
+	struct {
+		struct vmbus_gpa_direct direct;
+		struct vmbus_gpa_range range;
+		uint64_t pfn;
+	} range = {{0xDEADBEEF, h->range_count}, {h->byte_count, h->byte_offset}, h->pfn};
+	struct vmbus_vec extra = {&range, sizeof(range)};
+	struct vstor_packet packet;
+
+	*cmd = (struct storvsc_command){.lun = LUN,
+		.data = OUT,
+		.length = h->length,
+		.cdb_length = h->cdb_length,
+		.cdb = {0x2A, [8] = 1}};
+	storvsc_command_build(cmd, &packet);
+	assert_int_equal(d->slots[0].state, SLOT_FREE);
+	d->slots[0].generation++;
+	d->slots[0].state = SLOT_IN_FLIGHT;
+	d->slots[0].channel = 0;
+	assert_true(guest_chan_send(&d->channels[0],
+		h->range_count == UINT32_MAX ? VMBUS_PKT_INBAND : VMBUS_PKT_GPA_DIRECT,
+		VMBUS_PKT_FLAG_COMPLETION_REQUESTED, ((uint64_t)d->slots[0].generation << 16) + 1,
+		h->range_count == UINT32_MAX ? NULL : &extra, &packet, sizeof(packet)));
+}
+
+static void lies_are_refused(void **state)
+{
+	struct rig *rig = *state;
+	static const struct hostile rows[] = {
+		{"CDB of 17", 1, 0, 512, 16, 512, 17},
+		{"CDB of 255", 1, 0, 512, 16, 512, 255},
+		{"no range", 0, 0, 512, 16, 512, 10},
+		{"in-band with a length", UINT32_MAX, 0, 0, 0, 512, 10},
+		{"two ranges", 2, 0, 512, 16, 512, 10},
+		{"2^32 - 2 ranges", UINT32_MAX - 1, 0, 512, 16, 512, 10},
+		{"range shorter than the SRB says", 1, 0, 511, 16, 512, 10},
+		{"empty range", 1, 0, 0, 16, 512, 10},
+		{"offset outside the page", 1, 4096, 512, 16, 512, 10},
+		{"huge offset", 1, UINT32_MAX, 512, 16, 512, 10},
+		{"more pages than PFNs", 1, 0, 8192, 16, 512, 10},
+		{"beyond the largest transfer", 1, 0, 0x100001, 16, 0x100001, 10},
+		{"4 GiB - 1", 1, 0, UINT32_MAX, 16, UINT32_MAX, 10},
+		{"PFN not RAM", 1, 0, 512, 0x80000, 512, 10},
+		{"PFN behind RAM", 1, 0, 512, (96 << 20) >> 12, 512, 10},
+		{"PFN overflows", 1, 0, 512, 1ull << 52, 512, 10},
+		{"all ones", 1, 0, 512, UINT64_MAX, 512, 10},
+	};
+
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct storvsc_completion *c;
+
+		send_hostile(&rig->d, &rows[i]);
+		c = guest_disk_wait(&rig->d, 0);
+		if (c->srb_status != VSTOR_SRB_INVALID_REQUEST)
+			fail_msg("%s: SRB status %#x", rows[i].what, c->srb_status);
+		assert_int_equal(c->scsi_status, 2);
+		assert_int_equal(c->sense[2], 5);
+		assert_int_equal(c->sense[12], 0x24);
+	}
+	assert_int_equal(disk_requests(rig), 0);
+	assert_int_equal(inquiry(&rig->d, LUN)->srb_status, VSTOR_SRB_SUCCESS);
+	guest_disk_close(&rig->d);
+}
+
+/* Packets that ask for no completion, or are no requests, get no answer and do no harm. */
+static void other_packets_are_ignored(void **state)
+{
+	struct rig *rig = *state;
+	struct storvsc_command cmd = {.lun = LUN, .data = NONE, .cdb_length = 10, .cdb = {0x35}};
+	static const uint16_t types[] = {VMBUS_PKT_INBAND, VMBUS_PKT_XFER_PAGES, VMBUS_PKT_GPADL,
+		VMBUS_PKT_COMPLETION, 0, 0xFFFF};
+	struct vstor_packet packet;
+
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 0);
+	storvsc_command_build(&cmd, &packet);
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) /* the first: no flag */
+		guest_chan_send(&rig->d.channels[0], types[i],
+			i ? VMBUS_PKT_FLAG_COMPLETION_REQUESTED : 0, 77, NULL, &packet, 64);
+	assert_int_equal(inquiry(&rig->d, LUN)->srb_status, VSTOR_SRB_SUCCESS);
+	assert_int_equal(atomic_load(&rig->disk->count[DISK_FLUSH]), 0);
+	guest_disk_close(&rig->d);
+}
+
+/* ---- traffic
+ * ------------------------------------------------------------------------------------- */
+
+/* Slot n works in its own part of the disk, so that what it reads is known. */
+#define AREA_BLOCKS (BLOCKS / GUEST_DISK_SLOTS)
+
+static uint8_t scratch[AREA_BLOCKS * BLOCK];
+
+static void fill_scratch(struct rig *rig, uint32_t bytes)
+{
+	for (uint32_t i = 0; i < bytes; i += 4) {
+		uint32_t v = next_random(rig);
+
+		memcpy(scratch + i, &v, 4);
+	}
+}
+
+/* Puts a random READ(10), WRITE(10), WRITE SAME(16) or UNMAP-like command into a slot. */
+static void make_command(struct rig *rig, uint32_t slot)
+{
+	struct guest_slot *s = &rig->d.slots[slot];
+	uint32_t start = next_random(rig) % AREA_BLOCKS;
+	uint32_t blocks = 1 + next_random(rig) % (AREA_BLOCKS - start);
+	uint32_t lba = slot * AREA_BLOCKS + start;
+	uint32_t kind = next_random(rig) % 8;
+
+	s->byte_offset = next_random(rig) % 3 * 4;
+	s->cmd = (struct storvsc_command){.lun = LUN,
+		.data = IN,
+		.length = blocks * BLOCK,
+		.cdb_length = 10,
+		.cdb = {0x28, 0, BE4(lba), 0, (uint8_t)(blocks >> 8), (uint8_t)blocks}};
+	if (kind == 0) { /* zeroes, without data */
+		s->cmd = (struct storvsc_command){.lun = LUN,
+			.data = NONE,
+			.cdb_length = 16,
+			.cdb = {0x93, 0x09, 0, 0, 0, 0, BE4(lba), BE4(blocks)}};
+		memset(rig->shadow + lba * BLOCK, 0, blocks * BLOCK);
+	} else if (kind == 1) {
+		s->cmd = (struct storvsc_command){
+			.lun = LUN, .data = NONE, .cdb_length = 10, .cdb = {0x35}};
+	} else if (kind < 5) {
+		s->cmd.data = OUT;
+		s->cmd.cdb[0] = 0x2A;
+		s->cmd.cdb[1] = kind == 2 ? 0x08 : 0;
+		fill_scratch(rig, blocks * BLOCK);
+		guest_slot_put(&rig->d, slot, scratch, blocks * BLOCK);
+		memcpy(rig->shadow + lba * BLOCK, scratch, blocks * BLOCK);
+	}
+}
+
+static void check_done(struct rig *rig, uint32_t slot)
+{
+	struct guest_slot *s = &rig->d.slots[slot];
+	uint32_t lba = (uint32_t)s->cmd.cdb[2] << 24 | s->cmd.cdb[3] << 16 | s->cmd.cdb[4] << 8 |
+		       s->cmd.cdb[5];
+
+	assert_int_equal(s->parse_error, 0);
+	assert_int_equal(s->result.srb_status, VSTOR_SRB_SUCCESS);
+	assert_int_equal(s->result.transferred, s->cmd.length);
+	if (s->cmd.cdb[0] == 0x28) {
+		guest_slot_get(&rig->d, slot, scratch, s->cmd.length);
+		assert_memory_equal(scratch, rig->shadow + lba * BLOCK, s->cmd.length);
+	}
+	s->state = SLOT_FREE;
+}
+
+/* Keeps the slots busy until so many commands have been started; then waits for all. */
+static void traffic(struct rig *rig, uint32_t commands)
+{
+	struct guest_disk *d = &rig->d;
+	uint32_t started = 0;
+
+	while (started < commands || guest_disk_in_flight(d)) {
+		uint64_t seen = guest_events(&rig->g);
+
+		for (uint32_t slot = 0; slot < GUEST_DISK_SLOTS; slot++) {
+			if (d->slots[slot].state == SLOT_DONE)
+				check_done(rig, slot);
+			if (d->slots[slot].state != SLOT_FREE || started == commands)
+				continue;
+			make_command(rig, slot);
+			while (!guest_disk_submit(d, slot, next_random(rig) % d->channel_count))
+				guest_disk_poll(d);
+			started++;
+		}
+		if (!guest_disk_poll(d) && guest_disk_in_flight(d))
+			guest_wait_events(&rig->g, seen);
+	}
+	for (uint32_t slot = 0; slot < GUEST_DISK_SLOTS; slot++)
+		if (d->slots[slot].state == SLOT_DONE)
+			check_done(rig, slot);
+}
+
+static void random_traffic_on_all_channels(void **state)
+{
+	struct rig *rig = *state;
+	struct storvsp_counters c;
+
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 2);
+	assert_int_equal(rig->d.channel_count, 3);
+	traffic(rig, 3000);
+	assert_int_equal(rig->d.completions, 3000);
+	assert_int_equal(storvsp_counters(rig->dev, LUN, &c), 0);
+	assert_int_equal(c.reads + c.writes + c.flushes, 3000);
+	assert_int_equal(c.reads, atomic_load(&rig->disk->count[DISK_READ]));
+	assert_int_equal(c.flushes, atomic_load(&rig->disk->count[DISK_FLUSH]));
+	assert_int_equal(c.writes, atomic_load(&rig->disk->count[DISK_WRITE]) +
+					   atomic_load(&rig->disk->count[DISK_WRITE_ZEROES]));
+	assert_int_equal(c.errors, 0);
+	assert_int_equal(storvsp_counters(rig->dev, 0, &c), -ENOENT);
+	guest_disk_close(&rig->d);
+}
+
+static void random_traffic_on_a_slow_disk(void **state)
+{
+	struct rig *rig = *state;
+
+	atomic_store(&rig->disk->delay_ns, 100000);
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN8, 2);
+	traffic(rig, 600);
+	guest_disk_close(&rig->d);
+}
+
+/* A guest that takes no replies: both rings and all requests fill up, and then all is there. */
+static void unread_replies_hold_the_guest_back(void **state)
+{
+	struct rig *rig = *state;
+	struct guest_chan *chan = &rig->d.channels[0];
+	struct storvsc_command cmd = {.lun = LUN, .data = NONE, .cdb_length = 6};
+	struct vstor_packet packet;
+	struct vmbus_pkt pkt;
+	uint64_t sent = 0, received = 0, most;
+
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 0);
+	guest_disk_poll(&rig->d); /* gives back the room of the replies so far */
+	storvsc_command_build(&cmd, &packet);
+	most = 2 * ((chan->tx.size - 8) / 88) + 256; /* 256 requests a channel */
+	while (sent < most) {
+		uint64_t seen = guest_events(&rig->g);
+
+		if (guest_chan_send(chan, VMBUS_PKT_INBAND, VMBUS_PKT_FLAG_COMPLETION_REQUESTED,
+			    sent + 1, NULL, &packet, sizeof(packet)))
+			sent++;
+		else
+			guest_wait_events(&rig->g, seen);
+	}
+	assert_false(guest_chan_send(chan, VMBUS_PKT_INBAND, VMBUS_PKT_FLAG_COMPLETION_REQUESTED,
+		sent + 1, NULL, &packet, sizeof(packet)));
+	while (received < sent) {
+		uint64_t seen = guest_events(&rig->g);
+
+		while (guest_chan_receive(chan, &pkt))
+			assert_int_equal(pkt.desc.trans_id, ++received);
+		if (received < sent)
+			guest_wait_events(&rig->g, seen);
+	}
+	assert_int_equal(inquiry(&rig->d, LUN)->srb_status, VSTOR_SRB_SUCCESS);
+	guest_disk_close(&rig->d);
+}
+
+static void disk_errors_reach_the_guest(void **state)
+{
+	struct rig *rig = *state;
+	struct storvsp_counters c;
+	const struct storvsc_completion *r;
+
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 0);
+	atomic_store(&rig->disk->error[DISK_READ], -EIO);
+	r = guest_disk_run(&rig->d, LUN, IN, 512, CDB(0x28, 0, BE4(0x77), 0, 0, 1, 0));
+	assert_int_equal(r->srb_status, VSTOR_SRB_ERROR);
+	assert_memory_equal(r->sense, "\xF0\x00\x03\x00\x00\x00\x77", 7);
+	assert_int_equal(r->sense[12], 0x11);
+	atomic_store(&rig->disk->error[DISK_READ], 0);
+	r = guest_disk_run(&rig->d, LUN, IN, 512, CDB(0x28, 0, BE4(0x77), 0, 0, 1, 0));
+	assert_int_equal(r->transferred, 512);
+	assert_int_equal(storvsp_counters(rig->dev, LUN, &c), 0);
+	assert_int_equal(c.errors, 1);
+	assert_int_equal(c.reads, 1);
+	assert_int_equal(c.read_bytes, 512);
+	guest_disk_close(&rig->d);
+}
+
+/* ---- ends under load
+ * ------------------------------------------------------------------------------ */
+
+/* Reads of ones into buffers of zeroes, on a disk that takes its time. */
+static void start_reads(struct rig *rig)
+{
+	struct guest_disk *d = &rig->d;
+
+	atomic_store(&rig->disk->delay_ns, 2000000);
+	for (uint32_t slot = 0; slot < GUEST_DISK_SLOTS; slot++) {
+		struct guest_slot *s = &d->slots[slot];
+
+		memset(scratch, 0, 4096);
+		guest_slot_put(d, slot, scratch, 4096);
+		s->byte_offset = 0;
+		s->cmd = (struct storvsc_command){.lun = LUN,
+			.data = IN,
+			.length = 4096,
+			.cdb_length = 10,
+			.cdb = {0x28, 0, BE4(slot * 8), 0, 0, 8}};
+		assert_true(guest_disk_submit(d, slot, slot % d->channel_count));
+	}
+}
+
+/* Whatever was in flight: after the host has let go, it must not touch the guest's memory. */
+static void poison_buffers(struct rig *rig)
+{
+	memset(scratch, 0xC3, 4096);
+	for (uint32_t slot = 0; slot < GUEST_DISK_SLOTS; slot++)
+		guest_slot_put(&rig->d, slot, scratch, 4096);
+}
+
+static void assert_poison(struct rig *rig)
+{
+	uint8_t page[4096];
+
+	memset(scratch, 0xC3, 4096);
+	for (uint32_t slot = 0; slot < GUEST_DISK_SLOTS; slot++) {
+		guest_slot_get(&rig->d, slot, page, sizeof(page));
+		assert_memory_equal(page, scratch, sizeof(page));
+	}
+}
+
+/* Long enough for anything forgotten to come: a whole life of the device. */
+static void live_again(struct rig *rig)
+{
+	assert_poison(rig);
+	atomic_store(&rig->disk->delay_ns, 0);
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 2);
+	assert_poison(rig);
+	traffic(rig, 200);
+	guest_disk_close(&rig->d);
+}
+
+static void close_with_commands_in_flight(void **state)
+{
+	struct rig *rig = *state;
+
+	for (uint32_t round = 0; round < 5; round++) {
+		guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 2);
+		start_reads(rig);
+		guest_disk_close(&rig->d);
+		poison_buffers(rig);
+		live_again(rig);
+	}
+}
+
+/* A guest that dies: its new kernel makes contact while the old one's channels are busy. */
+static void contact_with_commands_in_flight(void **state)
+{
+	struct rig *rig = *state;
+
+	for (uint32_t round = 0; round < 5; round++) {
+		guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 2);
+		start_reads(rig);
+		guest_connect(&rig->g, round % 2 ? VMBUS_VERSION_WIN10 : VMBUS_VERSION_WIN10_V5_2);
+		guest_disk_forget(&rig->d);
+		poison_buffers(rig);
+		live_again(rig);
+	}
+}
+
+static void give_back(struct rig *rig)
+{
+	struct guest_disk *d = &rig->d;
+
+	for (uint32_t i = 0; i < d->channel_count; i++)
+		guest_wait_rescind(&rig->g, d->channels[i].offer.relid);
+	poison_buffers(rig);
+	for (uint32_t i = d->channel_count; i-- > 0;)
+		guest_release(&rig->g, d->channels[i].offer.relid);
+	guest_disk_forget(d);
+}
+
+static void removal_with_commands_in_flight(void **state)
+{
+	struct rig *rig = *state;
+
+	for (uint32_t round = 0; round < 5; round++) {
+		guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 2);
+		start_reads(rig);
+		guest_remove_device(&rig->g, rig->dev);
+		give_back(rig);
+		guest_wait_removed(&rig->g, rig->dev);
+		rig->g.device_count--;
+		add_controller(rig); /* the same disks once more */
+		live_again(rig);
+	}
+}
+
+/* Corrupt packets end the channel; the device is offered again later. */
+static void fault_with_commands_in_flight(void **state)
+{
+	struct rig *rig = *state;
+
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 2);
+	start_reads(rig);
+	__atomic_store_n(&rig->d.channels[1].tx.ctl->write_index, 12, __ATOMIC_RELEASE); /* odd */
+	guest_chan_signal(&rig->d.channels[1]);
+	give_back(rig);
+	live_again(rig);
+}
+
+/* RESET_BUS is answered while commands are in flight, and they complete as if nothing were. */
+static void reset_bus_with_commands_in_flight(void **state)
+{
+	struct rig *rig = *state;
+	struct guest_disk *d = &rig->d;
+	struct vstor_packet packet;
+	struct vmbus_pkt pkt;
+	bool answered = false;
+
+	guest_disk_open(d, VSTOR_VERSION_WIN10, 2);
+	start_reads(rig);
+	storvsc_reset_build(&packet);
+	assert_true(guest_chan_send(&d->channels[0], VMBUS_PKT_INBAND,
+		VMBUS_PKT_FLAG_COMPLETION_REQUESTED, RESET_ID, NULL, &packet, sizeof(packet)));
+	while (!answered) {
+		uint64_t seen = guest_events(&rig->g);
+
+		if (!guest_chan_receive(&d->channels[0], &pkt)) {
+			guest_wait_events(&rig->g, seen);
+			continue;
+		}
+		answered = pkt.desc.trans_id == RESET_ID;
+		if (!answered)
+			guest_disk_take(d, 0, &pkt);
+	}
+	for (uint32_t slot = 0; slot < GUEST_DISK_SLOTS; slot++)
+		assert_int_equal(guest_disk_wait(d, slot)->transferred, 4096);
+	guest_disk_close(d);
+}
+
+static void opens_and_closes_many_times(void **state)
+{
+	struct rig *rig = *state;
+
+	for (uint32_t round = 0; round < 30; round++) {
+		guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, (uint16_t)(round % 3));
+		traffic(rig, 20);
+		guest_disk_close(&rig->d);
+	}
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(every_version_works),
+		cmocka_unit_test_setup_teardown(one_vp_means_one_channel, setup_one_vp, teardown),
+		TEST(wrong_order_is_refused),
+		TEST(replies_have_the_size_of_requests_until_agreed),
+		TEST(short_packets_are_refused),
+		TEST(sub_channel_count_is_checked),
+		TEST(early_sub_channel_is_held),
+		TEST(early_sub_channel_can_close),
+		TEST(units_are_where_they_are),
+		TEST(other_targets_are_empty),
+		TEST(identities_differ),
+		TEST(check_condition_as_guests_want_it),
+		TEST(lies_are_refused),
+		TEST(other_packets_are_ignored),
+		TEST(random_traffic_on_all_channels),
+		TEST(random_traffic_on_a_slow_disk),
+		TEST(unread_replies_hold_the_guest_back),
+		TEST(disk_errors_reach_the_guest),
+		TEST(close_with_commands_in_flight),
+		TEST(contact_with_commands_in_flight),
+		TEST(removal_with_commands_in_flight),
+		TEST(fault_with_commands_in_flight),
+		TEST(reset_bus_with_commands_in_flight),
+		TEST(opens_and_closes_many_times),
+	};
+
+	log_set_level(LOG_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
