@@ -8,7 +8,7 @@
 
 #include "base/err.h"
 
-#define OPTIONS_DISKS_MAX 64u
+#define OPTIONS_DISKS_MAX  64u
 #define OPTIONS_SERIAL_MAX 32u
 
 struct disk_option {
