@@ -36,16 +36,58 @@ void disk_close(struct disk *disk)
 	}
 }
 
-/* The submitter's promises. A guest cannot break them: what it asked was checked before. */
-static void assert_request(const struct disk_info *info, const struct disk_req *req)
+/* Requests checked against the old size may come until their submitters have seen the new one. */
+static void size_set(struct disk *disk, uint64_t size)
 {
+	uint64_t old = disk_size(disk);
+
+	if (old > disk->size_highest)
+		__atomic_store_n(&disk->size_highest, old, __ATOMIC_RELEASE);
+	__atomic_store_n(&disk->info.size, size, __ATOMIC_RELEASE);
+}
+
+int disk_refresh(struct disk *disk, struct err *e)
+{
+	uint64_t size = disk_size(disk);
+	int ret;
+
+	if (disk->lower) {
+		ret = disk_refresh(disk->lower, e);
+		if (ret)
+			return ret;
+		size = disk_size(disk->lower);
+	}
+	if (disk->ops->refresh) {
+		ret = disk->ops->refresh(disk, &size, e);
+		if (ret)
+			return ret;
+	}
+	size_set(disk, size);
+	return 0;
+}
+
+/* Size first: when it is the new, smaller one, the highest is there as well. */
+static uint64_t size_limit(const struct disk *disk)
+{
+	uint64_t size = __atomic_load_n(&disk->info.size, __ATOMIC_ACQUIRE);
+	uint64_t highest = __atomic_load_n(&disk->size_highest, __ATOMIC_RELAXED);
+
+	return size > highest ? size : highest;
+}
+
+/* The submitter's promises. A guest cannot break them: what it asked was checked before. */
+static void assert_request(const struct disk *disk, const struct disk_req *req)
+{
+	const struct disk_info *info = &disk->info;
+	uint64_t size = size_limit(disk);
+
 	assert(req->op < DISK_OP_COUNT);
 	assert(req->done);
 	if (req->op == DISK_FLUSH)
 		return;
 	assert(req->offset % info->block_size == 0 && req->length % info->block_size == 0);
-	assert(req->length > 0 && req->length <= info->size);
-	assert(req->offset <= info->size - req->length);
+	assert(req->length > 0 && req->length <= size);
+	assert(req->offset <= size - req->length);
 	assert(req->op == DISK_READ || !info->read_only);
 	if (req->op == DISK_READ || req->op == DISK_WRITE)
 		assert(req->iov_count > 0);
@@ -54,6 +96,6 @@ static void assert_request(const struct disk_info *info, const struct disk_req *
 void disk_submit(struct disk_queue *queue, struct disk_req *req)
 {
 	ON_LOOP(queue->loop);
-	assert_request(&queue->disk->info, req);
+	assert_request(queue->disk, req);
 	queue->disk->ops->submit(queue, req);
 }

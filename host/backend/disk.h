@@ -34,7 +34,8 @@ enum disk_op {
 /* One request. The submitter owns it before submit and after done; in between
  * only the back end touches it. iov points at guest pages (no copy is made) and
  * must stay valid until done. Lengths and offsets are bytes, multiples of
- * block_size, inside the disk: the submitter has checked them. */
+ * block_size, inside the disk: the submitter has checked them. When the disk has become smaller
+ * in between, the request fails or not; writing to a file makes it longer again. */
 struct disk_req {
 	enum disk_op op;
 	uint32_t flags; /* DISK_FLAG_* */
@@ -49,7 +50,7 @@ struct disk_req {
 _Static_assert(sizeof(struct disk_req) % 16 == 0, "scratch alignment");
 
 struct disk_info {
-	uint64_t size;                /* bytes, a multiple of block_size */
+	uint64_t size;                /* bytes, a multiple of block_size; see disk_size() */
 	uint32_t block_size;          /* logical: 512 */
 	uint32_t physical_block_size; /* >= block_size */
 	bool read_only;
@@ -70,6 +71,8 @@ struct disk_ops {
 	void (*queue_close)(struct disk_queue *queue);
 	/* ON_LOOP. Never fails: errors arrive through done. May call done before it returns. */
 	void (*submit)(struct disk_queue *queue, struct disk_req *req);
+	/* Control thread; optional. Reads the size of the storage; on failure *size stays. */
+	int (*refresh)(struct disk *disk, uint64_t *size, struct err *e);
 };
 
 /* Base of every disk; embedded first. */
@@ -77,6 +80,7 @@ struct disk {
 	const struct disk_ops *ops;
 	struct disk *lower; /* NULL at the bottom of a stack; owned */
 	struct disk_info info;
+	uint64_t size_highest; /* it ever had, or 0: requests in flight may have seen it */
 };
 
 struct disk_queue {
@@ -94,6 +98,16 @@ int disk_file_open(
 	struct disk **disk, const char *path, const struct disk_file_options *o, struct err *e);
 /* size zero bytes in this process's memory. */
 int disk_memory_open(struct disk **disk, uint64_t size, struct err *e);
+
+/* Any thread. */
+static inline uint64_t disk_size(const struct disk *disk)
+{
+	return __atomic_load_n(&disk->info.size, __ATOMIC_RELAXED);
+}
+
+/* Control thread. Asks the storage at the bottom for its size; it is the size of the whole stack
+ * from then on. Queues may be at work. */
+int disk_refresh(struct disk *disk, struct err *e);
 
 void disk_close(struct disk *disk); /* the whole stack; all queues are closed */
 

@@ -402,6 +402,34 @@ static void file_close(struct disk *disk)
 	free(f);
 }
 
+static int read_size(const struct file_disk *f, const char *path, uint64_t *result, struct err *e)
+{
+	uint64_t size;
+	struct stat st;
+
+	if (fstat(f->fd, &st))
+		return err_set(e, -errno, "disk %s: %s", path, strerror(errno));
+	size = (uint64_t)st.st_size;
+	if (S_ISBLK(st.st_mode) && ioctl(f->fd, BLKGETSIZE64, &size))
+		return err_set(
+			e, -errno, "disk %s: its size cannot be read: %s", path, strerror(errno));
+	if (size == 0)
+		return err_set(e, -EINVAL,
+			"disk %s: is empty; give it a size with: truncate -s 10G %s", path, path);
+	if (size % FILE_BLOCK_SIZE)
+		return err_set(e, -EINVAL,
+			"disk %s: its size, %llu bytes, is not a multiple of %u; fix it with: "
+			"truncate -s %%%u %s",
+			path, (unsigned long long)size, FILE_BLOCK_SIZE, FILE_BLOCK_SIZE, path);
+	*result = size;
+	return 0;
+}
+
+static int file_refresh(struct disk *disk, uint64_t *size, struct err *e)
+{
+	return read_size(file_of(disk), file_of(disk)->path, size, e);
+}
+
 static const struct disk_ops file_ops = {
 	.name = "file",
 	.req_size = sizeof(struct file_req),
@@ -409,6 +437,7 @@ static const struct disk_ops file_ops = {
 	.queue_open = file_queue_open,
 	.queue_close = file_queue_close,
 	.submit = file_submit,
+	.refresh = file_refresh,
 };
 
 /* ---- opening ---------------------------------------------------------------------- */
@@ -539,22 +568,13 @@ static int read_geometry(
 	unsigned int physical = FILE_PHYSICAL_BLOCK_SIZE;
 	uint64_t size;
 	struct stat st;
+	int ret;
 
-	if (fstat(f->fd, &st))
+	ret = read_size(f, path, &size, e);
+	if (ret)
+		return ret;
+	if (fstat(f->fd, &st) || (S_ISBLK(st.st_mode) && ioctl(f->fd, BLKPBSZGET, &physical)))
 		return err_set(e, -errno, "disk %s: %s", path, strerror(errno));
-	size = (uint64_t)st.st_size;
-	if (S_ISBLK(st.st_mode) &&
-		(ioctl(f->fd, BLKGETSIZE64, &size) || ioctl(f->fd, BLKPBSZGET, &physical)))
-		return err_set(
-			e, -errno, "disk %s: its size cannot be read: %s", path, strerror(errno));
-	if (size == 0)
-		return err_set(e, -EINVAL,
-			"disk %s: is empty; give it a size with: truncate -s 10G %s", path, path);
-	if (size % FILE_BLOCK_SIZE)
-		return err_set(e, -EINVAL,
-			"disk %s: its size, %llu bytes, is not a multiple of %u; fix it with: "
-			"truncate -s %%%u %s",
-			path, (unsigned long long)size, FILE_BLOCK_SIZE, FILE_BLOCK_SIZE, path);
 	f->disk.info = (struct disk_info){
 		.size = size,
 		.block_size = FILE_BLOCK_SIZE,

@@ -21,6 +21,7 @@
 
 struct memory_disk {
 	struct disk disk;
+	uint64_t mapped; /* bytes */
 	uint8_t *bytes;
 };
 
@@ -103,7 +104,7 @@ static void memory_queue_close(struct disk_queue *queue)
 
 static void memory_close(struct disk *disk)
 {
-	munmap(memory_of(disk)->bytes, disk->info.size);
+	munmap(memory_of(disk)->bytes, memory_of(disk)->mapped);
 	free(disk);
 }
 
@@ -133,6 +134,7 @@ int disk_memory_open(struct disk **disk, uint64_t size, struct err *e)
 		return err_set(e, -ENOMEM, "memory disk: cannot reserve %llu bytes",
 			(unsigned long long)size);
 	}
+	m->mapped = size;
 	m->disk.ops = &memory_ops;
 	m->disk.info = (struct disk_info){
 		.size = size,

@@ -24,6 +24,7 @@ void scsi_rig_init(struct scsi_rig *rig)
 		.luns = 1ull << 3 | 1ull << 63,
 		.transfer_bytes_max = SCSI_RIG_DATA,
 		.info = rig->disk->disk.info,
+		.size = rig->disk->disk.info.size,
 	};
 	for (uint8_t i = 0; i < SCSI_ID_SIZE; i++)
 		rig->unit.id[i] = 0xA0 + i;

@@ -8,11 +8,15 @@
  * which sense data it earns. Perform (inside scsi_execute) only sees the checked
  * command: from then on only the disk can fail.
  *
- * Thread: a task belongs to the loop of its disk queue. Units are read only.
+ * Thread: a task belongs to the loop of its disk queue. Units are read only, but
+ * for what several threads may change at any time: these are atomics, and a
+ * command looks at each of them once.
  * Source: spec sheet "storvsp" sections 5 to 7; SPC-3, SBC-3.
  */
 #ifndef STORVSP_SCSI_H
 #define STORVSP_SCSI_H
+
+#include <stdatomic.h>
 
 #include "backend/disk.h"
 
@@ -48,8 +52,23 @@ enum scsi_error {
 	SCSI_ERR_MEDIUM_READ,
 	SCSI_ERR_MEDIUM_WRITE,
 	SCSI_ERR_TARGET_FAILURE,
-	SCSI_ERR_COUNT,
+	SCSI_ERR_ATTENTION, /* the first of enum scsi_attention, and as many rows as it has */
+	SCSI_ERR_COUNT = SCSI_ERR_ATTENTION + 8,
 };
+
+/* What an initiator must be told before its next command is done; most important first. */
+enum scsi_attention {
+	SCSI_ATTENTION_RESET,
+	SCSI_ATTENTION_MEDIUM, /* may have changed */
+	SCSI_ATTENTION_LUNS,   /* REPORT LUNS would say something else */
+	SCSI_ATTENTION_CAPACITY,
+	SCSI_ATTENTION_MODE,         /* parameters changed */
+	SCSI_ATTENTION_PREEMPTED,    /* reservation */
+	SCSI_ATTENTION_RELEASED,     /* reservation */
+	SCSI_ATTENTION_UNREGISTERED, /* registration preempted */
+	SCSI_ATTENTION_COUNT,
+};
+_Static_assert(SCSI_ERR_ATTENTION + SCSI_ATTENTION_COUNT == SCSI_ERR_COUNT, "a row each");
 
 enum scsi_dir {
 	SCSI_DIR_NONE,
@@ -65,8 +84,17 @@ struct scsi_unit {
 	uint8_t id[SCSI_ID_SIZE]; /* stable and unique in the world */
 	char serial[SCSI_SERIAL_MAX + 1];
 	uint32_t transfer_bytes_max; /* per command, by the transport */
-	struct disk_info info;
+	struct disk_info info;       /* but for its size */
+
+	/* any thread, any time */
+	_Atomic uint64_t size;       /* bytes */
+	_Atomic uint32_t attentions; /* bit: enum scsi_attention, not yet reported */
 };
+
+/* Any thread. The next command is refused with this, once; there is one initiator only. */
+void scsi_unit_attention(struct scsi_unit *unit, enum scsi_attention attention);
+/* Any thread, one at a time. Tells the initiator when it is news. */
+void scsi_unit_resize(struct scsi_unit *unit, uint64_t size);
 
 /* What the initiator sent: private copies. */
 struct scsi_input {
@@ -104,19 +132,21 @@ struct scsi_cmd {
 	enum scsi_action action;
 	bool fua;
 	bool may_unmap;
+	uint64_t capacity; /* of the unit in blocks, when the command came */
 	uint64_t lba;
 	uint64_t blocks;
-	uint32_t descriptors; /* of an UNMAP list */
-	uint32_t list_length; /* data-out bytes to be copied to scratch before performing */
-	scsi_list_fn *list;   /* their check, when list_length > 0 */
-	uint32_t reply_max;   /* data-in bytes at most */
+	enum scsi_error sense; /* what REQUEST SENSE tells */
+	uint32_t descriptors;  /* of an UNMAP list */
+	uint32_t list_length;  /* data-out bytes to be copied to scratch before performing */
+	scsi_list_fn *list;    /* their check, when list_length > 0 */
+	uint32_t reply_max;    /* data-in bytes at most */
 	scsi_build_fn *build;
 	uint8_t cdb[SCSI_CDB_SIZE];
 };
 
 struct scsi_task {
 	/* by the transport */
-	const struct scsi_unit *unit;
+	struct scsi_unit *unit;
 	struct disk_queue *queue; /* of unit; NULL when the unit is absent */
 	struct disk_req *req;     /* disk_req_size() bytes */
 	struct scsi_input in;

@@ -46,11 +46,9 @@ static void decode_extent(struct scsi_cmd *cmd)
 	}
 }
 
-static bool extent_fits(const struct scsi_unit *unit, uint64_t lba, uint64_t blocks)
+static bool extent_fits(const struct scsi_cmd *cmd, uint64_t lba, uint64_t blocks)
 {
-	uint64_t end = scsi_unit_blocks(unit);
-
-	return lba <= end && blocks <= end - lba;
+	return lba <= cmd->capacity && blocks <= cmd->capacity - lba;
 }
 
 /* It is copied to scratch, so it must fit there; that is for the caller to see. */
@@ -95,7 +93,7 @@ enum scsi_error scsi_decode_rw(
 			return SCSI_ERR_CDB_FIELD;
 		cmd->fua = verify || (cmd->cdb[1] & CDB1_FUA);
 	}
-	if (!extent_fits(unit, cmd->lba, cmd->blocks))
+	if (!extent_fits(cmd, cmd->lba, cmd->blocks))
 		return SCSI_ERR_LBA_RANGE;
 	if (cmd->blocks == 0)
 		return SCSI_OK;
@@ -113,7 +111,7 @@ enum scsi_error scsi_decode_verify(
 	decode_extent(cmd);
 	if (cmd->cdb[1] & (CDB1_PROTECT | CDB1_BYTCHK))
 		return SCSI_ERR_CDB_FIELD;
-	return extent_fits(unit, cmd->lba, cmd->blocks) ? SCSI_OK : SCSI_ERR_LBA_RANGE;
+	return extent_fits(cmd, cmd->lba, cmd->blocks) ? SCSI_OK : SCSI_ERR_LBA_RANGE;
 }
 
 /* Whatever range is named, the whole disk is flushed: that covers it. */
@@ -121,7 +119,7 @@ enum scsi_error scsi_decode_sync(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
 	decode_extent(cmd);
-	if (!extent_fits(unit, cmd->lba, cmd->blocks))
+	if (!extent_fits(cmd, cmd->lba, cmd->blocks))
 		return SCSI_ERR_LBA_RANGE;
 	cmd->action = SCSI_ACTION_FLUSH;
 	return SCSI_OK;
@@ -158,10 +156,10 @@ enum scsi_error scsi_decode_write_same(
 	decode_extent(cmd);
 	if (!write_same_flags_valid(cmd, unit))
 		return SCSI_ERR_CDB_FIELD;
-	if (!extent_fits(unit, cmd->lba, cmd->blocks))
+	if (!extent_fits(cmd, cmd->lba, cmd->blocks))
 		return SCSI_ERR_LBA_RANGE;
 	if (cmd->blocks == 0) /* means: to the end */
-		cmd->blocks = scsi_unit_blocks(unit) - cmd->lba;
+		cmd->blocks = cmd->capacity - cmd->lba;
 	if (cmd->blocks > SCSI_WRITE_SAME_BYTES_MAX / unit->info.block_size)
 		return SCSI_ERR_CDB_FIELD;
 	if (cmd->blocks == 0)
@@ -196,7 +194,7 @@ static enum scsi_error unmap_list(
 		uint32_t blocks;
 
 		scsi_unmap_descriptor(list, i, &lba, &blocks);
-		if (!extent_fits(unit, lba, blocks))
+		if (!extent_fits(cmd, lba, blocks))
 			return SCSI_ERR_LBA_RANGE;
 	}
 	cmd->action = SCSI_ACTION_UNMAP;
@@ -249,6 +247,9 @@ enum scsi_error scsi_decode(
 	cmd->op = scsi_op_find(unit, cmd->cdb, &opcode_known);
 	if (!unit->present && !(cmd->op && (cmd->op->flags & SCSI_OP_ABSENT)))
 		return SCSI_ERR_NO_LUN;
+	if (unit->present)
+		cmd->capacity = atomic_load_explicit(&unit->size, memory_order_acquire) /
+				unit->info.block_size;
 	if (in->cdb_length == 0 || in->cdb_length > SCSI_CDB_SIZE)
 		return SCSI_ERR_CDB_FIELD;
 	if (!cmd->op)

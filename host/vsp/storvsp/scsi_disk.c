@@ -222,6 +222,10 @@ static void perform_reply(struct scsi_task *task)
 {
 	uint32_t length;
 
+	if (task->cmd.op->flags & SCSI_OP_TELLS)
+		task->cmd.sense = scsi_attention_take(task->unit);
+	if (task->cmd.op->flags & SCSI_OP_LUNS)
+		scsi_attention_forget(task->unit, SCSI_ATTENTION_LUNS);
 	memset(task->scratch, 0, sizeof(task->scratch));
 	length = task->cmd.build(task->unit, &task->cmd, task->scratch);
 	assert(length <= sizeof(task->scratch));
@@ -247,6 +251,34 @@ static void perform(struct scsi_task *task)
 	}
 }
 
+/* A unit attention comes before any fault of the command, but not before there being a unit; a
+ * command that is not known is none of the calm ones. */
+static enum scsi_error attention(struct scsi_task *task)
+{
+	const struct scsi_op *op;
+	bool opcode_known;
+
+	if (!task->unit->present || !scsi_attention_pending(task->unit))
+		return SCSI_OK;
+	op = scsi_op_find(task->unit, task->in.cdb, &opcode_known);
+	return op && (op->flags & SCSI_OP_CALM) ? SCSI_OK : scsi_attention_take(task->unit);
+}
+
+/* Attentions are taken before the decoding: whoever is told of a new capacity by one must have
+ * the new one in all that follows. */
+static enum scsi_error check(struct scsi_task *task)
+{
+	enum scsi_error error = attention(task);
+
+	if (error)
+		return error;
+	error = scsi_decode(&task->cmd, task->unit, &task->in);
+	if (error)
+		return error;
+	buffer_take(task, task->scratch, task->cmd.list_length);
+	return scsi_decode_list(&task->cmd, task->unit, task->scratch);
+}
+
 void scsi_execute(struct scsi_task *task)
 {
 	enum scsi_error error;
@@ -255,11 +287,7 @@ void scsi_execute(struct scsi_task *task)
 	task->copied = 0;
 	task->step_error = 0;
 	task->next_unmap = 0;
-	error = scsi_decode(&task->cmd, task->unit, &task->in);
-	if (!error) {
-		buffer_take(task, task->scratch, task->cmd.list_length);
-		error = scsi_decode_list(&task->cmd, task->unit, task->scratch);
-	}
+	error = check(task);
 	task->next_lba = task->cmd.lba;
 	if (error)
 		finish(task, error, 0);

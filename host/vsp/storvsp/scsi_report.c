@@ -35,7 +35,7 @@ _Static_assert(LUNS_HEADER + LUN_SIZE * SCSI_LUNS_MAX <= SCSI_SCRATCH_SIZE, "LUN
 static uint32_t build_capacity10(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {
-	uint64_t last = scsi_unit_blocks(unit) - 1;
+	uint64_t last = cmd->capacity - 1;
 
 	put_be32(reply, last < UINT32_MAX ? (uint32_t)last : UINT32_MAX);
 	put_be32(reply + 4, unit->info.block_size);
@@ -60,7 +60,7 @@ static uint8_t physical_exponent(const struct disk_info *info)
 static uint32_t build_capacity16(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {
-	put_be64(reply, scsi_unit_blocks(unit) - 1);
+	put_be64(reply, cmd->capacity - 1);
 	put_be32(reply + 8, unit->info.block_size);
 	reply[13] = physical_exponent(&unit->info);
 	if (unit->info.discard)
@@ -102,11 +102,11 @@ enum scsi_error scsi_decode_report_luns(
 
 /* ---- sense ------------------------------------------------------------------------ */
 
-/* Sense always travels with the command that earned it, so none is ever left to ask for. */
-static uint32_t build_no_sense(
+/* Sense travels with the command that earned it; only unit attentions are left to ask for. */
+static uint32_t build_sense(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {
-	scsi_sense_build(reply, SCSI_OK);
+	scsi_sense_build(reply, cmd->sense);
 	return SCSI_SENSE_SIZE;
 }
 
@@ -115,7 +115,7 @@ enum scsi_error scsi_decode_request_sense(
 {
 	if (cmd->cdb[1] & REQUEST_SENSE_DESC)
 		return SCSI_ERR_CDB_FIELD;
-	return scsi_decode_reply(cmd, in, build_no_sense, cmd->cdb[4]);
+	return scsi_decode_reply(cmd, in, build_sense, cmd->cdb[4]);
 }
 
 /* ---- supported commands ----------------------------------------------------------- */

@@ -17,10 +17,10 @@
 /* clang-format off */
 const struct scsi_op scsi_ops[] = {
 	{0x00, NO_SA, 6, 0, "TEST UNIT READY", scsi_decode_none, {0}},
-	{0x03, NO_SA, 6, 0, "REQUEST SENSE", scsi_decode_request_sense, {0, 1, 0, 0, 0xFF}},
+	{0x03, NO_SA, 6, SCSI_OP_CALM | SCSI_OP_TELLS, "REQUEST SENSE", scsi_decode_request_sense, {0, 1, 0, 0, 0xFF}},
 	{0x08, NO_SA, 6, 0, "READ(6)", scsi_decode_rw, {0, 0x1F, FF2, 0xFF}},
 	{0x0A, NO_SA, 6, SCSI_OP_WRITES, "WRITE(6)", scsi_decode_rw, {0, 0x1F, FF2, 0xFF}},
-	{0x12, NO_SA, 6, SCSI_OP_ABSENT, "INQUIRY", scsi_decode_inquiry, {0, 1, 0xFF, FF2}},
+	{0x12, NO_SA, 6, SCSI_OP_ABSENT | SCSI_OP_CALM, "INQUIRY", scsi_decode_inquiry, {0, 1, 0xFF, FF2}},
 	{0x15, NO_SA, 6, 0, "MODE SELECT(6)", scsi_decode_mode_select, {0, 0x11, 0, 0, 0xFF}},
 	{0x1A, NO_SA, 6, 0, "MODE SENSE(6)", scsi_decode_mode_sense, {0, 0x08, 0xFF, FF2}},
 	{0x1B, NO_SA, 6, 0, "START STOP UNIT", scsi_decode_start_stop, {0, 1, 0, 0, 0xF7}},
@@ -43,7 +43,7 @@ const struct scsi_op scsi_ops[] = {
 	{0x91, NO_SA, 16, 0, "SYNCHRONIZE CACHE(16)", scsi_decode_sync, {0, 0x02, FF8, FF4}},
 	{0x93, NO_SA, 16, SCSI_OP_WRITES, "WRITE SAME(16)", scsi_decode_write_same, {0, 0xF9, FF8, FF4}},
 	{0x9E, 0x10, 16, 0, "READ CAPACITY(16)", scsi_decode_capacity16, {0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, FF4}},
-	{0xA0, NO_SA, 12, SCSI_OP_ABSENT, "REPORT LUNS", scsi_decode_report_luns, {0, 0, 0xFF, 0, 0, 0, FF4}},
+	{0xA0, NO_SA, 12, SCSI_OP_ABSENT | SCSI_OP_CALM | SCSI_OP_LUNS, "REPORT LUNS", scsi_decode_report_luns, {0, 0, 0xFF, 0, 0, 0, FF4}},
 	{0xA3, 0x0C, 12, 0, "REPORT SUPPORTED OPERATION CODES", scsi_decode_report_opcodes, {0, 0x0C, 0x07, 0xFF, FF2, FF4}},
 	{0xA8, NO_SA, 12, 0, "READ(12)", scsi_decode_rw, {0, 0xF8, FF4, FF4}},
 	{0xAA, NO_SA, 12, SCSI_OP_WRITES, "WRITE(12)", scsi_decode_rw, {0, 0xF8, FF4, FF4}},

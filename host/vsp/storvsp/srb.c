@@ -207,7 +207,7 @@ static void take_input(struct scsi_input *in, const struct vstor_srb *srb)
 	in->length = srb->data_transfer_length;
 }
 
-static const struct scsi_unit *find_unit(const struct storvsp *s, const struct vstor_srb *srb)
+static struct scsi_unit *find_unit(struct storvsp *s, const struct vstor_srb *srb)
 {
 	if (srb->path_id != PATH_ONLY || srb->target_id != TARGET_ONLY)
 		return &s->nowhere;

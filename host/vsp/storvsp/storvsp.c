@@ -94,6 +94,7 @@ static int unit_attach(struct storvsp *s, const struct storvsp_lun *lun,
 		return lun_error(lun, e, "blocks of the disk are too large; 512 bytes work");
 	unit->present = true;
 	unit->info = lun->disk->info;
+	unit->size = disk_size(lun->disk);
 	if (lun->serial)
 		memcpy(unit->serial, lun->serial, strlen(lun->serial));
 	unit_identify(unit, instance);
@@ -189,6 +190,20 @@ int storvsp_counters(struct vsp_device *dev, uint8_t lun, struct storvsp_counter
 		.errors = total[COUNT_ERRORS],
 		.copied_bytes = total[COUNT_COPIED_BYTES],
 	};
+	return 0;
+}
+
+int storvsp_resize(struct vsp_device *dev, uint8_t lun, struct err *e)
+{
+	struct storvsp *s = vsp_device_priv(dev);
+	int ret;
+
+	if (lun >= SCSI_LUNS_MAX || !s->units[lun].present)
+		return err_set(e, -ENOENT, "storage controller: there is no disk on LUN %u", lun);
+	ret = disk_refresh(s->disks[lun], e);
+	if (ret)
+		return ret;
+	scsi_unit_resize(&s->units[lun], disk_size(s->disks[lun]));
 	return 0;
 }
 

@@ -36,4 +36,8 @@ extern const struct vsp_ops storvsp_ops;
 /* Any thread. Sums since the device was created; -ENOENT: no such LUN. */
 int storvsp_counters(struct vsp_device *dev, uint8_t lun, struct storvsp_counters *sum);
 
+/* Control thread. Looks at the size of the disk's storage again, which may have become larger or
+ * smaller; the guest is told at its next command. On failure the old size stays. */
+int storvsp_resize(struct vsp_device *dev, uint8_t lun, struct err *e);
+
 #endif

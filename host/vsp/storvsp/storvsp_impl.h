@@ -36,7 +36,7 @@ struct storvsp_count_row {
 } __attribute__((aligned(64)));
 
 struct storvsp {
-	/* constant after create */
+	/* constant after create, but for the atomics of units */
 	struct scsi_unit units[SCSI_LUNS_MAX];
 	struct scsi_unit beyond;  /* LUNs this target cannot have */
 	struct scsi_unit nowhere; /* other targets */

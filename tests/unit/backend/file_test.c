@@ -395,6 +395,34 @@ static int find_fd(const char *path)
 }
 
 /* Another file stands under the descriptor for a while: the next fsync fails. */
+/* The user makes the image longer or shorter while it is in use, and says so. */
+static void refreshes_its_size(void **state)
+{
+	struct rig *rig = *state;
+	struct err e = {0};
+
+	open_path(rig, rig->path, &(struct disk_file_options){0});
+	assert_int_equal(disk_refresh(rig->disk, &e), 0);
+	assert_int_equal(disk_size(rig->disk), SIZE);
+	assert_int_equal(truncate(rig->path, 2 * SIZE), 0);
+	assert_int_equal(disk_size(rig->disk), SIZE);
+	assert_int_equal(disk_refresh(rig->disk, &e), 0);
+	assert_int_equal(disk_size(rig->disk), 2 * SIZE);
+	start(rig, DISK_READ, 0, 2 * SIZE - 4096, 4096, rig->bytes);
+	assert_int_equal(finish(rig), 0);
+	assert_int_equal(truncate(rig->path, 8192), 0);
+	assert_int_equal(disk_refresh(rig->disk, &e), 0);
+	assert_int_equal(disk_size(rig->disk), 8192);
+	/* a request that was on its way meanwhile */
+	start(rig, DISK_READ, 0, SIZE, 4096, rig->bytes);
+	assert_int_equal(finish(rig), -EIO);
+	assert_int_equal(truncate(rig->path, 0), 0);
+	assert_int_equal(disk_refresh(rig->disk, &e), -EINVAL);
+	assert_int_equal(truncate(rig->path, 8192 + 100), 0);
+	assert_int_equal(disk_refresh(rig->disk, &e), -EINVAL);
+	assert_int_equal(disk_size(rig->disk), 8192);
+}
+
 static void failed_flush_is_not_forgotten(void **state)
 {
 	struct rig *rig = *state;
@@ -530,6 +558,7 @@ int main(void)
 		TEST(zeroes_direct),
 		TEST(zeroes_by_punching),
 		TEST(truncated_behind_our_back),
+		TEST(refreshes_its_size),
 		TEST(failed_flush_is_not_forgotten),
 		TEST(failed_fua_write_is_its_own_error),
 		TEST(refuses_what_is_no_disk),

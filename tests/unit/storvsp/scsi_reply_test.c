@@ -216,10 +216,10 @@ static void capacity_beyond_32_bits(void **state)
 {
 	struct scsi_rig *rig = *state;
 
-	rig->unit.info.size = (1ull << 32) * 512; /* last LBA 0xFFFFFFFF itself */
+	rig->unit.size = (1ull << 32) * 512; /* last LBA 0xFFFFFFFF itself */
 	ask(rig, 8, CDB(0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0));
 	assert_int_equal(be32(rig->data), 0xFFFFFFFFu);
-	rig->unit.info.size = (1ull << 40) * 512;
+	rig->unit.size = (1ull << 40) * 512;
 	ask(rig, 8, CDB(0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0));
 	assert_int_equal(be32(rig->data), 0xFFFFFFFFu);
 	ask(rig, 32, CDB(0x9E, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0));
