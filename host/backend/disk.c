@@ -66,6 +66,15 @@ int disk_refresh(struct disk *disk, struct err *e)
 	return 0;
 }
 
+int disk_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped)
+{
+	for (; disk; disk = disk->lower)
+		if (disk->ops->map)
+			return disk->ops->map(disk, offset, length, mapped);
+	*mapped = true;
+	return 0;
+}
+
 /* Size first: when it is the new, smaller one, the highest is there as well. */
 static uint64_t size_limit(const struct disk *disk)
 {

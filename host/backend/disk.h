@@ -73,6 +73,8 @@ struct disk_ops {
 	void (*submit)(struct disk_queue *queue, struct disk_req *req);
 	/* Control thread; optional. Reads the size of the storage; on failure *size stays. */
 	int (*refresh)(struct disk *disk, uint64_t *size, struct err *e);
+	/* Any thread; optional. See disk_map(). */
+	int (*map)(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped);
 };
 
 /* Base of every disk; embedded first. */
@@ -108,6 +110,11 @@ static inline uint64_t disk_size(const struct disk *disk)
 /* Control thread. Asks the storage at the bottom for its size; it is the size of the whole stack
  * from then on. Queues may be at work. */
 int disk_refresh(struct disk *disk, struct err *e);
+
+/* Any thread. Whether storage is behind the byte at offset, and for how many more up to *length
+ * that is so: at least a block. A disk that cannot tell says yes. Asks the file system, so it may
+ * wait a little for that. */
+int disk_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped);
 
 void disk_close(struct disk *disk); /* the whole stack; all queues are closed */
 

@@ -430,6 +430,31 @@ static int file_refresh(struct disk *disk, uint64_t *size, struct err *e)
 	return read_size(file_of(disk), file_of(disk)->path, size, e);
 }
 
+/* Nobody uses the position of the descriptor, so it may move. Parts of a block count as mapped. */
+static int file_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped)
+{
+	const struct file_disk *f = file_of(disk);
+	off_t data = lseek(f->fd, (off_t)offset, SEEK_DATA);
+	uint64_t end = offset + *length;
+	off_t change;
+
+	if (data < 0 && errno != ENXIO && errno != EINVAL)
+		return -errno;
+	/* ENXIO: no data from here on. EINVAL: a device that does not know holes. */
+	*mapped = data < 0 ? errno == EINVAL : (uint64_t)data < offset + FILE_BLOCK_SIZE;
+	if (data < 0)
+		return 0;
+	change = *mapped ? lseek(f->fd, data, SEEK_HOLE) : data;
+	if (change < 0)
+		return errno == ENXIO ? 0 : -errno; /* shorter since */
+	if ((uint64_t)change < end)
+		end = *mapped ? ((uint64_t)change + FILE_BLOCK_SIZE - 1) &
+					-(uint64_t)FILE_BLOCK_SIZE
+			      : (uint64_t)change & -(uint64_t)FILE_BLOCK_SIZE;
+	*length = end - offset;
+	return 0;
+}
+
 static const struct disk_ops file_ops = {
 	.name = "file",
 	.req_size = sizeof(struct file_req),
@@ -438,6 +463,7 @@ static const struct disk_ops file_ops = {
 	.queue_close = file_queue_close,
 	.submit = file_submit,
 	.refresh = file_refresh,
+	.map = file_map,
 };
 
 /* ---- opening ---------------------------------------------------------------------- */

@@ -30,9 +30,10 @@
 #define SCSI_UNMAP_DESCRIPTORS_MAX 64u
 #define SCSI_WRITE_SAME_BYTES_MAX  (8u << 20)
 
-/* Private memory of a task: the longest parameter list taken (UNMAP: 8 + 16 a descriptor), and
- * longer than every reply built here. */
-#define SCSI_SCRATCH_SIZE (8u + 16u * SCSI_UNMAP_DESCRIPTORS_MAX)
+/* Private memory of a task: longer than every parameter list taken and every reply built here, and
+ * the piece in which VERIFY reads the medium. */
+#define SCSI_SCRATCH_SIZE 4096u
+_Static_assert(8 + 16 * SCSI_UNMAP_DESCRIPTORS_MAX <= SCSI_SCRATCH_SIZE, "UNMAP list");
 
 /* WRITE SAME takes one block there. */
 #define SCSI_BLOCK_SIZE_MAX 512u
@@ -52,6 +53,7 @@ enum scsi_error {
 	SCSI_ERR_MEDIUM_READ,
 	SCSI_ERR_MEDIUM_WRITE,
 	SCSI_ERR_TARGET_FAILURE,
+	SCSI_ERR_MISCOMPARE,
 	SCSI_ERR_ATTENTION, /* the first of enum scsi_attention, and as many rows as it has */
 	SCSI_ERR_COUNT = SCSI_ERR_ATTENTION + 8,
 };
@@ -88,6 +90,7 @@ struct scsi_unit {
 
 	/* any thread, any time */
 	_Atomic uint64_t size;       /* bytes */
+	_Atomic bool write_through;  /* the write cache of info is switched off */
 	_Atomic uint32_t attentions; /* bit: enum scsi_attention, not yet reported */
 };
 
@@ -113,6 +116,8 @@ enum scsi_action {
 	SCSI_ACTION_UNMAP,
 	SCSI_ACTION_WRITE_ZEROES,
 	SCSI_ACTION_WRITE_PATTERN,
+	SCSI_ACTION_COMPARE,
+	SCSI_ACTION_LBA_STATUS,
 };
 
 struct scsi_op;
@@ -126,13 +131,20 @@ typedef uint32_t scsi_build_fn(
 typedef enum scsi_error scsi_list_fn(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const uint8_t *list);
 
+enum scsi_switch {
+	SCSI_SWITCH_KEEP,
+	SCSI_SWITCH_ON,
+	SCSI_SWITCH_OFF,
+};
+
 /* A decoded command: every number is inside the unit's and the buffer's limits. */
 struct scsi_cmd {
 	const struct scsi_op *op;
 	enum scsi_action action;
 	bool fua;
 	bool may_unmap;
-	uint64_t capacity; /* of the unit in blocks, when the command came */
+	enum scsi_switch cache; /* what MODE SELECT wants of it */
+	uint64_t capacity;      /* of the unit in blocks, when the command came */
 	uint64_t lba;
 	uint64_t blocks;
 	enum scsi_error sense; /* what REQUEST SENSE tells */
@@ -163,10 +175,12 @@ struct scsi_task {
 
 	/* private */
 	struct scsi_cmd cmd;
-	uint32_t steps;      /* disk requests started */
-	uint32_t next_unmap; /* descriptor */
-	uint64_t next_lba;   /* of a command with several disk requests */
-	int step_error;      /* of the last one: 0 or -errno */
+	uint32_t steps;           /* disk requests started */
+	uint32_t next_unmap;      /* descriptor */
+	uint64_t next_lba;        /* of a command with several disk requests */
+	int step_error;           /* of the last one: 0 or -errno */
+	enum scsi_error verdict;  /* of the last step, when the disk was fine */
+	struct iovec scratch_iov; /* for disk requests that read to scratch */
 	bool step_done;
 	bool submitting;
 	uint8_t scratch[SCSI_SCRATCH_SIZE] __attribute__((aligned(16)));

@@ -7,6 +7,7 @@
 #define CDB1_PROTECT        0xE0u /* RDPROTECT, WRPROTECT, VRPROTECT */
 #define CDB1_FUA            0x08u
 #define CDB1_BYTCHK         0x06u
+#define BYTCHK_WHOLE        0x02u
 #define WRITE_SAME_ANCHOR   0x10u
 #define WRITE_SAME_UNMAP    0x08u
 #define WRITE_SAME_OBSOLETE 0x06u /* PBDATA, LBDATA */
@@ -18,6 +19,9 @@
 #define START_STOP_LOEJ     0x02u
 #define START_STOP_POWER    0xF0u
 #define DIAGNOSTIC_CODE     0xE0u
+#define FORMAT_PROTECTION   0xC0u
+#define RESERVE_EXTENT      0x01u
+#define RESERVE_OTHER       0x10u
 
 /* LBA and block count stand at the same place in all block commands of one length. */
 static void decode_extent(struct scsi_cmd *cmd)
@@ -104,14 +108,23 @@ enum scsi_error scsi_decode_rw(
 	return SCSI_OK;
 }
 
-/* Only the range is checked; comparing with data of the initiator is not supported. */
+/* The medium is compared with the initiator's data, or else only the range is checked. */
 enum scsi_error scsi_decode_verify(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
+	uint8_t check = cmd->cdb[1] & CDB1_BYTCHK;
+
 	decode_extent(cmd);
-	if (cmd->cdb[1] & (CDB1_PROTECT | CDB1_BYTCHK))
+	if ((cmd->cdb[1] & CDB1_PROTECT) || (check && check != BYTCHK_WHOLE))
 		return SCSI_ERR_CDB_FIELD;
-	return extent_fits(cmd, cmd->lba, cmd->blocks) ? SCSI_OK : SCSI_ERR_LBA_RANGE;
+	if (!extent_fits(cmd, cmd->lba, cmd->blocks))
+		return SCSI_ERR_LBA_RANGE;
+	if (!check || cmd->blocks == 0)
+		return SCSI_OK;
+	if (in->dir != SCSI_DIR_OUT || cmd->blocks > in->length / unit->info.block_size)
+		return SCSI_ERR_CDB_FIELD;
+	cmd->action = SCSI_ACTION_COMPARE;
+	return SCSI_OK;
 }
 
 /* Whatever range is named, the whole disk is flushed: that covers it. */
@@ -212,7 +225,9 @@ enum scsi_error scsi_decode_unmap(
 		return SCSI_OK;
 	if (length < UNMAP_HEADER)
 		return SCSI_ERR_PARAM_LENGTH;
-	if (length > SCSI_SCRATCH_SIZE) /* more descriptors than VPD page B0 allows */
+	if (length > UNMAP_HEADER +
+			     UNMAP_DESCRIPTOR * SCSI_UNMAP_DESCRIPTORS_MAX) /* more descriptors than
+									       VPD page B0 allows */
 		return SCSI_ERR_PARAM_FIELD;
 	return scsi_decode_with_list(cmd, in, unmap_list, length);
 }
@@ -237,10 +252,40 @@ enum scsi_error scsi_decode_send_diagnostic(
 	return SCSI_OK;
 }
 
+/* There is nothing to format: the disk keeps what it has. */
+enum scsi_error scsi_decode_format(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	return cmd->cdb[1] & FORMAT_PROTECTION ? SCSI_ERR_CDB_FIELD : SCSI_OK;
+}
+
+/* RESERVE(6) and RELEASE(6): the only initiator there is always has the whole unit. */
+enum scsi_error scsi_decode_reserve6(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	return cmd->cdb[1] & (RESERVE_EXTENT | RESERVE_OTHER) ? SCSI_ERR_CDB_FIELD : SCSI_OK;
+}
+
+enum scsi_error scsi_decode_lba_status(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	uint32_t allocation = get_be32(cmd->cdb + 10);
+
+	cmd->lba = get_be64(cmd->cdb + 2);
+	if (cmd->lba >= cmd->capacity)
+		return SCSI_ERR_LBA_RANGE;
+	if (in->length && in->dir != SCSI_DIR_IN)
+		return SCSI_ERR_CDB_FIELD;
+	cmd->action = SCSI_ACTION_LBA_STATUS;
+	cmd->reply_max = allocation < in->length ? allocation : in->length;
+	return SCSI_OK;
+}
+
 enum scsi_error scsi_decode(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
 	bool opcode_known;
+	enum scsi_error error;
 
 	memset(cmd, 0, sizeof(*cmd));
 	memcpy(cmd->cdb, in->cdb, sizeof(cmd->cdb));
@@ -258,5 +303,10 @@ enum scsi_error scsi_decode(
 		return SCSI_ERR_CDB_FIELD;
 	if ((cmd->op->flags & SCSI_OP_WRITES) && unit->info.read_only)
 		return SCSI_ERR_WRITE_PROTECTED;
-	return cmd->op->decode(cmd, unit, in);
+	error = cmd->op->decode(cmd, unit, in);
+	/* Without a write cache, done means durable. */
+	if ((cmd->op->flags & SCSI_OP_WRITES) &&
+		atomic_load_explicit(&unit->write_through, memory_order_relaxed))
+		cmd->fua = true;
+	return error;
 }

@@ -6,6 +6,7 @@
  *   READ, WRITE, FLUSH, WRITE_ZEROES   one step
  *   UNMAP                              one step a descriptor that is not empty
  *   WRITE_PATTERN                      steps of up to iov_max copies of the block
+ *   COMPARE                            steps of a scratch full, compared before the next
  *
  * A disk may finish inside submit, so the steps run in a loop that notices
  * this, instead of calling each other.
@@ -13,6 +14,11 @@
 #include <assert.h>
 
 #include "vsp/storvsp/scsi_impl.h"
+
+#define LBA_STATUS_HEADER      8u
+#define LBA_STATUS_DESCRIPTOR  16u
+#define LBA_STATUS_MAPPED      0u
+#define LBA_STATUS_DEALLOCATED 1u
 
 static void finish(struct scsi_task *task, enum scsi_error error, uint32_t transferred)
 {
@@ -86,7 +92,7 @@ static void request_range(struct scsi_task *task, enum disk_op op, uint64_t lba,
 	uint32_t block_size = task->unit->info.block_size;
 
 	req->op = op;
-	req->flags = 0;
+	req->flags = task->cmd.fua && op != DISK_READ && op != DISK_FLUSH ? DISK_FLAG_FUA : 0;
 	req->offset = lba * block_size;
 	req->length = blocks * block_size;
 	req->iov = NULL;
@@ -100,7 +106,7 @@ static bool whole_extent_step(struct scsi_task *task, enum disk_op op, uint32_t 
 	if (task->steps)
 		return false;
 	request_range(task, op, cmd->lba, cmd->blocks);
-	task->req->flags = flags;
+	task->req->flags |= flags;
 	return true;
 }
 
@@ -109,8 +115,7 @@ static bool transfer_step(struct scsi_task *task)
 	const struct scsi_cmd *cmd = &task->cmd;
 	bool write = cmd->action == SCSI_ACTION_WRITE;
 
-	if (!whole_extent_step(
-		    task, write ? DISK_WRITE : DISK_READ, write && cmd->fua ? DISK_FLAG_FUA : 0))
+	if (!whole_extent_step(task, write ? DISK_WRITE : DISK_READ, 0))
 		return false;
 	buffer_trim(task, task->req->length);
 	task->req->iov = task->iov;
@@ -165,6 +170,55 @@ static bool unmap_step(struct scsi_task *task)
 	return true;
 }
 
+/* Whether `bytes` is what the initiator's buffer has at `at`. */
+static bool buffer_equals(
+	const struct scsi_task *task, uint64_t at, const uint8_t *bytes, uint64_t length)
+{
+	for (uint32_t i = 0; i < task->iov_count && length; i++) {
+		uint64_t piece = task->iov[i].iov_len;
+
+		if (at >= piece) {
+			at -= piece;
+			continue;
+		}
+		piece = piece - at < length ? piece - at : length;
+		if (memcmp((uint8_t *)task->iov[i].iov_base + at, bytes, piece))
+			return false;
+		bytes += piece;
+		length -= piece;
+		at = 0;
+	}
+	return length == 0;
+}
+
+static bool last_step_compares(const struct scsi_task *task)
+{
+	const struct disk_req *req = task->req;
+
+	return buffer_equals(task, req->offset - task->cmd.lba * task->unit->info.block_size,
+		task->scratch, req->length);
+}
+
+static bool compare_step(struct scsi_task *task)
+{
+	uint64_t left = task->cmd.lba + task->cmd.blocks - task->next_lba;
+	uint32_t most = SCSI_SCRATCH_SIZE / task->unit->info.block_size;
+	uint32_t blocks = left < most ? (uint32_t)left : most;
+
+	if (task->steps && !last_step_compares(task)) {
+		task->verdict = SCSI_ERR_MISCOMPARE;
+		return false;
+	}
+	if (blocks == 0)
+		return false;
+	request_range(task, DISK_READ, task->next_lba, blocks);
+	task->scratch_iov = (struct iovec){task->scratch, task->req->length};
+	task->req->iov = &task->scratch_iov;
+	task->req->iov_count = 1;
+	task->next_lba += blocks;
+	return true;
+}
+
 static bool (*const step_of[])(struct scsi_task *task) = {
 	[SCSI_ACTION_READ] = transfer_step,
 	[SCSI_ACTION_WRITE] = transfer_step,
@@ -172,6 +226,7 @@ static bool (*const step_of[])(struct scsi_task *task) = {
 	[SCSI_ACTION_UNMAP] = unmap_step,
 	[SCSI_ACTION_WRITE_ZEROES] = zeroes_step,
 	[SCSI_ACTION_WRITE_PATTERN] = pattern_step,
+	[SCSI_ACTION_COMPARE] = compare_step,
 };
 
 /* Bytes of the initiator's buffer a successful command has used. */
@@ -179,7 +234,8 @@ static uint32_t bytes_used(const struct scsi_task *task)
 {
 	const struct scsi_cmd *cmd = &task->cmd;
 
-	if (cmd->action == SCSI_ACTION_READ || cmd->action == SCSI_ACTION_WRITE)
+	if (cmd->action == SCSI_ACTION_READ || cmd->action == SCSI_ACTION_WRITE ||
+		cmd->action == SCSI_ACTION_COMPARE)
 		return (uint32_t)(cmd->blocks * task->unit->info.block_size);
 	return cmd->list_length;
 }
@@ -192,7 +248,7 @@ static void run_steps(struct scsi_task *task)
 			return;
 		}
 		if (!step_of[task->cmd.action](task)) {
-			finish(task, SCSI_OK, bytes_used(task));
+			finish(task, task->verdict, bytes_used(task));
 			return;
 		}
 		task->steps++;
@@ -218,6 +274,16 @@ static void step_finished(struct disk_req *req, int error)
 
 /* ---- performing ------------------------------------------------------------------- */
 
+/* A reply stands in scratch. */
+static void reply(struct scsi_task *task, uint32_t length)
+{
+	assert(length <= sizeof(task->scratch));
+	if (length > task->cmd.reply_max)
+		length = task->cmd.reply_max;
+	buffer_fill(task, task->scratch, length);
+	finish(task, SCSI_OK, length);
+}
+
 static void perform_reply(struct scsi_task *task)
 {
 	uint32_t length;
@@ -228,21 +294,50 @@ static void perform_reply(struct scsi_task *task)
 		scsi_attention_forget(task->unit, SCSI_ATTENTION_LUNS);
 	memset(task->scratch, 0, sizeof(task->scratch));
 	length = task->cmd.build(task->unit, &task->cmd, task->scratch);
-	assert(length <= sizeof(task->scratch));
-	if (length > task->cmd.reply_max)
-		length = task->cmd.reply_max;
-	buffer_fill(task, task->scratch, length);
-	finish(task, SCSI_OK, length);
+	reply(task, length);
+}
+
+/* One descriptor: the block asked for and all behind it that are stored, or not, like it. */
+static void perform_lba_status(struct scsi_task *task)
+{
+	const struct scsi_cmd *cmd = &task->cmd;
+	uint32_t block_size = task->unit->info.block_size;
+	uint64_t length = (cmd->capacity - cmd->lba) * block_size;
+	uint8_t *at = task->scratch + LBA_STATUS_HEADER;
+	bool mapped;
+
+	if (disk_map(task->queue->disk, cmd->lba * block_size, &length, &mapped)) {
+		finish(task, SCSI_ERR_MEDIUM_READ, 0);
+		return;
+	}
+	length /= block_size;
+	memset(task->scratch, 0, LBA_STATUS_HEADER + LBA_STATUS_DESCRIPTOR);
+	put_be32(task->scratch, LBA_STATUS_HEADER - 4 + LBA_STATUS_DESCRIPTOR);
+	put_be64(at, cmd->lba);
+	put_be32(at + 8, length < UINT32_MAX ? (uint32_t)length : UINT32_MAX);
+	at[12] = mapped ? LBA_STATUS_MAPPED : LBA_STATUS_DEALLOCATED;
+	reply(task, LBA_STATUS_HEADER + LBA_STATUS_DESCRIPTOR);
+}
+
+static void switch_cache(struct scsi_task *task)
+{
+	if (task->cmd.cache != SCSI_SWITCH_KEEP)
+		atomic_store_explicit(&task->unit->write_through,
+			task->cmd.cache == SCSI_SWITCH_OFF, memory_order_relaxed);
 }
 
 static void perform(struct scsi_task *task)
 {
+	switch_cache(task);
 	switch (task->cmd.action) {
 	case SCSI_ACTION_NONE:
 		finish(task, SCSI_OK, bytes_used(task));
 		break;
 	case SCSI_ACTION_REPLY:
 		perform_reply(task);
+		break;
+	case SCSI_ACTION_LBA_STATUS:
+		perform_lba_status(task);
 		break;
 	default:
 		task->req->done = step_finished;
@@ -286,6 +381,7 @@ void scsi_execute(struct scsi_task *task)
 	task->steps = 0;
 	task->copied = 0;
 	task->step_error = 0;
+	task->verdict = SCSI_OK;
 	task->next_unmap = 0;
 	error = check(task);
 	task->next_lba = task->cmd.lba;

@@ -50,7 +50,10 @@ enum scsi_error scsi_decode_with_list(
 
 scsi_decode_fn scsi_decode_none, scsi_decode_rw, scsi_decode_verify, scsi_decode_sync;
 scsi_decode_fn scsi_decode_write_same, scsi_decode_unmap, scsi_decode_start_stop;
-scsi_decode_fn scsi_decode_send_diagnostic;
+scsi_decode_fn scsi_decode_send_diagnostic, scsi_decode_format, scsi_decode_reserve6;
+scsi_decode_fn scsi_decode_lba_status;
+/* scsi_log.c */
+scsi_decode_fn scsi_decode_log_sense;
 /* scsi_inquiry.c */
 scsi_decode_fn scsi_decode_inquiry;
 /* scsi_mode.c */

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* MODE SENSE and MODE SELECT. There is one page, caching (08h), and nothing in it can change. */
+/*
+ * MODE SENSE and MODE SELECT. There is one page, caching (08h), and one thing in it can change:
+ * the write cache of a disk that has one can be switched off, until the device is created again.
+ */
 #include "vsp/storvsp/scsi_impl.h"
 
 #define MODE_PAGE_CACHING  0x08u
 #define MODE_PAGE_ALL      0x3Fu
 #define MODE_SUBPAGE_ALL   0xFFu
+#define MODE_PC_CURRENT    0u
 #define MODE_PC_CHANGEABLE 1u
 #define MODE_PC_SAVED      3u
 #define MODE_SELECT_SP     0x01u
@@ -33,13 +37,21 @@ static uint8_t page_control(const struct scsi_cmd *cmd)
 	return cmd->cdb[2] >> 6;
 }
 
-/* What is, or (changeable) which bits could be set by MODE SELECT: none. */
-static void caching_page(const struct scsi_unit *unit, bool changeable, uint8_t *page)
+static bool write_cache_on(const struct scsi_unit *unit)
 {
+	return unit->info.write_cache &&
+	       !atomic_load_explicit(&unit->write_through, memory_order_relaxed);
+}
+
+/* What is; which bits MODE SELECT could change; or what is after creation. */
+static void caching_page(const struct scsi_unit *unit, uint8_t control, uint8_t *page)
+{
+	bool on = control == MODE_PC_CURRENT ? write_cache_on(unit) : unit->info.write_cache;
+
 	memset(page, 0, CACHING_SIZE);
 	page[0] = MODE_PAGE_CACHING;
 	page[1] = CACHING_SIZE - 2;
-	if (!changeable && unit->info.write_cache)
+	if (on)
 		page[2] = CACHING_WCE;
 }
 
@@ -63,7 +75,7 @@ static uint32_t build_mode_sense(
 		put_be16(reply, (uint16_t)(length - 2));
 		reply[3] = device_specific(unit);
 	}
-	caching_page(unit, page_control(cmd) == MODE_PC_CHANGEABLE, reply + header);
+	caching_page(unit, page_control(cmd), reply + header);
 	return length;
 }
 
@@ -90,17 +102,26 @@ static uint32_t block_descriptor_length(const struct scsi_cmd *cmd, const uint8_
 	return is_short(cmd) ? list[3] : get_be16(list + 6);
 }
 
-/* A page may be sent back as it is; changing anything is refused. */
-static enum scsi_error check_page(const struct scsi_unit *unit, const uint8_t *page, uint32_t room)
+/* A page may be sent back as it is, or with the write cache on or off. */
+static enum scsi_error take_page(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const uint8_t *page, uint32_t room)
 {
-	uint8_t current[CACHING_SIZE];
+	uint8_t wanted[CACHING_SIZE];
+	uint8_t mask[CACHING_SIZE];
 
 	if ((page[0] & (MODE_SPF | 0x3F)) != MODE_PAGE_CACHING)
 		return SCSI_ERR_PARAM_FIELD;
 	if (room < CACHING_SIZE)
 		return SCSI_ERR_PARAM_LENGTH;
-	caching_page(unit, false, current);
-	return memcmp(page + 1, current + 1, CACHING_SIZE - 1) ? SCSI_ERR_PARAM_FIELD : SCSI_OK;
+	caching_page(unit, MODE_PC_CURRENT, wanted);
+	caching_page(unit, MODE_PC_CHANGEABLE, mask);
+	for (uint32_t i = 2; i < CACHING_SIZE; i++)
+		wanted[i] = (uint8_t)((wanted[i] & ~mask[i]) | (page[i] & mask[i]));
+	if (memcmp(page + 1, wanted + 1, CACHING_SIZE - 1))
+		return SCSI_ERR_PARAM_FIELD;
+	if (unit->info.write_cache)
+		cmd->cache = page[2] & CACHING_WCE ? SCSI_SWITCH_ON : SCSI_SWITCH_OFF;
+	return SCSI_OK;
 }
 
 static enum scsi_error mode_select_list(
@@ -111,11 +132,14 @@ static enum scsi_error mode_select_list(
 	if (block_descriptor_length(cmd, list))
 		return SCSI_ERR_PARAM_FIELD;
 	for (uint32_t at = header_size(cmd); at < cmd->list_length; at += CACHING_SIZE) {
-		enum scsi_error error = check_page(unit, list + at, cmd->list_length - at);
+		enum scsi_error error = take_page(cmd, unit, list + at, cmd->list_length - at);
 
 		if (error)
 			return error;
 	}
+	/* What the cache holds must be durable before the guest relies on there being none. */
+	if (cmd->cache == SCSI_SWITCH_OFF)
+		cmd->action = SCSI_ACTION_FLUSH;
 	return SCSI_OK;
 }
 

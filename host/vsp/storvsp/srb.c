@@ -108,6 +108,8 @@ static void count_command(struct storvsp_count_row *row, const struct scsi_task 
 		break;
 	case SCSI_ACTION_NONE:
 	case SCSI_ACTION_REPLY:
+	case SCSI_ACTION_COMPARE:
+	case SCSI_ACTION_LBA_STATUS:
 		count(row, COUNT_OTHERS, 1);
 		break;
 	}

@@ -423,6 +423,35 @@ static void refreshes_its_size(void **state)
 	assert_int_equal(disk_size(rig->disk), 8192);
 }
 
+static void assert_map(struct rig *rig, uint64_t offset, uint64_t length, bool expected)
+{
+	uint64_t got = SIZE - offset;
+	bool mapped;
+
+	assert_int_equal(disk_map(rig->disk, offset, &got, &mapped), 0);
+	assert_int_equal(mapped, expected);
+	assert_int_equal(got, length);
+}
+
+static void maps_holes(void **state)
+{
+	struct rig *rig = *state;
+
+	assert_int_equal(truncate(rig->path, 0), 0);
+	assert_int_equal(truncate(rig->path, SIZE), 0);
+	open_path(rig, rig->path, &(struct disk_file_options){0});
+	assert_map(rig, 0, SIZE, false);
+	fill(rig, 0, SIZE, 1);
+	run(rig, DISK_WRITE, 0, 1 << 20, 1 << 20, rig->bytes);
+	assert_map(rig, 0, 1 << 20, false);
+	assert_map(rig, 4096, (1 << 20) - 4096, false);
+	assert_map(rig, 1 << 20, 1 << 20, true);
+	assert_map(rig, (1 << 20) + 512, (1 << 20) - 512, true);
+	assert_map(rig, 2 << 20, SIZE - (2 << 20), false);
+	assert_int_equal(truncate(rig->path, 8192), 0);
+	assert_map(rig, 3 << 20, SIZE - (3 << 20), false);
+}
+
 static void failed_flush_is_not_forgotten(void **state)
 {
 	struct rig *rig = *state;
@@ -559,6 +588,7 @@ int main(void)
 		TEST(zeroes_by_punching),
 		TEST(truncated_behind_our_back),
 		TEST(refreshes_its_size),
+		TEST(maps_holes),
 		TEST(failed_flush_is_not_forgotten),
 		TEST(failed_fua_write_is_its_own_error),
 		TEST(refuses_what_is_no_disk),

@@ -165,6 +165,76 @@ static void fua_reaches_the_disk(void **state)
 	assert_disk_is_shadow(rig);
 }
 
+/* ---- VERIFY with data, GET LBA STATUS ------------------------------------------ */
+
+static enum scsi_error verify(struct scsi_rig *rig, uint32_t lba, uint32_t blocks)
+{
+	return scsi_rig_run(rig, OUT, blocks * 512, CDB(0x2F, 0x02, BE4(lba), 0, BE2(blocks), 0));
+}
+
+static void verify_compares(void **state)
+{
+	struct scsi_rig *rig = *state;
+	static const uint32_t odd[] = {0, 35, 36, 4095, 4096, 511 * 512, 99 * 512 + 511};
+
+	memcpy(rig->data, shadow + 3 * 512, 600 * 512);
+	assert_int_equal(verify(rig, 3, 600), SCSI_OK);
+	assert_int_equal(rig->task.transferred, 600 * 512);
+	assert_int_equal(verify(rig, 3, 1), SCSI_OK);
+	assert_int_equal(verify(rig, 3, 0), SCSI_OK);
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		rig->data[odd[i]] ^= 0x10;
+		assert_int_equal(verify(rig, 3, 600), SCSI_ERR_MISCOMPARE);
+		assert_int_equal(rig->task.transferred, 0);
+		rig->data[odd[i]] ^= 0x10;
+	}
+	rig->data[600 * 512 - 1] ^= 1;
+	assert_int_equal(verify(rig, 3, 600), SCSI_ERR_MISCOMPARE);
+	assert_int_equal(verify(rig, 3, 599), SCSI_OK);
+	atomic_store(&rig->disk->error[DISK_READ], -EIO);
+	assert_int_equal(verify(rig, 3, 1), SCSI_ERR_MEDIUM_READ);
+}
+
+static void lba_status_of_a_disk_that_cannot_tell(void **state)
+{
+	struct scsi_rig *rig = *state;
+	static const uint8_t expected[] = {
+		BE4(20), BE4(0), BE8(7ull), BE4(SCSI_RIG_BLOCKS - 7), 0, 0, 0, 0};
+
+	assert_int_equal(
+		scsi_rig_run(rig, IN, 512, CDB(0x9E, 0x12, BE8(7ull), BE4(512), 0, 0)), SCSI_OK);
+	assert_int_equal(rig->task.transferred, 24);
+	assert_memory_equal(rig->data, expected, 24);
+	assert_int_equal(
+		scsi_rig_run(rig, IN, 512, CDB(0x9E, 0x12, BE8(7ull), BE4(8), 0, 0)), SCSI_OK);
+	assert_int_equal(rig->task.transferred, 8);
+}
+
+static int holes_below(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped)
+{
+	*mapped = offset >= 1024 * 512;
+	if (!*mapped)
+		*length = 1024 * 512 - offset;
+	return 0;
+}
+
+static void lba_status_of_a_disk_with_holes(void **state)
+{
+	struct scsi_rig *rig = *state;
+	const struct disk_ops *real = rig->disk->disk.ops;
+	struct disk_ops ops = *real;
+	const uint8_t *d = rig->data;
+	static const uint8_t hole[] = {BE4(1024 - 5), 1}, rest[] = {BE4(SCSI_RIG_BLOCKS - 1024), 0};
+
+	ops.map = holes_below;
+	rig->disk->disk.ops = &ops;
+	scsi_rig_run(rig, IN, 24, CDB(0x9E, 0x12, BE8(5ull), BE4(24), 0, 0));
+	assert_memory_equal(d + 16, hole, 5);
+	scsi_rig_run(rig, IN, 24, CDB(0x9E, 0x12, BE8(1024ull), BE4(24), 0, 0));
+	assert_memory_equal(d + 16, rest, 5);
+	rig->disk->disk.ops = real;
+}
+
 /* ---- commands without data -------------------------------------------------------- */
 
 static void flushes(void **state)
@@ -435,6 +505,9 @@ int main(void)
 		TEST(longest_transfer),
 		TEST(moving_nothing_is_good),
 		TEST(fua_reaches_the_disk),
+		TEST(verify_compares),
+		TEST(lba_status_of_a_disk_that_cannot_tell),
+		TEST(lba_status_of_a_disk_with_holes),
 		TEST(flushes),
 		TEST(quiet_commands),
 		TEST(write_same_zero),

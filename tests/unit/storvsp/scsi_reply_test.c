@@ -303,14 +303,19 @@ static void mode_sense_10(void **state)
 	assert_int_equal(rig->data[10], 0x00); /* no write cache */
 }
 
-static void nothing_is_changeable(void **state)
+static void write_cache_is_changeable(void **state)
 {
 	struct scsi_rig *rig = *state;
 
 	rig->unit.info.write_cache = true;
 	assert_int_equal(ask(rig, 192, CDB(0x1A, 0, 0x48, 0, 192, 0)), 24);
-	for (uint32_t i = 6; i < 24; i++)
+	assert_int_equal(rig->data[6], 0x04);
+	for (uint32_t i = 7; i < 24; i++)
 		assert_int_equal(rig->data[i], 0);
+	rig->unit.info.write_cache = false; /* what is not there cannot be switched */
+	ask(rig, 192, CDB(0x1A, 0, 0x48, 0, 192, 0));
+	assert_int_equal(rig->data[6], 0x00);
+	rig->unit.info.write_cache = true;
 	assert_int_equal(ask(rig, 192, CDB(0x1A, 0, 0x88, 0, 192, 0)), 24);
 	assert_int_equal(rig->data[6], 0x04);
 }
@@ -332,7 +337,7 @@ static void mode_select(void **state)
 	assert_int_equal(rig->task.transferred, 24);
 	assert_int_equal(select6(rig, 4), SCSI_OK); /* header only */
 	assert_int_equal(select6(rig, 20), SCSI_ERR_PARAM_LENGTH);
-	rig->data[6] = 0; /* write cache off */
+	rig->data[6] = 0x05; /* read cache off */
 	assert_int_equal(select6(rig, 24), SCSI_ERR_PARAM_FIELD);
 	rig->data[6] = 0x04;
 	rig->data[5] = 0x0A; /* page of another length */
@@ -359,6 +364,19 @@ static void mode_select_10(void **state)
 	assert_int_equal(
 		scsi_rig_run(rig, SCSI_DIR_OUT, 28, CDB(0x55, 0x10, 0, 0, 0, 0, 0, 0, 28, 0)),
 		SCSI_ERR_PARAM_FIELD);
+}
+
+/* ---- log pages -------------------------------------------------------------------- */
+
+static void log_pages(void **state)
+{
+	struct scsi_rig *rig = *state;
+
+	assert_int_equal(ask(rig, 64, CDB(0x4D, 0, 0x40, 0, 0, 0, 0, 0, 64, 0)), 6);
+	assert_memory_equal(rig->data, "\0\0\0\2\0\x2F", 6);
+	assert_int_equal(ask(rig, 64, CDB(0x4D, 0, 0x6F, 0, 0, 0, 0, 0, 64, 0)), 12);
+	assert_memory_equal(rig->data, "\x2F\0\0\x08\0\0\3\4\0\0\xFF\0", 12);
+	assert_int_equal(ask(rig, 64, CDB(0x4D, 0, 0x6F, 0, 0, 0, 0, 0, 4, 0)), 4);
 }
 
 /* ---- REPORT SUPPORTED OPERATION CODES --------------------------------------------- */
@@ -397,7 +415,8 @@ static void opcode_questions(void **state)
 	assert_int_equal(ask_one(rig, 1, 0x28, 0), 4 + 10);
 	assert_int_equal(ask_one(rig, 2, 0x9E, 0x10), 4 + 16);
 	assert_int_equal(rig->data[5], 0x10);
-	assert_int_equal(ask_one(rig, 2, 0x9E, 0x12), 4);
+	assert_int_equal(ask_one(rig, 2, 0x9E, 0x12), 4 + 16);
+	assert_int_equal(ask_one(rig, 2, 0x9E, 0x16), 4);
 	assert_int_equal(rig->data[1], 1);
 	assert_int_equal(ask_one(rig, 1, 0xFE, 0), 4);
 	assert_int_equal(rig->data[1], 1);
@@ -427,9 +446,10 @@ int main(void)
 		TEST(no_sense_is_kept),
 		TEST(mode_sense_6),
 		TEST(mode_sense_10),
-		TEST(nothing_is_changeable),
+		TEST(write_cache_is_changeable),
 		TEST(mode_select),
 		TEST(mode_select_10),
+		TEST(log_pages),
 		TEST(opcode_list_is_true),
 		TEST(opcode_questions),
 	};

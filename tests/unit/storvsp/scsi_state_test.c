@@ -161,6 +161,83 @@ static void size_changes_are_told(void **state)
 	assert_capacity(rig, 3000);
 }
 
+/* ---- write cache ------------------------------------------------------------------ */
+
+static enum scsi_error set_cache(struct scsi_rig *rig, bool on)
+{
+	const uint8_t list[24] = {0, 0, 0, 0, 0x08, 0x12, on ? 0x04 : 0};
+
+	memcpy(rig->data, list, sizeof(list));
+	return scsi_rig_run(rig, OUT, 24, CDB(0x15, 0x10, 0, 0, 24, 0));
+}
+
+static uint8_t mode_byte(struct scsi_rig *rig, uint8_t control)
+{
+	scsi_rig_run(rig, IN, 24, CDB(0x1A, 0, (uint8_t)(control << 6 | 8), 0, 24, 0));
+	return rig->data[6];
+}
+
+/* FUA requests the disk sees for each kind of write. */
+static uint64_t durable_writes(struct scsi_rig *rig)
+{
+	uint64_t before = atomic_load(&rig->disk->fua_count);
+
+	memset(rig->data, 1, 512);
+	scsi_rig_run(rig, OUT, 512, CDB(0x0A, 0, 0, 1, 1, 0));
+	scsi_rig_run(rig, OUT, 512, CDB(0x2A, 0, BE4(1), 0, 0, 1, 0));
+	scsi_rig_run(rig, OUT, 512, CDB(0x41, 0, BE4(1), 0, 0, 4, 0));
+	scsi_rig_run(rig, NONE, 0, CDB(0x93, 0x01, 0, 0, 0, 0, BE4(1), BE4(4), 0, 0));
+	memset(rig->data, 0, 24);
+	rig->data[3] = 16;
+	rig->data[15] = 1;
+	rig->data[19] = 1;
+	scsi_rig_run(rig, OUT, 24, CDB(0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0));
+	assert_int_equal(rig->task.error, SCSI_OK);
+	return atomic_load(&rig->disk->fua_count) - before;
+}
+
+static void write_cache_goes_off_and_on(void **state)
+{
+	struct scsi_rig *rig = *state;
+	_Atomic uint64_t *flushes = &rig->disk->count[DISK_FLUSH];
+
+	rig->unit.info.write_cache = true;
+	assert_int_equal(durable_writes(rig), 0);
+	assert_int_equal(set_cache(rig, true), SCSI_OK);
+	assert_int_equal(atomic_load(flushes), 0);
+	assert_int_equal(set_cache(rig, false), SCSI_OK);
+	assert_int_equal(rig->task.transferred, 24);
+	assert_int_equal(atomic_load(flushes), 1); /* what was in it */
+	assert_int_equal(mode_byte(rig, 0), 0x00);
+	assert_int_equal(mode_byte(rig, 1), 0x04);
+	assert_int_equal(mode_byte(rig, 2), 0x04);
+	assert_int_equal(durable_writes(rig), 5);
+	assert_int_equal(set_cache(rig, true), SCSI_OK);
+	assert_int_equal(mode_byte(rig, 0), 0x04);
+	assert_int_equal(durable_writes(rig), 0);
+}
+
+static void no_cache_no_switch(void **state)
+{
+	struct scsi_rig *rig = *state;
+
+	rig->unit.info.write_cache = false;
+	assert_int_equal(set_cache(rig, true), SCSI_ERR_PARAM_FIELD);
+	assert_int_equal(set_cache(rig, false), SCSI_OK); /* as it is */
+	assert_int_equal(durable_writes(rig), 0);
+}
+
+/* A cache that cannot be emptied: the guest is told, and from now on nothing gets into it. */
+static void flush_fails_when_the_cache_goes_off(void **state)
+{
+	struct scsi_rig *rig = *state;
+
+	rig->unit.info.write_cache = true;
+	atomic_store(&rig->disk->error[DISK_FLUSH], -5);
+	assert_int_equal(set_cache(rig, false), SCSI_ERR_MEDIUM_WRITE);
+	assert_int_equal(mode_byte(rig, 0), 0x00);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -173,6 +250,9 @@ int main(void)
 		TEST(request_sense_tells_and_clears),
 		TEST(no_attention_without_a_unit),
 		TEST(size_changes_are_told),
+		TEST(write_cache_goes_off_and_on),
+		TEST(no_cache_no_switch),
+		TEST(flush_fails_when_the_cache_goes_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
