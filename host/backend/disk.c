@@ -66,6 +66,13 @@ int disk_refresh(struct disk *disk, struct err *e)
 	return 0;
 }
 
+const char *disk_path(const struct disk *disk)
+{
+	while (disk->lower)
+		disk = disk->lower;
+	return disk->path;
+}
+
 int disk_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped)
 {
 	for (; disk; disk = disk->lower)

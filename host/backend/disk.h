@@ -82,6 +82,7 @@ struct disk {
 	const struct disk_ops *ops;
 	struct disk *lower; /* NULL at the bottom of a stack; owned */
 	struct disk_info info;
+	const char *path;      /* of a writable image file: things about it may be kept beside it */
 	uint64_t size_highest; /* it ever had, or 0: requests in flight may have seen it */
 };
 
@@ -110,6 +111,9 @@ static inline uint64_t disk_size(const struct disk *disk)
 /* Control thread. Asks the storage at the bottom for its size; it is the size of the whole stack
  * from then on. Queues may be at work. */
 int disk_refresh(struct disk *disk, struct err *e);
+
+/* Constant; NULL: the disk is no image file, or must not be written. */
+const char *disk_path(const struct disk *disk);
 
 /* Any thread. Whether storage is behind the byte at offset, and for how many more up to *length
  * that is so: at least a block. A disk that cannot tell says yes. Asks the file system, so it may

@@ -609,6 +609,8 @@ static int read_geometry(
 		.write_cache = true,
 	};
 	f->disk.info.discard = file_can_punch(f, &st);
+	if (S_ISREG(st.st_mode) && !o->read_only)
+		f->disk.path = f->path;
 	return 0;
 }
 

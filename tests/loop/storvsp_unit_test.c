@@ -122,6 +122,26 @@ static void changes_under_load(void **state)
 	guest_disk_close(d);
 }
 
+/* Linux must see the status itself, not "some error": see the sheet of the SRB status. */
+static void reservation_conflict_has_its_status(void **state)
+{
+	struct storvsp_rig *rig = *state;
+	struct guest_disk *d = &rig->d;
+	const struct storvsc_completion *c;
+	uint8_t list[24] = {9, [15] = 1};
+
+	guest_disk_open(d, VSTOR_VERSION_WIN10, 0);
+	guest_slot_put(d, 0, list, sizeof(list));
+	c = guest_disk_run(d, LUN, VSTOR_DATA_OUT, 24, CDB(0x5F, 0, 0, 0, 0, 0, 0, 0, 24, 0));
+	assert_int_equal(c->scsi_status, 0x18);
+	assert_int_equal(c->srb_status, VSTOR_SRB_ERROR);
+	list[0] = 0;
+	guest_slot_put(d, 0, list, sizeof(list));
+	c = guest_disk_run(d, LUN, VSTOR_DATA_OUT, 24, CDB(0x5F, 0, 0, 0, 0, 0, 0, 0, 24, 0));
+	assert_int_equal(c->srb_status, VSTOR_SRB_SUCCESS);
+	guest_disk_close(d);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -129,6 +149,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(shrinks_and_grows),
 		TEST(changes_under_load),
+		TEST(reservation_conflict_has_its_status),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

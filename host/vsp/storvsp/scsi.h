@@ -54,6 +54,8 @@ enum scsi_error {
 	SCSI_ERR_MEDIUM_WRITE,
 	SCSI_ERR_TARGET_FAILURE,
 	SCSI_ERR_MISCOMPARE,
+	SCSI_ERR_RELEASE,   /* of a reservation of another type */
+	SCSI_ERR_CONFLICT,  /* with a reservation: has a status of its own, and no sense */
 	SCSI_ERR_ATTENTION, /* the first of enum scsi_attention, and as many rows as it has */
 	SCSI_ERR_COUNT = SCSI_ERR_ATTENTION + 8,
 };
@@ -85,8 +87,9 @@ struct scsi_unit {
 	uint64_t luns;            /* bit n: this target has LUN n */
 	uint8_t id[SCSI_ID_SIZE]; /* stable and unique in the world */
 	char serial[SCSI_SERIAL_MAX + 1];
-	uint32_t transfer_bytes_max; /* per command, by the transport */
-	struct disk_info info;       /* but for its size */
+	uint32_t transfer_bytes_max;          /* per command, by the transport */
+	struct disk_info info;                /* but for its size */
+	struct scsi_reservation *reservation; /* NULL: cannot be reserved */
 
 	/* any thread, any time */
 	_Atomic uint64_t size;       /* bytes */
@@ -118,6 +121,7 @@ enum scsi_action {
 	SCSI_ACTION_WRITE_PATTERN,
 	SCSI_ACTION_COMPARE,
 	SCSI_ACTION_LBA_STATUS,
+	SCSI_ACTION_RESERVE,
 };
 
 struct scsi_op;
@@ -143,6 +147,9 @@ struct scsi_cmd {
 	enum scsi_action action;
 	bool fua;
 	bool may_unmap;
+	bool keep_reservation; /* through a loss of power */
+	uint64_t key;          /* PERSISTENT RESERVE OUT */
+	uint64_t action_key;
 	enum scsi_switch cache; /* what MODE SELECT wants of it */
 	uint64_t capacity;      /* of the unit in blocks, when the command came */
 	uint64_t lba;

@@ -14,6 +14,7 @@
 #include <assert.h>
 
 #include "vsp/storvsp/scsi_impl.h"
+#include "vsp/storvsp/scsi_reserve.h"
 
 #define LBA_STATUS_HEADER      8u
 #define LBA_STATUS_DESCRIPTOR  16u
@@ -24,7 +25,7 @@ static void finish(struct scsi_task *task, enum scsi_error error, uint32_t trans
 {
 	task->error = error;
 	task->transferred = error ? 0 : transferred;
-	if (error && error != SCSI_ERR_NO_LUN)
+	if (error && error != SCSI_ERR_NO_LUN && error != SCSI_ERR_CONFLICT)
 		scsi_sense_build(task->sense, error);
 	task->done(task);
 }
@@ -335,6 +336,9 @@ static void perform(struct scsi_task *task)
 		break;
 	case SCSI_ACTION_REPLY:
 		perform_reply(task);
+		break;
+	case SCSI_ACTION_RESERVE:
+		finish(task, scsi_reserve(task->unit->reservation, &task->cmd), bytes_used(task));
 		break;
 	case SCSI_ACTION_LBA_STATUS:
 		perform_lba_status(task);

@@ -10,13 +10,14 @@
 
 #define SCSI_NO_SERVICE_ACTION 0xFFu
 
-#define SCSI_OP_WRITES 0x1u  /* refused when the medium is read only */
-#define SCSI_OP_ABSENT 0x2u  /* answered even where there is no logical unit */
-#define SCSI_OP_UNMAPS 0x4u  /* exists only on a disk that can discard */
-#define SCSI_OP_VERIFY 0x8u  /* the data written must be on the medium */
-#define SCSI_OP_CALM   0x10u /* done in spite of unit attentions */
-#define SCSI_OP_TELLS  0x20u /* its reply is the pending unit attention */
-#define SCSI_OP_LUNS   0x40u /* its reply makes a changed LUN list known */
+#define SCSI_OP_WRITES   0x1u  /* refused when the medium is read only */
+#define SCSI_OP_ABSENT   0x2u  /* answered even where there is no logical unit */
+#define SCSI_OP_UNMAPS   0x4u  /* exists only on a disk that can discard */
+#define SCSI_OP_VERIFY   0x8u  /* the data written must be on the medium */
+#define SCSI_OP_CALM     0x10u /* done in spite of unit attentions */
+#define SCSI_OP_TELLS    0x20u /* its reply is the pending unit attention */
+#define SCSI_OP_RESERVES 0x80u /* exists only on a unit that can be reserved */
+#define SCSI_OP_LUNS     0x40u /* its reply makes a changed LUN list known */
 
 typedef enum scsi_error scsi_decode_fn(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in);
@@ -61,6 +62,9 @@ scsi_decode_fn scsi_decode_mode_sense, scsi_decode_mode_select;
 /* scsi_report.c */
 scsi_decode_fn scsi_decode_request_sense, scsi_decode_capacity10, scsi_decode_capacity16;
 scsi_decode_fn scsi_decode_report_luns, scsi_decode_report_opcodes;
+
+/* scsi_reserve_cmd.c */
+scsi_decode_fn scsi_decode_reserve_in, scsi_decode_reserve_out;
 
 /* scsi_attention.c: the next one to report, which is then forgotten; SCSI_OK: none. */
 enum scsi_error scsi_attention_take(struct scsi_unit *unit);

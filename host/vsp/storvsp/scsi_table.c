@@ -40,6 +40,17 @@ const struct scsi_op scsi_ops[] = {
 	{0x4D, NO_SA, 10, 0, "LOG SENSE", scsi_decode_log_sense, {0, 0x01, 0xFF, 0xFF, 0, FF2, FF2}},
 	{0x55, NO_SA, 10, 0, "MODE SELECT(10)", scsi_decode_mode_select, {0, 0x11, 0, 0, 0, 0, 0, FF2}},
 	{0x5A, NO_SA, 10, 0, "MODE SENSE(10)", scsi_decode_mode_sense, {0, 0x18, 0xFF, 0xFF, 0, 0, 0, FF2}},
+	{0x5E, 0, 10, SCSI_OP_RESERVES, "PR IN, READ KEYS", scsi_decode_reserve_in, {0, 0x1F, 0, 0, 0, 0, 0, FF2}},
+	{0x5E, 1, 10, SCSI_OP_RESERVES, "PR IN, READ RESERVATION", scsi_decode_reserve_in, {0, 0x1F, 0, 0, 0, 0, 0, FF2}},
+	{0x5E, 2, 10, SCSI_OP_RESERVES, "PR IN, REPORT CAPABILITIES", scsi_decode_reserve_in, {0, 0x1F, 0, 0, 0, 0, 0, FF2}},
+	{0x5E, 3, 10, SCSI_OP_RESERVES, "PR IN, READ FULL STATUS", scsi_decode_reserve_in, {0, 0x1F, 0, 0, 0, 0, 0, FF2}},
+	{0x5F, 0, 10, SCSI_OP_RESERVES, "PR OUT, REGISTER", scsi_decode_reserve_out, {0, 0x1F, 0xFF, 0, 0, FF4}},
+	{0x5F, 1, 10, SCSI_OP_RESERVES, "PR OUT, RESERVE", scsi_decode_reserve_out, {0, 0x1F, 0xFF, 0, 0, FF4}},
+	{0x5F, 2, 10, SCSI_OP_RESERVES, "PR OUT, RELEASE", scsi_decode_reserve_out, {0, 0x1F, 0xFF, 0, 0, FF4}},
+	{0x5F, 3, 10, SCSI_OP_RESERVES, "PR OUT, CLEAR", scsi_decode_reserve_out, {0, 0x1F, 0xFF, 0, 0, FF4}},
+	{0x5F, 4, 10, SCSI_OP_RESERVES, "PR OUT, PREEMPT", scsi_decode_reserve_out, {0, 0x1F, 0xFF, 0, 0, FF4}},
+	{0x5F, 5, 10, SCSI_OP_RESERVES, "PR OUT, PREEMPT AND ABORT", scsi_decode_reserve_out, {0, 0x1F, 0xFF, 0, 0, FF4}},
+	{0x5F, 6, 10, SCSI_OP_RESERVES, "PR OUT, REGISTER AND IGNORE", scsi_decode_reserve_out, {0, 0x1F, 0xFF, 0, 0, FF4}},
 	{0x88, NO_SA, 16, 0, "READ(16)", scsi_decode_rw, {0, 0xF8, FF8, FF4}},
 	{0x8A, NO_SA, 16, SCSI_OP_WRITES, "WRITE(16)", scsi_decode_rw, {0, 0xF8, FF8, FF4}},
 	{0x8E, NO_SA, 16, SCSI_OP_WRITES | SCSI_OP_VERIFY, "WRITE AND VERIFY(16)", scsi_decode_rw, {0, 0xF2, FF8, FF4}},
@@ -61,7 +72,9 @@ const uint32_t scsi_op_count = sizeof(scsi_ops) / sizeof(scsi_ops[0]);
 
 bool scsi_op_supported(const struct scsi_unit *unit, const struct scsi_op *op)
 {
-	return !(op->flags & SCSI_OP_UNMAPS) || unit->info.discard;
+	if ((op->flags & SCSI_OP_UNMAPS) && !unit->info.discard)
+		return false;
+	return !(op->flags & SCSI_OP_RESERVES) || unit->reservation;
 }
 
 const struct scsi_op *scsi_op_find(

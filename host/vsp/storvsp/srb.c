@@ -13,11 +13,12 @@
 #include "proto/vmbus_proto.h"
 #include "vsp/storvsp/storvsp_impl.h"
 
-#define SRB_LENGTH           0x34u
-#define SRB_LENGTH_WIN7      0x24u
-#define SRB_SIZE_MIN         36u /* all a WIN7 packet has of struct vstor_srb */
-#define SCSI_GOOD            0x00u
-#define SCSI_CHECK_CONDITION 0x02u
+#define SRB_LENGTH                0x34u
+#define SRB_LENGTH_WIN7           0x24u
+#define SRB_SIZE_MIN              36u /* all a WIN7 packet has of struct vstor_srb */
+#define SCSI_GOOD                 0x00u
+#define SCSI_CHECK_CONDITION      0x02u
+#define SCSI_RESERVATION_CONFLICT 0x18u
 
 #define PATH_ONLY   0u /* where the units are */
 #define TARGET_ONLY 0u
@@ -37,6 +38,9 @@ static const struct srb_outcome outcome_no_lun = {
 	VSTOR_SRB_INVALID_LUN, SCSI_GOOD, VSTOR_STATUS_NO_SUCH_DEVICE};
 static const struct srb_outcome outcome_sense = {VSTOR_SRB_ERROR | VSTOR_SRB_AUTOSENSE_VALID,
 	SCSI_CHECK_CONDITION, VSTOR_STATUS_IO_DEVICE_ERROR};
+/* With "autosense valid" Linux looks at the SCSI status, and without it only sees an error. */
+static const struct srb_outcome outcome_conflict = {VSTOR_SRB_ERROR | VSTOR_SRB_AUTOSENSE_VALID,
+	SCSI_RESERVATION_CONFLICT, VSTOR_STATUS_IO_DEVICE_ERROR};
 /* The SRB itself is wrong, not the command in it. */
 static const struct srb_outcome outcome_bad_srb = {
 	VSTOR_SRB_INVALID_REQUEST | VSTOR_SRB_AUTOSENSE_VALID, SCSI_CHECK_CONDITION,
@@ -68,6 +72,14 @@ static void srb_refuse(struct storvsp_request *r)
 
 	scsi_sense_build(sense, SCSI_ERR_CDB_FIELD);
 	srb_reply(r, &outcome_bad_srb, 0, sense);
+}
+
+static void srb_conflict(struct storvsp_request *r)
+{
+	uint8_t sense[SCSI_SENSE_SIZE];
+
+	scsi_sense_build(sense, SCSI_OK);
+	srb_reply(r, &outcome_conflict, 0, sense);
 }
 
 /* ---- counters --------------------------------------------------------------------- */
@@ -110,6 +122,7 @@ static void count_command(struct storvsp_count_row *row, const struct scsi_task 
 	case SCSI_ACTION_REPLY:
 	case SCSI_ACTION_COMPARE:
 	case SCSI_ACTION_LBA_STATUS:
+	case SCSI_ACTION_RESERVE:
 		count(row, COUNT_OTHERS, 1);
 		break;
 	}
@@ -125,6 +138,8 @@ static void task_done(struct scsi_task *task)
 		srb_reply(r, &outcome_good, task->transferred, NULL);
 	else if (task->error == SCSI_ERR_NO_LUN)
 		srb_reply(r, &outcome_no_lun, 0, NULL);
+	else if (task->error == SCSI_ERR_CONFLICT)
+		srb_conflict(r);
 	else
 		srb_reply(r, &outcome_sense, 0, task->sense);
 }

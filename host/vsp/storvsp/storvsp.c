@@ -82,6 +82,7 @@ static int unit_attach(struct storvsp *s, const struct storvsp_lun *lun,
 {
 	struct scsi_unit *unit;
 	size_t size;
+	int ret;
 
 	if (lun->lun >= SCSI_LUNS_MAX)
 		return lun_error(lun, e, "must be below 64");
@@ -92,6 +93,10 @@ static int unit_attach(struct storvsp *s, const struct storvsp_lun *lun,
 		return lun_error(lun, e, "serial must be at most 32 printable ASCII characters");
 	if (lun->disk->info.block_size > SCSI_BLOCK_SIZE_MAX)
 		return lun_error(lun, e, "blocks of the disk are too large; 512 bytes work");
+	ret = scsi_reservation_init(&s->reservations[lun->lun], disk_path(lun->disk), e);
+	if (ret)
+		return ret;
+	unit->reservation = &s->reservations[lun->lun];
 	unit->present = true;
 	unit->info = lun->disk->info;
 	unit->size = disk_size(lun->disk);
@@ -103,6 +108,13 @@ static int unit_attach(struct storvsp *s, const struct storvsp_lun *lun,
 	if (size > s->disk_req_size)
 		s->disk_req_size = size;
 	return 0;
+}
+
+static void units_detach(struct storvsp *s)
+{
+	for (uint8_t i = 0; i < SCSI_LUNS_MAX; i++)
+		if (s->units[i].reservation)
+			scsi_reservation_fini(s->units[i].reservation);
 }
 
 static int units_attach(struct storvsp *s, const struct storvsp_config *config,
@@ -137,16 +149,22 @@ static int storvsp_create(struct vsp_device *dev, const void *config, struct err
 
 	ret = units_attach(s, config, vsp_device_instance(dev), e);
 	if (ret)
-		return ret;
+		goto detach;
 	s->sub_channels_max =
 		vps - 1 < STORVSP_SUB_CHANNELS_MAX ? (uint16_t)(vps - 1) : STORVSP_SUB_CHANNELS_MAX;
 	size = sizeof(*s->counts) * SCSI_LUNS_MAX * (s->sub_channels_max + 1u);
 	s->counts = aligned_alloc(sizeof(*s->counts), size);
-	if (!s->counts)
-		return err_set(e, -ENOMEM, "storage controller: out of memory");
+	if (!s->counts) {
+		ret = err_set(e, -ENOMEM, "storage controller: out of memory");
+		goto detach;
+	}
 	memset(s->counts, 0, size);
 	gate_init(&s->gate);
 	return 0;
+
+detach:
+	units_detach(s);
+	return ret;
 }
 
 static void storvsp_destroy(struct vsp_device *dev)
@@ -155,6 +173,7 @@ static void storvsp_destroy(struct vsp_device *dev)
 
 	gate_fini(&s->gate);
 	free(s->counts);
+	units_detach(s);
 }
 
 static size_t storvsp_request_size(struct vsp_device *dev, uint32_t *count)

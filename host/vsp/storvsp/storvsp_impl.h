@@ -6,6 +6,7 @@
 #include "hv/vstor_reg.h"
 #include "vsp/storvsp/gate.h"
 #include "vsp/storvsp/scsi.h"
+#include "vsp/storvsp/scsi_reserve.h"
 #include "vsp/storvsp/storvsp.h"
 
 #define STORVSP_TRANSFER_MAX     0x100000u
@@ -38,8 +39,9 @@ struct storvsp_count_row {
 struct storvsp {
 	/* constant after create, but for the atomics of units */
 	struct scsi_unit units[SCSI_LUNS_MAX];
-	struct scsi_unit beyond;  /* LUNs this target cannot have */
-	struct scsi_unit nowhere; /* other targets */
+	struct scsi_unit beyond;                             /* LUNs this target cannot have */
+	struct scsi_unit nowhere;                            /* other targets */
+	struct scsi_reservation reservations[SCSI_LUNS_MAX]; /* of the units that have one */
 	struct disk *disks[SCSI_LUNS_MAX];
 	uint16_t sub_channels_max;
 	size_t disk_req_size;
