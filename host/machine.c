@@ -218,6 +218,7 @@ static int create_scsi(struct machine *m, struct err *e)
 		luns[i] = (struct storvsp_lun){
 			.lun = (uint8_t)m->options->disk[i].lun,
 			.disk = m->disk[i],
+			.cdrom = m->options->disk[i].cdrom,
 			.serial = m->options->disk[i].serial[0] ? m->options->disk[i].serial : NULL,
 		};
 	return vsp_device_create(&m->scsi, &m->vsp_host, &storvsp_ops, &scsi_instance, &config, e);

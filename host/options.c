@@ -28,6 +28,7 @@ const char options_help[] =
 	"  --memory SIZE        guest memory with suffix K, M or G (default 512M)\n"
 	"  --disk SPEC          a disk on the SCSI controller; may be repeated. SPEC is\n"
 	"                       FILE[,ro][,direct][,lun=N][,serial=S] or memory:SIZE[,...]\n"
+	"  --cdrom FILE         a DVD-ROM drive with this image in it; may be repeated\n"
 	"  --console WHERE      COM1: stdio (default), none, or a file to write to\n"
 	"  --name NAME          name of the partition; opens a control socket for `enlite ctl`\n"
 	"  --workers N          worker threads for channels (default: one, two from 4 host CPUs)\n"
@@ -41,7 +42,7 @@ const char options_help[] =
 	"  --verbose            say more\n"
 	"  --help\n"
 	"\n"
-	"Of an option given twice the last one counts, except for --disk.\n"
+	"Of an option given twice the last one counts, except for --disk and --cdrom.\n"
 	"On a stdio console Ctrl-A x ends the partition and Ctrl-A Ctrl-A sends one Ctrl-A.\n"
 	"Exit status: 0 power off, 1 error, 2 bad usage, 32 reset (--no-reboot), 33 triple\n"
 	"fault, 34 guest crash, 35 a VP could not run, 129/130/143 SIGHUP/SIGINT/SIGTERM; the\n"
@@ -54,6 +55,7 @@ enum {
 	OPT_CPUS,
 	OPT_MEMORY,
 	OPT_DISK,
+	OPT_CDROM,
 	OPT_CONSOLE,
 	OPT_NAME,
 	OPT_WORKERS,
@@ -73,6 +75,7 @@ static const struct option long_options[] = {
 	{"cpus", required_argument, NULL, OPT_CPUS},
 	{"memory", required_argument, NULL, OPT_MEMORY},
 	{"disk", required_argument, NULL, OPT_DISK},
+	{"cdrom", required_argument, NULL, OPT_CDROM},
 	{"console", required_argument, NULL, OPT_CONSOLE},
 	{"name", required_argument, NULL, OPT_NAME},
 	{"workers", required_argument, NULL, OPT_WORKERS},
@@ -219,6 +222,17 @@ static int parse_disk(struct run_options *o, char *spec, struct err *e)
 	return ret;
 }
 
+static int parse_cdrom(struct run_options *o, const char *path, struct err *e)
+{
+	if (!*path)
+		return err_set(e, -EINVAL, "--cdrom needs a file name");
+	if (o->disk_count == OPTIONS_DISKS_MAX)
+		return err_set(e, -EINVAL, "--cdrom: at most %u disks", OPTIONS_DISKS_MAX);
+	o->disk[o->disk_count++] =
+		(struct disk_option){.path = path, .read_only = true, .cdrom = true, .lun = -1};
+	return 0;
+}
+
 /* Explicit LUNs first, then the lowest free ones in order. */
 static int assign_luns(struct run_options *o, struct err *e)
 {
@@ -302,6 +316,8 @@ static int apply(struct run_options *o, int option, char *value, struct err *e)
 		return parse_memory(o, value, e);
 	case OPT_DISK:
 		return parse_disk(o, value, e);
+	case OPT_CDROM:
+		return parse_cdrom(o, value, e);
 	case OPT_CONSOLE:
 		return parse_file(&o->console, "--console", value, e);
 	case OPT_NAME:

@@ -16,6 +16,7 @@ struct disk_option {
 	uint64_t memory_size; /* path == NULL */
 	bool read_only;
 	bool direct;
+	bool cdrom;
 	int lun; /* 0..63; -1 until assigned */
 	char serial[OPTIONS_SERIAL_MAX + 1];
 };

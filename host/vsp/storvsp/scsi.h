@@ -36,7 +36,8 @@
 _Static_assert(8 + 16 * SCSI_UNMAP_DESCRIPTORS_MAX <= SCSI_SCRATCH_SIZE, "UNMAP list");
 
 /* WRITE SAME takes one block there. */
-#define SCSI_BLOCK_SIZE_MAX 512u
+#define SCSI_BLOCK_SIZE_MAX   512u
+#define SCSI_CDROM_BLOCK_SIZE 2048u
 
 /* How a command ends. Each is one row of the sense table, but for the first two. */
 enum scsi_error {
@@ -54,6 +55,8 @@ enum scsi_error {
 	SCSI_ERR_MEDIUM_WRITE,
 	SCSI_ERR_TARGET_FAILURE,
 	SCSI_ERR_MISCOMPARE,
+	SCSI_ERR_NO_MEDIUM, /* the tray is open */
+	SCSI_ERR_LOCKED,    /* removing the medium is prevented */
 	SCSI_ERR_RELEASE,   /* of a reservation of another type */
 	SCSI_ERR_CONFLICT,  /* with a reservation: has a status of its own, and no sense */
 	SCSI_ERR_ATTENTION, /* the first of enum scsi_attention, and as many rows as it has */
@@ -83,6 +86,7 @@ enum scsi_dir {
 /* A logical unit, or the place where none is (present = false). */
 struct scsi_unit {
 	bool present;
+	bool cdrom; /* else a disk */
 	uint8_t lun;
 	uint64_t luns;            /* bit n: this target has LUN n */
 	uint8_t id[SCSI_ID_SIZE]; /* stable and unique in the world */
@@ -93,6 +97,7 @@ struct scsi_unit {
 
 	/* any thread, any time */
 	_Atomic uint64_t size;       /* bytes */
+	_Atomic uint32_t tray;       /* of a CD-ROM: see scsi_cdrom.c */
 	_Atomic bool write_through;  /* the write cache of info is switched off */
 	_Atomic uint32_t attentions; /* bit: enum scsi_attention, not yet reported */
 };
@@ -122,6 +127,7 @@ enum scsi_action {
 	SCSI_ACTION_COMPARE,
 	SCSI_ACTION_LBA_STATUS,
 	SCSI_ACTION_RESERVE,
+	SCSI_ACTION_TRAY,
 };
 
 struct scsi_op;
@@ -154,6 +160,7 @@ struct scsi_cmd {
 	uint64_t capacity;      /* of the unit in blocks, when the command came */
 	uint64_t lba;
 	uint64_t blocks;
+	uint8_t event;         /* what GET EVENT STATUS tells */
 	enum scsi_error sense; /* what REQUEST SENSE tells */
 	uint32_t descriptors;  /* of an UNMAP list */
 	uint32_t list_length;  /* data-out bytes to be copied to scratch before performing */

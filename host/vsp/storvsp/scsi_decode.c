@@ -303,6 +303,8 @@ enum scsi_error scsi_decode(
 		return SCSI_ERR_CDB_FIELD;
 	if ((cmd->op->flags & SCSI_OP_WRITES) && unit->info.read_only)
 		return SCSI_ERR_WRITE_PROTECTED;
+	if ((cmd->op->flags & SCSI_OP_MEDIUM) && scsi_tray_open(unit))
+		return SCSI_ERR_NO_MEDIUM;
 	error = cmd->op->decode(cmd, unit, in);
 	/* Without a write cache, done means durable. */
 	if ((cmd->op->flags & SCSI_OP_WRITES) &&

@@ -293,6 +293,8 @@ static void perform_reply(struct scsi_task *task)
 		task->cmd.sense = scsi_attention_take(task->unit);
 	if (task->cmd.op->flags & SCSI_OP_LUNS)
 		scsi_attention_forget(task->unit, SCSI_ATTENTION_LUNS);
+	if (task->cmd.op->flags & SCSI_OP_EVENT)
+		task->cmd.event = scsi_tray_event(task->unit, &task->cmd);
 	memset(task->scratch, 0, sizeof(task->scratch));
 	length = task->cmd.build(task->unit, &task->cmd, task->scratch);
 	reply(task, length);
@@ -336,6 +338,9 @@ static void perform(struct scsi_task *task)
 		break;
 	case SCSI_ACTION_REPLY:
 		perform_reply(task);
+		break;
+	case SCSI_ACTION_TRAY:
+		finish(task, scsi_tray_perform(task->unit, &task->cmd), bytes_used(task));
 		break;
 	case SCSI_ACTION_RESERVE:
 		finish(task, scsi_reserve(task->unit->reservation, &task->cmd), bytes_used(task));

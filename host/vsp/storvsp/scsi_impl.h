@@ -10,14 +10,16 @@
 
 #define SCSI_NO_SERVICE_ACTION 0xFFu
 
-#define SCSI_OP_WRITES   0x1u  /* refused when the medium is read only */
-#define SCSI_OP_ABSENT   0x2u  /* answered even where there is no logical unit */
-#define SCSI_OP_UNMAPS   0x4u  /* exists only on a disk that can discard */
-#define SCSI_OP_VERIFY   0x8u  /* the data written must be on the medium */
-#define SCSI_OP_CALM     0x10u /* done in spite of unit attentions */
-#define SCSI_OP_TELLS    0x20u /* its reply is the pending unit attention */
-#define SCSI_OP_RESERVES 0x80u /* exists only on a unit that can be reserved */
-#define SCSI_OP_LUNS     0x40u /* its reply makes a changed LUN list known */
+#define SCSI_OP_WRITES   0x1u   /* refused when the medium is read only */
+#define SCSI_OP_ABSENT   0x2u   /* answered even where there is no logical unit */
+#define SCSI_OP_UNMAPS   0x4u   /* exists only on a disk that can discard */
+#define SCSI_OP_VERIFY   0x8u   /* the data written must be on the medium */
+#define SCSI_OP_CALM     0x10u  /* done in spite of unit attentions */
+#define SCSI_OP_TELLS    0x20u  /* its reply is the pending unit attention */
+#define SCSI_OP_RESERVES 0x80u  /* exists only on a unit that can be reserved */
+#define SCSI_OP_MEDIUM   0x100u /* needs the medium in */
+#define SCSI_OP_EVENT    0x200u /* its reply is the pending event of the tray */
+#define SCSI_OP_LUNS     0x40u  /* its reply makes a changed LUN list known */
 
 typedef enum scsi_error scsi_decode_fn(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in);
@@ -27,14 +29,20 @@ struct scsi_op {
 	uint8_t opcode;
 	uint8_t service_action; /* or SCSI_NO_SERVICE_ACTION */
 	uint8_t cdb_length;
-	uint8_t flags; /* SCSI_OP_* */
+	uint16_t flags; /* SCSI_OP_* */
 	const char *name;
 	scsi_decode_fn *decode;
 	uint8_t usage[SCSI_CDB_SIZE]; /* bits of the CDB that mean something; from byte 1 on */
 };
 
-extern const struct scsi_op scsi_ops[];
-extern const uint32_t scsi_op_count;
+/* All commands of its kind of unit. */
+const struct scsi_op *scsi_ops_of(const struct scsi_unit *unit, uint32_t *count);
+/* scsi_cdrom.c */
+extern const struct scsi_op scsi_cdrom_ops[];
+extern const uint32_t scsi_cdrom_op_count;
+bool scsi_tray_open(const struct scsi_unit *unit);
+enum scsi_error scsi_tray_perform(struct scsi_unit *unit, const struct scsi_cmd *cmd);
+uint8_t scsi_tray_event(struct scsi_unit *unit, const struct scsi_cmd *cmd);
 
 /* NULL: no such command. *opcode_known: there is one with another service action. */
 const struct scsi_op *scsi_op_find(

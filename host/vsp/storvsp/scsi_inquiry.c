@@ -3,6 +3,8 @@
 #include "vsp/storvsp/scsi_impl.h"
 
 #define PERIPHERAL_DISK   0x00u
+#define PERIPHERAL_CDROM  0x05u
+#define INQUIRY_REMOVABLE 0x80u
 #define PERIPHERAL_ABSENT 0x7Fu /* qualifier 3, type 1Fh: no unit can be here */
 #define INQUIRY_EVPD      0x01u
 #define INQUIRY_SIZE      96u
@@ -11,6 +13,7 @@
 #define INQUIRY_CMDQUE    0x02u
 
 #define VPD_HEADER        4u
+#define VPD_BLOCK_PAGES   0xB0u /* from here on, of disks */
 #define DESIGNATOR_HEADER 4u
 #define DESIGNATOR_BINARY 1u
 #define DESIGNATOR_T10    1u
@@ -28,11 +31,14 @@
 /* The first four letters make Linux use WRITE SAME. */
 static const char vendor[VENDOR_SIZE + 1] = "Msft    ";
 static const char product[16 + 1] = "Virtual Disk    ";
+static const char product_cdrom[16 + 1] = "Virtual DVD-ROM ";
 static const char revision[4 + 1] = "1.0 ";
 
 static uint8_t peripheral(const struct scsi_unit *unit)
 {
-	return unit->present ? PERIPHERAL_DISK : PERIPHERAL_ABSENT;
+	if (!unit->present)
+		return PERIPHERAL_ABSENT;
+	return unit->cdrom ? PERIPHERAL_CDROM : PERIPHERAL_DISK;
 }
 
 /* Where there is no unit, only LUN 0 keeps the names: other LUNs must not look like anything. */
@@ -40,13 +46,14 @@ static uint32_t build_standard(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {
 	reply[0] = peripheral(unit);
+	reply[1] = unit->cdrom ? INQUIRY_REMOVABLE : 0;
 	reply[2] = INQUIRY_SPC3;
 	reply[3] = INQUIRY_FORMAT;
 	reply[4] = INQUIRY_SIZE - 5;
 	reply[7] = INQUIRY_CMDQUE;
 	if (unit->present || unit->lun == 0) {
 		memcpy(reply + 8, vendor, 8);
-		memcpy(reply + 16, product, 16);
+		memcpy(reply + 16, unit->cdrom ? product_cdrom : product, 16);
 		memcpy(reply + 32, revision, 4);
 	}
 	return INQUIRY_SIZE;
@@ -163,7 +170,9 @@ static const struct vpd_page {
 
 static bool page_supported(const struct scsi_unit *unit, const struct vpd_page *page)
 {
-	return page->build != build_serial || unit->serial[0];
+	if (page->build == build_serial)
+		return unit->serial[0];
+	return !unit->cdrom || page->page < VPD_BLOCK_PAGES;
 }
 
 static uint32_t build_supported_pages(

@@ -124,9 +124,11 @@ static uint32_t build_all_opcodes(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {
 	uint8_t *at = reply + OPCODES_HEADER;
+	uint32_t count;
+	const struct scsi_op *ops = scsi_ops_of(unit, &count);
 
-	for (uint32_t i = 0; i < scsi_op_count; i++) {
-		const struct scsi_op *op = &scsi_ops[i];
+	for (uint32_t i = 0; i < count; i++) {
+		const struct scsi_op *op = &ops[i];
 
 		if (!scsi_op_supported(unit, op))
 			continue;

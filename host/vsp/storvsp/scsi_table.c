@@ -15,7 +15,7 @@
 #define FF8   FF4, FF4
 
 /* clang-format off */
-const struct scsi_op scsi_ops[] = {
+static const struct scsi_op disk_ops[] = {
 	{0x00, NO_SA, 6, 0, "TEST UNIT READY", scsi_decode_none, {0}},
 	{0x03, NO_SA, 6, SCSI_OP_CALM | SCSI_OP_TELLS, "REQUEST SENSE", scsi_decode_request_sense, {0, 1, 0, 0, 0xFF}},
 	{0x04, NO_SA, 6, SCSI_OP_WRITES, "FORMAT UNIT", scsi_decode_format, {0, 0xFF, 0, FF2}},
@@ -68,7 +68,11 @@ const struct scsi_op scsi_ops[] = {
 };
 /* clang-format on */
 
-const uint32_t scsi_op_count = sizeof(scsi_ops) / sizeof(scsi_ops[0]);
+const struct scsi_op *scsi_ops_of(const struct scsi_unit *unit, uint32_t *count)
+{
+	*count = unit->cdrom ? scsi_cdrom_op_count : sizeof(disk_ops) / sizeof(disk_ops[0]);
+	return unit->cdrom ? scsi_cdrom_ops : disk_ops;
+}
 
 bool scsi_op_supported(const struct scsi_unit *unit, const struct scsi_op *op)
 {
@@ -80,9 +84,12 @@ bool scsi_op_supported(const struct scsi_unit *unit, const struct scsi_op *op)
 const struct scsi_op *scsi_op_find(
 	const struct scsi_unit *unit, const uint8_t *cdb, bool *opcode_known)
 {
+	uint32_t count;
+	const struct scsi_op *ops = scsi_ops_of(unit, &count);
+
 	*opcode_known = false;
-	for (uint32_t i = 0; i < scsi_op_count; i++) {
-		const struct scsi_op *op = &scsi_ops[i];
+	for (uint32_t i = 0; i < count; i++) {
+		const struct scsi_op *op = &ops[i];
 
 		if (op->opcode != cdb[0] || !scsi_op_supported(unit, op))
 			continue;

@@ -123,6 +123,7 @@ static void count_command(struct storvsp_count_row *row, const struct scsi_task 
 	case SCSI_ACTION_COMPARE:
 	case SCSI_ACTION_LBA_STATUS:
 	case SCSI_ACTION_RESERVE:
+	case SCSI_ACTION_TRAY:
 		count(row, COUNT_OTHERS, 1);
 		break;
 	}

@@ -77,6 +77,16 @@ static void unit_absent(struct scsi_unit *unit, uint8_t lun)
 	unit->transfer_bytes_max = STORVSP_TRANSFER_MAX;
 }
 
+static void unit_make_cdrom(struct scsi_unit *unit)
+{
+	unit->cdrom = true;
+	unit->info.block_size = SCSI_CDROM_BLOCK_SIZE;
+	unit->info.physical_block_size = SCSI_CDROM_BLOCK_SIZE;
+	unit->info.read_only = true;
+	unit->info.write_cache = false;
+	unit->info.discard = false;
+}
+
 static int unit_attach(struct storvsp *s, const struct storvsp_lun *lun,
 	const struct hv_guid *instance, struct err *e)
 {
@@ -91,15 +101,21 @@ static int unit_attach(struct storvsp *s, const struct storvsp_lun *lun,
 		return lun_error(lun, e, "is given twice");
 	if (lun->serial && !serial_valid(lun->serial))
 		return lun_error(lun, e, "serial must be at most 32 printable ASCII characters");
+	if (lun->cdrom && disk_size(lun->disk) < SCSI_CDROM_BLOCK_SIZE)
+		return lun_error(lun, e, "a disc has at least one block of 2048 bytes");
 	if (lun->disk->info.block_size > SCSI_BLOCK_SIZE_MAX)
 		return lun_error(lun, e, "blocks of the disk are too large; 512 bytes work");
-	ret = scsi_reservation_init(&s->reservations[lun->lun], disk_path(lun->disk), e);
-	if (ret)
-		return ret;
-	unit->reservation = &s->reservations[lun->lun];
+	if (!lun->cdrom) {
+		ret = scsi_reservation_init(&s->reservations[lun->lun], disk_path(lun->disk), e);
+		if (ret)
+			return ret;
+		unit->reservation = &s->reservations[lun->lun];
+	}
 	unit->present = true;
 	unit->info = lun->disk->info;
 	unit->size = disk_size(lun->disk);
+	if (lun->cdrom)
+		unit_make_cdrom(unit);
 	if (lun->serial)
 		memcpy(unit->serial, lun->serial, strlen(lun->serial));
 	unit_identify(unit, instance);
@@ -222,6 +238,9 @@ int storvsp_resize(struct vsp_device *dev, uint8_t lun, struct err *e)
 	ret = disk_refresh(s->disks[lun], e);
 	if (ret)
 		return ret;
+	if (disk_size(s->disks[lun]) < s->units[lun].info.block_size)
+		return err_set(
+			e, -EINVAL, "storage controller: LUN %u: not one block is left", lun);
 	scsi_unit_resize(&s->units[lun], disk_size(s->disks[lun]));
 	return 0;
 }

@@ -12,6 +12,7 @@
 struct storvsp_lun {
 	uint8_t lun;        /* 0..63 */
 	struct disk *disk;  /* stays the caller's; outlives the device */
+	bool cdrom;         /* a DVD-ROM drive with the disk as its medium, read only */
 	const char *serial; /* printable ASCII, at most 32; NULL: none */
 };
 

@@ -180,6 +180,16 @@ static void free_luns_fill_the_gaps(void **state)
 	assert_int_equal(o.disk[3].lun, 2);
 }
 
+static void cdroms(void **state)
+{
+	assert_int_equal(parse("--cdrom", "a,ro.iso", "--disk", "b,lun=0", NULL), 0);
+	assert_string_equal(o.disk[0].path, "a,ro.iso");
+	assert_true(o.disk[0].cdrom && o.disk[0].read_only);
+	assert_int_equal(o.disk[0].lun, 1);
+	assert_false(o.disk[1].cdrom);
+	assert_int_equal(parse("--cdrom", "", NULL), -EINVAL);
+}
+
 static void parse_disks(unsigned count)
 {
 	begin();
@@ -300,6 +310,7 @@ int main(void)
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(disks),
 		cmocka_unit_test(free_luns_fill_the_gaps),
+		cmocka_unit_test(cdroms),
 		cmocka_unit_test(all_luns_and_one_more),
 		cmocka_unit_test(bad_disks),
 		cmocka_unit_test(names),
