@@ -49,7 +49,11 @@ BENCH_SRC := $(wildcard bench/*.c)
 # Shared by tests, not programs of their own.
 SUPPORT_SRC := $(wildcard tests/support/*.c)
 
-UNIT_BIN := $(TEST_SRC:%.c=$(B)/asan/%)
+# Unit tests of code that several threads run: under TSan too.
+THREADED_SRC := $(wildcard tests/unit/base/loop_test.c tests/unit/vmbus-host/chan*_test.c \
+	tests/unit/vsp/*_test.c)
+
+UNIT_BIN := $(TEST_SRC:%.c=$(B)/asan/%) $(THREADED_SRC:%.c=$(B)/tsan/%)
 LOOP_BIN := $(LOOP_SRC:%.c=$(B)/asan/%) $(LOOP_SRC:%.c=$(B)/tsan/%)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(B)/fuzz/%)
 BENCH_BIN := $(BENCH_SRC:%.c=$(B)/%)

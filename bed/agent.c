@@ -29,10 +29,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NS_PER_S	1000000000LL
-#define CLOCK_SLACK_NS	(20 * NS_PER_S / 1000)
-#define PORT_PATTERN	"/dev/vport*p1"
-#define PORT_WAIT_US	5000
+#define NS_PER_S        1000000000LL
+#define CLOCK_SLACK_NS  (20 * NS_PER_S / 1000)
+#define PORT_PATTERN    "/dev/vport*p1"
+#define PORT_WAIT_US    5000
 #define PORT_WAIT_TRIES 2000
 
 static int epoll_fd;
@@ -50,7 +50,7 @@ static struct {
 
 static struct {
 	bool ready_due; /* a client said HELLO and has no answer yet */
-	bool exit_due;	/* a client started a job and has no answer yet */
+	bool exit_due;  /* a client started a job and has no answer yet */
 	uint8_t nonce[NONCE_SIZE];
 	char *blob; /* struct job and strings, as far as they have come */
 	size_t blob_len;

@@ -34,9 +34,9 @@
 #define MS_PER_S       1000LL
 #define NS_PER_MS      1000000LL
 #define READY_MS       (30 * MS_PER_S) /* an idle L1 answers in milliseconds */
-#define TERM_MS	       (5 * MS_PER_S)  /* for a job to obey SIGTERM */
-#define KILL_MS	       (10 * MS_PER_S) /* for the agent to report a killed job */
-#define CHUNK	       4096	       /* PIPE_BUF: fits whenever poll() says writable */
+#define TERM_MS        (5 * MS_PER_S)  /* for a job to obey SIGTERM */
+#define KILL_MS        (10 * MS_PER_S) /* for the agent to report a killed job */
+#define CHUNK          4096            /* PIPE_BUF: fits whenever poll() says writable */
 
 extern char **environ;
 

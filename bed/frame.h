@@ -21,7 +21,7 @@
 
 #define FRAME_MAX  32768 /* header and body; also virtio_console's largest write */
 #define FRAME_BODY (FRAME_MAX - sizeof(struct frame_head))
-#define JOB_MAX	   (8u << 20) /* all strings of one job: the kernel's own limit is near */
+#define JOB_MAX    (8u << 20) /* all strings of one job: the kernel's own limit is near */
 #define NONCE_SIZE 16
 
 enum frame_type {

@@ -56,8 +56,7 @@ static void on_partition_console(void *ctx, uint8_t byte)
 	console_put(&m->console, byte);
 }
 
-/* ---- how it ends --------------------------------------------------------------------------------
- */
+/* ---- how it ends ----------------------------------------------------------------------- */
 
 static void finish(void *ctx)
 {
@@ -343,8 +342,7 @@ static void stop_boot(struct machine *m)
 	bus_shutdown(m->bus->bus, bus_closed, m);
 }
 
-/* ---- users: signals, control socket -------------------------------------------------------------
- */
+/* ---- users: signals, control socket ---------------------------------------------------- */
 
 static json_t *handle_request(void *ctx, const json_t *request, struct err *e)
 {

@@ -212,8 +212,7 @@ static int assign_luns(struct run_options *o, struct err *e)
 	return 0;
 }
 
-/* ---- options ----------------------------------------------------------------------------------
- */
+/* ---- options --------------------------------------------------------------------------- */
 
 static int parse_on_crash(struct run_options *o, const char *text, struct err *e)
 {

@@ -85,7 +85,8 @@ static json_t *bus_stats(struct bus *bus)
 	return stats;
 }
 
-/* ---- devices ---------------------------------------------------------------------------------- */
+/* ---- devices ----------------------------------------------------------------------------------
+ */
 
 static void add_channel(void *ctx, const struct vsp_channel_stats *s)
 {

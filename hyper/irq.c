@@ -119,7 +119,8 @@ int irq_init(struct partition *p, struct err *e)
 	pthread_mutex_init(&irq->lock, NULL);
 	ret = set_routing(p);
 	if (ret)
-		return err_set(e, ret, "%s: KVM_SET_GSI_ROUTING: %s", PARTITION_KVM_PATH, strerror(-ret));
+		return err_set(
+			e, ret, "%s: KVM_SET_GSI_ROUTING: %s", PARTITION_KVM_PATH, strerror(-ret));
 	return 0;
 }
 

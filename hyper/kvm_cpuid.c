@@ -15,19 +15,19 @@
 
 #define CPUID_ENTRIES_MAX 256u
 
-#define CPUID_1_ECX_X2APIC       (1u << 21)
-#define CPUID_1_ECX_TSC_DEADLINE (1u << 24)
-#define CPUID_1_ECX_XSAVE        (1u << 26)
-#define CPUID_1_ECX_OSXSAVE      (1u << 27)
-#define CPUID_1_ECX_AVX          (1u << 28)
-#define CPUID_1_ECX_FMA          (1u << 12)
-#define CPUID_1_ECX_F16C         (1u << 29)
-#define CPUID_1_ECX_HYPERVISOR   (1u << 31)
-#define CPUID_1_EDX_HTT          (1u << 28)
-#define CPUID_7_EBX_AVX2         (1u << 5)
-#define CPUID_7_EBX_AVX512_ALL   0xDC230000u /* F DQ IFMA PF ER CD BW VL */
-#define CPUID_7_ECX_NO_AVX       0x00005E4Eu /* VBMI PKU OSPKE VBMI2 VAES VPCLMUL VNNI BITALG VPOPCNT */
-#define CPUID_7_EDX_NO_AVX       0x03C0010Cu /* 4VNNIW 4FMAPS VP2INTERSECT AMX AVX512-FP16 */
+#define CPUID_1_ECX_X2APIC                (1u << 21)
+#define CPUID_1_ECX_TSC_DEADLINE          (1u << 24)
+#define CPUID_1_ECX_XSAVE                 (1u << 26)
+#define CPUID_1_ECX_OSXSAVE               (1u << 27)
+#define CPUID_1_ECX_AVX                   (1u << 28)
+#define CPUID_1_ECX_FMA                   (1u << 12)
+#define CPUID_1_ECX_F16C                  (1u << 29)
+#define CPUID_1_ECX_HYPERVISOR            (1u << 31)
+#define CPUID_1_EDX_HTT                   (1u << 28)
+#define CPUID_7_EBX_AVX2                  (1u << 5)
+#define CPUID_7_EBX_AVX512_ALL            0xDC230000u /* F DQ IFMA PF ER CD BW VL */
+#define CPUID_7_ECX_NO_AVX                0x00005E4Eu /* VBMI PKU OSPKE VBMI2 VAES VPCLMUL VNNI BITALG VPOPCNT */
+#define CPUID_7_EDX_NO_AVX                0x03C0010Cu /* 4VNNIW 4FMAPS VP2INTERSECT AMX AVX512-FP16 */
 #define CPUID_8000_0007_EDX_INVARIANT_TSC (1u << 8)
 
 static struct kvm_cpuid_entry2 *find(struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index)
@@ -122,7 +122,7 @@ void kvm_cpuid_set_apic_id(struct kvm_cpuid2 *cpuid, uint32_t apic_id, uint32_t 
 		case 1:
 			leaf->ebx = (leaf->ebx & 0xFFFF) | apic_id << 24 | vp_count << 16;
 			leaf->edx = vp_count > 1 ? leaf->edx | CPUID_1_EDX_HTT
-			                         : leaf->edx & ~CPUID_1_EDX_HTT;
+						 : leaf->edx & ~CPUID_1_EDX_HTT;
 			break;
 		case 4: /* cores per package */
 			leaf->eax = (leaf->eax & 0x3FFF) | ((1u << bits) - 1) << 26;
@@ -149,7 +149,8 @@ void kvm_cpuid_set_apic_id(struct kvm_cpuid2 *cpuid, uint32_t apic_id, uint32_t 
 
 int kvm_cpuid_build(struct partition *p, struct kvm_cpuid2 **out, struct err *e)
 {
-	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + CPUID_ENTRIES_MAX * sizeof(cpuid->entries[0]));
+	struct kvm_cpuid2 *cpuid =
+		calloc(1, sizeof(*cpuid) + CPUID_ENTRIES_MAX * sizeof(cpuid->entries[0]));
 	struct kvm_cpuid_entry2 *leaf;
 
 	if (!cpuid)
@@ -174,7 +175,8 @@ int kvm_cpuid_build(struct partition *p, struct kvm_cpuid2 **out, struct err *e)
 	p->hv_config.tsc_invariant = kvm_cpuid_tsc_invariant(cpuid);
 	if (add_hv_leaves(p, cpuid)) {
 		free(cpuid);
-		return err_set(e, -E2BIG, "%s: more CPUID leaves than expected", PARTITION_KVM_PATH);
+		return err_set(
+			e, -E2BIG, "%s: more CPUID leaves than expected", PARTITION_KVM_PATH);
 	}
 	*out = cpuid;
 	return 0;

@@ -26,7 +26,7 @@
 #define IDENTITY_MAP_GPA 0xFEBFC000ull
 #define TSS_GPA          0xFEBFD000ull
 
-#define KVM_API 12
+#define KVM_API      12
 #define MSR_IA32_TSC 0x10u
 
 struct doorbell {
@@ -130,7 +130,8 @@ static const struct hv_port_ops hv_port = {
 	.crash = report_crash,
 };
 
-/* ---- KVM -------------------------------------------------------------------------------------- */
+/* ---- KVM --------------------------------------------------------------------------------------
+ */
 
 static int open_kvm(struct partition *p, struct err *e)
 {
@@ -139,15 +140,19 @@ static int open_kvm(struct partition *p, struct err *e)
 	p->kvm_fd = open(PARTITION_KVM_PATH, O_RDWR | O_CLOEXEC);
 	if (p->kvm_fd < 0 && errno == ENOENT)
 		return err_set(e, -ENOENT,
-			"%s does not exist: load kvm_intel or kvm_amd, or use bed/run to run inside the nested bed",
+			"%s does not exist: load kvm_intel or kvm_amd, or use bed/run to run "
+			"inside the nested bed",
 			PARTITION_KVM_PATH);
 	if (p->kvm_fd < 0)
 		return err_set(e, -errno, "%s: %s: run as root or join the group that owns it",
 			PARTITION_KVM_PATH, strerror(errno));
 	version = ioctl(p->kvm_fd, KVM_GET_API_VERSION, 0);
+	if (version < 0)
+		return err_set(e, -errno, "%s is not a KVM device (%s); see `enlite probe`",
+			PARTITION_KVM_PATH, strerror(errno));
 	if (version != KVM_API)
-		return err_set(e, -EPROTO, "%s: KVM API version %d, need %d", PARTITION_KVM_PATH, version,
-			KVM_API);
+		return err_set(e, -EPROTO, "%s: KVM API version %d, need %d: use another kernel",
+			PARTITION_KVM_PATH, version, KVM_API);
 	return 0;
 }
 
@@ -192,12 +197,13 @@ static int filter_msrs(struct partition *p)
 	};
 	struct kvm_msr_filter filter = {
 		.flags = KVM_MSR_FILTER_DEFAULT_ALLOW,
-		.ranges[0] = {
-			.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
-			.base = HV_MSR_FIRST,
-			.nmsrs = HV_MSR_LAST - HV_MSR_FIRST + 1,
-			.bitmap = denied,
-		},
+		.ranges[0] =
+			{
+				.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
+				.base = HV_MSR_FIRST,
+				.nmsrs = HV_MSR_LAST - HV_MSR_FIRST + 1,
+				.bitmap = denied,
+			},
 	};
 
 	if (ioctl(p->vm_fd, KVM_ENABLE_CAP, &cap) < 0 ||
@@ -260,7 +266,8 @@ static int create_memory(struct partition *p, struct err *e)
 	return 0;
 }
 
-/* ---- time ---------------------------------------------------------------------------------------- */
+/* ---- time
+ * ---------------------------------------------------------------------------------------- */
 
 /* One TSC offset for all VPs. KVM tells and takes it exactly where it has the attribute; a KVM
  * without an offset (guest TSC = host TSC) shows by a reading that equals ours. */
@@ -290,7 +297,8 @@ static int align_tsc(struct partition *p, struct err *e)
 	return 0;
 }
 
-/* ---- creation ---------------------------------------------------------------------------------------- */
+/* ---- creation
+ * ---------------------------------------------------------------------------------------- */
 
 static void line_set(void *ctx, bool level)
 {
@@ -424,7 +432,7 @@ int partition_create(struct partition **out, const struct partition_config *conf
 void partition_destroy(struct partition *p)
 {
 	partition_stop(p);
-	list_for_each_safe(item, &p->doorbells) {
+	list_for_each_safe (item, &p->doorbells) {
 		struct doorbell *bell = container_of(item, struct doorbell, link);
 
 		partition_doorbell_del(p, bell->conn.id, bell->eventfd);
@@ -447,7 +455,8 @@ void partition_destroy(struct partition *p)
 	free(p);
 }
 
-/* ---- running ---------------------------------------------------------------------------------------------- */
+/* ---- running
+ * ---------------------------------------------------------------------------------------------- */
 
 int partition_load(struct partition *p, const struct boot_config *boot, struct err *e)
 {
@@ -514,12 +523,15 @@ void partition_exits(struct partition *p, struct partition_exits *sum)
 		sum->hypercall += atomic_load_explicit(&vp->exits.hypercall, memory_order_relaxed);
 		sum->signal += atomic_load_explicit(&vp->exits.signal, memory_order_relaxed);
 		sum->halt += atomic_load_explicit(&vp->exits.halt, memory_order_relaxed);
-		sum->interrupted += atomic_load_explicit(&vp->exits.interrupted, memory_order_relaxed);
+		sum->interrupted +=
+			atomic_load_explicit(&vp->exits.interrupted, memory_order_relaxed);
 		sum->other += atomic_load_explicit(&vp->exits.other, memory_order_relaxed);
 	}
 }
 
-/* ---- doorbells ------------------------------------------------------------------------------------------------ */
+/* ---- doorbells
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static int set_ioeventfd(struct partition *p, uint32_t connection_id, int fd, uint32_t flags)
 {
@@ -576,7 +588,7 @@ free_bell:
 
 void partition_doorbell_del(struct partition *p, uint32_t connection_id, int eventfd)
 {
-	list_for_each_safe(item, &p->doorbells) {
+	list_for_each_safe (item, &p->doorbells) {
 		struct doorbell *bell = container_of(item, struct doorbell, link);
 
 		if (bell->conn.id != connection_id)

@@ -25,11 +25,11 @@ struct partition;
 
 enum partition_end {
 	PARTITION_POWER_OFF,
-	PARTITION_RESET,        /* guest asked: ACPI, keyboard controller, HV_MSR_RESET */
+	PARTITION_RESET, /* guest asked: ACPI, keyboard controller, HV_MSR_RESET */
 	PARTITION_TRIPLE_FAULT,
-	PARTITION_DEBUG_EXIT,   /* status: the exit port's value */
-	PARTITION_VP_ERROR,     /* KVM could not run the VP; text says why */
-	PARTITION_STOPPED,      /* partition_stop() without a guest reason */
+	PARTITION_DEBUG_EXIT, /* status: the exit port's value */
+	PARTITION_VP_ERROR,   /* KVM could not run the VP; text says why */
+	PARTITION_STOPPED,    /* partition_stop() without a guest reason */
 };
 
 struct partition_events {

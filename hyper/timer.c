@@ -20,8 +20,8 @@
 static struct timespec deadline_in(uint64_t ticks)
 {
 	struct timespec ts;
-	uint64_t ns = ticks > TIMER_SLEEP_MAX_NS / NS_PER_TICK ? TIMER_SLEEP_MAX_NS
-	                                                       : ticks * NS_PER_TICK;
+	uint64_t ns =
+		ticks > TIMER_SLEEP_MAX_NS / NS_PER_TICK ? TIMER_SLEEP_MAX_NS : ticks * NS_PER_TICK;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	ns += (uint64_t)ts.tv_nsec;
@@ -31,8 +31,8 @@ static struct timespec deadline_in(uint64_t ticks)
 }
 
 /* Under the lock: takes one VP that is due, or says when the next one is. */
-static bool take_due(struct stimer_thread *t, uint32_t vp_count, uint64_t now, uint32_t *vp,
-	uint64_t *next)
+static bool take_due(
+	struct stimer_thread *t, uint32_t vp_count, uint64_t now, uint32_t *vp, uint64_t *next)
 {
 	*next = UINT64_MAX;
 	for (uint32_t i = 0; i < vp_count; i++) {

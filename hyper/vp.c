@@ -22,11 +22,11 @@
 
 #define KICK_SIGNAL SIGRTMIN
 
-#define CR0_PE 0x00000001ull
-#define CR0_ET 0x00000010ull
+#define CR0_PE        0x00000001ull
+#define CR0_ET        0x00000010ull
 #define CR0_LONG_MODE 0x80050033ull /* PE MP ET NE WP AM PG */
-#define CR4_PAE 0x20ull
-#define EFER_LME_LMA 0x500ull
+#define CR4_PAE       0x20ull
+#define EFER_LME_LMA  0x500ull
 
 static void on_kick(int sig)
 {
@@ -44,8 +44,8 @@ int vp_install_kick_handler(void)
 static void count(_Atomic uint64_t *counter)
 {
 	/* one writer: no locked instruction needed */
-	atomic_store_explicit(
-		counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+		memory_order_relaxed);
 }
 
 /* ---- creation ------------------------------------------------------------------------ */
@@ -135,7 +135,8 @@ static struct kvm_segment flat_segment(uint16_t selector, bool code, bool long_m
 static void set_segments(struct kvm_sregs *sregs, bool long_mode)
 {
 	sregs->cs = flat_segment(0x10, true, long_mode);
-	sregs->ds = sregs->es = sregs->fs = sregs->gs = sregs->ss = flat_segment(0x18, false, long_mode);
+	sregs->ds = sregs->es = sregs->fs = sregs->gs = sregs->ss =
+		flat_segment(0x18, false, long_mode);
 	sregs->tr = (struct kvm_segment){.limit = 0xFFFF, .type = 0xB, .present = 1};
 }
 
@@ -167,8 +168,8 @@ int vp_set_entry(struct vp *vp, const struct boot_entry *entry, struct err *e)
 		goto failed;
 	return 0;
 failed:
-	return err_set(e, -errno, "%s: cannot set VP %u's registers: %s", PARTITION_KVM_PATH, vp->index,
-		strerror(errno));
+	return err_set(e, -errno, "%s: cannot set VP %u's registers: %s", PARTITION_KVM_PATH,
+		vp->index, strerror(errno));
 }
 
 /* ---- exits ---------------------------------------------------------------------------------- */
@@ -397,7 +398,8 @@ int vp_start(struct vp *vp, struct err *e)
 	int ret = pthread_create(&vp->thread, NULL, vp_main, vp);
 
 	if (ret)
-		return err_set(e, -ret, "cannot start the thread of VP %u: %s", vp->index, strerror(ret));
+		return err_set(
+			e, -ret, "cannot start the thread of VP %u: %s", vp->index, strerror(ret));
 	snprintf(name, sizeof(name), "vp%u", vp->index);
 	pthread_setname_np(vp->thread, name);
 	vp->started = true;

@@ -32,7 +32,7 @@ check_spdx() {
 
 # Wire headers and what is shared with the kernel are dual licensed; host code is MIT.
 check_licences() {
-	files 'include/hv/*' 'common/*.[ch]' 'common/*/*.[ch]' | while read -r f; do
+	files 'include/hv/*.h' 'common/*.[ch]' 'common/*/*.[ch]' | while read -r f; do
 		head -n 1 "$f" | grep -q 'GPL-2.0 OR MIT' || echo "$f: must be GPL-2.0 OR MIT"
 	done
 	files 'host/*.[ch]' 'hyper/*.[ch]' | while read -r f; do

@@ -96,7 +96,7 @@ static void finish(struct file_req *r, int error)
 	req->done(req, error);
 }
 
-/* ---- transfers ------------------------------------------------------------------- */
+/* ---- transfers -------------------------------------------------------------------- */
 
 static bool aligned(const struct file_req *r)
 {
@@ -178,7 +178,7 @@ static void transfer_done(struct file_req *r, int res)
 	step_start(r, STEP_TRANSFER);
 }
 
-/* ---- durability -------------------------------------------------------------------- */
+/* ---- durability ------------------------------------------------------------------- */
 
 static void sync_failed(struct file_disk *f, int error)
 {
@@ -218,7 +218,7 @@ static void sync_when_fua(struct file_req *r)
 		finish(r, 0);
 }
 
-/* ---- discard and zeroes --------------------------------------------------------------- */
+/* ---- discard and zeroes ----------------------------------------------------------- */
 
 static void punch_prepare(struct file_req *r, struct io_uring_sqe *sqe)
 {
@@ -295,7 +295,7 @@ static void zeros_done(struct file_req *r, int res)
 		sync_when_fua(r);
 }
 
-/* ---- the chain ---------------------------------------------------------------------------- */
+/* ---- the chain -------------------------------------------------------------------- */
 
 static const struct {
 	void (*prepare)(struct file_req *r, struct io_uring_sqe *sqe);
@@ -404,7 +404,7 @@ static const struct disk_ops file_ops = {
 	.submit = file_submit,
 };
 
-/* ---- opening -------------------------------------------------------------------------------- */
+/* ---- opening ---------------------------------------------------------------------- */
 
 static int open_error(const char *path, int error, struct err *e)
 {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,19 +69,19 @@ static int connect_to(const char *path, int *fd)
 {
 	const struct timeval limit = {.tv_sec = CTL_TIMEOUT_MS / 1000};
 	struct sockaddr_un addr = address(path);
+	int ret;
 
 	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (*fd < 0)
 		return -errno;
 	setsockopt(*fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)); /* also for connect */
 	setsockopt(*fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	if (connect(*fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
-		int ret = -errno;
-
+	do
+		ret = connect(*fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
+	while (ret == -EINTR);
+	if (ret)
 		close(*fd);
-		return ret;
-	}
-	return 0;
+	return ret;
 }
 
 /* ---- server: one client --------------------------------------------------------------------- */
@@ -304,15 +305,47 @@ static int lock_dir(const char *path, struct err *e)
 	return fd;
 }
 
+/* True when somebody answers on fd, or is stopped and cannot; false when it hangs up. */
+static bool answers(int fd)
+{
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
+	char byte;
+	int ret;
+
+	send(fd, "{}\n", 3, MSG_NOSIGNAL);
+	do
+		ret = poll(&wait, 1, CTL_TIMEOUT_MS);
+	while (ret < 0 && errno == EINTR);
+	return ret == 0 || recv(fd, &byte, 1, MSG_DONTWAIT) > 0;
+}
+
+/* The socket of a killed partition takes connections until the kernel has torn down its io_uring,
+ * some milliseconds later; then it hangs up. A live one that hangs up on us is another user's. */
+static bool name_is_live(const char *path, int *ret)
+{
+	int fd;
+
+	for (unsigned i = 0; i < 3; i++) {
+		bool live;
+
+		*ret = connect_to(path, &fd);
+		if (*ret)
+			return false;
+		live = answers(fd);
+		close(fd);
+		if (live)
+			return true;
+	}
+	return true;
+}
+
 static int take_path(struct ctl *ctl, const char *name, struct err *e)
 {
-	int fd, ret = connect_to(ctl->path, &fd);
+	int ret;
 
-	if (ret == 0) {
-		close(fd);
+	if (name_is_live(ctl->path, &ret))
 		return err_set(e, -EADDRINUSE,
 			"--name %s: a running partition has this name; choose another", name);
-	}
 	if (ret == -ECONNREFUSED) /* left behind by a worker that was killed */
 		unlink_socket(ctl->path);
 	return 0;
@@ -429,17 +462,22 @@ static int send_request(int fd, const json_t *request)
 	return ret;
 }
 
+/* With a timeout set, a signal that is handled elsewhere ends a receive all the same. */
+static size_t receive(void *bytes, size_t len, void *fd)
+{
+	ssize_t n;
+
+	do
+		n = recv(*(int *)fd, bytes, len, 0);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? (size_t)-1 : (size_t)n;
+}
+
 static int receive_reply(int fd, json_t **reply)
 {
-	FILE *in = fdopen(fd, "r");
 	json_error_t error;
 
-	if (!in) {
-		close(fd);
-		return -ENOMEM;
-	}
-	*reply = json_loadf(in, JSON_DISABLE_EOF_CHECK, &error);
-	fclose(in);
+	*reply = json_load_callback(receive, &fd, JSON_DISABLE_EOF_CHECK, &error);
 	return *reply ? 0 : -EPROTO;
 }
 
@@ -464,12 +502,11 @@ int ctl_call(const char *name, const json_t *request, json_t **reply, struct err
 			"partition %s cannot be asked (%s: %s); be its owner or root", name, path,
 			strerror(-ret));
 	ret = send_request(fd, request);
-	if (ret) {
-		close(fd);
-		return err_set(e, ret, "%s: cannot send the request: %s", path, strerror(-ret));
-	}
-	ret = receive_reply(fd, reply);
-	return ret ? err_set(e, ret, "%s: no answer; is the partition stopped or just ending?",
-			     path)
-		   : 0;
+	if (!ret)
+		ret = receive_reply(fd, reply);
+	close(fd);
+	if (ret)
+		return err_set(
+			e, ret, "%s: no answer; is the partition stopped or just ending?", path);
+	return 0;
 }

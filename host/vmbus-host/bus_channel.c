@@ -27,7 +27,7 @@
  *   OPENCHANNEL      open       bad, ignored      queued (once)             ignored
  *   CLOSECHANNEL     bad        close             ends a queued open        ignored
  *   MODIFYCHANNEL    failure    retarget if OPEN  failure                   failure
- *   RELID_RELEASED   hidden     bad, ignored      hidden, freed when CLOSED hidden
+ *   RELID_RELEASED   hidden     bad, ignored      hidden, once it was OPEN  hidden
  *
  * Every OPENCHANNEL that is not ignored gets one OPENCHANNEL_RESULT, unless the
  * connection ends before. A sub-channel whose primary closes is rescinded; one
@@ -541,7 +541,8 @@ void channel_on_released(struct bus *bus, const void *bytes, uint32_t len)
 	const struct vmbus_relid_msg *msg = bytes;
 	struct bus_channel *chan = channel_by_relid(bus, msg->relid);
 
-	if (!chan || channel_in_use(chan)) {
+	/* An opening one has still to be answered, closed or not. */
+	if (!chan || channel_in_use(chan) || chan->state == CHANNEL_OPENING) {
 		bus_bad(bus, "RELID_RELEASED for a relid unknown or in use");
 		return;
 	}

@@ -11,122 +11,122 @@
 #include "hv_types.h"
 
 /* ---- CPUID (TLFS feature-discovery) ---------------------------------- */
-#define HV_CPUID_VENDOR           0x40000000u /* EAX max leaf, EBX ECX EDX "Microsoft Hv" */
-#define HV_CPUID_INTERFACE        0x40000001u /* EAX "Hv#1" */
-#define HV_CPUID_VERSION          0x40000002u
-#define HV_CPUID_FEATURES         0x40000003u
-#define HV_CPUID_RECOMMENDATIONS  0x40000004u
-#define HV_CPUID_LIMITS           0x40000005u
-#define HV_CPUID_HW_FEATURES      0x40000006u
+#define HV_CPUID_VENDOR          0x40000000u /* EAX max leaf, EBX ECX EDX "Microsoft Hv" */
+#define HV_CPUID_INTERFACE       0x40000001u /* EAX "Hv#1" */
+#define HV_CPUID_VERSION         0x40000002u
+#define HV_CPUID_FEATURES        0x40000003u
+#define HV_CPUID_RECOMMENDATIONS 0x40000004u
+#define HV_CPUID_LIMITS          0x40000005u
+#define HV_CPUID_HW_FEATURES     0x40000006u
 
-#define HV_VENDOR_EBX             0x7263694Du /* "Micr" */
-#define HV_VENDOR_ECX             0x666F736Fu /* "osof" */
-#define HV_VENDOR_EDX             0x76482074u /* "t Hv" */
-#define HV_INTERFACE_EAX          0x31237648u /* "Hv#1" */
+#define HV_VENDOR_EBX    0x7263694Du /* "Micr" */
+#define HV_VENDOR_ECX    0x666F736Fu /* "osof" */
+#define HV_VENDOR_EDX    0x76482074u /* "t Hv" */
+#define HV_INTERFACE_EAX 0x31237648u /* "Hv#1" */
 /* HV_CPUID_VERSION: shown by guests, nothing depends on it */
-#define HV_VERSION_BUILD          14393u
-#define HV_VERSION_MAJOR          10u
-#define HV_VERSION_MINOR          0u
+#define HV_VERSION_BUILD 14393u
+#define HV_VERSION_MAJOR 10u
+#define HV_VERSION_MINOR 0u
 
 /* HV_CPUID_FEATURES.EAX: access to MSRs */
-#define HV_FEAT_VP_RUNTIME        (1u << 0)
-#define HV_FEAT_TIME_REF_COUNT    (1u << 1)
-#define HV_FEAT_SYNIC             (1u << 2)
-#define HV_FEAT_STIMER            (1u << 3)
-#define HV_FEAT_APIC_MSRS         (1u << 4)
-#define HV_FEAT_HYPERCALL         (1u << 5)
-#define HV_FEAT_VP_INDEX          (1u << 6)
-#define HV_FEAT_RESET             (1u << 7)
-#define HV_FEAT_REFERENCE_TSC     (1u << 9)
-#define HV_FEAT_FREQUENCY_MSRS    (1u << 11)
-#define HV_FEAT_TSC_INVARIANT     (1u << 15)
+#define HV_FEAT_VP_RUNTIME     (1u << 0)
+#define HV_FEAT_TIME_REF_COUNT (1u << 1)
+#define HV_FEAT_SYNIC          (1u << 2)
+#define HV_FEAT_STIMER         (1u << 3)
+#define HV_FEAT_APIC_MSRS      (1u << 4)
+#define HV_FEAT_HYPERCALL      (1u << 5)
+#define HV_FEAT_VP_INDEX       (1u << 6)
+#define HV_FEAT_RESET          (1u << 7)
+#define HV_FEAT_REFERENCE_TSC  (1u << 9)
+#define HV_FEAT_FREQUENCY_MSRS (1u << 11)
+#define HV_FEAT_TSC_INVARIANT  (1u << 15)
 /* HV_CPUID_FEATURES.EBX: access to hypercalls */
-#define HV_PRIV_POST_MESSAGES     (1u << 4)
-#define HV_PRIV_SIGNAL_EVENTS     (1u << 5)
+#define HV_PRIV_POST_MESSAGES (1u << 4)
+#define HV_PRIV_SIGNAL_EVENTS (1u << 5)
 /* HV_CPUID_FEATURES.EDX */
-#define HV_MISC_FREQUENCY_MSRS    (1u << 8)
-#define HV_MISC_CRASH_MSRS        (1u << 10)
-#define HV_MISC_STIMER_DIRECT     (1u << 19)
+#define HV_MISC_FREQUENCY_MSRS (1u << 8)
+#define HV_MISC_CRASH_MSRS     (1u << 10)
+#define HV_MISC_STIMER_DIRECT  (1u << 19)
 /* HV_CPUID_RECOMMENDATIONS.EAX */
-#define HV_HINT_RELAXED_TIMING    (1u << 5)
-#define HV_HINT_NO_AUTO_EOI       (1u << 9)
+#define HV_HINT_RELAXED_TIMING (1u << 5)
+#define HV_HINT_NO_AUTO_EOI    (1u << 9)
 /* HV_CPUID_RECOMMENDATIONS.EBX: retries before HV_CALL_NOTIFY_LONG_SPIN_WAIT */
-#define HV_SPIN_RETRIES_NEVER     0xFFFFFFFFu
+#define HV_SPIN_RETRIES_NEVER 0xFFFFFFFFu
 
 /* ---- synthetic MSRs ---------------------------------------------------- */
-#define HV_MSR_FIRST              0x40000000u
-#define HV_MSR_LAST               0x40001FFFu /* the whole range the shim filters */
+#define HV_MSR_FIRST 0x40000000u
+#define HV_MSR_LAST  0x40001FFFu /* the whole range the shim filters */
 
-#define HV_MSR_GUEST_OS_ID        0x40000000u
-#define HV_MSR_HYPERCALL          0x40000001u
-#define HV_MSR_VP_INDEX           0x40000002u
-#define HV_MSR_RESET              0x40000003u
-#define HV_MSR_VP_RUNTIME         0x40000010u
-#define HV_MSR_TIME_REF_COUNT     0x40000020u
-#define HV_MSR_REFERENCE_TSC      0x40000021u
-#define HV_MSR_TSC_FREQUENCY      0x40000022u
-#define HV_MSR_APIC_FREQUENCY     0x40000023u
-#define HV_MSR_EOI                0x40000070u
-#define HV_MSR_ICR                0x40000071u
-#define HV_MSR_TPR                0x40000072u
-#define HV_MSR_VP_ASSIST_PAGE     0x40000073u
-#define HV_MSR_SCONTROL           0x40000080u
-#define HV_MSR_SVERSION           0x40000081u
-#define HV_MSR_SIEFP              0x40000082u
-#define HV_MSR_SIMP               0x40000083u
-#define HV_MSR_EOM                0x40000084u
-#define HV_MSR_SINT0              0x40000090u
-#define HV_MSR_SINT15             0x4000009Fu
-#define HV_MSR_STIMER0_CONFIG     0x400000B0u
-#define HV_MSR_STIMER0_COUNT      0x400000B1u
-#define HV_MSR_STIMER3_COUNT      0x400000B7u
-#define HV_MSR_GUEST_IDLE         0x400000F0u
-#define HV_MSR_CRASH_P0           0x40000100u
-#define HV_MSR_CRASH_P4           0x40000104u
-#define HV_MSR_CRASH_CTL          0x40000105u
-#define HV_MSR_TSC_INVARIANT_CTL  0x40000118u
+#define HV_MSR_GUEST_OS_ID       0x40000000u
+#define HV_MSR_HYPERCALL         0x40000001u
+#define HV_MSR_VP_INDEX          0x40000002u
+#define HV_MSR_RESET             0x40000003u
+#define HV_MSR_VP_RUNTIME        0x40000010u
+#define HV_MSR_TIME_REF_COUNT    0x40000020u
+#define HV_MSR_REFERENCE_TSC     0x40000021u
+#define HV_MSR_TSC_FREQUENCY     0x40000022u
+#define HV_MSR_APIC_FREQUENCY    0x40000023u
+#define HV_MSR_EOI               0x40000070u
+#define HV_MSR_ICR               0x40000071u
+#define HV_MSR_TPR               0x40000072u
+#define HV_MSR_VP_ASSIST_PAGE    0x40000073u
+#define HV_MSR_SCONTROL          0x40000080u
+#define HV_MSR_SVERSION          0x40000081u
+#define HV_MSR_SIEFP             0x40000082u
+#define HV_MSR_SIMP              0x40000083u
+#define HV_MSR_EOM               0x40000084u
+#define HV_MSR_SINT0             0x40000090u
+#define HV_MSR_SINT15            0x4000009Fu
+#define HV_MSR_STIMER0_CONFIG    0x400000B0u
+#define HV_MSR_STIMER0_COUNT     0x400000B1u
+#define HV_MSR_STIMER3_COUNT     0x400000B7u
+#define HV_MSR_GUEST_IDLE        0x400000F0u
+#define HV_MSR_CRASH_P0          0x40000100u
+#define HV_MSR_CRASH_P4          0x40000104u
+#define HV_MSR_CRASH_CTL         0x40000105u
+#define HV_MSR_TSC_INVARIANT_CTL 0x40000118u
 
 /* Fields common to HYPERCALL, REFERENCE_TSC, VP_ASSIST_PAGE, SIEFP, SIMP */
-#define HV_MSR_PAGE_ENABLE        1ull
-#define HV_MSR_PAGE_PFN_MASK      (~0xFFFull)
-#define HV_MSR_HYPERCALL_LOCKED   2ull
-#define HV_VP_ASSIST_RSVD_MASK    0xFFEull
-#define HV_RESET_NOW              1ull
-#define HV_TSC_INVARIANT_EXPOSE   1ull
+#define HV_MSR_PAGE_ENABLE      1ull
+#define HV_MSR_PAGE_PFN_MASK    (~0xFFFull)
+#define HV_MSR_HYPERCALL_LOCKED 2ull
+#define HV_VP_ASSIST_RSVD_MASK  0xFFEull
+#define HV_RESET_NOW            1ull
+#define HV_TSC_INVARIANT_EXPOSE 1ull
 
-#define HV_SINT_VECTOR_MASK       0xFFull
-#define HV_SINT_MASKED            (1ull << 16)
-#define HV_SINT_AUTO_EOI          (1ull << 17)
-#define HV_SINT_POLLING           (1ull << 18)
-#define HV_SINT_COUNT             16u
-#define HV_SINT_RESET_VALUE       HV_SINT_MASKED
-#define HV_SINT_FIRST_VECTOR      16u
-#define HV_SYNIC_VERSION          1u
-#define HV_SCONTROL_ENABLE        1ull
+#define HV_SINT_VECTOR_MASK  0xFFull
+#define HV_SINT_MASKED       (1ull << 16)
+#define HV_SINT_AUTO_EOI     (1ull << 17)
+#define HV_SINT_POLLING      (1ull << 18)
+#define HV_SINT_COUNT        16u
+#define HV_SINT_RESET_VALUE  HV_SINT_MASKED
+#define HV_SINT_FIRST_VECTOR 16u
+#define HV_SYNIC_VERSION     1u
+#define HV_SCONTROL_ENABLE   1ull
 
-#define HV_CRASH_CTL_NOTIFY       (1ull << 63)
-#define HV_CRASH_CTL_MESSAGE      (1ull << 62)
-#define HV_CRASH_PARAMS           5u
-#define HV_CRASH_PARAM_TEXT_GPA   3u /* meaning with HV_CRASH_CTL_MESSAGE */
-#define HV_CRASH_PARAM_TEXT_SIZE  4u
+#define HV_CRASH_CTL_NOTIFY      (1ull << 63)
+#define HV_CRASH_CTL_MESSAGE     (1ull << 62)
+#define HV_CRASH_PARAMS          5u
+#define HV_CRASH_PARAM_TEXT_GPA  3u /* meaning with HV_CRASH_CTL_MESSAGE */
+#define HV_CRASH_PARAM_TEXT_SIZE 4u
 
 /* ---- hypercalls (TLFS hypercall-interface) ------------------------------- */
-#define HV_CALL_NOTIFY_LONG_SPIN_WAIT   0x0008u
-#define HV_CALL_GET_PARTITION_ID        0x0046u
-#define HV_CALL_GET_VP_REGISTERS        0x0050u
-#define HV_CALL_SET_VP_REGISTERS        0x0051u
-#define HV_CALL_POST_MESSAGE            0x005Cu
-#define HV_CALL_SIGNAL_EVENT            0x005Du
-#define HV_EXT_CALL_QUERY_CAPABILITIES  0x8001u
+#define HV_CALL_NOTIFY_LONG_SPIN_WAIT  0x0008u
+#define HV_CALL_GET_PARTITION_ID       0x0046u
+#define HV_CALL_GET_VP_REGISTERS       0x0050u
+#define HV_CALL_SET_VP_REGISTERS       0x0051u
+#define HV_CALL_POST_MESSAGE           0x005Cu
+#define HV_CALL_SIGNAL_EVENT           0x005Du
+#define HV_EXT_CALL_QUERY_CAPABILITIES 0x8001u
 
-#define HV_HCALL_CODE_MASK        0xFFFFull
-#define HV_HCALL_FAST             (1ull << 16)
-#define HV_HCALL_VARHEAD_SHIFT    17
-#define HV_HCALL_VARHEAD_MASK     (0x3FFull << 17)
-#define HV_HCALL_REP_COUNT_SHIFT  32
-#define HV_HCALL_REP_START_SHIFT  48
-#define HV_HCALL_REP_MASK         0xFFFull
-#define HV_HCALL_RSVD_MASK        0xF000F000F8000000ull /* RsvdZ groups and the nested bit 31 */
+#define HV_HCALL_CODE_MASK       0xFFFFull
+#define HV_HCALL_FAST            (1ull << 16)
+#define HV_HCALL_VARHEAD_SHIFT   17
+#define HV_HCALL_VARHEAD_MASK    (0x3FFull << 17)
+#define HV_HCALL_REP_COUNT_SHIFT 32
+#define HV_HCALL_REP_START_SHIFT 48
+#define HV_HCALL_REP_MASK        0xFFFull
+#define HV_HCALL_RSVD_MASK       0xF000F000F8000000ull /* RsvdZ groups and the nested bit 31 */
 
 /* Result status (bits 15:0 of RAX). A type of its own: never mix with errno. */
 enum hv_status {
@@ -144,13 +144,13 @@ enum hv_status {
 	HV_STATUS_INVALID_SYNIC_STATE = 0x0018,
 };
 
-#define HV_PARTITION_ID_SELF      0xFFFFFFFFFFFFFFFFull
-#define HV_VP_INDEX_SELF          0xFFFFFFFEu
-#define HV_CONNECTION_ID_MASK     0x00FFFFFFu
+#define HV_PARTITION_ID_SELF  0xFFFFFFFFFFFFFFFFull
+#define HV_VP_INDEX_SELF      0xFFFFFFFEu
+#define HV_CONNECTION_ID_MASK 0x00FFFFFFu
 
-#define HV_MESSAGE_PAYLOAD_MAX    240u
-#define HV_EVENT_FLAGS_COUNT      2048u
-#define HV_EVENT_FLAG_WORDS       (HV_EVENT_FLAGS_COUNT / 32)
+#define HV_MESSAGE_PAYLOAD_MAX 240u
+#define HV_EVENT_FLAGS_COUNT   2048u
+#define HV_EVENT_FLAG_WORDS    (HV_EVENT_FLAGS_COUNT / 32)
 
 struct hv_input_post_message {
 	uint32_t connection_id; /* bits 31:24 reserved */
@@ -169,11 +169,11 @@ struct hv_input_signal_event {
 HV_ASSERT_SIZE(struct hv_input_signal_event, 8);
 
 /* ---- SynIC pages ---------------------------------------------------------- */
-#define HV_MESSAGE_TYPE_NONE      0x00000000u
-#define HV_MESSAGE_TYPE_VMBUS     0x00000001u
-#define HV_MESSAGE_TYPE_TIMER     0x80000010u
-#define HV_MESSAGE_TYPE_RESERVED  0x80000000u /* bit 31: only the hypervisor's own messages */
-#define HV_MESSAGE_FLAG_PENDING   0x01u
+#define HV_MESSAGE_TYPE_NONE     0x00000000u
+#define HV_MESSAGE_TYPE_VMBUS    0x00000001u
+#define HV_MESSAGE_TYPE_TIMER    0x80000010u
+#define HV_MESSAGE_TYPE_RESERVED 0x80000000u /* bit 31: only the hypervisor's own messages */
+#define HV_MESSAGE_FLAG_PENDING  0x01u
 
 /* One slot of the message page (SIMP); slot n belongs to SINT n. */
 struct hv_message {
@@ -218,16 +218,16 @@ struct hv_reference_tsc_page {
 HV_ASSERT_SIZE(struct hv_reference_tsc_page, 4096);
 
 /* ---- synthetic timers --------------------------------------------------------- */
-#define HV_STIMER_COUNT           4u
-#define HV_STIMER_ENABLE          (1ull << 0)
-#define HV_STIMER_PERIODIC        (1ull << 1)
-#define HV_STIMER_LAZY            (1ull << 2)
-#define HV_STIMER_AUTO_ENABLE     (1ull << 3)
-#define HV_STIMER_VECTOR_SHIFT    4
-#define HV_STIMER_VECTOR_MASK     (0xFFull << 4)
-#define HV_STIMER_DIRECT          (1ull << 12)
-#define HV_STIMER_SINT_SHIFT      16
-#define HV_STIMER_SINT_MASK       (0xFull << 16)
-#define HV_STIMER_CONFIG_VALID    0x00000000000F1FFFull
+#define HV_STIMER_COUNT        4u
+#define HV_STIMER_ENABLE       (1ull << 0)
+#define HV_STIMER_PERIODIC     (1ull << 1)
+#define HV_STIMER_LAZY         (1ull << 2)
+#define HV_STIMER_AUTO_ENABLE  (1ull << 3)
+#define HV_STIMER_VECTOR_SHIFT 4
+#define HV_STIMER_VECTOR_MASK  (0xFFull << 4)
+#define HV_STIMER_DIRECT       (1ull << 12)
+#define HV_STIMER_SINT_SHIFT   16
+#define HV_STIMER_SINT_MASK    (0xFull << 16)
+#define HV_STIMER_CONFIG_VALID 0x00000000000F1FFFull
 
 #endif

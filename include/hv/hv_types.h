@@ -24,9 +24,8 @@
 #define HV_PACKED     __attribute__((packed))
 
 /* One of these stands under every wire struct. */
-#define HV_ASSERT_SIZE(type, size) \
-	_Static_assert(sizeof(type) == (size), "wire size of " #type)
-#define HV_ASSERT_OFFSET(type, field, off) \
+#define HV_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), "wire size of " #type)
+#define HV_ASSERT_OFFSET(type, field, off)                                                         \
 	_Static_assert(offsetof(type, field) == (off), "wire offset of " #type "." #field)
 
 /* A GUID as it stands on the wire: u32 LE, u16 LE, u16 LE, 8 bytes. */
@@ -36,13 +35,13 @@ struct hv_guid {
 HV_ASSERT_SIZE(struct hv_guid, 16);
 
 /* hv_guid initialiser from the usual text groups: 12345678-1234-1234-1234-123456789abc */
-#define HV_GUID(a, b_, c, d0, d1, d2, d3, d4, d5, d6, d7)                              \
-	{                                                                              \
-		{                                                                      \
-			(a)&0xff, ((a) >> 8) & 0xff, ((a) >> 16) & 0xff,               \
-			((a) >> 24) & 0xff, (b_)&0xff, ((b_) >> 8) & 0xff, (c)&0xff,   \
-			((c) >> 8) & 0xff, d0, d1, d2, d3, d4, d5, d6, d7              \
-		}                                                                      \
+#define HV_GUID(a, b_, c, d0, d1, d2, d3, d4, d5, d6, d7)                                          \
+	{                                                                                          \
+		{                                                                                  \
+			(a) & 0xff, ((a) >> 8) & 0xff, ((a) >> 16) & 0xff, ((a) >> 24) & 0xff,     \
+				(b_)&0xff, ((b_) >> 8) & 0xff, (c)&0xff, ((c) >> 8) & 0xff, d0,    \
+				d1, d2, d3, d4, d5, d6, d7                                         \
+		}                                                                                  \
 	}
 
 #endif

@@ -14,6 +14,7 @@
 
 #define VMBUS_V_ANY 0u
 
+/* clang-format off */
 #define VMBUS_MESSAGES(X)                                                                       \
 	X(OFFER,                    1, H2G, vmbus_offer,                   196, VMBUS_V_ANY)    \
 	X(RESCIND,                  2, H2G, vmbus_relid_msg,                12, VMBUS_V_ANY)    \
@@ -39,6 +40,7 @@
 	X(MODIFY_CHANNEL,          22, G2H, vmbus_modify_channel,           16, VMBUS_VERSION_WIN10_RS3) \
 	X(TL_CONNECT_RESULT,       23, H2G, vmbus_tl_connect_result,        44, VMBUS_VERSION_WIN10_RS3) \
 	X(MODIFY_CHANNEL_RESPONSE, 24, H2G, vmbus_modify_channel_response,  16, VMBUS_VERSION_WIN10_V5_3)
+/* clang-format on */
 
 enum vmbus_msg_type {
 #define X(name, num, dir, strct, min, ver) VMBUS_MSG_##name = (num),

@@ -9,14 +9,14 @@
 
 #include "hv_types.h"
 
-#define VMBUS_SINT                  2u
-#define VMBUS_CONN_MESSAGE          1u /* g2h messages, protocol < 5.0; and what we hand out */
-#define VMBUS_CONN_EVENT            2u /* legacy shared event */
-#define VMBUS_CONN_MONITOR          3u
-#define VMBUS_CONN_MESSAGE_MULTI    4u /* INITIATE_CONTACT from 5.0 */
-#define VMBUS_MESSAGE_SIZE_MAX      240u
-#define VMBUS_RELID_MAX             2047u
-#define VMBUS_VP_NONE               0xFFFFFFFFu /* OPENCHANNEL.target_vp: no interrupt */
+#define VMBUS_SINT               2u
+#define VMBUS_CONN_MESSAGE       1u /* g2h messages, protocol < 5.0; and what we hand out */
+#define VMBUS_CONN_EVENT         2u /* legacy shared event */
+#define VMBUS_CONN_MONITOR       3u
+#define VMBUS_CONN_MESSAGE_MULTI 4u /* INITIATE_CONTACT from 5.0 */
+#define VMBUS_MESSAGE_SIZE_MAX   240u
+#define VMBUS_RELID_MAX          2047u
+#define VMBUS_VP_NONE            0xFFFFFFFFu /* OPENCHANNEL.target_vp: no interrupt */
 
 #define VMBUS_VERSION(major, minor) (((uint32_t)(major) << 16) | (minor))
 #define VMBUS_VERSION_WIN8          VMBUS_VERSION(2, 4)
@@ -92,9 +92,9 @@ struct vmbus_open_result {
 HV_ASSERT_SIZE(struct vmbus_open_result, 20);
 
 /* Statuses are NTSTATUS values. */
-#define VMBUS_STATUS_SUCCESS        0x00000000u
-#define VMBUS_STATUS_UNSUCCESSFUL   0xC0000001u
-#define VMBUS_STATUS_GPADL_FAILED   0x8000FFFFu
+#define VMBUS_STATUS_SUCCESS      0x00000000u
+#define VMBUS_STATUS_UNSUCCESSFUL 0xC0000001u
+#define VMBUS_STATUS_GPADL_FAILED 0x8000FFFFu
 
 #define VMBUS_GPADL_HEADER_PFNS_MAX 26u
 #define VMBUS_GPADL_BODY_PFNS_MAX   28u
@@ -167,7 +167,7 @@ HV_ASSERT_SIZE(struct vmbus_initiate_contact, 40);
 HV_ASSERT_OFFSET(struct vmbus_initiate_contact, sint, 16);
 HV_ASSERT_OFFSET(struct vmbus_initiate_contact, monitor_page_h2g, 24);
 
-#define VMBUS_CONNECTION_SUCCESSFUL  0u
+#define VMBUS_CONNECTION_SUCCESSFUL      0u
 #define VMBUS_CONNECTION_UNKNOWN_FAILURE 2u
 struct vmbus_version_response {
 	struct vmbus_msg_header h;

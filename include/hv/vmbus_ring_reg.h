@@ -26,11 +26,11 @@ struct vmbus_ring_ctl {
 HV_ASSERT_SIZE(struct vmbus_ring_ctl, 4096);
 HV_ASSERT_OFFSET(struct vmbus_ring_ctl, feature_bits, 64);
 
-#define VMBUS_PKT_INBAND       0x6u
-#define VMBUS_PKT_XFER_PAGES   0x7u
-#define VMBUS_PKT_GPADL        0x8u
-#define VMBUS_PKT_GPA_DIRECT   0x9u
-#define VMBUS_PKT_COMPLETION   0xBu
+#define VMBUS_PKT_INBAND     0x6u
+#define VMBUS_PKT_XFER_PAGES 0x7u
+#define VMBUS_PKT_GPADL      0x8u
+#define VMBUS_PKT_GPA_DIRECT 0x9u
+#define VMBUS_PKT_COMPLETION 0xBu
 
 #define VMBUS_PKT_FLAG_COMPLETION_REQUESTED 0x1u
 

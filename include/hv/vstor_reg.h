@@ -9,15 +9,15 @@
 #include "hv_types.h"
 
 /* Protocol versions, major << 8 | minor */
-#define VSTOR_VERSION_WIN6    0x0200u
-#define VSTOR_VERSION_WIN7    0x0402u
-#define VSTOR_VERSION_WIN8    0x0501u
-#define VSTOR_VERSION_WIN8_1  0x0600u
-#define VSTOR_VERSION_WIN10   0x0602u
+#define VSTOR_VERSION_WIN6   0x0200u
+#define VSTOR_VERSION_WIN7   0x0402u
+#define VSTOR_VERSION_WIN8   0x0501u
+#define VSTOR_VERSION_WIN8_1 0x0600u
+#define VSTOR_VERSION_WIN10  0x0602u
 
 enum vstor_operation {
-	VSTOR_OP_COMPLETE_IO = 1,        /* h2g, every completion */
-	VSTOR_OP_REMOVE_DEVICE = 2,      /* h2g, unsolicited */
+	VSTOR_OP_COMPLETE_IO = 1,   /* h2g, every completion */
+	VSTOR_OP_REMOVE_DEVICE = 2, /* h2g, unsolicited */
 	VSTOR_OP_EXECUTE_SRB = 3,
 	VSTOR_OP_RESET_LUN = 4,
 	VSTOR_OP_RESET_ADAPTER = 5,
@@ -26,7 +26,7 @@ enum vstor_operation {
 	VSTOR_OP_END_INITIALIZATION = 8,
 	VSTOR_OP_QUERY_PROTOCOL_VERSION = 9,
 	VSTOR_OP_QUERY_PROPERTIES = 10,
-	VSTOR_OP_ENUMERATE_BUS = 11,     /* h2g, unsolicited */
+	VSTOR_OP_ENUMERATE_BUS = 11, /* h2g, unsolicited */
 	VSTOR_OP_FCHBA_DATA = 12,
 	VSTOR_OP_CREATE_SUB_CHANNELS = 13,
 };
@@ -34,32 +34,32 @@ enum vstor_operation {
 #define VSTOR_FLAG_REQUEST_COMPLETION 0x1u
 
 /* vstor_packet.status: NTSTATUS values, host to guest */
-#define VSTOR_STATUS_SUCCESS               0x00000000u
-#define VSTOR_STATUS_DATA_OVERRUN          0x80000005u
-#define VSTOR_STATUS_DEVICE_BUSY           0x80000011u
-#define VSTOR_STATUS_UNSUCCESSFUL          0xC0000001u
-#define VSTOR_STATUS_INVALID_PARAMETER     0xC000000Du
+#define VSTOR_STATUS_SUCCESS                0x00000000u
+#define VSTOR_STATUS_DATA_OVERRUN           0x80000005u
+#define VSTOR_STATUS_DEVICE_BUSY            0x80000011u
+#define VSTOR_STATUS_UNSUCCESSFUL           0xC0000001u
+#define VSTOR_STATUS_INVALID_PARAMETER      0xC000000Du
 #define VSTOR_STATUS_INVALID_DEVICE_REQUEST 0xC0000010u
-#define VSTOR_STATUS_REVISION_MISMATCH     0xC0000059u
-#define VSTOR_STATUS_IO_TIMEOUT            0xC00000B5u
-#define VSTOR_STATUS_NO_SUCH_DEVICE        0xC00000C0u
-#define VSTOR_STATUS_CANCELLED             0xC0000120u
-#define VSTOR_STATUS_INVALID_DEVICE_STATE  0xC0000184u
-#define VSTOR_STATUS_IO_DEVICE_ERROR       0xC0000185u
+#define VSTOR_STATUS_REVISION_MISMATCH      0xC0000059u
+#define VSTOR_STATUS_IO_TIMEOUT             0xC00000B5u
+#define VSTOR_STATUS_NO_SUCH_DEVICE         0xC00000C0u
+#define VSTOR_STATUS_CANCELLED              0xC0000120u
+#define VSTOR_STATUS_INVALID_DEVICE_STATE   0xC0000184u
+#define VSTOR_STATUS_IO_DEVICE_ERROR        0xC0000185u
 
 /* vstor_srb.srb_status (low 6 bits) */
-#define VSTOR_SRB_SUCCESS           0x01u
-#define VSTOR_SRB_ABORTED           0x02u
-#define VSTOR_SRB_ERROR             0x04u
-#define VSTOR_SRB_INVALID_REQUEST   0x06u
-#define VSTOR_SRB_DATA_OVERRUN      0x12u
-#define VSTOR_SRB_INVALID_LUN       0x20u
-#define VSTOR_SRB_AUTOSENSE_VALID   0x80u
+#define VSTOR_SRB_SUCCESS         0x01u
+#define VSTOR_SRB_ABORTED         0x02u
+#define VSTOR_SRB_ERROR           0x04u
+#define VSTOR_SRB_INVALID_REQUEST 0x06u
+#define VSTOR_SRB_DATA_OVERRUN    0x12u
+#define VSTOR_SRB_INVALID_LUN     0x20u
+#define VSTOR_SRB_AUTOSENSE_VALID 0x80u
 
 /* vstor_srb.data_in */
-#define VSTOR_DATA_OUT   0u /* to the device (write) */
-#define VSTOR_DATA_IN    1u /* from the device (read) */
-#define VSTOR_DATA_NONE  2u
+#define VSTOR_DATA_OUT  0u /* to the device (write) */
+#define VSTOR_DATA_IN   1u /* from the device (read) */
+#define VSTOR_DATA_NONE 2u
 
 #define VSTOR_CDB_SIZE   16u
 #define VSTOR_SENSE_SIZE 20u

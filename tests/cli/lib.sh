@@ -57,7 +57,7 @@ needs() {
 enlite_pids() {
 	local exe
 	for exe in /proc/[0-9]*/exe; do
-		[ "$(readlink "$exe" 2>/dev/null)" = "$enlite" ] || continue
+		[ "$exe" -ef "$enlite" ] || continue
 		exe=${exe#/proc/}
 		echo "${exe%/exe}"
 	done
@@ -65,36 +65,50 @@ enlite_pids() {
 
 remains() { # prints what is left, nothing when all is clean
 	[ -z "$(enlite_pids)" ] || echo "processes left"
-	[ -z "$(ls -A "$work/run/enlite" 2>/dev/null)" ] || echo "sockets left"
+	[ ! -d "$work/run/enlite" ] || [ -z "$(ls -A "$work/run/enlite")" ] || echo "sockets left"
 }
 
 # ---- commands that must fail ------------------------------------------------------------
 
-# bad NAME STATUS PATTERN COMMAND...: COMMAND prints one line that matches, ends with STATUS.
-bad() {
-	local name=$1 want=$2 pattern=$3 status why=""
-	shift 3
+# fails STATUS PATTERN COMMAND...: prints what is wrong unless COMMAND prints one line that matches
+# and ends with STATUS.
+fails() {
+	local want=$1 pattern=$2 status
+	shift 2
 	timeout --kill-after=1 $limit "$@" </dev/null >"$work/out" 2>"$work/err"
 	status=$?
 	if [ $status -eq 124 ]; then
-		why="no end within $limit s"
+		echo "no end within $limit s"
 	elif [ $status -ne "$want" ]; then
-		why="status $status, not $want"
+		echo "status $status, not $want"
 	elif [ "$(wc -l <"$work/err")" -ne 1 ]; then
-		why="not one line on standard error"
+		echo "not one line on standard error"
 	elif ! grep -Eq "^enlite: .*$pattern" "$work/err"; then
-		why="the line does not say: $pattern"
+		echo "the line does not say: $pattern"
 	elif [ -s "$work/out" ]; then
-		why="something on standard output"
-	else
-		why=$(remains)
+		echo "something on standard output"
 	fi
+}
+
+# bad NAME STATUS PATTERN COMMAND...: it fails so, and leaves nothing behind.
+bad() {
+	local name=$1 why
+	shift
+	why=$(fails "$@")
+	[ -n "$why" ] || why=$(remains)
 	verdict "$name" "$why" "$work/err"
 }
 
-# The same with `enlite run --kernel GUEST`, which must get as far as opening KVM.
+# The same for what is found only after KVM was opened.
 bad_kvm() {
 	needs "$kvm" "$1" && bad "$@"
+}
+
+# The same while a partition runs, which is no remains.
+bad_running() {
+	local name=$1
+	shift
+	verdict "$name" "$(fails "$@")" "$work/err"
 }
 
 # ---- guests that go on -------------------------------------------------------------------
@@ -120,7 +134,6 @@ start() {
 	env --default-signal=INT,TERM,HUP "$enlite" run --kernel "$flat/$guest.elf" --memory 64M "$@" \
 		</dev/null >"$work/out" 2>"$work/err" &
 	guest_pid=$!
-	# A shell's own lines about killed jobs are none of ours.
 	wait_until says "$work/out" "${start_text-idle}"
 }
 
@@ -135,18 +148,18 @@ end_status() {
 	echo $?
 }
 
-# A zombie waits for us and has ended.
+# A zombie, which waits for us, has no exe.
 guest_gone() {
-	! [ -e "/proc/$guest_pid" ] || grep -q '^State:.*Z' "/proc/$guest_pid/status" 2>/dev/null
+	! [ "/proc/$guest_pid/exe" -ef "$enlite" ]
 }
 
-# ends NAME STATUS: the guest of start() ends so, and leaves nothing.
+# ends NAME STATUS: (or a pattern) the guest of start() ends so, and leaves nothing.
 ends() {
-	local status why
+	local status why=""
 	end_status >"$work/status"
-	status=$(cat "$work/status")
-	why=""
-	[ "$status" = "$2" ] || why="status $status, not $2"
+	status=$(<"$work/status")
+	# shellcheck disable=SC2053 # a pattern
+	[[ $status == $2 ]] || why="status $status, not $2"
 	[ -n "$why" ] || why=$(remains)
 	verdict "$1" "$why" "$work/err"
 }

@@ -7,8 +7,8 @@
  * A model of what the guest may expect runs beside it:
  *   - an OPENCHANNEL that is not ignored gets one result, an ignored one none;
  *   - so do MODIFYCHANNEL (5.3) and GPADL_TEARDOWN; CREATED never outnumbers headers;
- *   - a relid is offered only when free, rescinded only when offered, and free
- *     again only when released;
+ *   - offers come after their request; a relid is offered only when free, rescinded only
+ *     when offered and with no GPADL half made, and free again only when released;
  *   - nothing of one connection is answered in the next;
  *   - one device, one request at a time, in order (the rig checks);
  *   - after shutdown: done once, no GPADL, no leak (LeakSanitizer).
@@ -39,16 +39,17 @@ enum open_fate { OPEN_IGNORED, OPEN_EXPECTED, OPEN_ANSWERED };
 enum relid_fate { RELID_FREE, RELID_OFFERED, RELID_RESCINDED };
 
 struct model {
-	uint32_t epoch;    /* rig.flushes: one connection, or none */
-	bool lossy;        /* messages were lost in this epoch */
-	bool reserved;     /* an OPEN_RESERVED_CHANNEL is being posted */
-	bool posting_open; /* opens[open_count - 1] is being posted */
+	uint32_t epoch; /* rig.flushes: one connection, or none */
+	bool lossy;     /* messages were lost in this epoch */
+	bool reserved;  /* an OPEN_RESERVED_CHANNEL is being posted */
 	struct {
 		uint32_t relid, epoch;
 		enum open_fate fate;
 	} opens[OPENS_MAX]; /* index = open id */
 	uint32_t open_count;
+	bool requested; /* offers */
 	uint8_t relid[VMBUS_RELID_MAX + 1];
+	int16_t building[VMBUS_RELID_MAX + 1]; /* GPADLs whose header had no answer yet */
 	int64_t headers, teardowns, modifies, contacts, unloads; /* not yet answered */
 };
 
@@ -110,9 +111,10 @@ static void model_sync(struct model *m)
 	if (m->epoch == fuzz.rig.flushes)
 		return;
 	m->epoch = fuzz.rig.flushes;
-	m->lossy = false;
+	m->lossy = m->requested = false;
 	m->headers = m->teardowns = m->modifies = 0;
 	memset(m->relid, RELID_FREE, sizeof(m->relid));
+	memset(m->building, 0, sizeof(m->building));
 }
 
 static void model_open_result(struct model *m, const struct rig_msg *msg)
@@ -136,11 +138,12 @@ static void model_sent(struct rig *rig, const struct rig_msg *msg)
 	switch (msg->h.type) {
 	case VMBUS_MSG_OFFER:
 		CHECK(msg->offer.relid && msg->offer.relid <= VMBUS_RELID_MAX);
-		CHECK(m->relid[msg->offer.relid] == RELID_FREE);
+		CHECK(m->requested && m->relid[msg->offer.relid] == RELID_FREE);
 		m->relid[msg->offer.relid] = RELID_OFFERED;
 		break;
 	case VMBUS_MSG_RESCIND:
 		CHECK(m->relid[msg->relid.relid] == RELID_OFFERED);
+		CHECK(!m->building[msg->relid.relid]); /* somebody waits for it */
 		m->relid[msg->relid.relid] = RELID_RESCINDED;
 		break;
 	case VMBUS_MSG_OPEN_RESULT:
@@ -148,6 +151,8 @@ static void model_sent(struct rig *rig, const struct rig_msg *msg)
 		break;
 	case VMBUS_MSG_GPADL_CREATED:
 		CHECK(--m->headers >= 0);
+		if (msg->created.relid <= VMBUS_RELID_MAX)
+			m->building[msg->created.relid]--;
 		CHECK(msg->created.status || m->relid[msg->created.relid] != RELID_FREE);
 		break;
 	case VMBUS_MSG_GPADL_TORNDOWN:
@@ -168,6 +173,8 @@ static void model_sent(struct rig *rig, const struct rig_msg *msg)
 /* Before a message is posted: what it may bring. */
 static void model_expect(struct model *m, uint32_t type, uint8_t *msg)
 {
+	uint32_t relid;
+
 	switch (type) {
 	case VMBUS_MSG_OPEN:
 		memcpy(msg + offsetof(struct vmbus_open, open_id), &m->open_count, 4);
@@ -175,8 +182,14 @@ static void model_expect(struct model *m, uint32_t type, uint8_t *msg)
 		m->opens[m->open_count].epoch = m->epoch;
 		m->opens[m->open_count++].fate = OPEN_EXPECTED;
 		break;
+	case VMBUS_MSG_REQUEST_OFFERS:
+		m->requested = true;
+		break;
 	case VMBUS_MSG_GPADL_HEADER:
 		m->headers++;
+		memcpy(&relid, msg + 8, 4);
+		if (relid <= VMBUS_RELID_MAX)
+			m->building[relid]++;
 		break;
 	case VMBUS_MSG_GPADL_TEARDOWN:
 		m->teardowns++;
@@ -209,8 +222,10 @@ static void model_ignored(struct model *m, uint32_t type)
 
 static void model_accepted(struct model *m, uint32_t type, uint32_t relid, bool rescinded)
 {
-	if (type == VMBUS_MSG_RELID_RELEASED)
+	if (type == VMBUS_MSG_RELID_RELEASED) {
 		m->relid[relid] = RELID_FREE;
+		m->building[relid] = 0;
+	}
 	/* The one message that is ignored without being bad. */
 	if (type == VMBUS_MSG_OPEN && rescinded)
 		m->opens[m->open_count - 1].fate = OPEN_IGNORED;
@@ -262,6 +277,9 @@ static void post(uint32_t type, void *bytes, uint32_t len)
 	rescinded = relid <= VMBUS_RELID_MAX && m->relid[relid] == RELID_RESCINDED;
 	valid = vmbus_msg_check(bytes, len, VMBUS_G2H, bus_version(fuzz.rig.bus), &checked) ==
 		VMBUS_CHECK_OK;
+	/* Without a connection all but these two fall on deaf ears. */
+	if (!bus_version(fuzz.rig.bus))
+		valid = valid && (type == VMBUS_MSG_INITIATE_CONTACT || type == VMBUS_MSG_UNLOAD);
 	if (valid)
 		model_expect(m, type, bytes);
 	m->reserved = type == VMBUS_MSG_OPEN_RESERVED;
@@ -371,7 +389,9 @@ static void guest_gpadl_odd(void)
 
 	msg->relid = take_below(RELIDS);
 	msg->gpadl = take_below(GPADL_IDS);
-	msg->range_buflen = take8() * (take8() & 1 ? 257 : 8);
+	msg->range_buflen = take8() * 8;
+	if (take8() & 1)
+		msg->range_buflen |= take8() << 8;
 	msg->range_count = take8() % 5;
 	words = take_below(28);
 	take_bytes(msg->ranges, 8 * words);
@@ -560,6 +580,7 @@ static void step(uint8_t op)
 	}
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	memset(&fuzz.model, 0, sizeof(fuzz.model));

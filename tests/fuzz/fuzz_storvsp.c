@@ -59,7 +59,7 @@ static struct {
 	bool subs;
 } f;
 
-/* ---- input --------------------------------------------------------------------------------- */
+/* ---- input ------------------------------------------------------------------------ */
 
 struct input {
 	const uint8_t *at;
@@ -88,8 +88,7 @@ static void take_bytes(struct input *in, void *to, size_t bytes)
 	in->left -= have;
 }
 
-/* ---- the disks, seen directly ------------------------------------------------------------------
- */
+/* ---- the disks, seen directly ----------------------------------------------------- */
 
 static void raw_done(struct disk_req *req, int error)
 {
@@ -134,8 +133,7 @@ static void check_disks(void)
 	}
 }
 
-/* ---- setting up, once
- * ------------------------------------------------------------------------------ */
+/* ---- setting up, once ------------------------------------------------------------- */
 
 static void open_disks(struct storvsp_lun *luns)
 {
@@ -169,8 +167,7 @@ static void set_up(void)
 		f.fresh[i] = (uint8_t)(i / BLOCK + i);
 }
 
-/* ---- packets
- * ------------------------------------------------------------------------------------------ */
+/* ---- packets ---------------------------------------------------------------------- */
 
 /* Sends, lets the host work, gives the reply's size or 0. */
 static uint32_t exchange(uint16_t type, uint16_t flags, const struct vmbus_vec *extra,
@@ -262,8 +259,7 @@ static void negotiate(uint16_t version)
 	control(VSTOR_OP_END_INITIALIZATION, 0, 64);
 }
 
-/* ---- commands: what they should do, read from the CDB once more
- * -------------------------------------------- */
+/* ---- commands: what they should do, read from the CDB once more ------------------- */
 
 struct command {
 	struct vstor_packet packet;
@@ -419,8 +415,7 @@ static bool must_succeed(const struct command *c, const struct vstor_srb *srb)
 	       blocks * BLOCK <= srb->data_transfer_length && lba + blocks <= BLOCKS;
 }
 
-/* ---- sending commands
- * ------------------------------------------------------------------------------------------ */
+/* ---- sending commands ------------------------------------------------------------- */
 
 static void take_pfns(struct input *in, struct command *c)
 {
@@ -585,8 +580,7 @@ static void one_step(struct input *in)
 	}
 }
 
-/* ---- a life of the channel
- * -------------------------------------------------------------------------------------- */
+/* ---- a life of the channel -------------------------------------------------------- */
 
 /* Sub-channels the guest was offered and did not open. */
 static void give_back_sub_channels(void)

@@ -95,6 +95,18 @@ static struct rig_dev *dev_of(struct bus_channel *chan)
 	return dev;
 }
 
+/* Whether a sub-channel has not come as far as `state` (or released) yet. */
+static bool subs_short_of(const struct rig_dev *primary, enum rig_dev_state state)
+{
+	list_for_each (pos, &primary->rig->devs) {
+		struct rig_dev *dev = container_of(pos, struct rig_dev, link);
+
+		if (dev->primary == primary && dev->state != state && dev->state != DEV_RELEASED)
+			return true;
+	}
+	return false;
+}
+
 static void dev_open(struct bus_channel *chan, const struct bus_open_params *params)
 {
 	struct rig_dev *dev = dev_of(chan);
@@ -117,7 +129,7 @@ static void dev_close(struct bus_channel *chan)
 {
 	struct rig_dev *dev = dev_of(chan);
 
-	RIG_CHECK(dev->state == DEV_OPEN);
+	RIG_CHECK(dev->state == DEV_OPEN && !subs_short_of(dev, DEV_CLOSED));
 	dev->state = DEV_CLOSING;
 	dev->closes++;
 	if (dev->rig->answer_at_once)
@@ -140,7 +152,7 @@ static void dev_released(struct bus_channel *chan)
 {
 	struct rig_dev *dev = dev_of(chan);
 
-	RIG_CHECK(dev->state == DEV_CLOSED && !dev->released);
+	RIG_CHECK(dev->state == DEV_CLOSED && !dev->released && !subs_short_of(dev, DEV_RELEASED));
 	dev->state = DEV_RELEASED;
 	dev->released++;
 	dev->chan = NULL;
@@ -199,8 +211,10 @@ int rig_try_sub(struct rig_dev *primary, uint16_t index, struct rig_dev **dev)
 {
 	struct rig_dev *new = dev_new(primary->rig);
 	struct bus_channel *chan = NULL;
-	int ret = bus_offer_subchannel(primary->chan, index, new, &chan);
+	int ret;
 
+	new->primary = primary;
+	ret = bus_offer_subchannel(primary->chan, index, new, &chan);
 	return dev_offered(new, ret, chan, dev);
 }
 
@@ -382,6 +396,7 @@ void rig_gpadl_raw(struct rig *rig, uint32_t relid, uint32_t gpadl, const struct
 	while (at < r->word_count) {
 		uint32_t n = min_u32(r->body_words, r->word_count - at);
 
+		RIG_CHECK(n);
 		rig_gpadl_body(rig, gpadl, r->words + at, n);
 		at += n;
 	}

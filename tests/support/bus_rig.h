@@ -47,6 +47,7 @@ enum rig_dev_state {
 /* The device's side of one offer; lives as long as the rig. */
 struct rig_dev {
 	struct rig *rig;
+	struct rig_dev *primary; /* of a sub-channel */
 	struct list link;
 	struct bus_channel *chan; /* NULL once released */
 	enum rig_dev_state state;

@@ -91,13 +91,13 @@ void guest_control(struct guest *g, void (*fn)(void *arg), void *arg);
 uint64_t guest_ram(struct guest *g, uint64_t bytes);
 void *guest_at(struct guest *g, uint64_t gpa);
 
-/* ---- waiting -------------------------------------------------------------------------- */
+/* ---- waiting ---------------------------------------------------------------------- */
 
 uint64_t guest_events(struct guest *g);
 /* Until there have been more events than `seen`. */
 void guest_wait_events(struct guest *g, uint64_t seen);
 
-/* ---- messages -------------------------------------------------------------------------- */
+/* ---- messages --------------------------------------------------------------------- */
 
 /* Posts msg (header filled here). */
 void guest_post(struct guest *g, uint32_t type, void *msg, uint32_t len);
@@ -111,7 +111,10 @@ struct vmbus_offer guest_wait_offer(
 void guest_wait_rescind(struct guest *g, uint32_t relid);
 void guest_release(struct guest *g, uint32_t relid);
 
-/* ---- channels ---------------------------------------------------------------------------- */
+/* Nothing happens when the channel is not open. */
+void guest_ring_doorbell(struct guest *g, uint32_t connection_id);
+
+/* ---- channels --------------------------------------------------------------------- */
 
 struct guest_chan {
 	struct guest *g;

@@ -32,7 +32,7 @@ static void finish_disk_error(struct scsi_task *task, int disk_error)
 	task->done(task);
 }
 
-/* ---- the initiator's buffer --------------------------------------------------------------- */
+/* ---- the initiator's buffer ------------------------------------------------------- */
 
 static void buffer_fill(struct scsi_task *task, const uint8_t *from, uint32_t length)
 {
@@ -78,8 +78,7 @@ static void buffer_trim(struct scsi_task *task, uint64_t length)
 	assert(!"buffer shorter than decoded");
 }
 
-/* ---- steps: prepare the next disk request, or say that there is none ---------------------------
- */
+/* ---- steps: prepare the next disk request, or say that there is none -------------- */
 
 static void request_range(struct scsi_task *task, enum disk_op op, uint64_t lba, uint64_t blocks)
 {
@@ -217,7 +216,7 @@ static void step_finished(struct disk_req *req, int error)
 		run_steps(task);
 }
 
-/* ---- performing ----------------------------------------------------------------------------- */
+/* ---- performing ------------------------------------------------------------------- */
 
 static void perform_reply(struct scsi_task *task)
 {

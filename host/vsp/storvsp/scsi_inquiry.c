@@ -52,7 +52,7 @@ static uint32_t build_standard(
 	return INQUIRY_SIZE;
 }
 
-/* ---- vital product data ------------------------------------------------------------- */
+/* ---- vital product data ----------------------------------------------------------- */
 
 static uint32_t vpd_header(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply, uint16_t length)

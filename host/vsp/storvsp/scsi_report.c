@@ -30,7 +30,7 @@ enum report_opcodes {
 
 _Static_assert(LUNS_HEADER + LUN_SIZE * SCSI_LUNS_MAX <= SCSI_SCRATCH_SIZE, "LUN list");
 
-/* ---- capacity ----------------------------------------------------------------------- */
+/* ---- capacity --------------------------------------------------------------------- */
 
 static uint32_t build_capacity10(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
@@ -74,7 +74,7 @@ enum scsi_error scsi_decode_capacity16(
 	return scsi_decode_reply(cmd, in, build_capacity16, get_be32(cmd->cdb + 10));
 }
 
-/* ---- LUNs --------------------------------------------------------------------------- */
+/* ---- LUNs ------------------------------------------------------------------------- */
 
 /* Peripheral addressing: bus 0, LUN in the second byte. There are no well-known units. */
 static uint32_t build_luns(const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
@@ -100,7 +100,7 @@ enum scsi_error scsi_decode_report_luns(
 	return scsi_decode_reply(cmd, in, build_luns, get_be32(cmd->cdb + 6));
 }
 
-/* ---- sense ---------------------------------------------------------------------------- */
+/* ---- sense ------------------------------------------------------------------------ */
 
 /* Sense always travels with the command that earned it, so none is ever left to ask for. */
 static uint32_t build_no_sense(
@@ -118,7 +118,7 @@ enum scsi_error scsi_decode_request_sense(
 	return scsi_decode_reply(cmd, in, build_no_sense, cmd->cdb[4]);
 }
 
-/* ---- supported commands ----------------------------------------------------------------- */
+/* ---- supported commands ----------------------------------------------------------- */
 
 static uint32_t build_all_opcodes(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)

@@ -22,7 +22,7 @@
 #define PATH_ONLY   0u /* where the units are */
 #define TARGET_ONLY 0u
 
-/* ---- reply -------------------------------------------------------------------------- */
+/* ---- reply ------------------------------------------------------------------------ */
 
 /* The three words a guest gets for one outcome: SRB status, SCSI status, NTSTATUS. */
 struct srb_outcome {
@@ -70,7 +70,7 @@ static void srb_refuse(struct storvsp_request *r)
 	srb_reply(r, &outcome_bad_srb, 0, sense);
 }
 
-/* ---- counters -------------------------------------------------------------------------- */
+/* ---- counters --------------------------------------------------------------------- */
 
 /* One writer: no read-modify-write needed. */
 static void count(struct storvsp_count_row *row, enum storvsp_count kind, uint64_t amount)
@@ -127,7 +127,7 @@ static void task_done(struct scsi_task *task)
 		srb_reply(r, &outcome_sense, 0, task->sense);
 }
 
-/* ---- request --------------------------------------------------------------------------- */
+/* ---- request ---------------------------------------------------------------------- */
 
 static void iov_add(struct scsi_task *task, void *base, uint32_t len)
 {

@@ -31,7 +31,7 @@
 #include "hv/vmbus_guids.h"
 #include "vsp/storvsp/storvsp_impl.h"
 
-/* ---- device (control thread) ---------------------------------------------------------- */
+/* ---- device (control thread) ------------------------------------------------------ */
 
 static int lun_error(const struct storvsp_lun *lun, struct err *e, const char *what)
 {
@@ -192,7 +192,7 @@ int storvsp_counters(struct vsp_device *dev, uint8_t lun, struct storvsp_counter
 	return 0;
 }
 
-/* ---- opening and closing a channel (its worker) ---------------------------------------------- */
+/* ---- opening and closing a channel (its worker) ----------------------------------- */
 
 static void queues_close(struct storvsp_channel *c)
 {
@@ -267,7 +267,7 @@ static void storvsp_close(struct vsp_channel *ch)
 	finish_close(c);
 }
 
-/* ---- replies ---------------------------------------------------------------------------- */
+/* ---- replies ---------------------------------------------------------------------- */
 
 /* Guests compare the size of a completion with what they expect: the negotiated version's. Before
  * there is one, they expect what they sent, of which there are only two kinds. */
@@ -295,8 +295,7 @@ void storvsp_reply(struct storvsp_request *r, uint32_t status)
 	chan_send(vsp_channel_chan(r->channel->ch), &r->out);
 }
 
-/* ---- initialization: one function an operation, giving the status of the reply -----------------
- */
+/* ---- initialization: one function an operation, giving the status of the reply ---- */
 
 static uint32_t op_begin(struct storvsp_channel *c, struct vstor_packet *packet)
 {
@@ -418,7 +417,7 @@ static void control_packet(struct storvsp_request *r, uint32_t payload_len)
 		vsp_offer_subchannels(c->ch, offers);
 }
 
-/* ---- packets --------------------------------------------------------------------------------- */
+/* ---- packets ---------------------------------------------------------------------- */
 
 /* False: the packet must wait for the primary. */
 static bool channel_usable(struct storvsp_channel *c)

@@ -26,8 +26,8 @@ struct storvsp_counters {
 	uint64_t writes, written_bytes; /* WRITE SAME counts what it writes */
 	uint64_t flushes;
 	uint64_t unmaps;
-	uint64_t others; /* commands that touch no data */
-	uint64_t errors; /* commands of any kind that ended with sense data */
+	uint64_t others;       /* commands that touch no data */
+	uint64_t errors;       /* commands of any kind that ended with sense data */
 	uint64_t copied_bytes; /* of data buffers, by us; READ and WRITE go without */
 };
 

@@ -44,7 +44,7 @@ struct rig {
 
 static uint8_t shadow[SIZE];
 
-/* ---- rig -------------------------------------------------------------------------------- */
+/* ---- rig -------------------------------------------------------------------------- */
 
 static void request_done(struct disk_req *req, int error)
 {
@@ -184,7 +184,7 @@ static uint64_t blocks_used(struct rig *rig)
 	return (uint64_t)st.st_blocks;
 }
 
-/* ---- reading and writing ------------------------------------------------------------------ */
+/* ---- reading and writing ---------------------------------------------------------- */
 
 static void geometry(void **state)
 {
@@ -269,8 +269,7 @@ static void many_pieces(void **state)
 	assert_contents(rig);
 }
 
-/* ---- discard and zeroes -----------------------------------------------------------------------
- */
+/* ---- discard and zeroes ----------------------------------------------------------- */
 
 static void discards(void **state)
 {
@@ -360,8 +359,7 @@ static void zeroes_by_writing(void **state)
 	assert_int_equal(umount(rig->dir), 0);
 }
 
-/* ---- files that fail ----------------------------------------------------------------------------
- */
+/* ---- files that fail -------------------------------------------------------------- */
 
 /* What is not there any more must be an error, never stale or invented bytes. */
 static void truncated_behind_our_back(void **state)
@@ -438,8 +436,7 @@ static void failed_fua_write_is_its_own_error(void **state)
 	close(full);
 }
 
-/* ---- what the user is told
- * -------------------------------------------------------------------------- */
+/* ---- what the user is told -------------------------------------------------------- */
 
 static void assert_refused(const char *path, const struct disk_file_options *o, int error,
 	const char *what, const char *advice)

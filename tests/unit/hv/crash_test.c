@@ -51,7 +51,7 @@ static void control_reads_capabilities(void **state)
 
 static void text_is_copied(void **state)
 {
-	strcpy(fake_ram(&m, 0x3010), "Kernel panic - not syncing");
+	memcpy(fake_ram(&m, 0x3010), "Kernel panic - not syncing", 27);
 	notify(0x3010, 12);
 	assert_string_equal(m.crash.message, "Kernel panic");
 	assert_int_equal(m.crash.param[3], 0x3010);

@@ -58,7 +58,7 @@ static void assert_disk_is_shadow(struct scsi_rig *rig)
 	assert_memory_equal(disk, shadow, sizeof(shadow));
 }
 
-/* ---- read and write, in all four lengths ---------------------------------------------------- */
+/* ---- read and write, in all four lengths ------------------------------------------ */
 
 static void build_rw(uint8_t *cdb, size_t length, bool write, uint32_t lba, uint32_t blocks)
 {
@@ -165,7 +165,7 @@ static void fua_reaches_the_disk(void **state)
 	assert_disk_is_shadow(rig);
 }
 
-/* ---- commands without data ------------------------------------------------------------------ */
+/* ---- commands without data -------------------------------------------------------- */
 
 static void flushes(void **state)
 {
@@ -198,7 +198,7 @@ static void quiet_commands(void **state)
 		SCSI_OK);
 }
 
-/* ---- WRITE SAME ------------------------------------------------------------------------------ */
+/* ---- WRITE SAME ------------------------------------------------------------------- */
 
 static void write_same_zero(void **state)
 {
@@ -258,8 +258,7 @@ static void write_same_pattern(void **state)
 	assert_int_equal(atomic_load(&rig->disk->count[DISK_WRITE_ZEROES]), 0);
 }
 
-/* ---- UNMAP ------------------------------------------------------------------------------------
- */
+/* ---- UNMAP ------------------------------------------------------------------------ */
 
 static void put_descriptor(uint8_t *list, uint32_t index, uint64_t lba, uint32_t blocks)
 {
@@ -328,8 +327,7 @@ static void unmap_checks_all_before_it_starts(void **state)
 	assert_int_equal(atomic_load(&rig->disk->count[DISK_DISCARD]), 0);
 }
 
-/* ---- errors of the disk ------------------------------------------------------------------------
- */
+/* ---- errors of the disk ----------------------------------------------------------- */
 
 static void disk_errors_become_sense(void **state)
 {
@@ -405,8 +403,7 @@ static void failing_in_the_middle(void **state)
 	assert_memory_equal(rig->task.sense + 3, "\x00\x00\x02\x02", 4);
 }
 
-/* ---- a disk that finishes later
- * ------------------------------------------------------------------ */
+/* ---- a disk that finishes later --------------------------------------------------- */
 
 static void finishes_later(void **state)
 {

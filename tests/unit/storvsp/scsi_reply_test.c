@@ -52,7 +52,7 @@ static uint64_t be64(const uint8_t *p)
 	return (uint64_t)be32(p) << 32 | be32(p + 4);
 }
 
-/* ---- INQUIRY --------------------------------------------------------------------------- */
+/* ---- INQUIRY ---------------------------------------------------------------------- */
 
 static void standard_inquiry(void **state)
 {
@@ -190,7 +190,7 @@ static void characteristics_and_provisioning_pages(void **state)
 	assert_int_equal(rig->data[6], 0);
 }
 
-/* ---- capacity ------------------------------------------------------------------------------ */
+/* ---- capacity --------------------------------------------------------------------- */
 
 static void capacity(void **state)
 {
@@ -226,7 +226,7 @@ static void capacity_beyond_32_bits(void **state)
 	assert_int_equal(be64(rig->data), (1ull << 40) - 1);
 }
 
-/* ---- REPORT LUNS, REQUEST SENSE ------------------------------------------------------------- */
+/* ---- REPORT LUNS, REQUEST SENSE --------------------------------------------------- */
 
 static void lun_list(void **state)
 {
@@ -268,7 +268,7 @@ static void no_sense_is_kept(void **state)
 	assert_int_equal(rig->data[7], 10);
 }
 
-/* ---- mode pages ------------------------------------------------------------------------------ */
+/* ---- mode pages ------------------------------------------------------------------- */
 
 static void mode_sense_6(void **state)
 {
@@ -361,7 +361,7 @@ static void mode_select_10(void **state)
 		SCSI_ERR_PARAM_FIELD);
 }
 
-/* ---- REPORT SUPPORTED OPERATION CODES ------------------------------------------------------- */
+/* ---- REPORT SUPPORTED OPERATION CODES --------------------------------------------- */
 
 static uint32_t ask_one(struct scsi_rig *rig, uint8_t option, uint8_t opcode, uint8_t action)
 {

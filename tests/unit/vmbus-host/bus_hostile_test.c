@@ -151,8 +151,11 @@ static void create_large_gpadl(struct rig *rig, struct rig_dev *dev, uint32_t i)
 static void create_many_ranges(struct rig *rig, struct rig_dev *dev, uint32_t i)
 {
 	static const uint64_t words[1];
-	const struct rig_ranges r = {
-		.buflen = 65528, .count = 8191 - i % 4096, .words = words, .word_count = 1};
+	const struct rig_ranges r = {.buflen = 65528,
+		.count = 8191 - i % 4096,
+		.words = words,
+		.word_count = 1,
+		.header_words = 1};
 
 	rig_gpadl_raw(rig, relid_of(dev), i, &r);
 }

@@ -196,6 +196,7 @@ static void test_close_while_opening(void **state)
 	rig_open(rig, relid_of(dev), 1, 1);
 	rig_relid(rig, VMBUS_MSG_CLOSE, relid_of(dev));
 	rig_relid(rig, VMBUS_MSG_CLOSE, relid_of(dev));
+	assert_bad(rig, rig_relid(rig, VMBUS_MSG_RELID_RELEASED, relid_of(dev)));
 	assert_int_equal(dev->state, DEV_OPENING); /* one thing at a time */
 	take_nothing(rig);
 	rig_answer(dev, true);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A guest with one storage controller: LUN 5 is a memory disk behind the fault
+ * filter, LUN 63 a plain one. For the loop tests.
+ */
+#ifndef SUPPORT_STORVSP_RIG_H
+#define SUPPORT_STORVSP_RIG_H
+
+#include "tests/support/fault_disk.h"
+#include "tests/support/guest_disk.h"
+#include "vsp/storvsp/storvsp.h"
+
+#define RIG_BLOCK      512u
+#define RIG_DISK_BYTES (8u << 20)
+#define RIG_BLOCKS     (RIG_DISK_BYTES / RIG_BLOCK)
+#define RIG_LUN        5u
+#define RIG_LUN_LAST   63u
+#define RIG_INSTANCE   0x42
+
+/* A CDB in guest_disk_run()'s arguments: its length and bytes. */
+#define CDB(...)                                                                                   \
+	sizeof((uint8_t[]){__VA_ARGS__}), (uint8_t[])                                              \
+	{                                                                                          \
+		__VA_ARGS__                                                                        \
+	}
+#define BE4(v)                                                                                     \
+	(uint8_t)((uint32_t)(v) >> 24), (uint8_t)((v) >> 16), (uint8_t)((v) >> 8), (uint8_t)(v)
+
+struct storvsp_rig {
+	struct guest g;
+	struct guest_disk d;
+	struct fault_disk *disk; /* LUN 5 */
+	struct disk *last;       /* LUN 63 */
+	struct vsp_device *dev;
+	uint8_t *shadow; /* of LUN 5 */
+	uint32_t random;
+};
+
+/* The guest is connected; the controller's channel is not open. */
+struct storvsp_rig *storvsp_rig_create(uint32_t vps);
+void storvsp_rig_destroy(struct storvsp_rig *rig);
+void storvsp_rig_add_controller(struct storvsp_rig *rig);
+
+/* Requests LUN 5's disk has seen. */
+uint64_t storvsp_rig_requests(const struct storvsp_rig *rig);
+
+/* Random reads, writes, zeroes and flushes on all open channels, all slots busy, until so many
+ * have been started and are done. What is read is compared with the shadow. */
+void storvsp_rig_traffic(struct storvsp_rig *rig, uint32_t commands);
+
+#endif

@@ -1,0 +1,533 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The control socket with a real loop in a thread of its own, and clients that
+ * do what clients should not.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* after its prerequisites */
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "mgmt/ctl.h"
+
+#define NOBODY    65534
+#define BIG_REPLY (1u << 20)
+
+static char dir[] = "/tmp/enlite-ctl-XXXXXX";
+static struct loop loop;
+static struct ctl ctl;
+static struct err e;
+
+/* ---- rig ------------------------------------------------------------------------ */
+
+static json_t *big_reply(void)
+{
+	char *text = malloc(BIG_REPLY + 1);
+	json_t *reply;
+
+	memset(text, 'b', BIG_REPLY);
+	text[BIG_REPLY] = '\0';
+	reply = json_pack("{s:s}", "big", text);
+	free(text);
+	return reply;
+}
+
+static json_t *handle(void *ctx, const json_t *request, struct err *err)
+{
+	const char *command = json_string_value(json_object_get(request, "command"));
+
+	if (command && !strcmp(command, "stats"))
+		return json_pack("{s:i}", "boots", 1);
+	if (command && !strcmp(command, "big"))
+		return big_reply();
+	err_set(err, -EINVAL, "unknown command %s", command ? command : "");
+	return NULL;
+}
+
+static void serve(void)
+{
+	assert_int_equal(loop_init(&loop, "control", &e), 0);
+	if (ctl_open(&ctl, &loop, "t", handle, NULL, &e))
+		fail_msg("%s", e.text);
+	assert_int_equal(loop_start(&loop), 0);
+}
+
+static void stop_serving(void)
+{
+	loop_stop(&loop);
+	loop_join(&loop);
+	loop_fini(&loop); /* first: nothing of a client is in the ring when it is freed */
+	ctl_close(&ctl);
+	assert_int_equal(access(ctl.path, F_OK), -1);
+}
+
+static int group_setup(void **state)
+{
+	return !mkdtemp(dir) || setenv("ENLITE_RUN_DIR", dir, 1);
+}
+
+static int group_teardown(void **state)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/enlite", dir);
+	return rmdir(path) || rmdir(dir);
+}
+
+static int setup(void **state)
+{
+	serve();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	stop_serving();
+	return 0;
+}
+
+/* A client that is no ctl_call(); what waits longer than 5 s fails. */
+static int dial(void)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	const struct timeval limit = {.tv_sec = 5};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	memcpy(addr.sun_path, ctl.path, strlen(ctl.path));
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+/* The loop's ring was made by this thread, whose waits it may interrupt. */
+static ssize_t receive(int fd, void *bytes, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = recv(fd, bytes, len, 0);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+static void say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* One line from the server, parsed; NULL when it hung up instead. */
+static json_t *hear(int fd)
+{
+	static char line[64 * 1024];
+	size_t used = 0;
+	json_t *reply;
+
+	while (used < sizeof(line)) {
+		ssize_t n = receive(fd, line + used, 1);
+
+		if (n <= 0) {
+			assert_true(n == 0 || errno == ECONNRESET);
+			return NULL;
+		}
+		if (line[used++] == '\n')
+			break;
+	}
+	reply = json_loadb(line, used, 0, NULL);
+	assert_non_null(reply);
+	return reply;
+}
+
+static void hears_refusal(int fd, const char *says)
+{
+	json_t *reply = hear(fd);
+
+	assert_non_null(reply);
+	assert_true(json_is_false(json_object_get(reply, "ok")));
+	assert_non_null(strstr(json_string_value(json_object_get(reply, "error")), says));
+	json_decref(reply);
+}
+
+static void hears_stats(int fd)
+{
+	json_t *reply = hear(fd);
+
+	assert_non_null(reply);
+	assert_true(json_is_true(json_object_get(reply, "ok")));
+	assert_int_equal(json_integer_value(json_object_get(reply, "boots")), 1);
+	json_decref(reply);
+}
+
+/* The way of `enlite ctl`: everybody else may do what they want, this one is answered. */
+static void serves_others(void)
+{
+	json_t *request = json_pack("{s:s}", "command", "stats"), *reply;
+
+	if (ctl_call("t", request, &reply, &e))
+		fail_msg("%s", e.text);
+	assert_int_equal(json_integer_value(json_object_get(reply, "boots")), 1);
+	json_decref(reply);
+	json_decref(request);
+}
+
+/* ---- clients --------------------------------------------------------------------- */
+
+static void answers_line_by_line(void **state)
+{
+	int fd = dial();
+
+	say(fd, "{\"command\":\"stats\"}\n");
+	hears_stats(fd);
+	say(fd, "{\"command\":\"stats\"}\n{\"command\":\"fly\"}\n{\"command\":");
+	hears_stats(fd);
+	hears_refusal(fd, "unknown command fly");
+	say(fd, "\"stats\"}\n");
+	hears_stats(fd);
+	close(fd);
+	serves_others();
+}
+
+static void what_is_no_object_is_refused(void **state)
+{
+	static const char *const lines[] = {"\n", "stats\n", "[]\n", "\"stats\"\n", "7\n", "null\n",
+		"{\n", "{}}\n", "{\"a\":1,\"a\":2}\n", "\xff\xfe\n", "{\"command\":\"\xff\"}\n",
+		"{\"command\":\"\\u0000\"}\n", "GET / HTTP/1.1\r\n"};
+	int fd = dial();
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		say(fd, lines[i]);
+		hears_refusal(fd, "not a JSON object");
+	}
+	say(fd, "{}\n{\"command\":7}\n");
+	hears_refusal(fd, "unknown command");
+	hears_refusal(fd, "unknown command");
+	close(fd);
+}
+
+static void a_quoted_command_cut_in_a_character_is_answered(void **state)
+{
+	static const char head[] = "{\"command\":\"", euro[] = "\xe2\x82\xac", tail[] = "\"}\n";
+	char line[sizeof(head) + 400 * sizeof(euro) + sizeof(tail)], *end = line;
+	int fd = dial();
+
+	end = stpcpy(end, head);
+	for (int i = 0; i < 400; i++)
+		end = stpcpy(end, euro);
+	stpcpy(end, tail);
+	say(fd, line);
+	hears_refusal(fd, "unknown command");
+	close(fd);
+}
+
+static void deep_nesting_is_refused(void **state)
+{
+	char line[CTL_REQUEST_MAX];
+	int fd = dial();
+
+	memset(line, '[', sizeof(line));
+	line[sizeof(line) - 1] = '\n';
+	assert_int_equal(send(fd, line, sizeof(line), 0), sizeof(line));
+	hears_refusal(fd, "not a JSON object");
+	close(fd);
+}
+
+static void a_line_that_never_ends_is_cut_off(void **state)
+{
+	static char garbage[64 * 1024];
+	int fd = dial();
+
+	memset(garbage, 'g', sizeof(garbage));
+	for (int i = 0; i < 16; i++) /* 1 MiB, or what it takes */
+		if (send(fd, garbage, sizeof(garbage), MSG_NOSIGNAL) < 0)
+			break;
+	assert_null(hear(fd));
+	close(fd);
+	serves_others();
+}
+
+static void the_longest_line_is_answered(void **state)
+{
+	char line[CTL_REQUEST_MAX];
+	int fd = dial();
+
+	memset(line, ' ', sizeof(line));
+	memcpy(line, "{\"command\":\"stats\"}", 19);
+	line[sizeof(line) - 1] = '\n';
+	assert_int_equal(send(fd, line, sizeof(line), 0), sizeof(line));
+	hears_stats(fd);
+	close(fd);
+}
+
+static void a_half_closed_client_is_answered(void **state)
+{
+	int fd = dial();
+
+	say(fd, "{\"command\":\"stats\"}\n");
+	shutdown(fd, SHUT_WR);
+	hears_stats(fd);
+	assert_null(hear(fd));
+	close(fd);
+}
+
+static void one_byte_at_a_time(void **state)
+{
+	const char *line = "{\"command\":\"stats\"}\n";
+	int fd = dial();
+
+	for (const char *c = line; *c; c++) {
+		assert_int_equal(send(fd, c, 1, MSG_NOSIGNAL), 1);
+		if (c == line + 5)
+			serves_others();
+	}
+	hears_stats(fd);
+	close(fd);
+}
+
+/* The reply is larger than any socket buffer: the server waits for this client, not with it. */
+static void who_does_not_read_holds_nobody(void **state)
+{
+	static char bytes[64 * 1024];
+	int fd = dial();
+	size_t got = 0;
+	ssize_t n;
+
+	say(fd, "{\"command\":\"big\"}\n");
+	serves_others();
+	do {
+		n = receive(fd, bytes, sizeof(bytes));
+		assert_true(n > 0);
+		got += (size_t)n;
+	} while (bytes[n - 1] != '\n');
+	assert_true(got > BIG_REPLY);
+	close(fd);
+}
+
+static void who_leaves_before_the_answer(void **state)
+{
+	for (int i = 0; i < 40; i++) {
+		int fd = dial();
+
+		say(fd, "{\"command\":\"big\"}\n");
+		close(fd);
+	}
+	serves_others();
+}
+
+static void silent_crowds_hold_nobody(void **state)
+{
+	int fd[40];
+
+	for (int i = 0; i < 40; i++) {
+		fd[i] = dial();
+		say(fd[i], i % 2 ? "{" : "{\"command\":\"big\"}\n");
+	}
+	serves_others();
+	assert_null(hear(fd[1])); /* among the longest without an answer */
+	for (int i = 0; i < 40; i++)
+		close(fd[i]);
+	serves_others();
+}
+
+static void who_is_answered_keeps_its_slot(void **state)
+{
+	int faithful = dial(), fd[40];
+
+	for (int i = 0; i < 40; i++) {
+		say(faithful, "{\"command\":\"stats\"}\n");
+		hears_stats(faithful);
+		fd[i] = dial();
+	}
+	say(faithful, "{\"command\":\"stats\"}\n");
+	hears_stats(faithful);
+	for (int i = 0; i < 40; i++)
+		close(fd[i]);
+	close(faithful);
+}
+
+/* ---- who may ---------------------------------------------------------------------- */
+
+/* 0: was served; 1: could not connect; 2: was hung up on. */
+static int ask_as(uid_t uid)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		struct sockaddr_un addr = {.sun_family = AF_UNIX};
+		int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+		char byte;
+
+		memcpy(addr.sun_path, ctl.path, strlen(ctl.path));
+		if (setuid(uid) || connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
+			_exit(1);
+		if (send(fd, "{\"command\":\"stats\"}\n", 20, MSG_NOSIGNAL) != 20 ||
+			recv(fd, &byte, 1, 0) != 1)
+			_exit(2);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void others_are_refused(void **state)
+{
+	char path[64];
+	struct stat st;
+
+	assert_int_equal(stat(ctl.path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	if (geteuid() != 0)
+		skip();
+	snprintf(path, sizeof(path), "%s/enlite", dir);
+	chmod(dir, 0755);
+	chmod(path, 0755);
+	assert_int_equal(ask_as(0), 0);
+	assert_int_equal(ask_as(NOBODY), 1);
+	chmod(ctl.path, 0666); /* the second lock */
+	assert_int_equal(ask_as(NOBODY), 2);
+	chmod(path, 0700);
+	serves_others();
+}
+
+/* ---- names --------------------------------------------------------------------------- */
+
+static void a_live_name_is_taken(void **state)
+{
+	static struct ctl second;
+	static struct loop other;
+	struct err why = {""};
+
+	assert_int_equal(loop_init(&other, "other", &e), 0);
+	assert_int_equal(ctl_open(&second, &other, "t", handle, NULL, &why), -EADDRINUSE);
+	assert_non_null(strstr(why.text, "--name t"));
+	ctl_close(&second); /* must not remove the first one's */
+	loop_fini(&other);
+	serves_others();
+}
+
+static void leave_socket_behind(const char *path)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	memcpy(addr.sun_path, path, strlen(path));
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	close(fd);
+}
+
+static void a_dead_name_is_replaced(void **state)
+{
+	char path[CTL_PATH_MAX];
+
+	assert_int_equal(ctl_path(path, "t", true, &e), 0);
+	leave_socket_behind(path);
+	serve();
+	serves_others();
+	stop_serving();
+}
+
+static void *hang_up(void *arg)
+{
+	int *listening = arg;
+	int fd = accept(*listening, NULL, NULL);
+
+	close(*listening);
+	close(fd);
+	return NULL;
+}
+
+/* As one that was killed and is not quite gone: it connects, but only to hang up. */
+static void a_dying_name_is_replaced(void **state)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	char path[CTL_PATH_MAX];
+	pthread_t thread;
+
+	assert_int_equal(ctl_path(path, "t", true, &e), 0);
+	memcpy(addr.sun_path, path, strlen(path));
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(pthread_create(&thread, NULL, hang_up, &fd), 0);
+	serve();
+	pthread_join(thread, NULL);
+	serves_others();
+	stop_serving();
+}
+
+static void a_file_of_somebody_is_not_replaced(void **state)
+{
+	char path[CTL_PATH_MAX];
+	int fd;
+
+	assert_int_equal(ctl_path(path, "t", true, &e), 0);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(loop_init(&loop, "control", &e), 0);
+	assert_int_equal(ctl_open(&ctl, &loop, "t", handle, NULL, &e), -EADDRINUSE);
+	assert_non_null(strstr(e.text, path));
+	loop_fini(&loop);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void bad_names_and_places(void **state)
+{
+	json_t *request = json_object(), *reply;
+	char path[CTL_PATH_MAX], deep[200];
+
+	assert_int_equal(ctl_call("nosuch", request, &reply, &e), -ENOENT);
+	assert_non_null(strstr(e.text, "no partition named nosuch"));
+	assert_int_equal(ctl_call("../t", request, &reply, &e), -EINVAL);
+	assert_int_equal(ctl_call("", request, &reply, &e), -EINVAL);
+	json_decref(request);
+	memset(deep, 'd', sizeof(deep));
+	deep[0] = '/';
+	deep[sizeof(deep) - 1] = '\0';
+	setenv("ENLITE_RUN_DIR", deep, 1);
+	assert_int_equal(ctl_path(path, "t", true, &e), -ENAMETOOLONG);
+	setenv("ENLITE_RUN_DIR", "/nosuch", 1);
+	assert_int_equal(ctl_path(path, "t", true, &e), -ENOENT);
+	assert_non_null(strstr(e.text, "set ENLITE_RUN_DIR"));
+	setenv("ENLITE_RUN_DIR", dir, 1);
+}
+
+int main(void)
+{
+#define served(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		served(answers_line_by_line),
+		served(what_is_no_object_is_refused),
+		served(a_quoted_command_cut_in_a_character_is_answered),
+		served(deep_nesting_is_refused),
+		served(a_line_that_never_ends_is_cut_off),
+		served(the_longest_line_is_answered),
+		served(a_half_closed_client_is_answered),
+		served(one_byte_at_a_time),
+		served(who_does_not_read_holds_nobody),
+		served(who_leaves_before_the_answer),
+		served(silent_crowds_hold_nobody),
+		served(who_is_answered_keeps_its_slot),
+		served(others_are_refused),
+		served(a_live_name_is_taken),
+		cmocka_unit_test(a_dead_name_is_replaced),
+		cmocka_unit_test(a_dying_name_is_replaced),
+		cmocka_unit_test(a_file_of_somebody_is_not_replaced),
+		cmocka_unit_test(bad_names_and_places),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
