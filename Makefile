@@ -12,6 +12,10 @@
 
 VERSION := 0.1
 B := build
+# As many jobs as CPUs, unless the user says otherwise.
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
 ifeq ($(V),)
 Q := @
 say = @printf '  %-7s %s\n' $(1) $(2)

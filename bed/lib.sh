@@ -14,8 +14,10 @@ say()
 	echo "bed: $*" >&2
 }
 
+die_status=1
+
 die()
 {
 	say "$*"
-	exit 1
+	exit "$die_status"
 }

@@ -15,6 +15,7 @@
 #define MEMORY_DEFAULT (512 * MIB)
 #define MEMORY_MAX     (512ull << 30)
 #define LUN_MAX        63
+#define POLL_MAX_US    10000u
 
 const char options_help[] =
 	"usage: enlite run --kernel FILE [options]\n"
@@ -36,6 +37,8 @@ const char options_help[] =
 	"  --console WHERE      COM1: stdio (default), none, or a file to write to\n"
 	"  --name NAME          name of the partition; opens a control socket for `enlite ctl`\n"
 	"  --workers N          worker threads for channels (default: one, two from 4 host CPUs)\n"
+	"  --poll WHEN          how long a worker looks for work before it sleeps: auto (default:\n"
+	"                       adapts, off without a spare host CPU), off, or microseconds\n"
 	"  --no-reboot          a guest reset ends the partition instead of restarting it\n"
 	"  --on-crash WHAT      exit (default) or continue (lets kdump run) after a guest\n"
 	"                       reported its crash\n"
@@ -60,6 +63,7 @@ enum {
 	OPT_CONSOLE,
 	OPT_NAME,
 	OPT_WORKERS,
+	OPT_POLL,
 	OPT_NO_REBOOT,
 	OPT_ON_CRASH,
 	OPT_STIMER,
@@ -78,6 +82,7 @@ static const struct option long_options[] = {
 	{"console", required_argument, NULL, OPT_CONSOLE},
 	{"name", required_argument, NULL, OPT_NAME},
 	{"workers", required_argument, NULL, OPT_WORKERS},
+	{"poll", required_argument, NULL, OPT_POLL},
 	{"no-reboot", no_argument, NULL, OPT_NO_REBOOT},
 	{"on-crash", required_argument, NULL, OPT_ON_CRASH},
 	{"stimer", no_argument, NULL, OPT_STIMER},
@@ -214,6 +219,21 @@ static int assign_luns(struct run_options *o, struct err *e)
 
 /* ---- options --------------------------------------------------------------------------- */
 
+static int parse_poll(struct run_options *o, const char *text, struct err *e)
+{
+	uint32_t us = 0;
+
+	if (!strcmp(text, "auto")) {
+		o->poll_us = -1;
+		return 0;
+	}
+	if (strcmp(text, "off") && parse_number(text, 1, POLL_MAX_US, &us))
+		return err_set(e, -EINVAL, "--poll %s: auto, off, or 1 to %u microseconds", text,
+			POLL_MAX_US);
+	o->poll_us = us;
+	return 0;
+}
+
 static int parse_on_crash(struct run_options *o, const char *text, struct err *e)
 {
 	if (strcmp(text, "exit") && strcmp(text, "continue"))
@@ -262,6 +282,8 @@ static int apply(struct run_options *o, int option, char *value, struct err *e)
 		if (parse_count(value, 1, 64, &o->workers))
 			return err_set(e, -EINVAL, "--workers %s: from 1 to 64", value);
 		return 0;
+	case OPT_POLL:
+		return parse_poll(o, value, e);
 	case OPT_NO_REBOOT:
 		o->reboot = false;
 		return 0;
@@ -305,6 +327,7 @@ int options_parse(struct run_options *o, int argc, char **argv, struct err *e)
 		.cpus = 1,
 		.memory = MEMORY_DEFAULT,
 		.console = "stdio",
+		.poll_us = -1,
 		.reboot = true,
 	};
 	optind = 0; /* glibc: start anew, also within a group of short options */

@@ -31,6 +31,7 @@ struct run_options {
 	const char *console; /* "stdio", "none" or a path */
 	const char *name;    /* NULL: no control socket */
 	uint32_t workers;    /* 0: choose */
+	int64_t poll_us;     /* longest busy window of a worker; -1: choose */
 	bool test_device;
 	bool stimer;
 	bool reboot;            /* a guest reset restarts the partition */

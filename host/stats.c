@@ -99,6 +99,7 @@ static void add_channel(void *ctx, const struct vsp_channel_stats *s)
 	set_count(channel, "packets", s->counters.packets);
 	set_count(channel, "sent", s->counters.sent);
 	set_count(channel, "doorbells", s->counters.doorbells);
+	set_count(channel, "polls", s->counters.polls);
 	set_count(channel, "interrupts", s->counters.interrupts);
 	set_count(channel, "tx_full", s->counters.tx_full);
 	set_count(channel, "stalls", s->counters.stalls);

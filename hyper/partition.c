@@ -148,7 +148,7 @@ static int open_kvm(struct partition *p, struct err *e)
 			PARTITION_KVM_PATH, strerror(errno));
 	version = ioctl(p->kvm_fd, KVM_GET_API_VERSION, 0);
 	if (version < 0)
-		return err_set(e, -errno, "%s is not a KVM device (%s); see `enlite probe`",
+		return err_set(e, -errno, "%s: not a KVM device (%s); see `enlite probe`",
 			PARTITION_KVM_PATH, strerror(errno));
 	if (version != KVM_API)
 		return err_set(e, -EPROTO, "%s: KVM API version %d, need %d: use another kernel",

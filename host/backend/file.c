@@ -48,6 +48,7 @@ struct file_disk {
 	struct disk disk;
 	int fd;
 	int buffered_fd;                  /* same as fd unless O_DIRECT */
+	char *path;                       /* for the log */
 	_Atomic int sync_error;           /* first failed fsync: sticky */
 	_Atomic enum zero_mode zero_mode; /* best way the file system is known to have */
 };
@@ -185,9 +186,9 @@ static void sync_failed(struct file_disk *f, int error)
 	int none = 0;
 
 	if (atomic_compare_exchange_strong(&f->sync_error, &none, error))
-		log_error("disk: written data may be lost (%s); all flushes fail until it is "
+		log_error("disk %s: written data may be lost (%s); all flushes fail until it is "
 			  "opened again",
-			strerror(-error));
+			f->path, strerror(-error));
 }
 
 static void probe_done(struct file_req *r, int res)
@@ -385,13 +386,19 @@ static void file_queue_close(struct disk_queue *queue)
 	free(queue);
 }
 
+static void close_fds(struct file_disk *f)
+{
+	if (f->buffered_fd != f->fd)
+		close(f->buffered_fd);
+	close(f->fd);
+}
+
 static void file_close(struct disk *disk)
 {
 	struct file_disk *f = file_of(disk);
 
-	if (f->buffered_fd != f->fd)
-		close(f->buffered_fd);
-	close(f->fd);
+	close_fds(f);
+	free(f->path);
 	free(f);
 }
 
@@ -573,9 +580,14 @@ int disk_file_open(
 	if (!f)
 		return err_set(e, -ENOMEM, "disk %s: out of memory", path);
 	f->disk.ops = &file_ops;
+	f->path = strdup(path);
+	if (!f->path) {
+		ret = err_set(e, -ENOMEM, "disk %s: out of memory", path);
+		goto free_file;
+	}
 	ret = open_fds(f, path, &st, o, e);
 	if (ret)
-		goto free_file;
+		goto free_path;
 	ret = lock_file(f, path, o, e);
 	if (ret)
 		goto close_fds;
@@ -586,9 +598,9 @@ int disk_file_open(
 	return 0;
 
 close_fds:
-	if (f->buffered_fd != f->fd)
-		close(f->buffered_fd);
-	close(f->fd);
+	close_fds(f);
+free_path:
+	free(f->path);
 free_file:
 	free(f);
 	return ret;

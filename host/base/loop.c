@@ -34,8 +34,9 @@
 /* Best first: completions wait for our own io_uring_enter() (6.1), else at least do not interrupt
  * this thread (5.19), else plain. */
 static const unsigned int ring_flags[] = {
-	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED,
-	IORING_SETUP_COOP_TASKRUN | IORING_SETUP_R_DISABLED,
+	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+		IORING_SETUP_R_DISABLED,
+	IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_R_DISABLED,
 	IORING_SETUP_R_DISABLED,
 };
 
@@ -349,6 +350,7 @@ int loop_init(struct loop *loop, const char *name, struct err *e)
 	loop->name = name;
 	list_init(&loop->hooks);
 	list_init(&loop->timers);
+	list_init(&loop->pollers);
 	fd = eventfd(0, EFD_CLOEXEC);
 	if (fd < 0)
 		return err_set(
@@ -401,8 +403,117 @@ static int enter(struct loop *loop, bool wait)
 	return io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &timeout, NULL);
 }
 
+/* ---- polling before sleep --------------------------------------------------------- */
+
+#define POLL_MIN_NS 10000u
+
+void loop_set_polling(struct loop *loop, uint64_t max_ns)
+{
+	loop->poll_max_ns = max_ns;
+}
+
+void loop_poller_add(struct loop *loop, struct loop_poller *poller)
+{
+	ON_LOOP(loop);
+	if (list_empty(&poller->link))
+		list_add_tail(&loop->pollers, &poller->link);
+}
+
+void loop_poller_del(struct loop *loop, struct loop_poller *poller)
+{
+	ON_LOOP(loop);
+	list_del(&poller->link);
+}
+
+/* A sleep shorter than the longest window would have been worth polling through. */
+static void poll_adapt(struct loop *loop, uint64_t slept_ns)
+{
+	if (slept_ns >= loop->poll_max_ns)
+		loop->poll_ns = 0;
+	else if (loop->poll_ns < POLL_MIN_NS)
+		loop->poll_ns = POLL_MIN_NS < loop->poll_max_ns ? POLL_MIN_NS : loop->poll_max_ns;
+	else if (loop->poll_ns <= loop->poll_max_ns / 2)
+		loop->poll_ns *= 2;
+	else
+		loop->poll_ns = loop->poll_max_ns;
+}
+
+/* Completions wait for us, in the ring or as work the kernel does when it is entered. */
+static bool ring_ready(struct loop *loop)
+{
+	return io_uring_cq_ready(&loop->ring) ||
+	       (IO_URING_READ_ONCE(*loop->ring.sq.kflags) & IORING_SQ_TASKRUN);
+}
+
+static bool poll_once(struct loop *loop)
+{
+	bool worked = false;
+
+	list_for_each_safe (pos, &loop->pollers) {
+		struct loop_poller *poller = container_of(pos, struct loop_poller, link);
+
+		worked |= poller->poll(poller);
+	}
+	return worked;
+}
+
+static bool poll_window(struct loop *loop)
+{
+	uint64_t end = loop_now_ns() + loop->poll_ns;
+	struct loop_timer *t = first_timer(loop);
+
+	if (t && t->when_ns < end)
+		end = t->when_ns;
+	do {
+		if (ring_ready(loop) || poll_once(loop) ||
+			atomic_load_explicit(&loop->posted, memory_order_relaxed))
+			return true;
+		__builtin_ia32_pause();
+	} while (loop_now_ns() < end);
+	return false;
+}
+
+/* What a poller finds now may make it a poller again: hence the list of its own. */
+static bool poll_end(struct loop *loop)
+{
+	struct list asleep;
+	bool worked = false;
+
+	list_init(&asleep);
+	while (!list_empty(&loop->pollers)) {
+		struct list *first = loop->pollers.next;
+
+		list_del(first);
+		list_add_tail(&asleep, first);
+	}
+	while (!list_empty(&asleep)) {
+		struct loop_poller *poller = container_of(asleep.next, struct loop_poller, link);
+
+		list_del(&poller->link);
+		worked |= poller->sleep(poller);
+	}
+	return worked;
+}
+
+/* True when something turned up and the loop must not sleep. What was prepared is submitted first:
+ * its completions are among what is looked for. */
+static bool poll_before_sleep(struct loop *loop)
+{
+	if (list_empty(&loop->pollers))
+		return false;
+	if (loop->poll_ns) {
+		io_uring_submit_and_get_events(&loop->ring);
+		if (poll_window(loop))
+			return true;
+	}
+	return poll_end(loop);
+}
+
+/* ---- turns ------------------------------------------------------------------------ */
+
 static void turn(struct loop *loop)
 {
+	uint64_t asleep = 0;
 	bool idle;
 	int rc;
 
@@ -412,8 +523,12 @@ static void turn(struct loop *loop)
 	run_hooks(loop);
 	loop->turns++;
 	idle = !atomic_load_explicit(&loop->posted, memory_order_relaxed) &&
-	       !atomic_load(&loop->stop);
+	       !atomic_load(&loop->stop) && !poll_before_sleep(loop);
+	if (idle && loop->poll_max_ns)
+		asleep = loop_now_ns();
 	rc = enter(loop, idle);
+	if (asleep)
+		poll_adapt(loop, loop_now_ns() - asleep);
 	if (rc < 0 && rc != -EINTR && rc != -ETIME && rc != -EAGAIN && rc != -EBUSY)
 		log_error("%s: io_uring_enter: %s", loop->name, strerror(-rc));
 }

@@ -65,6 +65,18 @@ struct loop_timer {
 	void (*fn)(struct loop_timer *t);
 };
 
+/* Something in shared memory that changes without telling us, as long as we say we are looking.
+ * While a loop has pollers it looks at them for a while before it sleeps: see loop_set_polling().
+ */
+struct loop_poller {
+	/* Looks once. True: there was work, and it is done or posted. */
+	bool (*poll)(struct loop_poller *poller);
+	/* The loop is about to sleep and has taken the poller off: ask to be told. True: there was
+	 * work already; the loop does not sleep. */
+	bool (*sleep)(struct loop_poller *poller);
+	struct list link;
+};
+
 struct loop {
 	struct io_uring ring;
 	const char *name;
@@ -77,6 +89,9 @@ struct loop {
 	struct list hooks;
 	struct list *next_hook; /* while hooks run: the one after the current */
 	struct list timers;     /* by when_ns */
+	struct list pollers;
+	uint64_t poll_max_ns; /* 0: no polling */
+	uint64_t poll_ns;     /* the window now, 0..poll_max_ns */
 	uint64_t turns;
 };
 
@@ -106,6 +121,19 @@ void loop_call(struct loop *loop, void (*fn)(void *arg), void *arg);
 /* A submission entry bound to op; never NULL (a full queue is submitted first). Before the loop
  * runs nothing can be submitted: at most LOOP_ENTRIES in all. */
 struct io_uring_sqe *loop_sqe(struct loop *loop, struct loop_op *op);
+
+/* Longest time to look before sleeping; 0 (the default) sleeps at once. The window adapts: it
+ * doubles after a sleep that was shorter than max_ns and closes after a longer one, so that an idle
+ * loop costs nothing. Before the loop runs. */
+void loop_set_polling(struct loop *loop, uint64_t max_ns);
+/* True when it is worth while to be a poller now. */
+static inline bool loop_polls(const struct loop *loop)
+{
+	return loop->poll_ns != 0;
+}
+/* Idempotent both. poller->link is initialised by the owner. */
+void loop_poller_add(struct loop *loop, struct loop_poller *poller);
+void loop_poller_del(struct loop *loop, struct loop_poller *poller);
 
 void loop_hook_add(struct loop *loop, struct loop_hook *hook);
 void loop_hook_del(struct loop *loop, struct loop_hook *hook);

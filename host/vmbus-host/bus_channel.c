@@ -27,7 +27,7 @@
  *   OPENCHANNEL      open       bad, ignored      queued (once)             ignored
  *   CLOSECHANNEL     bad        close             ends a queued open        ignored
  *   MODIFYCHANNEL    failure    retarget if OPEN  failure                   failure
- *   RELID_RELEASED   hidden     bad, ignored      hidden, once it was OPEN  hidden
+ *   RELID_RELEASED   hidden     bad, ignored      hidden; OPENING: bad      hidden
  *
  * Every OPENCHANNEL that is not ignored gets one OPENCHANNEL_RESULT, unless the
  * connection ends before. A sub-channel whose primary closes is rescinded; one

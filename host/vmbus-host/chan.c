@@ -14,8 +14,11 @@
  *              turn, so that one channel cannot starve others of its worker
  *   stalled    masked; unread packets wait for chan_resume()
  *
+ *   polling    masked; the loop looks into the ring for a while before it sleeps
+ *
  * idle is entered only through vmbus_rx_unmask(), which looks once more: the
- * guest signals only when the ring was empty.
+ * guest signals only when the ring was empty. A channel polls instead of going
+ * idle while its loop finds that worth while; the loop puts it to sleep.
  *
  * Sending: what does not fit waits in `out`. The guest's doorbell means "data"
  * or "room", one cannot tell which, so each tries both.
@@ -84,6 +87,7 @@ static void chan_fault(struct chan *chan, const char *what, int error)
 	if (chan->faulted)
 		return;
 	chan->faulted = true;
+	loop_poller_del(chan->loop, &chan->poller);
 	log_guest("channel %u: %s: %s", chan->flag, what, strerror(-error));
 	chan_drop_out(chan);
 	if (!chan->quiesced)
@@ -171,6 +175,13 @@ static bool chan_take_one(struct chan *chan)
 	return !chan->faulted;
 }
 
+/* True: packets came meanwhile. The guest must see what was taken before it is asked to signal. */
+static bool chan_unmask(struct chan *chan)
+{
+	chan->irq_wanted |= vmbus_rx_commit(&chan->rx);
+	return vmbus_rx_unmask(&chan->rx);
+}
+
 static void chan_drain(struct chan *chan)
 {
 	uint32_t budget = DRAIN_BUDGET;
@@ -183,12 +194,38 @@ static void chan_drain(struct chan *chan)
 			continue;
 		if (chan->faulted || chan->stalled)
 			return;
-		chan->irq_wanted |= vmbus_rx_commit(&chan->rx);
-		if (!vmbus_rx_unmask(&chan->rx))
+		if (loop_polls(chan->loop)) {
+			loop_poller_add(chan->loop, &chan->poller);
+			return;
+		}
+		if (!chan_unmask(chan))
 			return;
 		vmbus_rx_mask(&chan->rx);
 	}
 	chan_post_drain(chan);
+}
+
+/* Nothing is published here: the loop's next turn does that, for the whole batch. */
+static bool chan_poll(struct loop_poller *poller)
+{
+	struct chan *chan = container_of(poller, struct chan, poller);
+
+	if (chan->stalled || chan->drain_posted || !vmbus_rx_pending(&chan->rx))
+		return false;
+	chan->counters.polls++;
+	chan_drain(chan);
+	return true;
+}
+
+static bool chan_sleep(struct loop_poller *poller)
+{
+	struct chan *chan = container_of(poller, struct chan, poller);
+
+	if (chan->stalled || chan->faulted || chan->quiesced || chan->drain_posted ||
+		!chan_unmask(chan))
+		return false;
+	chan_drain(chan);
+	return true;
 }
 
 static void chan_check_stopped(struct chan *chan)
@@ -243,7 +280,9 @@ int chan_init(struct chan *chan, const struct chan_params *params)
 		.packet_max = params->packet_max,
 		.hook.fn = chan_hook,
 		.drain_task.fn = chan_drain_task,
+		.poller = {.poll = chan_poll, .sleep = chan_sleep},
 	};
+	list_init(&chan->poller.link);
 	atomic_init(&chan->target_vp, params->target_vp);
 	list_init(&chan->out);
 	rc = vmbus_rx_init(&chan->rx, params->g2h, params->g2h_bytes);
@@ -286,6 +325,7 @@ void chan_quiesce(struct chan *chan)
 {
 	ON_LOOP(chan->loop);
 	chan->quiesced = true;
+	loop_poller_del(chan->loop, &chan->poller);
 	chan_drop_out(chan);
 }
 

@@ -54,6 +54,7 @@ struct chan_counters {
 	uint64_t packets;    /* received */
 	uint64_t sent;       /* packets sent */
 	uint64_t doorbells;  /* wake-ups by the guest */
+	uint64_t polls;      /* times packets were found by looking, without a doorbell */
 	uint64_t interrupts; /* requested from us */
 	uint64_t tx_full;    /* times a packet had to wait for room */
 	uint64_t stalls;     /* times packet() said -EAGAIN */
@@ -76,6 +77,7 @@ struct chan {
 	struct vmbus_tx tx;
 	struct loop_event doorbell;
 	struct loop_hook hook;
+	struct loop_poller poller;
 	struct loop_task drain_task;
 	struct list out;    /* chan_out waiting for room, in order */
 	bool started;       /* doorbell and hook are on the loop */

@@ -378,9 +378,11 @@ static void model_success(
 	extent(cdb, &lba, &blocks);
 	if (is_read(cdb[0])) {
 		check(reply->data_transfer_length == blocks * BLOCK);
+		check(!blocks || srb->data_in == VSTOR_DATA_IN);
 		model_read(c, srb->lun, lba, blocks);
 	} else if (is_write(cdb[0]) || cdb[0] == 0x41 || cdb[0] == 0x93 || cdb[0] == 0x42) {
 		check(srb->lun != LUN_READ_ONLY);
+		check(!reply->data_transfer_length || srb->data_in == VSTOR_DATA_OUT);
 		if (is_write(cdb[0]))
 			model_write(c, srb->lun, lba, blocks);
 		else if (cdb[0] == 0x42)
@@ -589,6 +591,8 @@ static void give_back_sub_channels(void)
 		if (f.g.offers[i].rescinded)
 			guest_release(&f.g, f.g.offers[i].offer.relid);
 }
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -22,11 +22,12 @@
 
 #include "hv/vmbus_reg.h"
 
-#define RING_BYTES (4 * HV_PAGE_SIZE)
-#define PACKET_MAX 128
-#define TURNS_MAX  100000
-#define OUTS       1024
-#define ROUNDS     20000u
+#define RING_BYTES    (4 * HV_PAGE_SIZE)
+#define PACKET_MAX    128
+#define TURNS_MAX     100000
+#define OUTS          1024
+#define ROUNDS        20000u
+#define ROUNDS_POLLED 1000u /* both sides spin: slow where they share a CPU */
 
 struct guest_ring {
 	uint8_t g2h[RING_BYTES];
@@ -43,6 +44,7 @@ struct fixture {
 	/* what happened at the host */
 	uint64_t ids[ROUNDS];
 	_Atomic unsigned int taken;
+	unsigned int rounds; /* of the guest thread */
 	unsigned int faults, stops, irqs, sent;
 	uint32_t last_vp, last_flag;
 	uint64_t sent_ids[OUTS];
