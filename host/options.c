@@ -169,7 +169,7 @@ static int check_disk(const struct disk_option *d, const char *source, struct er
 			e, -EINVAL, "--disk %s: cannot be read-only; leave \"ro\" out", source);
 	if (d->direct && d->spec.kind != DISK_SPEC_FILE)
 		return err_set(e, -EINVAL,
-			"--disk %s: only files can be direct; leave \"direct\" out", source);
+			"--disk %s: cannot be direct, as files can; leave \"direct\" out", source);
 	return 0;
 }
 
@@ -227,7 +227,7 @@ static int parse_poll(struct run_options *o, const char *text, struct err *e)
 		o->poll_us = -1;
 		return 0;
 	}
-	if (strcmp(text, "off") && parse_number(text, 1, POLL_MAX_US, &us))
+	if (strcmp(text, "off") && parse_count(text, 1, POLL_MAX_US, &us))
 		return err_set(e, -EINVAL, "--poll %s: auto, off, or 1 to %u microseconds", text,
 			POLL_MAX_US);
 	o->poll_us = us;
