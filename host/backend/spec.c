@@ -252,7 +252,7 @@ static int parse_bps(struct disk_spec_filter *f, char *value, struct err *e)
 	if (parse_size(number, &o->bps) || o->bps < DISK_LIMIT_BPS_MIN ||
 		o->bps > DISK_LIMIT_BPS_MAX)
 		return err_set(
-			e, -EINVAL, "--disk: bps=%s: a size from 64K to 1T per second", number);
+			e, -EINVAL, "--disk: bps=%s: a size from 64K to 1024G per second", number);
 	if (burst && (parse_size(burst, &o->bps_burst) || !o->bps_burst ||
 			     o->bps_burst > DISK_LIMIT_BURST_MAX))
 		return err_set(

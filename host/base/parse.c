@@ -16,7 +16,7 @@ static int parse_digits(const char *text, char **end, uint64_t *value)
 
 int parse_size(const char *text, uint64_t *size)
 {
-	static const char suffixes[] = "kKmMgGtT";
+	static const char suffixes[] = "kKmMgG";
 	const char *suffix;
 	unsigned int shift;
 	char *end;

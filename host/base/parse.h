@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-/* A number with an optional suffix K, M, G or T (powers of 1024, either case). 0 or -EINVAL. */
+/* A number with an optional suffix K, M or G (powers of 1024, either case). 0 or -EINVAL. */
 int parse_size(const char *text, uint64_t *size);
 
 /* A number from min to max. 0 or -EINVAL. */
