@@ -106,12 +106,18 @@ static int nbd_queue_open(struct disk *disk, struct loop *loop, struct disk_queu
 	return 0;
 }
 
+static void nothing(void *arg)
+{
+}
+
 static void nbd_queue_close(struct disk_queue *queue)
 {
 	struct nbd_queue *q = (struct nbd_queue *)queue;
 
 	if (q->link)
 		nbd_link_close(q->link);
+	else /* its thread may still be waking the queue's loop, which may go away after this */
+		loop_call(&nbd_of(queue->disk)->loop, nothing, NULL);
 	free(q);
 }
 
