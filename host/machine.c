@@ -457,8 +457,7 @@ static int open_disks(struct machine *m, struct err *e)
 	for (uint32_t i = 0; i < m->options->disk_count; i++) {
 		const struct disk_option *d = &m->options->disk[i];
 		struct disk_file_options file = {.read_only = d->read_only, .direct = d->direct};
-		int ret = d->path ? disk_file_open(&m->disk[i], d->path, &file, e)
-				  : disk_memory_open(&m->disk[i], d->memory_size, e);
+		int ret = disk_spec_open(&m->disk[i], &d->spec, &file, e);
 
 		if (ret)
 			return ret;
