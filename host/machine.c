@@ -17,6 +17,8 @@
 #define BOOT_IMAGE_MAX (4ull << 30)
 #define MIB            (1ull << 20)
 
+#define CRASH_LINES_MAX 200u
+
 /* Instance id of the SCSI controller: stable, so that guests name its disks the same each time. */
 static const struct hv_guid scsi_instance =
 	HV_GUID(0xe417e001, 0x5c51, 0x4e17, 0x9a, 0x01, 0x65, 0x6e, 0x6c, 0x69, 0x74, 0x65);
@@ -135,11 +137,12 @@ static void print_crash(const struct hv_crash *crash)
 		(unsigned long long)crash->param[0], (unsigned long long)crash->param[1],
 		(unsigned long long)crash->param[2], (unsigned long long)crash->param[3],
 		(unsigned long long)crash->param[4]);
-	while (*line) { /* its last kernel messages, line by line; the log sanitises them */
+	/* Its last kernel messages, line by line; the log sanitises them. */
+	for (unsigned lines = 0; *line && lines < CRASH_LINES_MAX; lines++) {
 		size_t len = strcspn(line, "\n");
 
 		log_error("guest: %.*s", (int)len, line);
-		line += len + (line[len] == '\n');
+		line += len + strspn(line + len, "\n");
 	}
 }
 
@@ -335,12 +338,20 @@ static void bus_closed(void *ctx)
 	after_boot(m);
 }
 
-/* VPs first: nothing new comes from the guest; then the channels drain; then all is freed. */
+static void vps_quiet(struct loop_task *task)
+{
+	struct machine *m = container_of(task, struct machine, quiet_task);
+
+	bus_shutdown(m->bus->bus, bus_closed, m);
+}
+
+/* VPs first: nothing new comes from the guest. Then what they posted (messages, a crash report)
+ * runs, because tasks keep their order; then the channels drain; then all is freed. */
 static void stop_boot(struct machine *m)
 {
 	m->state = MACHINE_STOPPING;
 	partition_stop(m->partition);
-	bus_shutdown(m->bus->bus, bus_closed, m);
+	loop_post(&m->control, &m->quiet_task);
 }
 
 /* ---- users: signals, control socket ---------------------------------------------------- */
@@ -458,8 +469,7 @@ static int open_disks(struct machine *m, struct err *e)
 	for (uint32_t i = 0; i < m->options->disk_count; i++) {
 		const struct disk_option *d = &m->options->disk[i];
 		struct disk_file_options file = {.read_only = d->read_only, .direct = d->direct};
-		int ret = d->path ? disk_file_open(&m->disk[i], d->path, &file, e)
-				  : disk_memory_open(&m->disk[i], d->memory_size, e);
+		int ret = disk_spec_open(&m->disk[i], &d->spec, &file, e);
 
 		if (ret)
 			return ret;
@@ -525,6 +535,7 @@ int machine_run(struct machine *m, const struct run_options *options, struct err
 	m->options = options;
 	m->signal_fd = -1;
 	m->stop_status = -1;
+	m->quiet_task.fn = vps_quiet;
 	m->end_task.fn = partition_ended;
 	m->crash_task.fn = crash_reported;
 	ret = loop_init(&m->control, "control", e);

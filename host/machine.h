@@ -68,6 +68,7 @@ struct machine {
 	uint32_t boots;
 
 	/* from VP threads */
+	struct loop_task quiet_task; /* VPs are joined; all they posted has run before it */
 	struct loop_task end_task;
 	enum partition_end end_reason;
 	int end_status;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -38,6 +39,18 @@ static int fail(struct err *e, int status)
 	return status;
 }
 
+/* A partition of 64 VPs may use more than a thousand: one per VP and SINT in use, one per channel.
+ */
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 static int main_run(int argc, char **argv)
 {
 	static struct machine machine;
@@ -51,6 +64,7 @@ static int main_run(int argc, char **argv)
 		return fail(&e, EXIT_USAGE);
 	if (options.verbose)
 		log_set_level(LOG_DEBUG);
+	raise_fd_limit();
 	status = machine_run(&machine, &options, &e);
 	return e.text[0] ? fail(&e, status) : status;
 }

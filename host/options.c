@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "hyper/hv/hv.h"
 #include "mgmt/ctl.h"
 
@@ -27,13 +28,18 @@ const char options_help[] =
 	"  --cpus N             virtual processors, 1 to 64 (default 1)\n"
 	"  --memory SIZE        guest memory with suffix K, M or G (default 512M)\n"
 	"  --disk SPEC          a disk on the SCSI controller; may be repeated. SPEC is\n"
-	"                       FILE[,ro][,direct][,lun=N][,serial=S] or memory:SIZE[,...]\n"
+	"                       SOURCE[,ro][,direct][,lun=N][,serial=S][,FILTER]... with SOURCE:\n"
+	"                       FILE, memory:SIZE, null:SIZE, nbd://HOST[:PORT][/EXPORT],\n"
+	"                       nbd+unix:///[EXPORT]?socket=PATH; and FILTER, for tests:\n"
+	"                       delay=5ms|1-20ms[:OP], error=1%|1/N[:OP][:EIO|ENOSPC],\n"
+	"                       iops=N[:BURST], bps=SIZE[:BURST], log=FILE, volatile[=SEED];\n"
+	"                       OP is read, write or flush\n"
 	"  --cdrom FILE         a DVD-ROM drive with this image in it; may be repeated\n"
 	"  --console WHERE      COM1: stdio (default), none, or a file to write to\n"
 	"  --name NAME          name of the partition; opens a control socket for `enlite ctl`\n"
 	"  --workers N          worker threads for channels (default: one, two from 4 host CPUs)\n"
-	"  --poll WHEN          how long a worker looks for work before it sleeps: auto (default:\n"
-	"                       adapts, off without a spare host CPU), off, or microseconds\n"
+	"  --poll WHEN          how long a worker looks for work before it sleeps: off (default),\n"
+	"                       auto (adapts; off without a spare host CPU), or microseconds\n"
 	"  --no-reboot          a guest reset ends the partition instead of restarting it\n"
 	"  --on-crash WHAT      exit (default) or continue (lets kdump run) after a guest\n"
 	"                       reported its crash\n"
@@ -91,50 +97,11 @@ static const struct option long_options[] = {
 
 /* ---- values --------------------------------------------------------------------------- */
 
-static int parse_size(const char *text, uint64_t *size)
+static int parse_count(const char *text, uint32_t min, uint32_t max, uint32_t *value)
 {
-	char *end;
-	unsigned shift = 0;
+	uint64_t number;
 
-	if (*text < '0' || *text > '9')
-		return -EINVAL;
-	errno = 0;
-	*size = strtoull(text, &end, 10);
-	if (errno)
-		return -errno;
-	switch (*end) {
-	case 'k':
-	case 'K':
-		shift = 10;
-		break;
-	case 'm':
-	case 'M':
-		shift = 20;
-		break;
-	case 'g':
-	case 'G':
-		shift = 30;
-		break;
-	default:
-		break;
-	}
-	end += shift != 0;
-	if (*end || *size > UINT64_MAX >> shift)
-		return -EINVAL;
-	*size <<= shift;
-	return 0;
-}
-
-static int parse_number(const char *text, uint32_t min, uint32_t max, uint32_t *value)
-{
-	char *end;
-	unsigned long number;
-
-	if (*text < '0' || *text > '9')
-		return -EINVAL;
-	errno = 0;
-	number = strtoul(text, &end, 10);
-	if (errno || *end || number < min || number > max)
+	if (parse_number(text, min, max, &number))
 		return -EINVAL;
 	*value = (uint32_t)number;
 	return 0;
@@ -167,7 +134,7 @@ static int parse_serial(struct disk_option *d, const char *text, struct err *e)
 	return 0;
 }
 
-static int parse_disk_flag(struct disk_option *d, const char *flag, struct err *e)
+static int parse_disk_flag(struct disk_option *d, char *flag, struct err *e)
 {
 	uint32_t lun;
 
@@ -176,30 +143,36 @@ static int parse_disk_flag(struct disk_option *d, const char *flag, struct err *
 	} else if (!strcmp(flag, "direct")) {
 		d->direct = true;
 	} else if (!strncmp(flag, "lun=", 4)) {
-		if (parse_number(flag + 4, 0, LUN_MAX, &lun))
+		if (parse_count(flag + 4, 0, LUN_MAX, &lun))
 			return err_set(
 				e, -EINVAL, "--disk: %s: LUNs go from 0 to %d", flag, LUN_MAX);
 		d->lun = (int)lun;
 	} else if (!strncmp(flag, "serial=", 7)) {
 		return parse_serial(d, flag + 7, e);
 	} else {
-		return err_set(e, -EINVAL,
-			"--disk: unknown flag '%s'; known are ro, direct, lun=N, serial=S", flag);
+		int ret = disk_spec_filter(&d->spec, flag, e);
+
+		if (ret > 0)
+			return err_set(e, -EINVAL,
+				"--disk: unknown flag '%s'; known are ro, direct, lun=N, serial=S, "
+				"%s",
+				flag, disk_spec_filters_help);
+		return ret;
 	}
 	return 0;
 }
 
-static int parse_disk_source(struct disk_option *d, const char *source, struct err *e)
+/* Flags that their source cannot follow. */
+static int check_disk(const struct disk_option *d, const char *source, struct err *e)
 {
-	if (!*source)
-		return err_set(e, -EINVAL, "--disk needs a file name or memory:SIZE");
-	if (strncmp(source, "memory:", 7)) {
-		d->path = source;
-		return 0;
-	}
-	if (parse_size(source + 7, &d->memory_size) || !d->memory_size || d->memory_size % 512)
-		return err_set(e, -EINVAL, "--disk %s: the size must be a positive multiple of 512",
-			source);
+	bool stored = d->spec.kind == DISK_SPEC_FILE || d->spec.kind == DISK_SPEC_NBD;
+
+	if (d->read_only && !stored)
+		return err_set(
+			e, -EINVAL, "--disk %s: cannot be read-only; leave \"ro\" out", source);
+	if (d->direct && d->spec.kind != DISK_SPEC_FILE)
+		return err_set(e, -EINVAL,
+			"--disk %s: cannot be direct, as files can; leave \"direct\" out", source);
 	return 0;
 }
 
@@ -212,12 +185,11 @@ static int parse_disk(struct run_options *o, char *spec, struct err *e)
 	if (o->disk_count == OPTIONS_DISKS_MAX)
 		return err_set(e, -EINVAL, "--disk: at most %u disks", OPTIONS_DISKS_MAX);
 	*d = (struct disk_option){.lun = -1};
-	ret = parse_disk_source(d, strsep(&flags, ","), e);
+	ret = disk_spec_source(&d->spec, strsep(&flags, ","), e);
 	while (!ret && (flag = strsep(&flags, ",")))
 		ret = parse_disk_flag(d, flag, e);
-	if (!ret && !d->path && (d->read_only || d->direct))
-		ret = err_set(e, -EINVAL, "--disk %s: a memory disk cannot be %s; leave that out",
-			spec, d->read_only ? "read-only" : "direct");
+	if (!ret)
+		ret = check_disk(d, spec, e);
 	o->disk_count++;
 	return ret;
 }
@@ -269,7 +241,7 @@ static int parse_poll(struct run_options *o, const char *text, struct err *e)
 		o->poll_us = -1;
 		return 0;
 	}
-	if (strcmp(text, "off") && parse_number(text, 1, POLL_MAX_US, &us))
+	if (strcmp(text, "off") && parse_count(text, 1, POLL_MAX_US, &us))
 		return err_set(e, -EINVAL, "--poll %s: auto, off, or 1 to %u microseconds", text,
 			POLL_MAX_US);
 	o->poll_us = us;
@@ -309,7 +281,7 @@ static int apply(struct run_options *o, int option, char *value, struct err *e)
 		o->append = value;
 		return 0;
 	case OPT_CPUS:
-		if (parse_number(value, 1, HV_VPS_MAX, &o->cpus))
+		if (parse_count(value, 1, HV_VPS_MAX, &o->cpus))
 			return err_set(e, -EINVAL, "--cpus %s: from 1 to %u", value, HV_VPS_MAX);
 		return 0;
 	case OPT_MEMORY:
@@ -323,7 +295,7 @@ static int apply(struct run_options *o, int option, char *value, struct err *e)
 	case OPT_NAME:
 		return parse_name(o, value, e);
 	case OPT_WORKERS:
-		if (parse_number(value, 1, 64, &o->workers))
+		if (parse_count(value, 1, 64, &o->workers))
 			return err_set(e, -EINVAL, "--workers %s: from 1 to 64", value);
 		return 0;
 	case OPT_POLL:
@@ -371,7 +343,6 @@ int options_parse(struct run_options *o, int argc, char **argv, struct err *e)
 		.cpus = 1,
 		.memory = MEMORY_DEFAULT,
 		.console = "stdio",
-		.poll_us = -1,
 		.reboot = true,
 	};
 	optind = 0; /* glibc: start anew, also within a group of short options */

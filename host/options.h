@@ -6,14 +6,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backend/spec.h"
 #include "base/err.h"
 
 #define OPTIONS_DISKS_MAX  64u
 #define OPTIONS_SERIAL_MAX 32u
 
 struct disk_option {
-	const char *path;     /* a file or block device; NULL: in memory */
-	uint64_t memory_size; /* path == NULL */
+	struct disk_spec spec;
 	bool read_only;
 	bool direct;
 	bool cdrom;

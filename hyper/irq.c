@@ -147,22 +147,28 @@ void irq_set_sint(struct partition *p, uint32_t vp, uint32_t sint, uint8_t vecto
 
 	pthread_mutex_lock(&p->irq.lock);
 	if (route->vector != vector) {
-		route->vector = vector;
+		__atomic_store_n(&route->vector, vector, __ATOMIC_RELAXED);
 		ret = set_routing(p);
-		if (!ret && route->eventfd < 0)
-			ret = open_irqfd(p, vp, sint);
 	}
+	if (!ret && vector && route->eventfd < 0)
+		ret = open_irqfd(p, vp, sint);
 	pthread_mutex_unlock(&p->irq.lock);
 	if (ret)
-		log_error("interrupt route of VP %u SINT %u: %s", vp, sint, strerror(-ret));
+		log_guest("interrupt route of VP %u SINT %u: %s; it takes the slow way", vp, sint,
+			strerror(-ret));
 }
 
+/* Without an irqfd (out of file descriptors) the interrupt is sent by hand. */
 void irq_inject_sint(struct partition *p, uint32_t vp, uint32_t sint)
 {
-	int fd = __atomic_load_n(&p->irq.route[vp][sint].eventfd, __ATOMIC_ACQUIRE);
+	struct irq_route *route = &p->irq.route[vp][sint];
+	int fd = __atomic_load_n(&route->eventfd, __ATOMIC_ACQUIRE);
+	uint8_t vector = __atomic_load_n(&route->vector, __ATOMIC_RELAXED);
 
 	if (fd >= 0)
 		eventfd_write(fd, 1);
+	else if (vector)
+		irq_inject_vector(p, vp, vector);
 }
 
 void irq_inject_vector(struct partition *p, uint32_t vp, uint8_t vector)

@@ -95,8 +95,10 @@ static void port_timer_arm(void *ctx, uint32_t vp, uint64_t ref_time)
 	stimer_thread_arm(ctx, vp, ref_time);
 }
 
-/* One MSR of VP 0 by KVM_GET_MSRS or KVM_SET_MSRS, which pass the MSR filter. */
-static int host_msr(struct partition *p, unsigned long request, uint32_t index, uint64_t *value)
+/* One MSR of a VP by KVM_GET_MSRS or KVM_SET_MSRS, which pass the MSR filter. Only on the VP's own
+ * thread or while VPs do not run: KVM lets nobody else in as long as a VP is in KVM_RUN. */
+static int host_msr(
+	struct partition *p, uint32_t vp, unsigned long request, uint32_t index, uint64_t *value)
 {
 	union {
 		struct kvm_msrs msrs;
@@ -104,7 +106,7 @@ static int host_msr(struct partition *p, unsigned long request, uint32_t index, 
 	} u = {.msrs = {.nmsrs = 1}};
 
 	u.msrs.entries[0] = (struct kvm_msr_entry){.index = index, .data = *value};
-	if (ioctl(p->vps[0].fd, request, &u) != 1)
+	if (ioctl(p->vps[vp].fd, request, &u) != 1)
 		return -EIO;
 	*value = u.msrs.entries[0].data;
 	return 0;
@@ -112,11 +114,11 @@ static int host_msr(struct partition *p, unsigned long request, uint32_t index, 
 
 /* KVM hides the invariant-TSC bit of CPUID until its own copy of this MSR is set, on kernels
  * that know it. Others fail, which does not matter. */
-static void port_tsc_invariant(void *ctx)
+static void port_tsc_invariant(void *ctx, uint32_t vp)
 {
 	uint64_t one = 1;
 
-	host_msr(ctx, KVM_SET_MSRS, HV_MSR_TSC_INVARIANT_CTL, &one);
+	host_msr(ctx, vp, KVM_SET_MSRS, HV_MSR_TSC_INVARIANT_CTL, &one);
 }
 
 static const struct hv_port_ops hv_port = {
@@ -281,7 +283,7 @@ static int align_tsc(struct partition *p, struct err *e)
 	};
 	int64_t measured;
 
-	if (host_msr(p, KVM_GET_MSRS, MSR_IA32_TSC, &guest))
+	if (host_msr(p, 0, KVM_GET_MSRS, MSR_IA32_TSC, &guest))
 		return err_set(e, -EIO, "%s: cannot read a VP's TSC", PARTITION_KVM_PATH);
 	measured = (int64_t)(guest - __rdtsc());
 	if (ioctl(p->vps[0].fd, KVM_GET_DEVICE_ATTR, &attr) == 0) {

@@ -101,6 +101,16 @@ int disk_file_open(
 	struct disk **disk, const char *path, const struct disk_file_options *o, struct err *e);
 /* size zero bytes in this process's memory. */
 int disk_memory_open(struct disk **disk, uint64_t size, struct err *e);
+/* Reads zeros, forgets writes. */
+int disk_null_open(struct disk **disk, uint64_t size, struct err *e);
+
+struct disk_nbd_options {
+	bool read_only;
+	uint64_t retry_ns; /* how long a lost server is waited for; 0: 30 s */
+};
+/* An export of an NBD server. Asks it for its size and abilities before it returns. */
+int disk_nbd_open(
+	struct disk **disk, const char *uri, const struct disk_nbd_options *o, struct err *e);
 
 /* Any thread. */
 static inline uint64_t disk_size(const struct disk *disk)

@@ -8,6 +8,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -66,12 +67,17 @@ static void line_sanitise(struct line *line)
 	}
 }
 
+/* A reader of ours that stalls must not hold a VP: what a pipe does not take at once is lost. A
+ * pipe that is writable takes PIPE_BUF bytes, more than a line. */
 static void line_write(struct line *line)
 {
+	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
 	ssize_t n;
 
 	line_sanitise(line);
 	line->text[line->len] = '\n';
+	if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT))
+		return;
 	do
 		n = write(STDERR_FILENO, line->text, line->len + 1);
 	while (n < 0 && errno == EINTR);

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 
+#define DRAIN_BUDGET 64u
 /* Pages of GPADL a guest may hold: what Hyper-V grants, 1280 MiB. */
 #define GPADL_PAGES_MAX (1280ull << (20 - HV_PAGE_SHIFT))
 
@@ -29,15 +30,31 @@ static bool dequeue(struct bus_hyper *bh, struct bus_hyper_message *message)
 	return any;
 }
 
-/* ON_CONTROL: messages are handled strictly in the order the guest posted them. */
+static void bus_hyper_free(struct bus_hyper *bh)
+{
+	pthread_mutex_destroy(&bh->lock);
+	free(bh);
+}
+
+/* ON_CONTROL: messages are handled strictly in the order the guest posted them. A guest that posts
+ * without end gets DRAIN_BUDGET of them handled a turn, so that signals, workers and the control
+ * socket have theirs. */
 static void drain(struct loop_task *task)
 {
 	struct bus_hyper *bh = container_of(task, struct bus_hyper, task);
 	struct bus_hyper_message message;
 
 	ON_LOOP(bh->control);
-	while (dequeue(bh, &message))
+	if (bh->dead) {
+		bus_hyper_free(bh);
+		return;
+	}
+	for (uint32_t i = 0; i < DRAIN_BUDGET; i++) {
+		if (!dequeue(bh, &message))
+			return;
 		bus_message(bh->bus, message.data, message.len);
+	}
+	loop_post(bh->control, &bh->task); /* posted stays true */
 }
 
 /* VP thread. */
@@ -151,9 +168,13 @@ free_bh:
 
 void bus_hyper_destroy(struct bus_hyper *bh)
 {
+	ON_LOOP(bh->control);
 	hv_connection_del(partition_hv(bh->partition), &bh->conn_multi);
 	hv_connection_del(partition_hv(bh->partition), &bh->conn_message);
 	bus_destroy(bh->bus);
-	pthread_mutex_destroy(&bh->lock);
-	free(bh);
+	/* The VPs are joined: nobody else looks at posted now. */
+	if (bh->posted)
+		bh->dead = true;
+	else
+		bus_hyper_free(bh);
 }

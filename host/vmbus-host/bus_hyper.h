@@ -32,6 +32,8 @@ struct bus_hyper {
 	uint32_t head, count;
 	bool posted; /* task is on its way to the control thread */
 	struct loop_task task;
+	/* control */
+	bool dead; /* destroyed while the task was on its way: the task frees */
 };
 
 /* Creates the bus and connects it to the partition. ON_CONTROL, before VPs start. */

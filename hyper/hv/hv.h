@@ -62,8 +62,8 @@ struct hv_port_ops {
 	/* Call hv_stimer_expire(hv, vp) at or after ref_time (100 ns), UINT64_MAX = disarm.
 	 * Replaces the VP's previous request. Any thread. */
 	void (*timer_arm)(void *ctx, uint32_t vp, uint64_t ref_time);
-	/* The guest wrote HV_MSR_TSC_INVARIANT_CTL bit 0. */
-	void (*tsc_invariant)(void *ctx);
+	/* The guest wrote HV_MSR_TSC_INVARIANT_CTL bit 0 on this VP. Its own thread. */
+	void (*tsc_invariant)(void *ctx, uint32_t vp);
 	/* The guest asked for a reset (HV_MSR_RESET). */
 	void (*reset)(void *ctx);
 	/* The guest reported its own crash. crash is valid during the call. A hostile guest may

@@ -74,7 +74,7 @@ static int tsc_invariant_write(struct hv *hv, struct hv_vp *vp, uint32_t msr, ui
 	if (old && !value)
 		return -EPERM;
 	if (value && !old)
-		hv->config.port->tsc_invariant(hv->config.ctx);
+		hv->config.port->tsc_invariant(hv->config.ctx, vp->index);
 	return 0;
 }
 

@@ -102,7 +102,7 @@ static inline void fake_timer_arm(void *ctx, uint32_t vp, uint64_t ref_time)
 	m->arms++;
 }
 
-static inline void fake_tsc_invariant(void *ctx)
+static inline void fake_tsc_invariant(void *ctx, uint32_t vp)
 {
 	((struct fake_machine *)ctx)->invariants++;
 }

@@ -62,6 +62,10 @@ static void ignore(void *ctx)
 {
 }
 
+static void ignore_vp(void *ctx, uint32_t vp)
+{
+}
+
 static void ignore_crash(void *ctx, const struct hv_crash *crash)
 {
 }
@@ -72,7 +76,7 @@ static const struct hv_port_ops port_ops = {
 	.inject_direct = ignore_direct,
 	.guest_tsc = no_tsc,
 	.timer_arm = ignore_arm,
-	.tsc_invariant = ignore,
+	.tsc_invariant = ignore_vp,
 	.reset = ignore,
 	.crash = ignore_crash,
 };

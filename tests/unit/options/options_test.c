@@ -159,14 +159,31 @@ static void disks(void **state)
 				 "--disk", "memory:3K", NULL),
 		0);
 	assert_int_equal(o.disk_count, 3);
-	assert_string_equal(o.disk[0].path, "a.img");
+	assert_int_equal(o.disk[0].spec.kind, DISK_SPEC_FILE);
+	assert_string_equal(o.disk[0].spec.name, "a.img");
 	assert_false(o.disk[0].read_only || o.disk[0].direct);
 	assert_string_equal(o.disk[0].serial, "");
 	assert_true(o.disk[1].read_only && o.disk[1].direct);
 	assert_int_equal(o.disk[1].lun, 63);
 	assert_string_equal(o.disk[1].serial, "S:1/x");
-	assert_null(o.disk[2].path);
-	assert_int_equal(o.disk[2].memory_size, 3072);
+	assert_int_equal(o.disk[2].spec.kind, DISK_SPEC_MEMORY);
+	assert_int_equal(o.disk[2].spec.size, 3072);
+}
+
+static void stacked_disks(void **state)
+{
+	assert_int_equal(parse("--disk", "nbd://h/x,ro,delay=1ms,serial=S,error=1%:read,lun=3",
+				 "--disk", "null:1G,volatile", NULL),
+		0);
+	assert_int_equal(o.disk[0].spec.kind, DISK_SPEC_NBD);
+	assert_string_equal(o.disk[0].spec.name, "nbd://h/x");
+	assert_true(o.disk[0].read_only);
+	assert_int_equal(o.disk[0].lun, 3);
+	assert_string_equal(o.disk[0].serial, "S");
+	assert_int_equal(o.disk[0].spec.filters, 2);
+	assert_int_equal(o.disk[0].spec.filter[1].kind, DISK_SPEC_ERROR);
+	assert_int_equal(o.disk[1].spec.kind, DISK_SPEC_NULL);
+	assert_int_equal(o.disk[1].spec.filters, 1);
 }
 
 static void free_luns_fill_the_gaps(void **state)
@@ -235,6 +252,13 @@ static void bad_disks(void **state)
 		{"memory:1.5G", "multiple of 512"},
 		{"memory:1M,ro", "cannot be read-only"},
 		{"memory:1M,direct", "cannot be direct"},
+		{"null:1M,ro", "cannot be read-only"},
+		{"nbd://h,direct", "cannot be direct"},
+		{"nbds://h", "TLS"},
+		{"x,delay", "delay needs a value"},
+		{"x,delay=5", "write 5ms"},
+		{"x,error=1", "write 1% or 1/100"},
+		{"x,iops=0", "iops=N"},
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -309,6 +333,7 @@ int main(void)
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(disks),
+		cmocka_unit_test(stacked_disks),
 		cmocka_unit_test(free_luns_fill_the_gaps),
 		cmocka_unit_test(cdroms),
 		cmocka_unit_test(all_luns_and_one_more),

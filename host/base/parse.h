@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Numbers as users write them. Decimal digits only: no sign, no space, nothing behind. */
+#ifndef BASE_PARSE_H
+#define BASE_PARSE_H
+
+#include <stdint.h>
+
+/* A number with an optional suffix K, M or G (powers of 1024, either case). 0 or -EINVAL. */
+int parse_size(const char *text, uint64_t *size);
+
+/* A number from min to max. 0 or -EINVAL. */
+int parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *value);
+
+#endif

@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The NBD disk against a real server, nbdkit on a Unix socket: abilities, data,
+ * errors; and a server that dies, hangs and comes back while requests are there.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "tests/support/disk_rig.h"
+#include "tests/support/nbd_server.h"
+
+#define SIZE    (8u << 20)
+#define AREA    65536u /* one slot's part of the disk */
+#define AREAS   64u
+#define SECONDS 1000000000ull
+#define MS      1000000ull
+
+static struct nbd_server server;
+static struct disk_rig rig;
+static uint8_t shadow[AREAS][AREA], in[AREAS][AREA];
+static uint32_t random_state = 1;
+
+static uint32_t next_random(void)
+{
+	random_state = random_state * 1664525 + 1013904223;
+	return random_state >> 8;
+}
+
+static void begin(const char *const *args, uint64_t retry_ns, bool read_only)
+{
+	struct disk_nbd_options o = {.read_only = read_only, .retry_ns = retry_ns};
+	struct disk *disk;
+	struct err e;
+
+	nbd_server_init(&server, args, SIZE);
+	nbd_server_start(&server);
+	if (disk_nbd_open(&disk, server.uri, &o, &e))
+		fail_msg("%s", e.text);
+	disk_rig_init(&rig, disk);
+}
+
+static void end(void)
+{
+	disk_rig_fini(&rig, false);
+	nbd_server_fini(&server);
+}
+
+static const char *const memory_args[] = {"memory", "8M", NULL};
+static const char *const file_args[] = {"file", "FILE", NULL};
+/* No multi-conn: one connection for all queues, on a thread of its own. */
+static const char *const single_args[] = {
+	"--filter=multi-conn", "file", "FILE", "multi-conn-mode=disable", NULL};
+static const char *const no_fua_args[] = {"--filter=fua", "file", "FILE", NULL};
+
+static void fill(uint8_t *bytes, uint32_t length)
+{
+	for (uint32_t i = 0; i < length; i++)
+		bytes[i] = (uint8_t)next_random();
+}
+
+static void moves_data(const char *const *args)
+{
+
+	begin(args, 0, false);
+	assert_int_equal(rig.disk->info.size, SIZE);
+	assert_true(rig.disk->info.write_cache);
+	for (uint32_t round = 0; round < 20; round++) {
+		uint32_t offset = next_random() % 64 * 512, length = 512 + next_random() % 63 * 512;
+
+		fill(shadow[0] + offset, length);
+		assert_int_equal(disk_rig_run(&rig, DISK_WRITE, round % 2 ? DISK_FLAG_FUA : 0,
+					 offset, length, shadow[0] + offset),
+			0);
+		assert_int_equal(disk_rig_run(&rig, DISK_FLUSH, 0, 0, 0, NULL), 0);
+		assert_int_equal(disk_rig_run(&rig, DISK_READ, 0, 0, AREA, in[0]), 0);
+		assert_memory_equal(in[0], shadow[0], AREA);
+	}
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_int_equal(disk_rig_run(&rig, i ? DISK_DISCARD : DISK_WRITE_ZEROES,
+					 DISK_FLAG_FUA, 4096 + i * 8192, 8192, NULL),
+			0);
+		memset(shadow[0] + 4096 + i * 8192, 0, 8192);
+		assert_int_equal(disk_rig_run(&rig, DISK_READ, 0, 0, AREA, in[0]), 0);
+		assert_memory_equal(in[0], shadow[0], AREA);
+	}
+	memset(shadow, 0, sizeof(shadow));
+	end();
+}
+
+static void moves_data_to_memory(void **state)
+{
+	moves_data(memory_args);
+}
+
+static void moves_data_to_a_file(void **state)
+{
+	moves_data(file_args);
+}
+
+static void moves_data_over_one_connection(void **state)
+{
+	moves_data(single_args);
+}
+
+static void moves_data_without_fua(void **state)
+{
+	moves_data(no_fua_args);
+}
+
+static void scatters(void **state)
+{
+	struct disk_rig_slot *s = &rig.slots[0];
+	struct iovec iov[] = {{in[0], 36}, {in[0] + 100, 4096}, {in[0] + 5000, 4060}};
+
+	begin(file_args, 0, false);
+	fill(shadow[0], 8192);
+	assert_int_equal(disk_rig_run(&rig, DISK_WRITE, 0, 512, 8192, shadow[0]), 0);
+	memset(in[0], 0xEE, AREA);
+	disk_rig_start(&rig, 0, DISK_READ, 0, 512, 8192, in[1]);
+	disk_rig_wait(&rig, 0);
+	assert_memory_equal(in[1], shadow[0], 8192);
+	s->busy = true;
+	rig.in_flight++;
+	s->req->iov = iov;
+	s->req->iov_count = 3;
+	disk_submit(rig.queue, s->req);
+	disk_rig_wait(&rig, 0);
+	assert_int_equal(s->error, 0);
+	assert_memory_equal(in[0], shadow[0], 36);
+	assert_memory_equal(in[0] + 100, shadow[0] + 36, 4096);
+	assert_memory_equal(in[0] + 5000, shadow[0] + 36 + 4096, 4060);
+	assert_int_equal(in[0][36], 0xEE);
+	memset(shadow, 0, sizeof(shadow));
+	end();
+}
+
+static void takes_the_servers_word(void **state)
+{
+	static const char *const read_only[] = {"-r", "memory", "8M", NULL};
+	static const char *const odd[] = {"memory", "1000", NULL};
+	static const char *const coarse[] = {"--filter=blocksize-policy", "memory", "8M",
+		"blocksize-minimum=4K", "blocksize-error-policy=error", NULL};
+	struct disk_nbd_options o = {0};
+	struct disk *disk;
+	struct err e;
+
+	begin(read_only, 0, true);
+	assert_true(rig.disk->info.read_only);
+	assert_int_equal(disk_nbd_open(&disk, server.uri, &o, &e), -EROFS);
+	assert_non_null(strstr(e.text, "add \"ro\""));
+	end();
+	nbd_server_init(&server, odd, 0);
+	nbd_server_start(&server);
+	assert_int_equal(disk_nbd_open(&disk, server.uri, &o, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "1000 bytes, is not a positive multiple of 512"));
+	nbd_server_fini(&server);
+	nbd_server_init(&server, coarse, 0);
+	nbd_server_start(&server);
+	assert_int_equal(disk_nbd_open(&disk, server.uri, &o, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "requests of 4096"));
+	nbd_server_fini(&server);
+}
+
+static void server_errors_are_the_guests(void **state)
+{
+	static const char *const args[] = {"--filter=error", "memory", "8M", "error-pread=ENOSPC",
+		"error-pread-rate=100%", NULL};
+
+	begin(args, 0, false);
+	assert_int_equal(disk_rig_run(&rig, DISK_READ, 0, 0, 512, in[0]), -ENOSPC);
+	assert_int_equal(disk_rig_run(&rig, DISK_WRITE, 0, 0, 512, in[0]), 0);
+	assert_int_equal(disk_rig_run(&rig, DISK_FLUSH, 0, 0, 0, NULL), 0);
+	end();
+}
+
+/* ---- servers that go away ------------------------------------------------------------------- */
+
+/* What is in flight when the server dies is done by the next one. */
+static void requests_are_sent_again(void **state)
+{
+	static const char *const slow[] = {"--filter=delay", "file", "FILE", "wdelay=200ms", NULL};
+
+	begin(slow, 0, false);
+	fill(shadow[0], AREA);
+	for (uint32_t i = 0; i < 16; i++)
+		disk_rig_start(&rig, i, DISK_WRITE, 0, i * 4096, 4096, shadow[0] + i * 4096);
+	nbd_server_kill(&server);
+	nbd_server_start(&server);
+	disk_rig_wait(&rig, 0);
+	for (uint32_t i = 0; i < 16; i++)
+		assert_int_equal(rig.slots[i].error, 0);
+	assert_int_equal(disk_rig_run(&rig, DISK_READ, 0, 0, AREA, in[0]), 0);
+	assert_memory_equal(in[0], shadow[0], AREA);
+	/* None of them was acknowledged by the dead one. */
+	assert_int_equal(disk_rig_run(&rig, DISK_FLUSH, 0, 0, 0, NULL), 0);
+	memset(shadow, 0, sizeof(shadow));
+	end();
+}
+
+static void lost_writes_fail_the_next_flush_once(const char *const *args)
+{
+	begin(args, 0, false);
+	assert_int_equal(disk_rig_run(&rig, DISK_WRITE, 0, 0, 512, in[0]), 0);
+	assert_int_equal(disk_rig_run(&rig, DISK_FLUSH, 0, 0, 0, NULL), 0);
+	nbd_server_kill(&server);
+	nbd_server_start(&server);
+	assert_int_equal(disk_rig_run(&rig, DISK_FLUSH, 0, 0, 0, NULL), 0);
+	assert_int_equal(disk_rig_run(&rig, DISK_WRITE, 0, 0, 512, in[0]), 0);
+	nbd_server_kill(&server);
+	nbd_server_start(&server);
+	assert_int_equal(disk_rig_run(&rig, DISK_READ, 0, 0, 512, in[0]), 0);
+	assert_int_equal(disk_rig_run(&rig, DISK_FLUSH, 0, 0, 0, NULL), -EIO);
+	assert_int_equal(disk_rig_run(&rig, DISK_FLUSH, 0, 0, 0, NULL), 0);
+	assert_int_equal(disk_rig_run(&rig, DISK_WRITE, DISK_FLAG_FUA, 0, 512, in[0]), 0);
+	nbd_server_kill(&server);
+	nbd_server_start(&server);
+	assert_int_equal(disk_rig_run(&rig, DISK_FLUSH, 0, 0, 0, NULL), 0);
+	end();
+}
+
+static void losses_are_told(void **state)
+{
+	lost_writes_fail_the_next_flush_once(file_args);
+}
+
+static void losses_are_told_over_one_connection(void **state)
+{
+	lost_writes_fail_the_next_flush_once(single_args);
+}
+
+static void losses_are_told_without_fua(void **state)
+{
+	lost_writes_fail_the_next_flush_once(no_fua_args);
+}
+
+static void turned(struct loop_timer *t)
+{
+	loop_stop(&rig.loop);
+}
+
+static void run_loop_for(uint64_t ns)
+{
+	struct loop_timer t = {0};
+
+	loop_timer_start(&rig.loop, &t, ns, turned);
+	while (t.armed)
+		loop_run(&rig.loop);
+}
+
+/* Gone for longer than the limit: requests fail, within it; then it comes back. */
+static void gives_up_and_recovers(void **state)
+{
+	uint64_t start;
+
+	begin(file_args, 400 * MS, false);
+	nbd_server_kill(&server);
+	start = loop_now_ns();
+	assert_int_equal(disk_rig_run(&rig, DISK_READ, 0, 0, 512, in[0]), -EIO);
+	assert_true(loop_now_ns() - start >= 400 * MS && loop_now_ns() - start < 10 * SECONDS);
+	assert_int_equal(disk_rig_run(&rig, DISK_READ, 0, 0, 512, in[0]), -EIO); /* at once */
+	nbd_server_start(&server);
+	start = loop_now_ns();
+	while (disk_rig_run(&rig, DISK_READ, 0, 0, 512, in[0])) {
+		assert_true(loop_now_ns() - start < 10 * SECONDS);
+		run_loop_for(5 * MS); /* requests that fail at once do not turn it */
+	}
+	end();
+}
+
+static void a_silent_server_is_given_up(void **state)
+{
+	uint64_t start;
+
+	begin(file_args, 400 * MS, false);
+	nbd_server_pause(&server, true);
+	start = loop_now_ns();
+	assert_int_equal(disk_rig_run(&rig, DISK_READ, 0, 0, 512, in[0]), -EIO);
+	assert_true(loop_now_ns() - start >= 400 * MS && loop_now_ns() - start < 10 * SECONDS);
+	nbd_server_pause(&server, false);
+	end();
+}
+
+static void closes_while_the_server_is_away(void **state)
+{
+	begin(file_args, 0, false);
+	nbd_server_kill(&server);
+	end();
+	begin(single_args, 0, false);
+	nbd_server_kill(&server);
+	end();
+}
+
+/* ---- kill -9 under verified traffic ------------------------------------------------------------
+ */
+
+static void start_random(uint32_t slot)
+{
+	uint32_t length = 512 + next_random() % (AREA / 512) * 512;
+	uint32_t offset = next_random() % ((AREA - length) / 512 + 1) * 512;
+	uint64_t at = (uint64_t)slot * AREA + offset;
+
+	switch (next_random() % 8) {
+	case 0:
+		disk_rig_start(&rig, slot, DISK_FLUSH, 0, 0, 0, NULL);
+		break;
+	case 1:
+		memset(shadow[slot] + offset, 0, length);
+		disk_rig_start(&rig, slot, DISK_WRITE_ZEROES, DISK_FLAG_UNMAP, at, length, NULL);
+		break;
+	case 2:
+	case 3:
+	case 4:
+		fill(shadow[slot] + offset, length);
+		disk_rig_start(&rig, slot, DISK_WRITE, slot % 5 ? 0 : DISK_FLAG_FUA, at, length,
+			shadow[slot] + offset);
+		break;
+	default:
+		disk_rig_start(&rig, slot, DISK_READ, 0, (uint64_t)slot * AREA, AREA, in[slot]);
+	}
+}
+
+static void check_finished(uint32_t slot, bool *read_pending, uint32_t *failed_flushes)
+{
+	const struct disk_rig_slot *s = &rig.slots[slot];
+
+	if (s->req->op == DISK_FLUSH) {
+		assert_true(s->error == 0 || s->error == -EIO);
+		*failed_flushes += s->error != 0;
+	} else {
+		assert_int_equal(s->error, 0);
+	}
+	if (s->req->op == DISK_READ && *read_pending)
+		assert_memory_equal(in[slot], shadow[slot], AREA);
+	*read_pending = false;
+}
+
+/* The file survives its server, so every acknowledged byte must be there; but nobody can know
+ * that, so flushes may fail, not more often than the server was killed. */
+static void survive_kills(const char *const *args, uint32_t kills)
+{
+	bool started[AREAS] = {false};
+	uint32_t failed_flushes = 0;
+
+	begin(args, 0, false);
+	memset(shadow, 0, sizeof(shadow));
+	for (uint32_t round = 0; round < kills; round++) {
+		for (uint32_t n = 0; n < 100 + next_random() % 400; n++) {
+			uint32_t slot = next_random() % AREAS;
+
+			if (rig.slots[slot].busy) {
+				disk_rig_wait(&rig, rig.in_flight - 1);
+				continue;
+			}
+			if (started[slot])
+				check_finished(slot, &started[slot], &failed_flushes);
+			started[slot] = true;
+			start_random(slot);
+		}
+		nbd_server_kill(&server);
+		nbd_server_start(&server);
+	}
+	disk_rig_wait(&rig, 0);
+	for (uint32_t slot = 0; slot < AREAS; slot++) {
+		if (started[slot])
+			check_finished(slot, &started[slot], &failed_flushes);
+		assert_int_equal(
+			disk_rig_run(&rig, DISK_READ, 0, (uint64_t)slot * AREA, AREA, in[slot]), 0);
+		assert_memory_equal(in[slot], shadow[slot], AREA);
+	}
+	/* Flushes in flight together all tell of one loss: at most all slots. */
+	assert_in_range(failed_flushes, 1, kills * AREAS);
+	print_message("# %u kills, %u flushes failed, 0 bytes lost\n", kills, failed_flushes);
+	memset(shadow, 0, sizeof(shadow));
+	end();
+}
+
+static void survives_kills(void **state)
+{
+	const char *kills = getenv("NBD_KILLS");
+
+	survive_kills(file_args, kills ? (uint32_t)atoi(kills) : 10);
+}
+
+static void survives_kills_over_one_connection(void **state)
+{
+	const char *kills = getenv("NBD_KILLS");
+
+	survive_kills(single_args, kills ? (uint32_t)atoi(kills) : 10);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(moves_data_to_memory),
+		cmocka_unit_test(moves_data_to_a_file),
+		cmocka_unit_test(moves_data_over_one_connection),
+		cmocka_unit_test(moves_data_without_fua),
+		cmocka_unit_test(scatters),
+		cmocka_unit_test(takes_the_servers_word),
+		cmocka_unit_test(server_errors_are_the_guests),
+		cmocka_unit_test(requests_are_sent_again),
+		cmocka_unit_test(losses_are_told),
+		cmocka_unit_test(losses_are_told_over_one_connection),
+		cmocka_unit_test(losses_are_told_without_fua),
+		cmocka_unit_test(gives_up_and_recovers),
+		cmocka_unit_test(a_silent_server_is_given_up),
+		cmocka_unit_test(closes_while_the_server_is_away),
+		cmocka_unit_test(survives_kills),
+		cmocka_unit_test(survives_kills_over_one_connection),
+	};
+
+	if (!nbd_server_available()) {
+		printf("ok 1 - nbd # SKIP no nbdkit here\n");
+		return 0;
+	}
+	log_set_level(LOG_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
