@@ -17,12 +17,15 @@
  * A read that was at the lower disk while entries in its range were dropped may
  * have missed both: it is marked stale then and reads again.
  *
- * A power cut takes no entry as it is: dropped, kept, torn between sectors, or
- * written in the wrong order, which is all that a real cache can do to sectors.
+ * A power cut first fails all requests, which may stop a job half way. Then, when
+ * nothing is in flight, it decides what becomes of each entry: dropped, kept, torn
+ * between sectors, or written in the wrong order, which is all that a real cache
+ * can do to sectors.
  */
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,6 +56,7 @@ struct volatile_disk {
 	struct list jobs;  /* waiting ones */
 	bool job_running;
 	uint64_t random;
+	_Atomic bool off; /* requests fail; jobs stop where they are */
 };
 
 /* Scratch. */
@@ -354,6 +358,8 @@ static void job_run(struct volatile_req *r)
 	do {
 		struct entry *entry = NULL;
 
+		if (atomic_load(&disk_of(r)->off))
+			r->error = -EIO;
 		if (r->error || r->flushing) {
 			job_finish(r, r->error);
 			return;
@@ -437,7 +443,9 @@ static void volatile_submit(struct disk_queue *queue, struct disk_req *req)
 
 	*r = (struct volatile_req){.queue = queue};
 	list_init(&r->link);
-	if (req->op == DISK_READ)
+	if (atomic_load(&disk_of(r)->off))
+		req->done(req, -EIO);
+	else if (req->op == DISK_READ)
 		read_start(r);
 	else if (req->op == DISK_FLUSH)
 		job_submit(r, NULL);
@@ -617,7 +625,13 @@ fini_loop:
 	loop_fini(&c.loop);
 clear:
 	journal_clear(c.disk);
+	atomic_store(&c.disk->off, false);
 	return ret;
+}
+
+void disk_volatile_power_off(struct disk *disk)
+{
+	atomic_store(&volatile_of(disk)->off, true);
 }
 
 uint32_t disk_volatile_unflushed(struct disk *disk)
