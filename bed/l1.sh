@@ -132,7 +132,7 @@ l1_up()
 	need_programs
 	# Beds differ (BED_STATE), their tools do not.
 	mkdir -p "$tools"
-	flock "$tools/lock" make -s -C "$root" -f bed/Makefile 9>&-
+	flock "$tools/lock" env -u MAKEFLAGS -u MAKELEVEL make -s -C "$root" -f bed/Makefile 9>&-
 	if ! is_up; then
 		SECONDS=0
 		boot

@@ -37,8 +37,8 @@ const char options_help[] =
 	"  --console WHERE      COM1: stdio (default), none, or a file to write to\n"
 	"  --name NAME          name of the partition; opens a control socket for `enlite ctl`\n"
 	"  --workers N          worker threads for channels (default: one, two from 4 host CPUs)\n"
-	"  --poll WHEN          how long a worker looks for work before it sleeps: auto (default:\n"
-	"                       adapts, off without a spare host CPU), off, or microseconds\n"
+	"  --poll WHEN          how long a worker looks for work before it sleeps: off (default),\n"
+	"                       auto (adapts; off without a spare host CPU), or microseconds\n"
 	"  --no-reboot          a guest reset ends the partition instead of restarting it\n"
 	"  --on-crash WHAT      exit (default) or continue (lets kdump run) after a guest\n"
 	"                       reported its crash\n"
@@ -327,7 +327,6 @@ int options_parse(struct run_options *o, int argc, char **argv, struct err *e)
 		.cpus = 1,
 		.memory = MEMORY_DEFAULT,
 		.console = "stdio",
-		.poll_us = -1,
 		.reboot = true,
 	};
 	optind = 0; /* glibc: start anew, also within a group of short options */

@@ -490,7 +490,7 @@ static bool poll_end(struct loop *loop)
 		struct loop_poller *poller = container_of(asleep.next, struct loop_poller, link);
 
 		list_del(&poller->link);
-		worked |= poller->sleep(poller);
+		worked |= poller->before_sleep(poller);
 	}
 	return worked;
 }

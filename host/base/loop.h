@@ -73,7 +73,7 @@ struct loop_poller {
 	bool (*poll)(struct loop_poller *poller);
 	/* The loop is about to sleep and has taken the poller off: ask to be told. True: there was
 	 * work already; the loop does not sleep. */
-	bool (*sleep)(struct loop_poller *poller);
+	bool (*before_sleep)(struct loop_poller *poller);
 	struct list link;
 };
 

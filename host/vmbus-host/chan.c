@@ -217,7 +217,7 @@ static bool chan_poll(struct loop_poller *poller)
 	return true;
 }
 
-static bool chan_sleep(struct loop_poller *poller)
+static bool chan_before_sleep(struct loop_poller *poller)
 {
 	struct chan *chan = container_of(poller, struct chan, poller);
 
@@ -280,7 +280,7 @@ int chan_init(struct chan *chan, const struct chan_params *params)
 		.packet_max = params->packet_max,
 		.hook.fn = chan_hook,
 		.drain_task.fn = chan_drain_task,
-		.poller = {.poll = chan_poll, .sleep = chan_sleep},
+		.poller = {.poll = chan_poll, .before_sleep = chan_before_sleep},
 	};
 	list_init(&chan->poller.link);
 	atomic_init(&chan->target_vp, params->target_vp);
