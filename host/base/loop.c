@@ -466,7 +466,8 @@ static bool poll_window(struct loop *loop)
 		end = t->when_ns;
 	do {
 		if (ring_ready(loop) || poll_once(loop) ||
-			atomic_load_explicit(&loop->posted, memory_order_relaxed))
+			atomic_load_explicit(&loop->posted, memory_order_relaxed) ||
+			atomic_load(&loop->stop))
 			return true;
 		__builtin_ia32_pause();
 	} while (loop_now_ns() < end);

@@ -110,7 +110,12 @@ void nbd_server_kill(struct nbd_server *s)
 	s->pid = 0;
 }
 
+/* SIGSTOP takes effect in its own time: a thread of the server may answer once more before. */
 void nbd_server_pause(struct nbd_server *s, bool pause)
 {
+	int status;
+
 	kill(s->pid, pause ? SIGSTOP : SIGCONT);
+	if (pause)
+		waitpid(s->pid, &status, WUNTRACED);
 }
