@@ -5,6 +5,7 @@
 #   make demo       boot a stock Debian kernel on VMBus and measure it
 #   make test       all tests: check, flat guests, virtual machines
 #   make check      what needs no root, no KVM and about two minutes
+#   make campaign-kill campaign-powercut   1,000 kills, 10,000 power cuts under verified I/O
 #   make fuzz-long  every fuzz target for FUZZ_LONG seconds (default 1200)
 #   make style deps unit loop fuzz flat cli vm bench clean deps-install
 #
@@ -50,6 +51,7 @@ TEST_SRC := $(wildcard tests/unit/*/*_test.c tests/unit/*_test.c)
 LOOP_SRC := $(wildcard tests/loop/*_test.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC := $(wildcard bench/*.c)
+CAMPAIGN_SRC := $(wildcard tests/campaign/*.c)
 # Shared by tests, not programs of their own.
 SUPPORT_SRC := $(wildcard tests/support/*.c)
 
@@ -61,6 +63,7 @@ UNIT_BIN := $(TEST_SRC:%.c=$(B)/asan/%) $(THREADED_SRC:%.c=$(B)/tsan/%)
 LOOP_BIN := $(LOOP_SRC:%.c=$(B)/asan/%) $(LOOP_SRC:%.c=$(B)/tsan/%)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(B)/fuzz/%)
 BENCH_BIN := $(BENCH_SRC:%.c=$(B)/%)
+CAMPAIGN_BIN := $(CAMPAIGN_SRC:%.c=$(B)/%)
 
 .PHONY: all
 all: $(B)/enlite
@@ -124,6 +127,11 @@ $(B)/bench/%: $(B)/plain/bench/%.o $(B)/plain/libsupport.a $(B)/plain/libenlite.
 	$(call say,LD,$@)
 	$(Q)$(CC_plain) -o $@ $^ $(LIBS)
 
+$(B)/tests/campaign/%: $(B)/plain/tests/campaign/%.o $(B)/plain/libsupport.a $(B)/plain/libenlite.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC_plain) -o $@ $^ $(LIBS)
+
 # ---- tests ---------------------------------------------------------------------
 FUZZ_SHORT ?= 3
 FUZZ_TEST ?= 60
@@ -152,6 +160,12 @@ check: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN)
 
 test: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS)
 	$(Q)tests/run all style deps tour unit loop "fuzz --seconds $(FUZZ_TEST)" flat cli vm
+
+# Durability, full form; the short forms are loop tests. No virtual machine is needed.
+CAMPAIGN_SEED ?= 1
+.PHONY: campaign-kill campaign-powercut
+campaign-kill campaign-powercut: campaign-%: $(B)/tests/campaign/%
+	$(Q)$< -s $(CAMPAIGN_SEED)
 
 .PHONY: demo bench clean
 demo: $(B)/enlite

@@ -16,8 +16,10 @@
  * this disk fails as well. A failed RWF_DSYNC write may be either half; PROBE
  * writes the same bytes without DSYNC to learn whether the sync half failed.
  *
- * With O_DIRECT a second, buffered descriptor takes what is not aligned for it;
- * the kernel keeps both views of one file coherent.
+ * With O_DIRECT, what is not aligned for it goes through an aligned copy. It must
+ * not go through the page cache instead: a page that is written there while its
+ * neighbour sectors are written directly brings back their old bytes later, and the
+ * next fsync fails ("collision with buffered I/O" in the kernel's log).
  */
 #include <assert.h>
 #include <errno.h>
@@ -41,13 +43,14 @@
 #define FILE_PHYSICAL_BLOCK_SIZE 4096u
 #define FILE_RETRIES_MAX         1000u
 #define FILE_ZEROS_SIZE          (128u << 10)
+#define FILE_RAGGED_MAX          (8u << 20)
 
 enum zero_mode { ZERO_BY_RANGE, ZERO_BY_PUNCH, ZERO_BY_WRITE };
 
 struct file_disk {
 	struct disk disk;
 	int fd;
-	int buffered_fd;                  /* same as fd unless O_DIRECT */
+	bool direct;
 	char *path;                       /* for the log */
 	_Atomic int sync_error;           /* first failed fsync: sticky */
 	_Atomic enum zero_mode zero_mode; /* best way the file system is known to have */
@@ -69,11 +72,12 @@ struct file_req {
 	struct file_disk *file;
 	enum file_step step;
 	uint32_t retries;
-	bool buffered;  /* O_DIRECT refused this one */
 	int fua_error;  /* why the DSYNC write failed */
 	uint64_t moved; /* bytes finished */
 	struct iovec *iov;
 	uint32_t iov_count;
+	uint8_t *bounce; /* O_DIRECT: aligned copy of a misaligned buffer */
+	struct iovec bounce_iov;
 };
 
 static const uint8_t zeros[FILE_ZEROS_SIZE] __attribute__((aligned(4096)));
@@ -90,32 +94,57 @@ static struct disk_req *req_of(const struct file_req *r)
 
 static void step_start(struct file_req *r, enum file_step step);
 
+/* ---- the aligned copy ------------------------------------------------------------- */
+
+static bool aligned(const struct disk_req *req)
+{
+	uintptr_t bits = 0;
+
+	for (uint32_t i = 0; i < req->iov_count; i++)
+		bits |= (uintptr_t)req->iov[i].iov_base | req->iov[i].iov_len;
+	return bits % FILE_BLOCK_SIZE == 0;
+}
+
+static void bounce_copy(const struct file_req *r, bool in)
+{
+	const struct disk_req *req = req_of(r);
+	uint8_t *at = r->bounce;
+
+	for (uint32_t i = 0; i < req->iov_count; i++) {
+		if (in)
+			memcpy(at, req->iov[i].iov_base, req->iov[i].iov_len);
+		else
+			memcpy(req->iov[i].iov_base, at, req->iov[i].iov_len);
+		at += req->iov[i].iov_len;
+	}
+}
+
+static int bounce_start(struct file_req *r)
+{
+	const struct disk_req *req = req_of(r);
+
+	r->bounce = aligned_alloc(FILE_BLOCK_SIZE, req->length);
+	if (!r->bounce)
+		return -ENOMEM;
+	if (req->op == DISK_WRITE)
+		bounce_copy(r, true);
+	r->bounce_iov = (struct iovec){.iov_base = r->bounce, .iov_len = req->length};
+	r->iov = &r->bounce_iov;
+	r->iov_count = 1;
+	return 0;
+}
+
 static void finish(struct file_req *r, int error)
 {
 	struct disk_req *req = req_of(r);
 
+	if (r->bounce && !error && req->op == DISK_READ)
+		bounce_copy(r, false);
+	free(r->bounce);
 	req->done(req, error);
 }
 
 /* ---- transfers -------------------------------------------------------------------- */
-
-static bool aligned(const struct file_req *r)
-{
-	uintptr_t bits = req_of(r)->offset + r->moved;
-
-	for (uint32_t i = 0; i < r->iov_count; i++)
-		bits |= (uintptr_t)r->iov[i].iov_base | r->iov[i].iov_len;
-	return bits % FILE_BLOCK_SIZE == 0;
-}
-
-static int transfer_fd(const struct file_req *r)
-{
-	const struct file_disk *f = r->file;
-
-	if (f->fd == f->buffered_fd || (!r->buffered && aligned(r)))
-		return f->fd;
-	return f->buffered_fd;
-}
 
 static void transfer_prepare(struct file_req *r, struct io_uring_sqe *sqe)
 {
@@ -124,10 +153,10 @@ static void transfer_prepare(struct file_req *r, struct io_uring_sqe *sqe)
 	uint64_t offset = req->offset + r->moved;
 
 	if (req->op == DISK_READ)
-		io_uring_prep_readv(sqe, transfer_fd(r), r->iov, r->iov_count, offset);
+		io_uring_prep_readv(sqe, r->file->fd, r->iov, r->iov_count, offset);
 	else
 		io_uring_prep_writev2(
-			sqe, transfer_fd(r), r->iov, r->iov_count, offset, dsync ? RWF_DSYNC : 0);
+			sqe, r->file->fd, r->iov, r->iov_count, offset, dsync ? RWF_DSYNC : 0);
 }
 
 static void iov_advance(struct file_req *r, size_t bytes)
@@ -149,10 +178,7 @@ static void transfer_failed(struct file_req *r, int error)
 {
 	struct disk_req *req = req_of(r);
 
-	if (error == -EINVAL && transfer_fd(r) != r->file->buffered_fd) {
-		r->buffered = true;
-		step_start(r, STEP_TRANSFER);
-	} else if (req->op == DISK_WRITE && (req->flags & DISK_FLAG_FUA)) {
+	if (req->op == DISK_WRITE && (req->flags & DISK_FLAG_FUA)) {
 		r->fua_error = error;
 		step_start(r, STEP_PROBE);
 	} else {
@@ -170,11 +196,17 @@ static void transfer_done(struct file_req *r, int res)
 		finish(r, -EIO);
 		return;
 	}
-	r->moved += (uint32_t)res;
-	if (r->moved == req_of(r)->length) {
+	if (r->moved + (uint32_t)res == req_of(r)->length) {
 		finish(r, 0);
 		return;
 	}
+	if (r->file->direct) /* the rest must be aligned too */
+		res -= res % (int)FILE_BLOCK_SIZE;
+	if (res == 0 && r->retries++ >= FILE_RETRIES_MAX) {
+		finish(r, -EIO);
+		return;
+	}
+	r->moved += (uint32_t)res;
 	iov_advance(r, (uint32_t)res);
 	step_start(r, STEP_TRANSFER);
 }
@@ -237,9 +269,20 @@ static void zeros_prepare(struct file_req *r, struct io_uring_sqe *sqe)
 {
 	uint64_t rest = req_of(r)->length - r->moved;
 
-	io_uring_prep_write(sqe, transfer_fd(r), zeros,
+	io_uring_prep_write(sqe, r->file->fd, zeros,
 		rest < FILE_ZEROS_SIZE ? (unsigned)rest : FILE_ZEROS_SIZE,
 		req_of(r)->offset + r->moved);
+}
+
+/* The file system zeroes parts of its blocks in the page cache, which direct writes of neighbour
+ * sectors would collide with. (Guests align what is long to the physical block size they are told.)
+ */
+static bool ragged(const struct file_req *r)
+{
+	const struct disk_req *req = req_of(r);
+
+	return r->file->direct && (req->offset | req->length) % FILE_PHYSICAL_BLOCK_SIZE &&
+	       req->length <= FILE_RAGGED_MAX;
 }
 
 static void zero_start(struct file_req *r)
@@ -251,6 +294,8 @@ static void zero_start(struct file_req *r)
 	};
 	enum zero_mode mode = atomic_load_explicit(&r->file->zero_mode, memory_order_relaxed);
 
+	if (ragged(r))
+		mode = ZERO_BY_WRITE;
 	/* Punching gives storage back, which not everybody wants; but it is the first choice
 	 * of who does. */
 	if (mode == ZERO_BY_RANGE && (req_of(r)->flags & DISK_FLAG_UNMAP) &&
@@ -280,11 +325,8 @@ static void fallocate_done(struct file_req *r, int res)
 
 static void zeros_done(struct file_req *r, int res)
 {
-	if (res == -EINVAL && transfer_fd(r) != r->file->buffered_fd) {
-		r->buffered = true;
-		step_start(r, STEP_ZEROS);
-		return;
-	}
+	if (res > 0 && r->file->direct)
+		res -= res % (int)FILE_BLOCK_SIZE;
 	if (res <= 0) {
 		finish(r, res < 0 ? res : -EIO);
 		return;
@@ -338,6 +380,18 @@ static void flush_start(struct file_req *r)
 		step_start(r, STEP_SYNC);
 }
 
+static void transfer_start(struct file_req *r)
+{
+	int ret = 0;
+
+	if (r->file->direct && !aligned(req_of(r)))
+		ret = bounce_start(r);
+	if (ret)
+		finish(r, ret);
+	else
+		step_start(r, STEP_TRANSFER);
+}
+
 static void file_submit(struct disk_queue *queue, struct disk_req *req)
 {
 	struct file_req *r = disk_req_scratch(req);
@@ -352,13 +406,14 @@ static void file_submit(struct disk_queue *queue, struct disk_req *req)
 	switch (req->op) {
 	case DISK_READ:
 	case DISK_WRITE:
-		step_start(r, STEP_TRANSFER);
+		transfer_start(r);
 		break;
 	case DISK_FLUSH:
 		flush_start(r);
 		break;
 	case DISK_DISCARD:
-		step_start(r, STEP_PUNCH);
+		r->iov_count = 0;
+		step_start(r, ragged(r) ? STEP_ZEROS : STEP_PUNCH);
 		break;
 	case DISK_WRITE_ZEROES:
 		r->iov_count = 0;
@@ -386,18 +441,11 @@ static void file_queue_close(struct disk_queue *queue)
 	free(queue);
 }
 
-static void close_fds(struct file_disk *f)
-{
-	if (f->buffered_fd != f->fd)
-		close(f->buffered_fd);
-	close(f->fd);
-}
-
 static void file_close(struct disk *disk)
 {
 	struct file_disk *f = file_of(disk);
 
-	close_fds(f);
+	close(f->fd);
 	free(f->path);
 	free(f);
 }
@@ -511,7 +559,7 @@ static int check_kind(const char *path, struct stat *st, struct err *e)
 	return 0;
 }
 
-static int open_fds(struct file_disk *f, const char *path, const struct stat *st,
+static int open_fd(struct file_disk *f, const char *path, const struct stat *st,
 	const struct disk_file_options *o, struct err *e)
 {
 	int flags = O_CLOEXEC | (o->read_only ? O_RDONLY : O_RDWR);
@@ -524,16 +572,27 @@ static int open_fds(struct file_disk *f, const char *path, const struct stat *st
 			"disk %s: its file system has no direct I/O; remove \"direct\"", path);
 	if (f->fd < 0)
 		return o->read_only ? open_ro_error(path, errno, e) : open_error(path, errno, e);
-	f->buffered_fd = f->fd;
-	if (!o->direct)
-		return 0;
-	f->buffered_fd = open(path, flags);
-	if (f->buffered_fd < 0) {
-		int error = errno;
+	f->direct = o->direct;
+	return 0;
+}
 
-		close(f->fd);
-		return open_error(path, error, e);
-	}
+/* A medium with larger blocks refuses the sectors we promise. */
+static int check_direct(const struct file_disk *f, const char *path, struct err *e)
+{
+	uint8_t *block;
+	ssize_t n;
+
+	if (!f->direct)
+		return 0;
+	block = aligned_alloc(FILE_PHYSICAL_BLOCK_SIZE, FILE_PHYSICAL_BLOCK_SIZE);
+	if (!block)
+		return err_set(e, -ENOMEM, "disk %s: out of memory", path);
+	n = pread(f->fd, block, FILE_BLOCK_SIZE, 0);
+	free(block);
+	if (n < 0 && errno == EINVAL)
+		return err_set(e, -EINVAL,
+			"disk %s: it has no direct I/O in blocks of %u bytes; remove \"direct\"",
+			path, FILE_BLOCK_SIZE);
 	return 0;
 }
 
@@ -633,20 +692,22 @@ int disk_file_open(
 		ret = err_set(e, -ENOMEM, "disk %s: out of memory", path);
 		goto free_file;
 	}
-	ret = open_fds(f, path, &st, o, e);
+	ret = open_fd(f, path, &st, o, e);
 	if (ret)
 		goto free_path;
 	ret = lock_file(f, path, o, e);
 	if (ret)
-		goto close_fds;
+		goto close_fd;
 	ret = read_geometry(f, path, o, e);
+	if (!ret)
+		ret = check_direct(f, path, e);
 	if (ret)
-		goto close_fds;
+		goto close_fd;
 	*disk = &f->disk;
 	return 0;
 
-close_fds:
-	close_fds(f);
+close_fd:
+	close(f->fd);
 free_path:
 	free(f->path);
 free_file:

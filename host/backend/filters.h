@@ -53,9 +53,11 @@ int disk_limit_open(
 /* volatile.c: a write cache that really is one: what was not flushed is lost, in the worst ways,
  * when the power is cut. Closing the disk is a power cut too. */
 int disk_volatile_open(struct disk **disk, struct disk *lower, uint64_t seed, struct err *e);
-/* On a thread that runs none of the disk's loops; no request is in flight. What unflushed writes
- * become is chosen by the seed: the lower disk has it when this returns, and the cache is empty.
- * 0, or what the lower disk failed with. */
+/* Any thread: from now on requests fail with -EIO, also those in flight that are not done. */
+void disk_volatile_power_off(struct disk *disk);
+/* The cut itself, and power again; on a thread that runs none of the disk's loops, with no request
+ * in flight. What unflushed writes become is chosen by the seed: the lower disk has it when this
+ * returns, and the cache is empty. 0, or what the lower disk failed with. */
 int disk_volatile_cut(struct disk *disk);
 /* Any thread: writes that a power cut could lose now. */
 uint32_t disk_volatile_unflushed(struct disk *disk);

@@ -14,57 +14,37 @@
  * the others wait in a list and are posted to their loops. Entries go to the
  * lower disk one by one in order, so that the newest bytes win.
  *
- * A read that was at the lower disk while entries in its range were dropped may
- * have missed both: it is marked stale then and reads again.
+ * A job and reads of what it destages keep out of each other's way: the job begins
+ * when no such read is at the lower disk, and reads that come later are blocked
+ * until it ends. So no read can miss both an entry and its bytes below.
  *
- * A power cut takes no entry as it is: dropped, kept, torn between sectors, or
- * written in the wrong order, which is all that a real cache can do to sectors.
+ * A power cut first fails all requests, which may stop a job half way. Then, when
+ * nothing is in flight, it decides what becomes of each entry: dropped, kept, torn
+ * between sectors, or written in the wrong order, which is all that a real cache
+ * can do to sectors.
  */
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/filter.h"
-#include "backend/filters.h"
+#include "backend/volatile_impl.h"
 #include "base/log.h"
 
-#define SECTOR_SIZE         512u
 #define JOURNAL_ENTRIES_MAX 4096u
 #define JOURNAL_BYTES_MAX   (64ull << 20)
-
-struct entry {
-	struct list link; /* in the journal */
-	enum disk_op op;
-	uint32_t flags;
-	uint64_t offset, length;
-	bool in_job;
-	uint8_t bytes[]; /* of DISK_WRITE */
-};
-
-struct volatile_disk {
-	struct disk disk;
-	pthread_mutex_t lock; /* guards the rest */
-	struct list journal;
-	uint32_t entries;
-	uint64_t bytes;
-	struct list reads; /* at the lower disk */
-	struct list jobs;  /* waiting ones */
-	bool job_running;
-	uint64_t random;
-};
 
 /* Scratch. */
 struct volatile_req {
 	struct disk_queue *queue;
-	struct list link; /* in reads or jobs */
-	struct iovec iov; /* of the lower request */
-	/* reads */
-	uint8_t *buffer;
-	bool stale;
+	struct list link;      /* in reads, blocked or jobs */
+	struct loop_task task; /* goes on, on its loop */
+	struct iovec iov;      /* of the lower request */
+	uint8_t *buffer;       /* of reads */
 	/* jobs */
-	struct loop_task start;
 	struct entry *fua; /* NULL: everything */
 	struct list *at;   /* the entry that goes to the lower disk */
 	bool flushing;
@@ -72,11 +52,6 @@ struct volatile_req {
 	bool step_done;
 	int error;
 };
-
-static struct volatile_disk *volatile_of(struct disk *disk)
-{
-	return (struct volatile_disk *)disk;
-}
 
 static struct volatile_disk *disk_of(const struct volatile_req *r)
 {
@@ -86,11 +61,6 @@ static struct volatile_disk *disk_of(const struct volatile_req *r)
 static struct disk_req *req_of(struct volatile_req *r)
 {
 	return (struct disk_req *)r - 1;
-}
-
-static struct entry *entry_of(struct list *link)
-{
-	return container_of(link, struct entry, link);
 }
 
 static bool overlap(uint64_t a, uint64_t a_length, uint64_t b, uint64_t b_length)
@@ -134,7 +104,7 @@ static void journal_add(struct volatile_disk *d, struct entry *entry)
 	d->bytes += entry_bytes(entry);
 }
 
-static void journal_del(struct volatile_disk *d, struct entry *entry)
+void volatile_journal_del(struct volatile_disk *d, struct entry *entry)
 {
 	list_del(&entry->link);
 	d->entries--;
@@ -164,7 +134,31 @@ static void overlay_entry(const struct entry *entry, uint64_t offset, uint64_t l
 
 /* ---- reads ---------------------------------------------------------------------------------- */
 
-static void read_lower(struct volatile_req *r);
+/* Under lock. */
+static bool read_meets(const struct disk_req *req, const struct entry *entry)
+{
+	return entry->in_job && overlap(entry->offset, entry->length, req->offset, req->length);
+}
+
+/* Under lock. */
+static bool read_meets_job(struct volatile_disk *d, const struct volatile_req *r)
+{
+	const struct disk_req *req = (const struct disk_req *)r - 1;
+
+	list_for_each (pos, &d->journal)
+		if (read_meets(req, entry_of(pos)))
+			return true;
+	return false;
+}
+
+/* Under lock. */
+static bool reads_meet_job(struct volatile_disk *d)
+{
+	list_for_each (pos, &d->reads)
+		if (read_meets_job(d, container_of(pos, struct volatile_req, link)))
+			return true;
+	return false;
+}
 
 static void read_finish(struct volatile_req *r, int error)
 {
@@ -181,24 +175,22 @@ static void read_finish(struct volatile_req *r, int error)
 
 static void read_done(struct disk_req *lower, int error)
 {
-	struct volatile_req *r = lower->owner;
-	struct disk_req *req = req_of(r);
+	struct volatile_req *r = lower->owner, *job = NULL;
+	const struct disk_req *req = req_of(r);
 	struct volatile_disk *d = disk_of(r);
-	bool again;
 
 	pthread_mutex_lock(&d->lock);
-	again = r->stale && !error;
-	r->stale = false;
-	if (!again) {
-		list_for_each (pos, &d->journal)
-			overlay_entry(entry_of(pos), req->offset, req->length, r->buffer);
-		list_del(&r->link);
+	list_for_each (pos, &d->journal)
+		overlay_entry(entry_of(pos), req->offset, req->length, r->buffer);
+	list_del(&r->link);
+	if (d->held_up_job && !reads_meet_job(d)) {
+		job = d->held_up_job;
+		d->held_up_job = NULL;
 	}
 	pthread_mutex_unlock(&d->lock);
-	if (again)
-		read_lower(r);
-	else
-		read_finish(r, error);
+	if (job)
+		loop_post(job->queue->loop, &job->task);
+	read_finish(r, error);
 }
 
 static void read_lower(struct volatile_req *r)
@@ -215,19 +207,28 @@ static void read_lower(struct volatile_req *r)
 	disk_submit(filter_lower_queue(r->queue), lower);
 }
 
+static void read_task(struct loop_task *task)
+{
+	read_lower(container_of(task, struct volatile_req, task));
+}
+
 static void read_start(struct volatile_req *r)
 {
 	struct volatile_disk *d = disk_of(r);
+	bool wait;
 
+	r->task.fn = read_task;
 	r->buffer = malloc(req_of(r)->length);
 	if (!r->buffer) {
 		req_of(r)->done(req_of(r), -ENOMEM);
 		return;
 	}
 	pthread_mutex_lock(&d->lock);
-	list_add_tail(&d->reads, &r->link);
+	wait = read_meets_job(d, r);
+	list_add_tail(wait ? &d->blocked : &d->reads, &r->link);
 	pthread_mutex_unlock(&d->lock);
-	read_lower(r);
+	if (!wait)
+		read_lower(r);
 }
 
 /* ---- jobs ------------------------------------------------------------------------------------ */
@@ -255,29 +256,24 @@ static void job_choose(struct volatile_disk *d, const struct entry *fua)
 	}
 }
 
-static void reads_missed(struct volatile_disk *d, const struct entry *entry)
-{
-	list_for_each (pos, &d->reads) {
-		struct volatile_req *r = container_of(pos, struct volatile_req, link);
-		const struct disk_req *req = req_of(r);
-
-		if (overlap(entry->offset, entry->length, req->offset, req->length))
-			r->stale = true;
-	}
-}
-
 /* The job's entries are on the lower disk for good, or stay where they are after an error. */
 static void job_settle(struct volatile_disk *d, int error)
 {
 	list_for_each_safe (pos, &d->journal) {
 		struct entry *entry = entry_of(pos);
 
-		if (entry->in_job && !error) {
-			reads_missed(d, entry);
-			journal_del(d, entry);
-		} else {
+		if (entry->in_job && !error)
+			volatile_journal_del(d, entry);
+		else
 			entry->in_job = false;
-		}
+	}
+	while (!list_empty(&d->blocked)) {
+		struct volatile_req *read =
+			container_of(d->blocked.next, struct volatile_req, link);
+
+		list_del(&read->link);
+		list_add_tail(&d->reads, &read->link);
+		loop_post(read->queue->loop, &read->task);
 	}
 }
 
@@ -297,7 +293,7 @@ static void job_finish(struct volatile_req *r, int error)
 	}
 	pthread_mutex_unlock(&d->lock);
 	if (next)
-		loop_post(next->queue->loop, &next->start);
+		loop_post(next->queue->loop, &next->task);
 	req->done(req, error);
 }
 
@@ -354,6 +350,8 @@ static void job_run(struct volatile_req *r)
 	do {
 		struct entry *entry = NULL;
 
+		if (atomic_load(&disk_of(r)->off))
+			r->error = -EIO;
 		if (r->error || r->flushing) {
 			job_finish(r, r->error);
 			return;
@@ -368,20 +366,31 @@ static void job_run(struct volatile_req *r)
 	} while (r->step_done);
 }
 
+static void job_go_on(struct loop_task *task)
+{
+	job_run(container_of(task, struct volatile_req, task));
+}
+
 static void job_start(struct volatile_req *r)
 {
 	struct volatile_disk *d = disk_of(r);
+	bool wait;
 
+	r->task.fn = job_go_on;
 	pthread_mutex_lock(&d->lock);
 	job_choose(d, r->fua);
 	r->at = &d->journal;
+	wait = reads_meet_job(d);
+	if (wait)
+		d->held_up_job = r;
 	pthread_mutex_unlock(&d->lock);
-	job_run(r);
+	if (!wait)
+		job_run(r);
 }
 
 static void job_start_task(struct loop_task *task)
 {
-	job_start(container_of(task, struct volatile_req, start));
+	job_start(container_of(task, struct volatile_req, task));
 }
 
 static void job_submit(struct volatile_req *r, struct entry *fua)
@@ -390,7 +399,7 @@ static void job_submit(struct volatile_req *r, struct entry *fua)
 	bool wait;
 
 	r->fua = fua;
-	r->start.fn = job_start_task;
+	r->task.fn = job_start_task;
 	pthread_mutex_lock(&d->lock);
 	wait = d->job_running;
 	d->job_running = true;
@@ -437,187 +446,14 @@ static void volatile_submit(struct disk_queue *queue, struct disk_req *req)
 
 	*r = (struct volatile_req){.queue = queue};
 	list_init(&r->link);
-	if (req->op == DISK_READ)
+	if (atomic_load(&disk_of(r)->off))
+		req->done(req, -EIO);
+	else if (req->op == DISK_READ)
 		read_start(r);
 	else if (req->op == DISK_FLUSH)
 		job_submit(r, NULL);
 	else
 		change_start(r);
-}
-
-/* ---- power cut ------------------------------------------------------------------------------- */
-
-enum fate {
-	FATE_DROP,    /* nothing was written yet */
-	FATE_KEEP,    /* everything was */
-	FATE_PREFIX,  /* the first so many, the last of them in part */
-	FATE_SOME,    /* any, in any order */
-	FATE_SECTORS, /* any sectors of any, in any order */
-	FATE_COUNT,
-};
-
-struct cut {
-	struct volatile_disk *disk;
-	struct loop loop; /* runs while a request of ours is not finished */
-	struct disk_queue *queue;
-	struct disk_req *req;
-	bool finished;
-	int error; /* the first */
-};
-
-static void cut_step_done(struct disk_req *req, int error)
-{
-	struct cut *c = req->owner;
-
-	if (!c->error)
-		c->error = error;
-	c->finished = true;
-	loop_stop(&c->loop);
-}
-
-static void cut_write(struct cut *c, const struct entry *entry, uint64_t skip, uint64_t length)
-{
-	struct iovec iov = {.iov_base = (void *)(entry->bytes + skip), .iov_len = length};
-
-	*c->req = (struct disk_req){
-		.op = entry->op == DISK_WRITE ? DISK_WRITE : DISK_WRITE_ZEROES,
-		.offset = entry->offset + skip,
-		.length = length,
-		.done = cut_step_done,
-		.owner = c,
-	};
-	if (entry->op == DISK_WRITE) {
-		c->req->iov = &iov;
-		c->req->iov_count = 1;
-	}
-	c->finished = false;
-	disk_submit(c->queue, c->req);
-	while (!c->finished)
-		loop_run(&c->loop);
-}
-
-static void cut_whole(struct cut *c, const struct entry *entry)
-{
-	cut_write(c, entry, 0, entry->length);
-}
-
-/* The first sectors of it, as many as the dice say. */
-static void cut_torn(struct cut *c, const struct entry *entry)
-{
-	uint64_t sectors = filter_random(&c->disk->random) % (entry->length / SECTOR_SIZE + 1);
-
-	if (sectors)
-		cut_write(c, entry, 0, sectors * SECTOR_SIZE);
-}
-
-/* Zeroes and discards may be long: one run of sectors stands for all patterns. */
-static void cut_run(struct cut *c, const struct entry *entry)
-{
-	uint64_t sectors = entry->length / SECTOR_SIZE;
-	uint64_t first = filter_random(&c->disk->random) % sectors;
-	uint64_t count = filter_random(&c->disk->random) % (sectors - first + 1);
-
-	if (count)
-		cut_write(c, entry, first * SECTOR_SIZE, count * SECTOR_SIZE);
-}
-
-static void cut_sectors(struct cut *c, const struct entry *entry)
-{
-	if (entry->op != DISK_WRITE) {
-		cut_run(c, entry);
-		return;
-	}
-	for (uint64_t at = 0; at < entry->length; at += SECTOR_SIZE)
-		if (filter_random(&c->disk->random) & 1)
-			cut_write(c, entry, at, SECTOR_SIZE);
-}
-
-static void shuffle(struct entry **entries, uint32_t count, uint64_t *random)
-{
-	for (uint32_t i = count; i > 1; i--) {
-		uint32_t j = (uint32_t)(filter_random(random) % i);
-		struct entry *other = entries[j];
-
-		entries[j] = entries[i - 1];
-		entries[i - 1] = other;
-	}
-}
-
-static void cut_prefix(struct cut *c, struct entry **entries, uint32_t count)
-{
-	uint32_t whole = (uint32_t)(filter_random(&c->disk->random) % count);
-
-	for (uint32_t i = 0; i < whole; i++)
-		cut_whole(c, entries[i]);
-	cut_torn(c, entries[whole]);
-}
-
-static void cut_entries(struct cut *c, struct entry **entries, uint32_t count)
-{
-	enum fate fate = filter_random(&c->disk->random) % FATE_COUNT;
-
-	if (fate == FATE_DROP || count == 0)
-		return;
-	if (fate == FATE_PREFIX) {
-		cut_prefix(c, entries, count);
-		return;
-	}
-	if (fate != FATE_KEEP)
-		shuffle(entries, count, &c->disk->random);
-	for (uint32_t i = 0; i < count; i++) {
-		if (fate == FATE_SECTORS)
-			cut_sectors(c, entries[i]);
-		else if (fate == FATE_KEEP || (filter_random(&c->disk->random) & 1))
-			cut_whole(c, entries[i]);
-	}
-}
-
-static struct entry **journal_array(struct volatile_disk *d)
-{
-	struct entry **entries = calloc(d->entries + 1, sizeof(struct entry *));
-	uint32_t i = 0;
-
-	if (!entries)
-		return NULL;
-	list_for_each (pos, &d->journal)
-		entries[i++] = entry_of(pos);
-	return entries;
-}
-
-static void journal_clear(struct volatile_disk *d)
-{
-	while (!list_empty(&d->journal))
-		journal_del(d, entry_of(d->journal.next));
-}
-
-int disk_volatile_cut(struct disk *disk)
-{
-	struct cut c = {.disk = volatile_of(disk)};
-	struct entry **entries;
-	int ret;
-
-	assert(list_empty(&c.disk->reads) && !c.disk->job_running);
-	ret = loop_init(&c.loop, "power-cut", NULL);
-	if (ret)
-		goto clear;
-	ret = disk_queue_open(disk->lower, &c.loop, &c.queue);
-	if (ret)
-		goto fini_loop;
-	entries = journal_array(c.disk);
-	c.req = aligned_alloc(16, disk_req_size(disk->lower));
-	if (entries && c.req)
-		cut_entries(&c, entries, c.disk->entries);
-	ret = entries && c.req ? c.error : -ENOMEM;
-	free(c.req);
-	free(entries);
-	disk_queue_close(c.queue);
-	loop_stop(&c.loop); /* what the queue's closing has posted still runs */
-	loop_run(&c.loop);
-fini_loop:
-	loop_fini(&c.loop);
-clear:
-	journal_clear(c.disk);
-	return ret;
 }
 
 uint32_t disk_volatile_unflushed(struct disk *disk)
@@ -665,6 +501,7 @@ int disk_volatile_open(struct disk **disk, struct disk *lower, uint64_t seed, st
 	pthread_mutex_init(&d->lock, NULL);
 	list_init(&d->journal);
 	list_init(&d->reads);
+	list_init(&d->blocked);
 	list_init(&d->jobs);
 	*disk = &d->disk;
 	return 0;
