@@ -200,8 +200,12 @@ static int parse_cdrom(struct run_options *o, const char *path, struct err *e)
 		return err_set(e, -EINVAL, "--cdrom needs a file name");
 	if (o->disk_count == OPTIONS_DISKS_MAX)
 		return err_set(e, -EINVAL, "--cdrom: at most %u disks", OPTIONS_DISKS_MAX);
-	o->disk[o->disk_count++] =
-		(struct disk_option){.path = path, .read_only = true, .cdrom = true, .lun = -1};
+	o->disk[o->disk_count++] = (struct disk_option){
+		.spec = {.kind = DISK_SPEC_FILE, .name = path},
+		.read_only = true,
+		.cdrom = true,
+		.lun = -1,
+	};
 	return 0;
 }
 

@@ -37,13 +37,12 @@
 #include <linux/fs.h>
 
 #include "backend/disk.h"
+#include "backend/file_open.h"
 #include "base/log.h"
 
-#define FILE_BLOCK_SIZE          512u
-#define FILE_PHYSICAL_BLOCK_SIZE 4096u
-#define FILE_RETRIES_MAX         1000u
-#define FILE_ZEROS_SIZE          (128u << 10)
-#define FILE_RAGGED_MAX          (8u << 20)
+#define FILE_RETRIES_MAX 1000u
+#define FILE_ZEROS_SIZE  (128u << 10)
+#define FILE_RAGGED_MAX  (8u << 20)
 
 enum zero_mode { ZERO_BY_RANGE, ZERO_BY_PUNCH, ZERO_BY_WRITE };
 
@@ -516,133 +515,13 @@ static const struct disk_ops file_ops = {
 
 /* ---- opening ---------------------------------------------------------------------- */
 
-static int open_error(const char *path, int error, struct err *e)
-{
-	switch (error) {
-	case ENOENT:
-		return err_set(e, -error,
-			"disk %s: no such file; create it with: truncate -s 10G %s", path, path);
-	case EACCES:
-	case EPERM:
-	case EROFS:
-		return err_set(e, -error,
-			"disk %s: cannot be written (%s); change that or add \"ro\" to use it "
-			"read-only",
-			path, strerror(error));
-	case EBUSY:
-		return err_set(
-			e, -error, "disk %s: the device is in use (mounted?); free it first", path);
-	default:
-		return err_set(e, -error, "disk %s: cannot be opened: %s", path, strerror(error));
-	}
-}
-
-static int open_ro_error(const char *path, int error, struct err *e)
-{
-	if (error == EACCES || error == EPERM)
-		return err_set(e, -error, "disk %s: cannot be read (%s); check its permissions",
-			path, strerror(error));
-	return open_error(path, error, e);
-}
-
-/* Before open: opening a pipe would wait for its other end. */
-static int check_kind(const char *path, struct stat *st, struct err *e)
-{
-	if (stat(path, st))
-		return open_error(path, errno, e);
-	if (S_ISDIR(st->st_mode))
-		return err_set(e, -EISDIR,
-			"disk %s: is a directory; give an image file or a block device", path);
-	if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
-		return err_set(e, -EINVAL,
-			"disk %s: is neither a file nor a block device; give one of these", path);
-	return 0;
-}
-
-static int open_fd(struct file_disk *f, const char *path, const struct stat *st,
-	const struct disk_file_options *o, struct err *e)
-{
-	int flags = O_CLOEXEC | (o->read_only ? O_RDONLY : O_RDWR);
-	/* On a block device O_EXCL means: not while it is mounted. */
-	int excl = S_ISBLK(st->st_mode) && !o->read_only ? O_EXCL : 0;
-
-	f->fd = open(path, flags | excl | (o->direct ? O_DIRECT : 0));
-	if (f->fd < 0 && errno == EINVAL && o->direct)
-		return err_set(e, -EINVAL,
-			"disk %s: its file system has no direct I/O; remove \"direct\"", path);
-	if (f->fd < 0)
-		return o->read_only ? open_ro_error(path, errno, e) : open_error(path, errno, e);
-	f->direct = o->direct;
-	return 0;
-}
-
-/* A medium with larger blocks refuses the sectors we promise. */
-static int check_direct(const struct file_disk *f, const char *path, struct err *e)
-{
-	uint8_t *block;
-	ssize_t n;
-
-	if (!f->direct)
-		return 0;
-	block = aligned_alloc(FILE_PHYSICAL_BLOCK_SIZE, FILE_PHYSICAL_BLOCK_SIZE);
-	if (!block)
-		return err_set(e, -ENOMEM, "disk %s: out of memory", path);
-	n = pread(f->fd, block, FILE_BLOCK_SIZE, 0);
-	free(block);
-	if (n < 0 && errno == EINVAL)
-		return err_set(e, -EINVAL,
-			"disk %s: it has no direct I/O in blocks of %u bytes; remove \"direct\"",
-			path, FILE_BLOCK_SIZE);
-	return 0;
-}
-
-static int lock_file(const struct file_disk *f, const char *path, const struct disk_file_options *o,
-	struct err *e)
-{
-	struct flock lock = {
-		.l_type = o->read_only ? F_RDLCK : F_WRLCK,
-		.l_whence = SEEK_SET,
-	};
-
-	if (fcntl(f->fd, F_OFD_SETLK, &lock) == 0)
-		return 0;
-	if (errno == EAGAIN || errno == EACCES)
-		return err_set(e, -EBUSY,
-			"disk %s: is used by another process; stop that or use another image%s",
-			path, o->read_only ? "" : " (\"ro\" can be shared)");
-	return err_set(e, -errno, "disk %s: cannot be locked: %s", path, strerror(errno));
-}
-
-static bool block_device_can_punch(const struct stat *st)
-{
-	unsigned long long bytes = 0;
-	char name[96];
-	FILE *limit;
-
-	/* A partition has no queue directory of its own; its parent's is one up. */
-	snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/queue/write_zeroes_max_bytes",
-		major(st->st_rdev), minor(st->st_rdev));
-	limit = fopen(name, "re");
-	if (!limit) {
-		snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/../queue/write_zeroes_max_bytes",
-			major(st->st_rdev), minor(st->st_rdev));
-		limit = fopen(name, "re");
-	}
-	if (!limit)
-		return false;
-	if (fscanf(limit, "%llu", &bytes) != 1)
-		bytes = 0;
-	fclose(limit);
-	return bytes > 0;
-}
-
 /* A hole punched behind the end changes nothing, but tells whether there are holes at all. */
 static bool file_can_punch(const struct file_disk *f, const struct stat *st)
 {
 	if (f->disk.info.read_only)
 		return false;
 	if (S_ISBLK(st->st_mode))
-		return block_device_can_punch(st);
+		return file_device_can_punch(st);
 	return fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		       (off_t)f->disk.info.size, FILE_PHYSICAL_BLOCK_SIZE) == 0;
 }
@@ -680,7 +559,7 @@ int disk_file_open(
 	struct stat st;
 	int ret;
 
-	ret = check_kind(path, &st, e);
+	ret = file_check_kind(path, &st, e);
 	if (ret)
 		return ret;
 	f = calloc(1, sizeof(*f));
@@ -692,15 +571,16 @@ int disk_file_open(
 		ret = err_set(e, -ENOMEM, "disk %s: out of memory", path);
 		goto free_file;
 	}
-	ret = open_fd(f, path, &st, o, e);
-	if (ret)
+	f->fd = ret = file_open_fd(path, &st, o, e);
+	if (ret < 0)
 		goto free_path;
-	ret = lock_file(f, path, o, e);
+	f->direct = o->direct;
+	ret = file_lock(f->fd, path, o, e);
 	if (ret)
 		goto close_fd;
 	ret = read_geometry(f, path, o, e);
-	if (!ret)
-		ret = check_direct(f, path, e);
+	if (!ret && f->direct)
+		ret = file_check_direct(f->fd, path, e);
 	if (ret)
 		goto close_fd;
 	*disk = &f->disk;

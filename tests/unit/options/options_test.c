@@ -200,7 +200,7 @@ static void free_luns_fill_the_gaps(void **state)
 static void cdroms(void **state)
 {
 	assert_int_equal(parse("--cdrom", "a,ro.iso", "--disk", "b,lun=0", NULL), 0);
-	assert_string_equal(o.disk[0].path, "a,ro.iso");
+	assert_string_equal(o.disk[0].spec.name, "a,ro.iso");
 	assert_true(o.disk[0].cdrom && o.disk[0].read_only);
 	assert_int_equal(o.disk[0].lun, 1);
 	assert_false(o.disk[1].cdrom);
