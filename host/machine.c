@@ -518,8 +518,10 @@ static void close_all(struct machine *m)
 	for (uint32_t i = 0; i < m->workers; i++) {
 		loop_stop(&m->worker[i]);
 		loop_join(&m->worker[i]);
-		loop_fini(&m->worker[i]);
 	}
+	/* A post signals its loop after it is seen: no loop ends while another may still do so. */
+	for (uint32_t i = 0; i < m->workers; i++)
+		loop_fini(&m->worker[i]);
 	for (uint32_t i = 0; i < m->disks; i++)
 		disk_close(m->disk[i]);
 	if (m->signal_fd >= 0)
