@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What all disks share: stacking, request sizes, and the gate every request passes. */
 #include "backend/disk.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <assert.h>
 
@@ -114,4 +117,34 @@ void disk_submit(struct disk_queue *queue, struct disk_req *req)
 	ON_LOOP(queue->loop);
 	assert_request(queue->disk, req);
 	queue->disk->ops->submit(queue, req);
+}
+
+int disk_plain_queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue)
+{
+	struct disk_queue *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return -ENOMEM;
+	q->disk = disk;
+	q->loop = loop;
+	*queue = q;
+	return 0;
+}
+
+void disk_plain_queue_close(struct disk_queue *queue)
+{
+	free(queue);
+}
+
+void disk_req_copy(const struct disk_req *req, uint8_t *buffer, bool into_buffer)
+{
+	for (uint32_t i = 0; i < req->iov_count; i++) {
+		const struct iovec *piece = &req->iov[i];
+
+		if (into_buffer)
+			memcpy(buffer, piece->iov_base, piece->iov_len);
+		else
+			memcpy(piece->iov_base, buffer, piece->iov_len);
+		buffer += piece->iov_len;
+	}
 }

@@ -153,6 +153,14 @@ static inline void disk_queue_close(struct disk_queue *queue)
 	queue->disk->ops->queue_close(queue);
 }
 
+/* disk_ops.queue_open and queue_close of back ends whose queues have no state of their own. */
+int disk_plain_queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue);
+void disk_plain_queue_close(struct disk_queue *queue);
+
+/* Copies all of the request's iovec into the buffer, or out of it into the iovec. For requests
+ * whose pages a back end cannot use as they are. */
+void disk_req_copy(const struct disk_req *req, uint8_t *buffer, bool into_buffer);
+
 /* ON_LOOP(queue->loop). The one gate to every back end: asserts the contract of struct disk_req. */
 void disk_submit(struct disk_queue *queue, struct disk_req *req);
 

@@ -104,20 +104,6 @@ static bool aligned(const struct disk_req *req)
 	return bits % FILE_BLOCK_SIZE == 0;
 }
 
-static void bounce_copy(const struct file_req *r, bool in)
-{
-	const struct disk_req *req = req_of(r);
-	uint8_t *at = r->bounce;
-
-	for (uint32_t i = 0; i < req->iov_count; i++) {
-		if (in)
-			memcpy(at, req->iov[i].iov_base, req->iov[i].iov_len);
-		else
-			memcpy(req->iov[i].iov_base, at, req->iov[i].iov_len);
-		at += req->iov[i].iov_len;
-	}
-}
-
 static int bounce_start(struct file_req *r)
 {
 	const struct disk_req *req = req_of(r);
@@ -126,7 +112,7 @@ static int bounce_start(struct file_req *r)
 	if (!r->bounce)
 		return -ENOMEM;
 	if (req->op == DISK_WRITE)
-		bounce_copy(r, true);
+		disk_req_copy(req_of(r), r->bounce, true);
 	r->bounce_iov = (struct iovec){.iov_base = r->bounce, .iov_len = req->length};
 	r->iov = &r->bounce_iov;
 	r->iov_count = 1;
@@ -138,7 +124,7 @@ static void finish(struct file_req *r, int error)
 	struct disk_req *req = req_of(r);
 
 	if (r->bounce && !error && req->op == DISK_READ)
-		bounce_copy(r, false);
+		disk_req_copy(req_of(r), r->bounce, false);
 	free(r->bounce);
 	req->done(req, error);
 }
@@ -423,23 +409,6 @@ static void file_submit(struct disk_queue *queue, struct disk_req *req)
 	}
 }
 
-static int file_queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue)
-{
-	struct disk_queue *q = calloc(1, sizeof(*q));
-
-	if (!q)
-		return -ENOMEM;
-	q->disk = disk;
-	q->loop = loop;
-	*queue = q;
-	return 0;
-}
-
-static void file_queue_close(struct disk_queue *queue)
-{
-	free(queue);
-}
-
 static void file_close(struct disk *disk)
 {
 	struct file_disk *f = file_of(disk);
@@ -506,8 +475,8 @@ static const struct disk_ops file_ops = {
 	.name = "file",
 	.req_size = sizeof(struct file_req),
 	.close = file_close,
-	.queue_open = file_queue_open,
-	.queue_close = file_queue_close,
+	.queue_open = disk_plain_queue_open,
+	.queue_close = disk_plain_queue_close,
 	.submit = file_submit,
 	.refresh = file_refresh,
 	.map = file_map,

@@ -85,23 +85,6 @@ static void memory_submit(struct disk_queue *queue, struct disk_req *req)
 	req->done(req, perform(memory_of(queue->disk), req));
 }
 
-static int memory_queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue)
-{
-	struct disk_queue *q = calloc(1, sizeof(*q));
-
-	if (!q)
-		return -ENOMEM;
-	q->disk = disk;
-	q->loop = loop;
-	*queue = q;
-	return 0;
-}
-
-static void memory_queue_close(struct disk_queue *queue)
-{
-	free(queue);
-}
-
 static void memory_close(struct disk *disk)
 {
 	munmap(memory_of(disk)->bytes, memory_of(disk)->mapped);
@@ -111,8 +94,8 @@ static void memory_close(struct disk *disk)
 static const struct disk_ops memory_ops = {
 	.name = "memory",
 	.close = memory_close,
-	.queue_open = memory_queue_open,
-	.queue_close = memory_queue_close,
+	.queue_open = disk_plain_queue_open,
+	.queue_close = disk_plain_queue_close,
 	.submit = memory_submit,
 };
 

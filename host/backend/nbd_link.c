@@ -182,20 +182,6 @@ static bool segments_fit(const struct disk_req *req, uint32_t block)
 	return true;
 }
 
-static void bounce_copy(struct nbd_req *r, bool in)
-{
-	const struct disk_req *req = nbd_disk_req(r);
-	uint8_t *at = r->bounce;
-
-	for (uint32_t i = 0; i < req->iov_count; i++) {
-		if (in)
-			memcpy(at, req->iov[i].iov_base, req->iov[i].iov_len);
-		else
-			memcpy(req->iov[i].iov_base, at, req->iov[i].iov_len);
-		at += req->iov[i].iov_len;
-	}
-}
-
 /* One command a segment, straight from and to the submitter's pages. */
 static void issue_transfer(struct nbd_req *r)
 {
@@ -300,7 +286,7 @@ static void answer(struct nbd_req *r)
 {
 	if (r->bounce) {
 		if (!r->error && nbd_disk_req(r)->op == DISK_READ)
-			bounce_copy(r, false);
+			disk_req_copy(nbd_disk_req(r), r->bounce, false);
 		free(r->bounce);
 	}
 	nbd_complete(r);
@@ -596,7 +582,7 @@ void nbd_link_submit(struct nbd_link *l, struct nbd_req *r)
 		if (!r->bounce)
 			r->error = -ENOMEM;
 		else if (req->op == DISK_WRITE)
-			bounce_copy(r, true);
+			disk_req_copy(nbd_disk_req(r), r->bounce, true);
 	}
 	if (r->error) {
 		nbd_complete(r);

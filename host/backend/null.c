@@ -17,23 +17,6 @@ static void null_submit(struct disk_queue *queue, struct disk_req *req)
 	req->done(req, 0);
 }
 
-static int null_queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue)
-{
-	struct disk_queue *q = calloc(1, sizeof(*q));
-
-	if (!q)
-		return -ENOMEM;
-	q->disk = disk;
-	q->loop = loop;
-	*queue = q;
-	return 0;
-}
-
-static void null_queue_close(struct disk_queue *queue)
-{
-	free(queue);
-}
-
 static void null_close(struct disk *disk)
 {
 	free(disk);
@@ -42,8 +25,8 @@ static void null_close(struct disk *disk)
 static const struct disk_ops null_ops = {
 	.name = "null",
 	.close = null_close,
-	.queue_open = null_queue_open,
-	.queue_close = null_queue_close,
+	.queue_open = disk_plain_queue_open,
+	.queue_close = disk_plain_queue_close,
 	.submit = null_submit,
 };
 
