@@ -123,7 +123,6 @@ static void after_boot(struct machine *m)
 		end_machine(m, EXIT_VP_ERROR);
 		return;
 	case PARTITION_DEBUG_EXIT:
-	case PARTITION_STOPPED:
 		end_machine(m, m->end_status);
 		return;
 	}

@@ -28,7 +28,7 @@ struct vp {
 	bool started;
 	/* written by the VP thread, read by anyone */
 	struct {
-		_Atomic uint64_t io, mmio, msr, hypercall, signal, halt, interrupted, other;
+		_Atomic uint64_t io, mmio, msr, hypercall, signal, interrupted, other;
 	} exits;
 };
 

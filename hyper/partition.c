@@ -524,7 +524,6 @@ void partition_exits(struct partition *p, struct partition_exits *sum)
 		sum->msr += atomic_load_explicit(&vp->exits.msr, memory_order_relaxed);
 		sum->hypercall += atomic_load_explicit(&vp->exits.hypercall, memory_order_relaxed);
 		sum->signal += atomic_load_explicit(&vp->exits.signal, memory_order_relaxed);
-		sum->halt += atomic_load_explicit(&vp->exits.halt, memory_order_relaxed);
 		sum->interrupted +=
 			atomic_load_explicit(&vp->exits.interrupted, memory_order_relaxed);
 		sum->other += atomic_load_explicit(&vp->exits.other, memory_order_relaxed);

@@ -29,7 +29,6 @@ enum partition_end {
 	PARTITION_TRIPLE_FAULT,
 	PARTITION_DEBUG_EXIT, /* status: the exit port's value */
 	PARTITION_VP_ERROR,   /* KVM could not run the VP; text says why */
-	PARTITION_STOPPED,    /* partition_stop() without a guest reason */
 };
 
 struct partition_events {
@@ -53,7 +52,7 @@ struct partition_config {
 
 /* Exits to user space on VP threads, by kind. */
 struct partition_exits {
-	uint64_t io, mmio, msr, hypercall, signal, halt, interrupted, other;
+	uint64_t io, mmio, msr, hypercall, signal, interrupted, other;
 };
 
 /* What this machine's KVM can do; see probe.h for the long form. */
