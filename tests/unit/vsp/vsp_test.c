@@ -31,6 +31,13 @@ static void a_device_that_cannot_be_created_is_not_offered(void **state)
 	assert_true(no_more(VMBUS_MSG_OFFER));
 }
 
+static unsigned int irqs_awaited;
+
+static bool interrupted(void)
+{
+	return f->irqs >= irqs_awaited;
+}
+
 /* ---- the null VSP ---------------------------------------------------------------- */
 
 static void null_echoes(void **state)
@@ -44,6 +51,8 @@ static void null_echoes(void **state)
 	for (unsigned int i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)(i * 7);
 	assert_int_equal(guest_send_bytes(c, 0x1234567890abcdef, bytes, sizeof(bytes)), 0);
+	irqs_awaited = 1;
+	run_until(interrupted);
 	guest_receive(c, &pkt);
 	assert_int_equal(pkt.desc.type, VMBUS_PKT_COMPLETION);
 	assert_int_equal(pkt.desc.trans_id, 0x1234567890abcdef);
@@ -128,13 +137,6 @@ static void reopens_many_times(void **state)
 	assert_int_equal(test_device()->closes, 20);
 	assert_int_equal(test_device()->worker_opens[0], 10);
 	assert_int_equal(test_device()->worker_opens[1], 10);
-}
-
-static unsigned int irqs_awaited;
-
-static bool interrupted(void)
-{
-	return f->irqs >= irqs_awaited;
 }
 
 /* The guest looks only when it is interrupted: one that polls may take the packet before the host
