@@ -300,6 +300,8 @@ static void interrupts_move_to_another_vp(void **state)
 	create_test_device((struct test_config){0});
 	open_channel(c, 1);
 	guest_send(c, 1);
+	irqs_awaited = 1;
+	run_until(interrupted);
 	guest_expect_completion(c, 1);
 	assert_int_equal(f->irq_vp, 1);
 	msg.relid = c->relid;
