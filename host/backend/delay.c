@@ -37,12 +37,29 @@ static void delay_submit(struct disk_queue *queue, struct disk_req *req)
 	struct delay_disk *d = (struct delay_disk *)queue->disk;
 	struct delay_req *r = disk_req_scratch(req);
 
+	*r = (struct delay_req){.queue = queue};
 	if (!(d->o.ops >> req->op & 1)) {
 		filter_pass(queue, req);
 		return;
 	}
-	*r = (struct delay_req){.queue = queue};
 	loop_timer_start(queue->loop, &r->timer, choose(queue, &d->o), delay_over);
+}
+
+static void delay_cancelled(struct loop_timer *t)
+{
+	struct disk_req *req = (struct disk_req *)container_of(t, struct delay_req, timer) - 1;
+
+	req->done(req, -ECANCELED);
+}
+
+static void delay_cancel(struct disk_queue *queue, struct disk_req *req)
+{
+	struct delay_req *r = disk_req_scratch(req);
+
+	if (r->timer.armed)
+		loop_timer_start(queue->loop, &r->timer, 0, delay_cancelled);
+	else
+		filter_cancel(queue, req);
 }
 
 static void delay_close(struct disk *disk)
@@ -57,6 +74,7 @@ static const struct disk_ops delay_ops = {
 	.queue_open = filter_queue_open,
 	.queue_close = filter_queue_close,
 	.submit = delay_submit,
+	.cancel = delay_cancel,
 };
 
 int disk_delay_open(

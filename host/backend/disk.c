@@ -119,6 +119,13 @@ void disk_submit(struct disk_queue *queue, struct disk_req *req)
 	queue->disk->ops->submit(queue, req);
 }
 
+void disk_cancel(struct disk_queue *queue, struct disk_req *req)
+{
+	ON_LOOP(queue->loop);
+	if (queue->disk->ops->cancel)
+		queue->disk->ops->cancel(queue, req);
+}
+
 int disk_plain_queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue)
 {
 	struct disk_queue *q = calloc(1, sizeof(*q));

@@ -71,6 +71,8 @@ struct disk_ops {
 	void (*queue_close)(struct disk_queue *queue);
 	/* ON_LOOP. Never fails: errors arrive through done. May call done before it returns. */
 	void (*submit)(struct disk_queue *queue, struct disk_req *req);
+	/* ON_LOOP; optional. See disk_cancel(). */
+	void (*cancel)(struct disk_queue *queue, struct disk_req *req);
 	/* Control thread; optional. Reads the size of the storage; on failure *size stays. */
 	int (*refresh)(struct disk *disk, uint64_t *size, struct err *e);
 	/* Any thread; optional. See disk_map(). */
@@ -163,5 +165,12 @@ void disk_req_copy(const struct disk_req *req, uint8_t *buffer, bool into_buffer
 
 /* ON_LOOP(queue->loop). The one gate to every back end: asserts the contract of struct disk_req. */
 void disk_submit(struct disk_queue *queue, struct disk_req *req);
+
+/* ON_LOOP(queue->loop); the request is submitted and not done. Asks for it to be done soon, and
+ * promises nothing: done is called once as ever, later than this returns, with what came of the
+ * request or with -ECANCELED, when it was cut short: then any part of it may have happened. Until
+ * done, the pages of the request are in use, however long that takes; a back end that cannot get a
+ * request back from the kernel or a server lets it wait. Asking again is harmless. */
+void disk_cancel(struct disk_queue *queue, struct disk_req *req);
 
 #endif

@@ -50,6 +50,7 @@ static const struct disk_ops error_ops = {
 	.queue_open = filter_queue_open,
 	.queue_close = filter_queue_close,
 	.submit = error_submit,
+	.cancel = filter_cancel,
 };
 
 uint64_t disk_error_injected(struct disk *disk)

@@ -16,6 +16,10 @@
  * this disk fails as well. A failed RWF_DSYNC write may be either half; PROBE
  * writes the same bytes without DSYNC to learn whether the sync half failed.
  *
+ * Cancelling asks the kernel to drop the step in its hands, and starts no other one. The kernel
+ * drops what waits; what a device has, or a file system is at, it finishes. A PROBE, or a SYNC that
+ * was begun, is never given up: it could hide that data were lost.
+ *
  * With O_DIRECT, what is not aligned for it goes through an aligned copy. It must
  * not go through the page cache instead: a page that is written there while its
  * neighbour sectors are written directly brings back their old bytes later, and the
@@ -67,6 +71,7 @@ enum file_step {
 /* Scratch behind each struct disk_req. */
 struct file_req {
 	struct loop_op op;
+	struct loop_op cancel_op;
 	struct loop *loop;
 	struct file_disk *file;
 	enum file_step step;
@@ -77,6 +82,10 @@ struct file_req {
 	uint32_t iov_count;
 	uint8_t *bounce; /* O_DIRECT: aligned copy of a misaligned buffer */
 	struct iovec bounce_iov;
+	bool cancelled;
+	bool cancelling; /* cancel_op is in the ring: the request stays until it is back */
+	bool finished;   /* with this result */
+	int error;
 };
 
 static const uint8_t zeros[FILE_ZEROS_SIZE] __attribute__((aligned(4096)));
@@ -119,14 +128,22 @@ static int bounce_start(struct file_req *r)
 	return 0;
 }
 
-static void finish(struct file_req *r, int error)
+static void answer(struct file_req *r)
 {
 	struct disk_req *req = req_of(r);
 
-	if (r->bounce && !error && req->op == DISK_READ)
+	if (r->bounce && !r->error && req->op == DISK_READ)
 		disk_req_copy(req_of(r), r->bounce, false);
 	free(r->bounce);
-	req->done(req, error);
+	req->done(req, r->error);
+}
+
+static void finish(struct file_req *r, int error)
+{
+	r->finished = true;
+	r->error = error;
+	if (!r->cancelling)
+		answer(r);
 }
 
 /* ---- transfers -------------------------------------------------------------------- */
@@ -337,11 +354,19 @@ static const struct {
 	[STEP_ZEROS] = {zeros_prepare, zeros_done},
 };
 
+/* Left out, it would hide that data were lost: a probe, and a sync that was begun before. */
+static bool step_matters(const struct file_req *r, enum file_step step)
+{
+	return step == STEP_PROBE || r->step == STEP_SYNC;
+}
+
 static void step_done(struct loop_op *op, int res)
 {
 	struct file_req *r = container_of(op, struct file_req, op);
 
-	if ((res == -EINTR || res == -EAGAIN) && r->retries++ < FILE_RETRIES_MAX)
+	if (res == -ECANCELED && r->cancelled) /* the kernel had not begun it */
+		finish(r, res);
+	else if ((res == -EINTR || res == -EAGAIN) && r->retries++ < FILE_RETRIES_MAX)
 		step_start(r, r->step);
 	else
 		steps[r->step].done(r, res);
@@ -349,10 +374,36 @@ static void step_done(struct loop_op *op, int res)
 
 static void step_start(struct file_req *r, enum file_step step)
 {
-	struct io_uring_sqe *sqe = loop_sqe(r->loop, &r->op);
+	struct io_uring_sqe *sqe;
 
+	if (r->cancelled && !step_matters(r, step)) {
+		finish(r, -ECANCELED);
+		return;
+	}
+	sqe = loop_sqe(r->loop, &r->op);
 	r->step = step;
 	steps[step].prepare(r, sqe);
+}
+
+static void cancel_done(struct loop_op *op, int res)
+{
+	struct file_req *r = container_of(op, struct file_req, cancel_op);
+
+	r->cancelling = false;
+	if (r->finished)
+		answer(r);
+}
+
+static void file_cancel(struct disk_queue *queue, struct disk_req *req)
+{
+	struct file_req *r = disk_req_scratch(req);
+
+	if (r->cancelled || r->step == STEP_PROBE)
+		return;
+	r->cancelled = true;
+	r->cancelling = true;
+	r->cancel_op.done = cancel_done;
+	io_uring_prep_cancel(loop_sqe(r->loop, &r->cancel_op), &r->op, 0);
 }
 
 static void flush_start(struct file_req *r)
@@ -478,6 +529,7 @@ static const struct disk_ops file_ops = {
 	.queue_open = disk_plain_queue_open,
 	.queue_close = disk_plain_queue_close,
 	.submit = file_submit,
+	.cancel = file_cancel,
 	.refresh = file_refresh,
 	.map = file_map,
 };

@@ -61,3 +61,8 @@ void filter_pass(struct disk_queue *queue, struct disk_req *req)
 	lower->owner = req;
 	disk_submit(filter_lower_queue(queue), lower);
 }
+
+void filter_cancel(struct disk_queue *queue, struct disk_req *req)
+{
+	disk_cancel(filter_lower_queue(queue), disk_req_lower(queue->disk, req));
+}

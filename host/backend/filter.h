@@ -21,6 +21,9 @@ void filter_queue_close(struct disk_queue *queue);
 /* Passes a request on as it is; its result goes to req->done. */
 void filter_pass(struct disk_queue *queue, struct disk_req *req);
 
+/* disk_ops.cancel, of a request that is at the lower disk. */
+void filter_cancel(struct disk_queue *queue, struct disk_req *req);
+
 static inline struct disk_queue *filter_lower_queue(struct disk_queue *queue)
 {
 	return ((struct filter_queue *)queue)->lower;

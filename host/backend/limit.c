@@ -76,12 +76,30 @@ static void limit_submit(struct disk_queue *queue, struct disk_req *req)
 
 	if (bytes_start > start)
 		start = bytes_start;
+	*r = (struct limit_req){.queue = queue};
 	if (start == now) {
 		filter_pass(queue, req);
 		return;
 	}
-	*r = (struct limit_req){.queue = queue};
 	loop_timer_start(queue->loop, &r->timer, start - now, limit_over);
+}
+
+static void limit_cancelled(struct loop_timer *t)
+{
+	struct disk_req *req = (struct disk_req *)container_of(t, struct limit_req, timer) - 1;
+
+	req->done(req, -ECANCELED);
+}
+
+/* What the request has reserved stays so: those behind it have their places already. */
+static void limit_cancel(struct disk_queue *queue, struct disk_req *req)
+{
+	struct limit_req *r = disk_req_scratch(req);
+
+	if (r->timer.armed)
+		loop_timer_start(queue->loop, &r->timer, 0, limit_cancelled);
+	else
+		filter_cancel(queue, req);
 }
 
 static void limit_close(struct disk *disk)
@@ -96,6 +114,7 @@ static const struct disk_ops limit_ops = {
 	.queue_open = filter_queue_open,
 	.queue_close = filter_queue_close,
 	.submit = limit_submit,
+	.cancel = limit_cancel,
 };
 
 /* A burst of n starts n at once: n - 1 ahead of the pace. */

@@ -195,6 +195,7 @@ static const struct disk_ops log_ops = {
 	.queue_open = filter_queue_open,
 	.queue_close = filter_queue_close,
 	.submit = log_submit,
+	.cancel = filter_cancel,
 };
 
 int disk_log_open(struct disk **disk, struct disk *lower, const char *path, struct err *e)

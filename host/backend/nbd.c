@@ -40,9 +40,16 @@ static void answer(struct nbd_req *r)
 	req->done(req, r->error);
 }
 
+/* The request ends when the last of its tasks is back. */
+static void trip_over(struct nbd_req *r)
+{
+	if (!--r->trips)
+		answer(r);
+}
+
 static void came_back(struct loop_task *task)
 {
-	answer(container_of(task, struct nbd_req, task));
+	trip_over(container_of(task, struct nbd_req, task));
 }
 
 void nbd_complete(struct nbd_req *r)
@@ -51,6 +58,7 @@ void nbd_complete(struct nbd_req *r)
 		answer(r);
 		return;
 	}
+	r->at_link = false;
 	r->task.fn = came_back;
 	loop_post(r->queue->queue.loop, &r->task);
 }
@@ -59,6 +67,7 @@ static void arrived(struct loop_task *task)
 {
 	struct nbd_req *r = container_of(task, struct nbd_req, task);
 
+	r->at_link = true;
 	nbd_link_submit(nbd_of(r->queue->queue.disk)->shared, r);
 }
 
@@ -80,8 +89,41 @@ static void nbd_submit(struct disk_queue *queue, struct disk_req *req)
 		nbd_link_submit(q->link, r);
 		return;
 	}
+	r->trips = 1;
 	r->task.fn = arrived;
 	loop_post(&d->loop, &r->task);
+}
+
+static void cancel_came_back(struct loop_task *task)
+{
+	trip_over(container_of(task, struct nbd_req, cancel_task));
+}
+
+/* Tasks keep their order: the request has arrived, and may have left. */
+static void cancel_arrived(struct loop_task *task)
+{
+	struct nbd_req *r = container_of(task, struct nbd_req, cancel_task);
+
+	if (r->at_link)
+		nbd_link_cancel(nbd_of(r->queue->queue.disk)->shared, r);
+	task->fn = cancel_came_back;
+	loop_post(r->queue->queue.loop, task);
+}
+
+static void nbd_cancel(struct disk_queue *queue, struct disk_req *req)
+{
+	struct nbd_queue *q = (struct nbd_queue *)queue;
+	struct nbd_req *r = disk_req_scratch(req);
+
+	if (q->link) {
+		nbd_link_cancel(q->link, r);
+		return;
+	}
+	if (r->trips > 1) /* asked already */
+		return;
+	r->trips++;
+	r->cancel_task.fn = cancel_arrived;
+	loop_post(&nbd_of(queue->disk)->loop, &r->cancel_task);
 }
 
 /* ---- queues ---------------------------------------------------------------------------------- */
@@ -188,6 +230,7 @@ static const struct disk_ops nbd_ops = {
 	.queue_open = nbd_queue_open,
 	.queue_close = nbd_queue_close,
 	.submit = nbd_submit,
+	.cancel = nbd_cancel,
 };
 
 /* Discarded blocks must read as zero, which a trim does not promise: it becomes a zero command that

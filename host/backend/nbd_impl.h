@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Shared by nbd.c, nbd_link.c, nbd_server.c and nbd_ledger.c only. */
+/* Shared by the nbd*.c files only. */
 #ifndef BACKEND_NBD_IMPL_H
 #define BACKEND_NBD_IMPL_H
 
@@ -65,6 +65,36 @@ int nbd_ledger_flush_end(struct nbd_ledger *l, const struct nbd_flush *f, int er
 struct nbd_link;
 struct nbd_queue;
 
+/* Drawn in nbd_link.c. */
+enum nbd_link_state { LINK_WAITING, LINK_CONNECTING, LINK_UP, LINK_DRAINING };
+
+struct nbd_link_poll {
+	struct loop_op op;
+	struct loop_op cancel_op;
+	struct nbd_link *link;
+	bool armed;
+	bool cancelling;
+};
+
+struct nbd_link {
+	struct nbd_disk *disk; /* not when closing */
+	struct loop *loop;
+	enum nbd_link_state state;
+	bool closing;
+	bool down; /* given up, for now */
+	struct nbd_handle *h;
+	struct nbd_link_poll in, out;
+	struct list waiting, active, finished;
+	struct loop_task settle;
+	bool settle_posted;
+	struct loop_task close;
+	struct loop_timer timer; /* WAITING: when to connect; CONNECTING: when it is too late */
+	struct loop_timer limit;
+	struct loop_timer cancel; /* when to look at cancelled requests */
+	uint64_t progress_ns;     /* last answer, or the first request after a pause */
+	uint64_t backoff_ns;
+};
+
 struct nbd_disk {
 	struct disk disk;
 	char *uri;
@@ -90,9 +120,14 @@ struct nbd_req {
 	struct nbd_flush flush;
 	uint8_t *bounce; /* the whole of it, when the server cannot take the segments */
 	enum nbd_stage stage;
-	uint32_t parts; /* commands at the server */
-	bool lost;      /* some of them went down with the connection */
-	int error;      /* 0 or -errno */
+	uint32_t parts;        /* commands at the server */
+	bool lost;             /* some of them went down with the connection */
+	uint64_t cancelled_ns; /* when; 0: not */
+	int error;             /* 0 or -errno */
+	/* shared link only, on the queue's loop but for at_link */
+	struct loop_task cancel_task; /* there and back */
+	uint32_t trips;               /* tasks that are not back */
+	bool at_link;                 /* the link's loop has it */
 };
 
 static inline struct disk_req *nbd_disk_req(struct nbd_req *r)
@@ -106,8 +141,17 @@ struct nbd_link *nbd_link_open(struct nbd_disk *disk, struct loop *loop);
 void nbd_link_close(struct nbd_link *link);
 /* nbd_complete(r) when it is finished, not before this returns unless the server is given up. */
 void nbd_link_submit(struct nbd_link *link, struct nbd_req *r);
+/* For nbd_cancel.c. The connection, if there is one, ends; all requests wait for the next one. */
+void nbd_link_give_up(struct nbd_link *link);
 
 /* nbd.c: r->error is the result. */
 void nbd_complete(struct nbd_req *r);
+
+/* ---- nbd_cancel.c ---------------------------------------------------------------------------- */
+
+/* ON_LOOP(link->loop); the request is there and not complete. */
+void nbd_link_cancel(struct nbd_link *link, struct nbd_req *r);
+/* The connection is gone: what was cancelled waits now, and need not. */
+void nbd_cancel_soon(struct nbd_link *link);
 
 #endif

@@ -22,6 +22,8 @@
  * The time limit runs while requests are there and nothing comes back. At half
  * of it a silent server is left for a new connection, at all of it the requests
  * fail and so do new ones, at once, until a connection is up again.
+ *
+ * Cancelling: nbd_cancel.c.
  */
 #include <assert.h>
 #include <errno.h>
@@ -39,34 +41,6 @@
 #define FIRST_CONNECTION_MS 1000
 #define ZERO_MAX            (1ull << 30) /* bytes of one command */
 #define ZEROS_SIZE          (128u << 10)
-
-enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_UP, LINK_DRAINING };
-
-struct link_poll {
-	struct loop_op op;
-	struct loop_op cancel_op;
-	struct nbd_link *link;
-	bool armed;
-	bool cancelling;
-};
-
-struct nbd_link {
-	struct nbd_disk *disk; /* not when closing */
-	struct loop *loop;
-	enum link_state state;
-	bool closing;
-	bool down; /* given up, for now */
-	struct nbd_handle *h;
-	struct link_poll in, out;
-	struct list waiting, active, finished;
-	struct loop_task settle;
-	bool settle_posted;
-	struct loop_task close;
-	struct loop_timer timer; /* WAITING: when to connect; CONNECTING: when it is too late */
-	struct loop_timer limit;
-	uint64_t progress_ns; /* last answer, or the first request after a pause */
-	uint64_t backoff_ns;
-};
 
 static const uint8_t zeros[ZEROS_SIZE];
 
@@ -421,7 +395,7 @@ static void socket_ready(struct nbd_link *l, bool in)
 
 static void poll_done(struct loop_op *op, int res)
 {
-	struct link_poll *p = container_of(op, struct link_poll, op);
+	struct nbd_link_poll *p = container_of(op, struct nbd_link_poll, op);
 	struct nbd_link *l = p->link;
 
 	p->armed = false;
@@ -433,13 +407,13 @@ static void poll_done(struct loop_op *op, int res)
 
 static void poll_cancelled(struct loop_op *op, int res)
 {
-	struct link_poll *p = container_of(op, struct link_poll, cancel_op);
+	struct nbd_link_poll *p = container_of(op, struct nbd_link_poll, cancel_op);
 
 	p->cancelling = false;
 	drained(p->link);
 }
 
-static void poll_arm(struct link_poll *p, unsigned int events)
+static void poll_arm(struct nbd_link_poll *p, unsigned int events)
 {
 	if (p->armed)
 		return;
@@ -447,7 +421,7 @@ static void poll_arm(struct link_poll *p, unsigned int events)
 	io_uring_prep_poll_add(loop_sqe(p->link->loop, &p->op), nbd_aio_get_fd(p->link->h), events);
 }
 
-static void poll_cancel(struct link_poll *p)
+static void poll_cancel(struct nbd_link_poll *p)
 {
 	if (!p->armed || p->cancelling)
 		return;
@@ -493,8 +467,14 @@ static void link_drop(struct nbd_link *l)
 	list_move_all(&l->active, &l->waiting);
 	list_for_each (pos, &l->waiting)
 		req_of(pos)->stage = NBD_STAGE_MAIN;
+	nbd_cancel_soon(l);
 	nbd_ledger_lost(&l->disk->ledger);
 	drained(l);
+}
+
+void nbd_link_give_up(struct nbd_link *l)
+{
+	link_drop(l);
 }
 
 static void handshake_late(struct loop_timer *t)
@@ -598,7 +578,7 @@ void nbd_link_submit(struct nbd_link *l, struct nbd_req *r)
 	issue_waiting(l);
 }
 
-static void poll_init(struct link_poll *p, struct nbd_link *l)
+static void poll_init(struct nbd_link_poll *p, struct nbd_link *l)
 {
 	p->link = l;
 	p->op.done = poll_done;
@@ -658,6 +638,7 @@ void nbd_link_close(struct nbd_link *l)
 	l->closing = true;
 	loop_timer_cancel(&l->timer);
 	loop_timer_cancel(&l->limit);
+	loop_timer_cancel(&l->cancel);
 	if (l->h) {
 		if (l->state == LINK_UP)
 			nbd_aio_disconnect(l->h, 0); /* a courtesy */

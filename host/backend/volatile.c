@@ -18,6 +18,9 @@
  * when no such read is at the lower disk, and reads that come later are blocked
  * until it ends. So no read can miss both an entry and its bytes below.
  *
+ * Cancelling: what waits here goes at once. What is at the lower disk, or is a job that runs, is
+ * cancelled there; the entries of such a job stay in the journal.
+ *
  * A power cut first fails all requests, which may stop a job half way. Then, when
  * nothing is in flight, it decides what becomes of each entry: dropped, kept, torn
  * between sectors, or written in the wrong order, which is all that a real cache
@@ -44,6 +47,9 @@ struct volatile_req {
 	struct loop_task task; /* goes on, on its loop */
 	struct iovec iov;      /* of the lower request */
 	uint8_t *buffer;       /* of reads */
+	bool waiting;          /* in blocked or jobs; under lock */
+	bool cancelled;
+	bool below; /* its lower request is at the lower disk */
 	/* jobs */
 	struct entry *fua; /* NULL: everything */
 	struct list *at;   /* the entry that goes to the lower disk */
@@ -179,6 +185,7 @@ static void read_done(struct disk_req *lower, int error)
 	const struct disk_req *req = req_of(r);
 	struct volatile_disk *d = disk_of(r);
 
+	r->below = false;
 	pthread_mutex_lock(&d->lock);
 	list_for_each (pos, &d->journal)
 		overlay_entry(entry_of(pos), req->offset, req->length, r->buffer);
@@ -204,12 +211,20 @@ static void read_lower(struct volatile_req *r)
 	lower->iov_count = 1;
 	lower->done = read_done;
 	lower->owner = r;
+	r->below = true;
 	disk_submit(filter_lower_queue(r->queue), lower);
 }
 
 static void read_task(struct loop_task *task)
 {
-	read_lower(container_of(task, struct volatile_req, task));
+	struct volatile_req *r = container_of(task, struct volatile_req, task);
+
+	if (r->cancelled) {
+		disk_req_lower(r->queue->disk, req_of(r))->owner = r;
+		read_done(disk_req_lower(r->queue->disk, req_of(r)), -ECANCELED);
+	} else {
+		read_lower(r);
+	}
 }
 
 static void read_start(struct volatile_req *r)
@@ -226,6 +241,7 @@ static void read_start(struct volatile_req *r)
 	pthread_mutex_lock(&d->lock);
 	wait = read_meets_job(d, r);
 	list_add_tail(wait ? &d->blocked : &d->reads, &r->link);
+	r->waiting = wait;
 	pthread_mutex_unlock(&d->lock);
 	if (!wait)
 		read_lower(r);
@@ -272,6 +288,7 @@ static void job_settle(struct volatile_disk *d, int error)
 			container_of(d->blocked.next, struct volatile_req, link);
 
 		list_del(&read->link);
+		read->waiting = false;
 		list_add_tail(&d->reads, &read->link);
 		loop_post(read->queue->loop, &read->task);
 	}
@@ -290,6 +307,7 @@ static void job_finish(struct volatile_req *r, int error)
 	} else {
 		next = container_of(d->jobs.next, struct volatile_req, link);
 		list_del(&next->link);
+		next->waiting = false;
 	}
 	pthread_mutex_unlock(&d->lock);
 	if (next)
@@ -303,6 +321,7 @@ static void job_step_done(struct disk_req *lower, int error)
 {
 	struct volatile_req *r = lower->owner;
 
+	r->below = false;
 	r->error = error;
 	r->step_done = true;
 	if (!r->submitting)
@@ -352,6 +371,8 @@ static void job_run(struct volatile_req *r)
 
 		if (atomic_load(&disk_of(r)->off))
 			r->error = -EIO;
+		else if (r->cancelled && !r->error && !r->flushing)
+			r->error = -ECANCELED;
 		if (r->error || r->flushing) {
 			job_finish(r, r->error);
 			return;
@@ -361,6 +382,7 @@ static void job_run(struct volatile_req *r)
 		job_prepare(r, lower, entry);
 		r->step_done = false;
 		r->submitting = true;
+		r->below = true;
 		disk_submit(filter_lower_queue(r->queue), lower);
 		r->submitting = false;
 	} while (r->step_done);
@@ -405,6 +427,7 @@ static void job_submit(struct volatile_req *r, struct entry *fua)
 	d->job_running = true;
 	if (wait)
 		list_add_tail(&d->jobs, &r->link);
+	r->waiting = wait;
 	pthread_mutex_unlock(&d->lock);
 	if (!wait)
 		job_start(r);
@@ -456,6 +479,35 @@ static void volatile_submit(struct disk_queue *queue, struct disk_req *req)
 		change_start(r);
 }
 
+static void cancelled_task(struct loop_task *task)
+{
+	struct volatile_req *r = container_of(task, struct volatile_req, task);
+
+	free(r->buffer);
+	req_of(r)->done(req_of(r), -ECANCELED);
+}
+
+static void volatile_cancel(struct disk_queue *queue, struct disk_req *req)
+{
+	struct volatile_req *r = disk_req_scratch(req);
+	struct volatile_disk *d = disk_of(r);
+	bool waited;
+
+	r->cancelled = true;
+	pthread_mutex_lock(&d->lock);
+	waited = r->waiting;
+	if (waited)
+		list_del(&r->link);
+	r->waiting = false;
+	pthread_mutex_unlock(&d->lock);
+	if (waited) {
+		r->task.fn = cancelled_task;
+		loop_post(queue->loop, &r->task);
+	} else if (r->below) {
+		filter_cancel(queue, req);
+	}
+}
+
 uint32_t disk_volatile_unflushed(struct disk *disk)
 {
 	struct volatile_disk *d = volatile_of(disk);
@@ -487,6 +539,7 @@ static const struct disk_ops volatile_ops = {
 	.queue_open = filter_queue_open,
 	.queue_close = filter_queue_close,
 	.submit = volatile_submit,
+	.cancel = volatile_cancel,
 };
 
 int disk_volatile_open(struct disk **disk, struct disk *lower, uint64_t seed, struct err *e)

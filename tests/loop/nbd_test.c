@@ -289,6 +289,107 @@ static void a_silent_server_is_given_up(void **state)
 	end();
 }
 
+/* ---- cancelling ------------------------------------------------------------------------------ */
+
+static void start_some(void)
+{
+	disk_rig_start(&rig, 0, DISK_READ, 0, 0, AREA, in[0]);
+	disk_rig_start(&rig, 1, DISK_WRITE, 0, AREA, AREA, shadow[1]);
+	disk_rig_start(&rig, 2, DISK_FLUSH, 0, 0, 0, NULL);
+	disk_rig_start(&rig, 3, DISK_WRITE_ZEROES, 0, 2 * AREA, AREA, NULL);
+	disk_rig_start(&rig, 4, DISK_READ, 0, 0, AREA, in[1]); /* stays */
+}
+
+static void cancel_some(void)
+{
+	for (uint32_t slot = 0; slot < 4; slot++) {
+		disk_rig_cancel(&rig, slot);
+		disk_rig_cancel(&rig, slot);
+	}
+	disk_rig_wait(&rig, 1);
+	for (uint32_t slot = 0; slot < 4; slot++)
+		assert_int_equal(rig.slots[slot].error, -ECANCELED);
+}
+
+/* Nothing reaches the pages of a cancelled read; the others go on. */
+static void cancel_at_a_hung_server(const char *const *args)
+{
+	begin(args, 100 * SECONDS, false);
+	memset(shadow[0], 0x5A, AREA);
+	assert_int_equal(disk_rig_run(&rig, DISK_WRITE, 0, 0, AREA, shadow[0]), 0);
+	assert_int_equal(disk_rig_run(&rig, DISK_FLUSH, 0, 0, 0, NULL), 0);
+	nbd_server_pause(&server, true);
+	start_some();
+	run_loop_for(5 * MS); /* not needed: so that some of it is at the server, mostly */
+	cancel_some();
+	memset(in[0], 0xC3, AREA);
+	nbd_server_kill(&server); /* nbdkit 1.32 may crash when it wakes up and a client has left */
+	nbd_server_start(&server);
+	disk_rig_wait(&rig, 0);
+	assert_int_equal(rig.slots[4].error, 0);
+	assert_memory_equal(in[1], shadow[0], AREA);
+	for (uint32_t i = 0; i < AREA; i++)
+		assert_int_equal(in[0][i], 0xC3);
+	memset(shadow, 0, sizeof(shadow));
+	end();
+}
+
+static void cancels_at_a_hung_server(void **state)
+{
+	cancel_at_a_hung_server(file_args);
+}
+
+static void cancels_at_a_hung_server_over_one_connection(void **state)
+{
+	cancel_at_a_hung_server(single_args);
+}
+
+static void cancel_without_a_server(const char *const *args)
+{
+	begin(args, 100 * SECONDS, false);
+	nbd_server_kill(&server);
+	start_some();
+	cancel_some();
+	nbd_server_start(&server);
+	disk_rig_wait(&rig, 0);
+	assert_int_equal(rig.slots[4].error, 0);
+	end();
+}
+
+static void cancels_without_a_server(void **state)
+{
+	cancel_without_a_server(file_args);
+}
+
+static void cancels_without_a_server_over_one_connection(void **state)
+{
+	cancel_without_a_server(single_args);
+}
+
+/* A server that answers is not left: all is done, once, and no flush fails for it. */
+static void cancel_at_a_good_server(const char *const *args)
+{
+	begin(args, 0, false);
+	for (uint32_t round = 0; round < 20; round++) {
+		for (uint32_t slot = 0; slot < AREAS; slot++)
+			disk_rig_start(&rig, slot, slot % 3 ? DISK_WRITE : DISK_READ, 0,
+				(uint64_t)slot * AREA, AREA, in[slot]);
+		for (uint32_t slot = 0; slot < AREAS; slot++)
+			if (rig.slots[slot].busy)
+				disk_rig_cancel(&rig, slot);
+		disk_rig_wait(&rig, 0);
+		for (uint32_t slot = 0; slot < AREAS; slot++)
+			assert_true(!rig.slots[slot].error || rig.slots[slot].error == -ECANCELED);
+	}
+	end();
+}
+
+static void cancels_at_a_good_server(void **state)
+{
+	cancel_at_a_good_server(file_args);
+	cancel_at_a_good_server(single_args);
+}
+
 static void closes_while_the_server_is_away(void **state)
 {
 	begin(file_args, 0, false);
@@ -413,6 +514,11 @@ int main(void)
 		cmocka_unit_test(losses_are_told_without_fua),
 		cmocka_unit_test(gives_up_and_recovers),
 		cmocka_unit_test(a_silent_server_is_given_up),
+		cmocka_unit_test(cancels_at_a_hung_server),
+		cmocka_unit_test(cancels_at_a_hung_server_over_one_connection),
+		cmocka_unit_test(cancels_without_a_server),
+		cmocka_unit_test(cancels_without_a_server_over_one_connection),
+		cmocka_unit_test(cancels_at_a_good_server),
 		cmocka_unit_test(closes_while_the_server_is_away),
 		cmocka_unit_test(survives_kills),
 		cmocka_unit_test(survives_kills_over_one_connection),

@@ -75,6 +75,13 @@ void disk_rig_wait(struct disk_rig *rig, uint32_t left)
 		loop_run(&rig->loop);
 }
 
+void disk_rig_cancel(struct disk_rig *rig, uint32_t slot)
+{
+	assert(rig->slots[slot].busy);
+	disk_cancel(rig->queue, rig->slots[slot].req);
+	assert(rig->slots[slot].busy);
+}
+
 int disk_rig_run(struct disk_rig *rig, enum disk_op op, uint32_t flags, uint64_t offset,
 	uint64_t length, const void *bytes)
 {

@@ -34,6 +34,8 @@ void disk_rig_start(struct disk_rig *rig, uint32_t slot, enum disk_op op, uint32
 	uint64_t offset, uint64_t length, const void *bytes);
 /* Until no more than `left` are in flight. */
 void disk_rig_wait(struct disk_rig *rig, uint32_t left);
+/* Asks for a request to be cancelled; it is not done yet, nor when this returns. */
+void disk_rig_cancel(struct disk_rig *rig, uint32_t slot);
 /* One request in slot 0, waited for: 0 or -errno. */
 int disk_rig_run(struct disk_rig *rig, enum disk_op op, uint32_t flags, uint64_t offset,
 	uint64_t length, const void *bytes);

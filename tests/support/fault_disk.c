@@ -2,6 +2,7 @@
 #include "tests/support/fault_disk.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 
 struct fault_queue {
@@ -111,6 +112,30 @@ void fault_disk_release(struct disk_queue *queue)
 	}
 }
 
+static void cancelled(struct loop_timer *t)
+{
+	struct disk_req *req = upper_of(container_of(t, struct fault_req, timer));
+
+	req->done(req, -ECANCELED);
+}
+
+static void fault_cancel(struct disk_queue *queue, struct disk_req *req)
+{
+	struct fault_disk *d = fault_of(queue->disk);
+	struct fault_req *f = disk_req_scratch(req);
+	bool held = !list_empty(&f->link);
+
+	atomic_fetch_add(&d->cancels, 1);
+	if (!held && !f->timer.armed) {
+		disk_cancel(f->queue->lower, disk_req_lower(queue->disk, req));
+		return;
+	}
+	if (atomic_load(&d->stubborn))
+		return;
+	list_del(&f->link);
+	loop_timer_start(queue->loop, &f->timer, 0, cancelled);
+}
+
 static int fault_queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue)
 {
 	struct fault_queue *q = calloc(1, sizeof(*q));
@@ -150,6 +175,7 @@ static const struct disk_ops fault_ops = {
 	.queue_open = fault_queue_open,
 	.queue_close = fault_queue_close,
 	.submit = fault_submit,
+	.cancel = fault_cancel,
 };
 
 struct fault_disk *fault_disk_open(struct disk *lower)
