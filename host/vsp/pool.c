@@ -4,23 +4,26 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
-#define ALIGNMENT 16u /* what calloc gives */
+#define ALIGNMENT 16u
 
 int pool_init(struct pool *pool, size_t size, uint32_t count)
 {
 	*pool = (struct pool){.stride = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1)};
 	if (!size || !count)
 		return 0;
-	pool->memory = calloc(count, pool->stride);
 	pool->slots = calloc(count, sizeof(*pool->slots));
-	if (!pool->memory || !pool->slots) {
-		pool_fini(pool);
+	if (!pool->slots)
+		return -ENOMEM;
+	pool->mapped = count * pool->stride;
+	pool->memory = mmap(NULL, pool->mapped, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (pool->memory == MAP_FAILED) {
+		free(pool->slots);
 		return -ENOMEM;
 	}
 	pool->count = count;
-	for (uint32_t i = 0; i < count; i++)
-		pool->slots[i].next_free = i + 1;
 	return 0;
 }
 
@@ -28,7 +31,8 @@ void pool_fini(struct pool *pool)
 {
 	assert(!pool->used);
 	free(pool->slots);
-	free(pool->memory);
+	if (pool->mapped)
+		munmap(pool->memory, pool->mapped);
 }
 
 void *pool_get(struct pool *pool)
@@ -37,7 +41,10 @@ void *pool_get(struct pool *pool)
 
 	if (pool->used == pool->count)
 		return NULL;
-	pool->first_free = pool->slots[i].next_free;
+	if (pool->used < pool->fresh)
+		pool->first_free = pool->slots[i].next_free;
+	else
+		i = pool->fresh++;
 	pool->slots[i].used = true;
 	pool->used++;
 	return pool->memory + i * pool->stride;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests of one size, allocated together: nothing is allocated per packet.
+ * Requests of one size, reserved together: nothing is allocated per packet, and a request costs
+ * memory only from its first use on. The one used last is used next.
  * Thread: its owner's; init and fini may be on another.
  */
 #ifndef VSP_POOL_H
@@ -17,11 +18,13 @@ struct pool_slot {
 
 struct pool {
 	uint8_t *memory;
+	size_t mapped;           /* bytes of it */
 	struct pool_slot *slots; /* a slot's index is its request's */
 	size_t stride;
 	uint32_t count;
 	uint32_t used;
-	uint32_t first_free; /* valid when used < count */
+	uint32_t fresh;      /* slots from here on were never used */
+	uint32_t first_free; /* of those before; valid when used < fresh */
 };
 
 /* size 0 or count 0: a pool that is always empty. 0 or -ENOMEM. Requests are zeroed and 16-byte
