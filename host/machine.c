@@ -333,6 +333,7 @@ static void bus_closed(void *ctx)
 {
 	struct machine *m = ctx;
 
+	loop_timer_cancel(&m->stop_timer);
 	destroy_boot(m);
 	after_boot(m);
 }
@@ -344,11 +345,25 @@ static void vps_quiet(struct loop_task *task)
 	bus_shutdown(m->bus->bus, bus_closed, m);
 }
 
+/* The bus is not closed: a disk has not given everything back. */
+static void stop_late(struct loop_timer *t)
+{
+	struct machine *m = container_of(t, struct machine, stop_timer);
+
+	err_set(&m->error, -ETIMEDOUT,
+		"a disk does not give back what is in flight: ended without it");
+	m->abandoned = true;
+	m->exit_status = m->stop_status >= 0 ? m->stop_status : EXIT_ERROR;
+	finish(m);
+}
+
 /* VPs first: nothing new comes from the guest. Then what they posted (messages, a crash report)
  * runs, because tasks keep their order; then the channels drain; then all is freed. */
 static void stop_boot(struct machine *m)
 {
 	m->state = MACHINE_STOPPING;
+	m->hurried = false;
+	loop_timer_start(&m->control, &m->stop_timer, STOP_NS, stop_late);
 	partition_stop(m->partition);
 	loop_post(&m->control, &m->quiet_task);
 }
@@ -379,6 +394,15 @@ static json_t *handle_request(void *ctx, const json_t *request, struct err *e)
 	return NULL;
 }
 
+/* Not at once: two signals in a row are no reason to leave an orderly stop unfinished. */
+static void hurry(struct machine *m)
+{
+	if (m->state != MACHINE_STOPPING || m->stop_status < 0 || m->hurried)
+		return;
+	m->hurried = true;
+	loop_timer_start(&m->control, &m->stop_timer, STOP_AGAIN_NS, stop_late);
+}
+
 static void read_signal(struct machine *m)
 {
 	io_uring_prep_read(loop_sqe(&m->control, &m->signal_op), m->signal_fd, m->signal_buf,
@@ -394,6 +418,7 @@ static void on_signal(struct loop_op *op, int res)
 	if (res == (int)sizeof(info)) {
 		memcpy(&info, m->signal_buf, sizeof(info));
 		log_info("signal %u: ending the partition", info.ssi_signo);
+		hurry(m);
 		request_stop(m, 128 + (int)info.ssi_signo);
 	}
 	if (res > 0 || res == -EINTR)
@@ -508,12 +533,18 @@ static int open_all(struct machine *m, struct err *e)
 	return ret;
 }
 
-static void close_all(struct machine *m)
+/* The terminal is as it was, and the socket is gone. */
+static void close_users(struct machine *m)
 {
 	if (m->console_open)
 		console_close(&m->console);
 	if (m->ctl_open)
 		ctl_close(&m->ctl);
+}
+
+static void close_all(struct machine *m)
+{
+	close_users(m);
 	for (uint32_t i = 0; i < m->workers; i++) {
 		loop_stop(&m->worker[i]);
 		loop_join(&m->worker[i]);
@@ -553,6 +584,10 @@ int machine_run(struct machine *m, const struct run_options *options, struct err
 		loop_run(&m->control);
 		if (m->error.text[0])
 			*e = m->error;
+	}
+	if (m->abandoned) {
+		close_users(m);
+		return m->exit_status;
 	}
 	close_all(m);
 	loop_fini(&m->control);

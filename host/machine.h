@@ -10,6 +10,10 @@
  * Whoever wants the machine to stop sets stop_status, in any state; it outranks
  * what the guest wanted, so that a guest which resets all the time can be stopped.
  *
+ * A stop takes STOP_NS at most, and STOP_AGAIN_NS after a second signal: a disk that never gives a
+ * request back would hold it up for ever. Then the machine is abandoned: nothing of it is freed
+ * any more, since the request may still use it, and the process must end.
+ *
  * Thread: control, all of it; the partition's events are posted here.
  */
 #ifndef HOST_MACHINE_H
@@ -36,6 +40,8 @@ enum {
 };
 
 #define MACHINE_WORKERS_MAX 64u
+#define STOP_NS             10000000000ull
+#define STOP_AGAIN_NS       1000000000ull
 
 enum machine_state { MACHINE_NEW, MACHINE_BOOTED, MACHINE_STOPPING, MACHINE_DONE };
 
@@ -44,7 +50,10 @@ struct machine {
 	enum machine_state state;
 	int exit_status;
 	int stop_status;  /* -1, or the exit status of who asked first to stop */
-	struct err error; /* a rebuild after a guest reset failed */
+	struct err error; /* a rebuild after a guest reset failed; or why it is abandoned */
+	struct loop_timer stop_timer; /* STOPPING */
+	bool hurried;                 /* asked a second time */
+	bool abandoned;
 
 	struct loop control;
 	struct loop worker[MACHINE_WORKERS_MAX];
@@ -78,8 +87,9 @@ struct machine {
 	_Atomic bool crash_posted;
 };
 
-/* Builds and runs a machine until it is done; returns the process exit status. One line in e when
- * it is EXIT_ERROR. */
+/* Builds and runs a machine until it is done; returns the process exit status, which the process
+ * then ends with: an abandoned machine must stay where it is. One line in e when it is EXIT_ERROR,
+ * or abandoned. */
 int machine_run(struct machine *m, const struct run_options *options, struct err *e);
 
 /* stats.c: what `enlite ctl NAME stats` answers. A new object. */
