@@ -35,6 +35,7 @@ enum vstor_operation {
 
 /* vstor_packet.status: NTSTATUS values, host to guest */
 #define VSTOR_STATUS_SUCCESS                0x00000000u
+#define VSTOR_STATUS_PENDING                0x00000103u /* never sent */
 #define VSTOR_STATUS_DATA_OVERRUN           0x80000005u
 #define VSTOR_STATUS_DEVICE_BUSY            0x80000011u
 #define VSTOR_STATUS_UNSUCCESSFUL           0xC0000001u
@@ -51,7 +52,9 @@ enum vstor_operation {
 #define VSTOR_SRB_SUCCESS         0x01u
 #define VSTOR_SRB_ABORTED         0x02u
 #define VSTOR_SRB_ERROR           0x04u
+#define VSTOR_SRB_BUSY            0x05u
 #define VSTOR_SRB_INVALID_REQUEST 0x06u
+#define VSTOR_SRB_BUS_RESET       0x0Eu
 #define VSTOR_SRB_DATA_OVERRUN    0x12u
 #define VSTOR_SRB_INVALID_LUN     0x20u
 #define VSTOR_SRB_AUTOSENSE_VALID 0x80u

@@ -57,6 +57,7 @@ static struct {
 	uint32_t state;
 	uint16_t version;
 	bool subs;
+	uint32_t attentions; /* bit: this LUN was reset and may still say so */
 } f;
 
 /* ---- input ------------------------------------------------------------------------ */
@@ -209,6 +210,22 @@ static uint32_t model_sub_channels(uint16_t count)
 	return 0;
 }
 
+static uint32_t model_reset(const struct vstor_packet *p, uint32_t payload_len)
+{
+	struct vstor_srb srb = p->srb;
+
+	if (p->operation != VSTOR_OP_RESET_LUN) {
+		f.attentions = (1u << LUNS) - 1;
+		return 0;
+	}
+	if (payload_len < 20)
+		return VSTOR_STATUS_INVALID_PARAMETER;
+	if (srb.path_id || srb.target_id || srb.lun >= LUNS)
+		return VSTOR_STATUS_NO_SUCH_DEVICE;
+	f.attentions |= 1u << srb.lun;
+	return 0;
+}
+
 /* The status the next control packet must earn. */
 static uint32_t model_control(const struct vstor_packet *p, uint32_t payload_len)
 {
@@ -231,7 +248,9 @@ static uint32_t model_control(const struct vstor_packet *p, uint32_t payload_len
 		if (payload_len < 14)
 			return VSTOR_STATUS_INVALID_PARAMETER;
 		return model_sub_channels(p->sub_channel_count);
-	} else if (!(p->operation >= 4 && p->operation <= 6 && f.state == M_READY)) {
+	} else if (p->operation >= 4 && p->operation <= 6 && f.state == M_READY) {
+		return model_reset(p, payload_len);
+	} else {
 		return VSTOR_STATUS_INVALID_DEVICE_STATE;
 	}
 	return 0;
@@ -470,6 +489,17 @@ static void check_memory(void)
 	check(!memcmp(guest_at(&f.g, f.data_gpa), f.model, DATA_BYTES));
 }
 
+/* "A reset has occurred": nothing else has happened. */
+static bool takes_attention(const struct vstor_srb *srb, const struct vstor_srb *r)
+{
+	if (r->scsi_status != 2 || (r->sense[2] & 0xF) != 6 || r->sense[12] != 0x29)
+		return false;
+	check(srb->lun < LUNS && !srb->path_id && !srb->target_id);
+	check(f.attentions >> srb->lun & 1);
+	f.attentions &= ~(1u << srb->lun);
+	return true;
+}
+
 static void check_result(const struct command *c, const struct vstor_packet *reply)
 {
 	struct vstor_srb srb = c->packet.srb, r = reply->srb;
@@ -485,7 +515,7 @@ static void check_result(const struct command *c, const struct vstor_packet *rep
 	if (status != VSTOR_SRB_SUCCESS) {
 		check(r.data_transfer_length == 0);
 		check(status == VSTOR_SRB_INVALID_LUN || r.scsi_status == 2);
-		check(!must_succeed(c, &srb));
+		check(takes_attention(&srb, &r) || !must_succeed(c, &srb));
 	} else if (srb.lun < LUNS && !srb.path_id && !srb.target_id) {
 		model_success(c, &srb, &r);
 	} else if (r.data_transfer_length) {

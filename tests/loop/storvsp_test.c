@@ -132,7 +132,8 @@ static void wrong_order_is_refused(void **state)
 			VSTOR_STATUS_SUCCESS);
 	}
 	assert_int_equal(status_of(rig, VSTOR_OP_RESET_BUS, 0, 64), VSTOR_STATUS_SUCCESS);
-	assert_int_equal(status_of(rig, VSTOR_OP_RESET_LUN, 0, 64), VSTOR_STATUS_SUCCESS);
+	assert_int_equal(status_of(rig, VSTOR_OP_RESET_LUN, 0, 64), VSTOR_STATUS_NO_SUCH_DEVICE);
+	assert_int_equal(status_of(rig, VSTOR_OP_RESET_LUN, 0, 16), VSTOR_STATUS_INVALID_PARAMETER);
 	assert_int_equal(status_of(rig, VSTOR_OP_RESET_ADAPTER, 0, 64), VSTOR_STATUS_SUCCESS);
 	assert_int_equal(storvsp_rig_requests(rig), 0);
 	guest_disk_close(&rig->d);

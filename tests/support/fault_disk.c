@@ -112,6 +112,32 @@ void fault_disk_release(struct disk_queue *queue)
 	}
 }
 
+static void release(void *arg)
+{
+	fault_disk_release(arg);
+}
+
+void fault_disk_release_all(struct fault_disk *d)
+{
+	for (uint32_t i = 0; i < FAULT_DISK_QUEUES; i++) {
+		struct disk_queue *queue = atomic_load(&d->queues[i]);
+
+		if (queue)
+			loop_call(queue->loop, release, queue);
+	}
+}
+
+/* Any number of queues may be open; the first ones are known. */
+static void replace_queue(struct fault_disk *d, struct disk_queue *from, struct disk_queue *to)
+{
+	for (uint32_t i = 0; i < FAULT_DISK_QUEUES; i++) {
+		struct disk_queue *old = from;
+
+		if (atomic_compare_exchange_strong(&d->queues[i], &old, to))
+			return;
+	}
+}
+
 static void cancelled(struct loop_timer *t)
 {
 	struct disk_req *req = upper_of(container_of(t, struct fault_req, timer));
@@ -150,6 +176,7 @@ static int fault_queue_open(struct disk *disk, struct loop *loop, struct disk_qu
 		free(q);
 		return ret;
 	}
+	replace_queue(fault_of(disk), NULL, &q->queue);
 	*queue = &q->queue;
 	return 0;
 }
@@ -159,6 +186,7 @@ static void fault_queue_close(struct disk_queue *queue)
 	struct fault_queue *q = (struct fault_queue *)queue;
 
 	assert(list_empty(&q->held));
+	replace_queue(fault_of(queue->disk), queue, NULL);
 	disk_queue_close(q->lower);
 	free(q);
 }

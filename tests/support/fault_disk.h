@@ -10,6 +10,8 @@
 
 #include "backend/disk.h"
 
+#define FAULT_DISK_QUEUES 16u
+
 struct fault_disk {
 	struct disk disk;
 	_Atomic int error[DISK_OP_COUNT];      /* 0: pass on; -errno: fail with it */
@@ -19,8 +21,9 @@ struct fault_disk {
 	_Atomic bool stubborn;                 /* what is kept or delayed cannot be cancelled */
 	_Atomic uint64_t cancels;              /* of requests it was asked to cancel */
 	_Atomic uint64_t count[DISK_OP_COUNT]; /* submitted */
-	_Atomic uint64_t fua_count;            /* with DISK_FLAG_FUA */
-	_Atomic uint64_t unmap_count;          /* with DISK_FLAG_UNMAP */
+	_Atomic(struct disk_queue *) queues[FAULT_DISK_QUEUES];
+	_Atomic uint64_t fua_count;   /* with DISK_FLAG_FUA */
+	_Atomic uint64_t unmap_count; /* with DISK_FLAG_UNMAP */
 };
 
 /* Takes lower over: closed with the filter. */
@@ -28,5 +31,8 @@ struct fault_disk *fault_disk_open(struct disk *lower);
 
 /* ON_LOOP: passes on what the queue holds. */
 void fault_disk_release(struct disk_queue *queue);
+/* The same for all queues, on their loops. No queue is opened or closed meanwhile; not on a loop.
+ */
+void fault_disk_release_all(struct fault_disk *d);
 
 #endif

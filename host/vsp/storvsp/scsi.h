@@ -58,7 +58,9 @@ enum scsi_error {
 	SCSI_ERR_NO_MEDIUM, /* the tray is open */
 	SCSI_ERR_LOCKED,    /* removing the medium is prevented */
 	SCSI_ERR_RELEASE,   /* of a reservation of another type */
+	SCSI_ERR_ABORTED,   /* cancelled: any part of it may have happened */
 	SCSI_ERR_CONFLICT,  /* with a reservation: has a status of its own, and no sense */
+	SCSI_ERR_FULL,      /* not begun, no room for it: a status of its own, and no sense */
 	SCSI_ERR_ATTENTION, /* the first of enum scsi_attention, and as many rows as it has */
 	SCSI_ERR_COUNT = SCSI_ERR_ATTENTION + 8,
 };
@@ -179,6 +181,7 @@ struct scsi_task {
 	struct iovec *iov; /* the data buffer, in.length bytes of guest memory; gets modified */
 	uint32_t iov_count;
 	uint32_t iov_max; /* room in iov, > 0 */
+	bool full;        /* no command may wait for the disk */
 	void (*done)(struct scsi_task *task);
 
 	/* result */
@@ -197,6 +200,7 @@ struct scsi_task {
 	struct iovec scratch_iov; /* for disk requests that read to scratch */
 	bool step_done;
 	bool submitting;
+	bool cancelled;
 	uint8_t scratch[SCSI_SCRATCH_SIZE] __attribute__((aligned(16)));
 };
 
@@ -215,6 +219,10 @@ void scsi_unmap_descriptor(const uint8_t *list, uint32_t index, uint64_t *lba, u
 
 /* Runs a task; done(task) exactly once, now or later. */
 void scsi_execute(struct scsi_task *task);
+
+/* Of a task that runs and is not done: asks its disk to give it back. done(task) comes later than
+ * this returns, with what came of it; see disk_cancel(). */
+void scsi_cancel(struct scsi_task *task);
 
 /* Fills sense for an error a transport found by itself. */
 void scsi_sense_build(uint8_t sense[SCSI_SENSE_SIZE], enum scsi_error error);

@@ -25,7 +25,7 @@ static void finish(struct scsi_task *task, enum scsi_error error, uint32_t trans
 {
 	task->error = error;
 	task->transferred = error ? 0 : transferred;
-	if (error && error != SCSI_ERR_NO_LUN && error != SCSI_ERR_CONFLICT)
+	if (scsi_error_has_sense(error))
 		scsi_sense_build(task->sense, error);
 	task->done(task);
 }
@@ -220,7 +220,7 @@ static bool compare_step(struct scsi_task *task)
 	return true;
 }
 
-static bool (*const step_of[])(struct scsi_task *task) = {
+static bool (*const step_of[SCSI_ACTION_TRAY + 1])(struct scsi_task *task) = {
 	[SCSI_ACTION_READ] = transfer_step,
 	[SCSI_ACTION_WRITE] = transfer_step,
 	[SCSI_ACTION_FLUSH] = flush_step,
@@ -252,6 +252,10 @@ static void run_steps(struct scsi_task *task)
 			finish(task, task->verdict, bytes_used(task));
 			return;
 		}
+		if (task->cancelled) {
+			finish(task, SCSI_ERR_ABORTED, 0);
+			return;
+		}
 		task->steps++;
 		task->step_done = false;
 		task->submitting = true;
@@ -271,6 +275,12 @@ static void step_finished(struct disk_req *req, int error)
 	task->step_done = true;
 	if (!task->submitting)
 		run_steps(task);
+}
+
+void scsi_cancel(struct scsi_task *task)
+{
+	task->cancelled = true;
+	disk_cancel(task->queue, task->req);
 }
 
 /* ---- performing ------------------------------------------------------------------- */
@@ -380,7 +390,8 @@ static enum scsi_error check(struct scsi_task *task)
 	if (error)
 		return error;
 	buffer_take(task, task->scratch, task->cmd.list_length);
-	return scsi_decode_list(&task->cmd, task->unit, task->scratch);
+	error = scsi_decode_list(&task->cmd, task->unit, task->scratch);
+	return !error && task->full && step_of[task->cmd.action] ? SCSI_ERR_FULL : error;
 }
 
 void scsi_execute(struct scsi_task *task)
@@ -390,6 +401,7 @@ void scsi_execute(struct scsi_task *task)
 	task->steps = 0;
 	task->copied = 0;
 	task->step_error = 0;
+	task->cancelled = false;
 	task->verdict = SCSI_OK;
 	task->next_unmap = 0;
 	error = check(task);

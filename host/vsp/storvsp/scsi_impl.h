@@ -49,6 +49,13 @@ const struct scsi_op *scsi_op_find(
 	const struct scsi_unit *unit, const uint8_t *cdb, bool *opcode_known);
 bool scsi_op_supported(const struct scsi_unit *unit, const struct scsi_op *op);
 
+/* The others are statuses of their own. */
+static inline bool scsi_error_has_sense(enum scsi_error error)
+{
+	return error && error != SCSI_ERR_NO_LUN && error != SCSI_ERR_CONFLICT &&
+	       error != SCSI_ERR_FULL;
+}
+
 /* scsi_decode.c: a command whose reply is built by `build`, at most `allocation` bytes. */
 enum scsi_error scsi_decode_reply(struct scsi_cmd *cmd, const struct scsi_input *in,
 	scsi_build_fn *build, uint32_t allocation);

@@ -18,6 +18,7 @@ enum sense_key {
 	KEY_ILLEGAL_REQUEST = 0x5,
 	KEY_UNIT_ATTENTION = 0x6,
 	KEY_DATA_PROTECT = 0x7,
+	KEY_ABORTED_COMMAND = 0xB,
 	KEY_MISCOMPARE = 0xE,
 };
 
@@ -39,6 +40,7 @@ static const struct {
 	[SCSI_ERR_MEDIUM_WRITE] = {KEY_MEDIUM_ERROR, 0x0C, 0x00},
 	[SCSI_ERR_TARGET_FAILURE] = {KEY_HARDWARE_ERROR, 0x44, 0x00},
 	[SCSI_ERR_MISCOMPARE] = {KEY_MISCOMPARE, 0x1D, 0x00},
+	[SCSI_ERR_ABORTED] = {KEY_ABORTED_COMMAND, 0x00, 0x00},
 	[SCSI_ERR_RELEASE] = {KEY_ILLEGAL_REQUEST, 0x26, 0x04},
 	[SCSI_ERR_NO_MEDIUM] = {KEY_NOT_READY, 0x3A, 0x02},
 	[SCSI_ERR_LOCKED] = {KEY_ILLEGAL_REQUEST, 0x53, 0x02},
@@ -85,6 +87,8 @@ enum scsi_error scsi_error_of_disk(enum disk_op op, int error)
 
 	if (error == 0)
 		return SCSI_OK;
+	if (error == -ECANCELED)
+		return SCSI_ERR_ABORTED;
 	/* A flush that fails for lack of space has lost data, which is worse than no space. */
 	if ((error == -ENOSPC || error == -EDQUOT) && op != DISK_FLUSH && op != DISK_READ)
 		return SCSI_ERR_NO_SPACE;

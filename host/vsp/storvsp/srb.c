@@ -19,6 +19,7 @@
 #define SCSI_GOOD                 0x00u
 #define SCSI_CHECK_CONDITION      0x02u
 #define SCSI_RESERVATION_CONFLICT 0x18u
+#define SCSI_TASK_SET_FULL        0x28u
 
 #define PATH_ONLY   0u /* where the units are */
 #define TARGET_ONLY 0u
@@ -41,6 +42,12 @@ static const struct srb_outcome outcome_sense = {VSTOR_SRB_ERROR | VSTOR_SRB_AUT
 /* With "autosense valid" Linux looks at the SCSI status, and without it only sees an error. */
 static const struct srb_outcome outcome_conflict = {VSTOR_SRB_ERROR | VSTOR_SRB_AUTOSENSE_VALID,
 	SCSI_RESERVATION_CONFLICT, VSTOR_STATUS_IO_DEVICE_ERROR};
+/* Retried by guests, like everything a reset cuts short. */
+static const struct srb_outcome outcome_aborted = {VSTOR_SRB_BUS_RESET | VSTOR_SRB_AUTOSENSE_VALID,
+	SCSI_CHECK_CONDITION, VSTOR_STATUS_IO_DEVICE_ERROR};
+/* Linux knows no such SRB status and looks at the SCSI status; others know it. */
+static const struct srb_outcome outcome_full = {
+	VSTOR_SRB_BUSY, SCSI_TASK_SET_FULL, VSTOR_STATUS_DEVICE_BUSY};
 /* The SRB itself is wrong, not the command in it. */
 static const struct srb_outcome outcome_bad_srb = {
 	VSTOR_SRB_INVALID_REQUEST | VSTOR_SRB_AUTOSENSE_VALID, SCSI_CHECK_CONDITION,
@@ -97,6 +104,8 @@ static void count_command(struct storvsp_count_row *row, const struct scsi_task 
 	uint64_t bytes = task->cmd.blocks * task->unit->info.block_size;
 
 	count(row, COUNT_COPIED_BYTES, task->copied);
+	if (task->error == SCSI_ERR_FULL) /* the guest asks again */
+		return;
 	if (task->error) {
 		count(row, COUNT_ERRORS, 1);
 		return;
@@ -133,14 +142,20 @@ static void task_done(struct scsi_task *task)
 {
 	struct storvsp_request *r = container_of(task, struct storvsp_request, task);
 
-	if (task->unit->present)
+	if (task->queue) {
 		count_command(&r->channel->counts[task->unit->lun], task);
+		inflight_del(r);
+	}
 	if (!task->error)
 		srb_reply(r, &outcome_good, task->transferred, NULL);
 	else if (task->error == SCSI_ERR_NO_LUN)
 		srb_reply(r, &outcome_no_lun, 0, NULL);
 	else if (task->error == SCSI_ERR_CONFLICT)
 		srb_conflict(r);
+	else if (task->error == SCSI_ERR_FULL)
+		srb_reply(r, &outcome_full, 0, NULL);
+	else if (task->error == SCSI_ERR_ABORTED)
+		srb_reply(r, &outcome_aborted, 0, task->sense);
 	else
 		srb_reply(r, &outcome_sense, 0, task->sense);
 }
@@ -225,7 +240,7 @@ static void take_input(struct scsi_input *in, const struct vstor_srb *srb)
 	in->length = srb->data_transfer_length;
 }
 
-static struct scsi_unit *find_unit(struct storvsp *s, const struct vstor_srb *srb)
+struct scsi_unit *storvsp_find_unit(struct storvsp *s, const struct vstor_srb *srb)
 {
 	if (srb->path_id != PATH_ONLY || srb->target_id != TARGET_ONLY)
 		return &s->nowhere;
@@ -248,7 +263,7 @@ void storvsp_execute_srb(struct storvsp_request *r, const struct vmbus_pkt *pkt)
 		return;
 	}
 	take_input(&task->in, &srb);
-	task->unit = find_unit(c->device, &srb);
+	task->unit = storvsp_find_unit(c->device, &srb);
 	task->queue = task->unit->present ? c->queues[task->unit->lun] : NULL;
 	task->req = (struct disk_req *)(r + 1);
 	task->iov = r->iov;
@@ -259,5 +274,8 @@ void storvsp_execute_srb(struct storvsp_request *r, const struct vmbus_pkt *pkt)
 		srb_refuse(r);
 		return;
 	}
+	task->full = task->queue && !inflight_room(c, task->unit);
+	if (task->queue)
+		inflight_add(r);
 	scsi_execute(task);
 }

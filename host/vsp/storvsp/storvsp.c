@@ -16,8 +16,10 @@
  * back when the reply is in the ring, so a guest that does not take replies
  * runs out of requests and is no longer read.
  *
- * Closing: no packet comes any more; when the last request is back the disk
- * queues are closed and the channel is.
+ * Resets abort what is in flight on all channels: see reset.h and inflight.c.
+ *
+ * Closing: no packet comes any more, what is in flight is aborted; when the last
+ * request is back the disk queues are closed and the channel is.
  */
 #include "vsp/storvsp/storvsp.h"
 
@@ -176,6 +178,7 @@ static int storvsp_create(struct vsp_device *dev, const void *config, struct err
 	}
 	memset(s->counts, 0, size);
 	gate_init(&s->gate);
+	reset_desk_init(&s->resets);
 	return 0;
 
 detach:
@@ -187,6 +190,7 @@ static void storvsp_destroy(struct vsp_device *dev)
 {
 	struct storvsp *s = vsp_device_priv(dev);
 
+	reset_desk_fini(&s->resets);
 	gate_fini(&s->gate);
 	free(s->counts);
 	units_detach(s);
@@ -278,7 +282,8 @@ static int queues_open(struct storvsp_channel *c)
 
 static void finish_close(struct storvsp_channel *c)
 {
-	if (!c->closing || vsp_requests_in_use(c->ch) || !gate_leave(&c->device->gate, &c->waiter))
+	if (!c->closing || vsp_requests_in_use(c->ch) ||
+		!gate_leave(&c->device->gate, &c->waiter) || !reset_leave(&c->reset_port))
 		return;
 	c->closing = false;
 	queues_close(c);
@@ -296,8 +301,14 @@ static void gate_opened(struct storvsp_waiter *w)
 		chan_resume(vsp_channel_chan(c->ch));
 }
 
+static void reset_visited(struct reset_port *port)
+{
+	finish_close(container_of(port, struct storvsp_channel, reset_port));
+}
+
 static int storvsp_open(struct vsp_channel *ch)
 {
+	int ret;
 	struct storvsp_channel *c = vsp_channel_priv(ch);
 	uint16_t index = vsp_channel_index(ch);
 
@@ -309,7 +320,17 @@ static int storvsp_open(struct vsp_channel *ch)
 	gate_waiter_init(&c->waiter, vsp_channel_chan(ch)->loop, gate_opened);
 	if (!index)
 		gate_close(&c->device->gate);
-	return queues_open(c);
+	inflight_init(c);
+	ret = queues_open(c);
+	if (ret)
+		return ret;
+	c->reset_port = (struct reset_port){
+		.loop = vsp_channel_chan(ch)->loop,
+		.visit = inflight_abort,
+		.visited = reset_visited,
+	};
+	reset_join(&c->device->resets, &c->reset_port);
+	return 0;
 }
 
 static void storvsp_close(struct vsp_channel *ch)
@@ -317,6 +338,7 @@ static void storvsp_close(struct vsp_channel *ch)
 	struct storvsp_channel *c = vsp_channel_priv(ch);
 
 	c->closing = true;
+	inflight_close(c);
 	finish_close(c);
 }
 
@@ -414,10 +436,21 @@ static uint32_t op_sub_channels(struct storvsp_channel *c, struct vstor_packet *
 	return VSTOR_STATUS_SUCCESS;
 }
 
-/* What is in flight completes as it would have: a guest waits for all of it after a reset. */
 static uint32_t op_reset(struct storvsp_channel *c, struct vstor_packet *packet)
 {
-	return VSTOR_STATUS_SUCCESS;
+	storvsp_reset(container_of(packet, struct storvsp_request, packet), c->device->beyond.luns);
+	return VSTOR_STATUS_PENDING;
+}
+
+static uint32_t op_reset_lun(struct storvsp_channel *c, struct vstor_packet *packet)
+{
+	const struct vstor_srb srb = packet->srb;
+	const struct scsi_unit *unit = storvsp_find_unit(c->device, &srb);
+
+	if (!unit->present)
+		return VSTOR_STATUS_NO_SUCH_DEVICE;
+	storvsp_reset(container_of(packet, struct storvsp_request, packet), 1ull << unit->lun);
+	return VSTOR_STATUS_PENDING;
 }
 
 #define IN(state) (1u << STATE_##state)
@@ -433,7 +466,7 @@ static const struct control_op {
 	{VSTOR_OP_QUERY_PROPERTIES, IN(PROPERTIES), 12, op_properties},
 	{VSTOR_OP_END_INITIALIZATION, IN(END), 12, op_end},
 	{VSTOR_OP_CREATE_SUB_CHANNELS, IN(END) | IN(READY), 14, op_sub_channels},
-	{VSTOR_OP_RESET_LUN, IN(READY) | IN(SUB_CHANNEL), 12, op_reset},
+	{VSTOR_OP_RESET_LUN, IN(READY) | IN(SUB_CHANNEL), 20, op_reset_lun},
 	{VSTOR_OP_RESET_ADAPTER, IN(READY) | IN(SUB_CHANNEL), 12, op_reset},
 	{VSTOR_OP_RESET_BUS, IN(READY) | IN(SUB_CHANNEL), 12, op_reset},
 };
@@ -461,9 +494,12 @@ static uint32_t control(
 static void control_packet(struct storvsp_request *r, uint32_t payload_len)
 {
 	struct storvsp_channel *c = r->channel;
+	uint32_t status = control(c, &r->packet, payload_len);
 	uint16_t offers;
 
-	storvsp_reply(r, control(c, &r->packet, payload_len)); /* r may be gone now */
+	if (status == VSTOR_STATUS_PENDING)
+		return;
+	storvsp_reply(r, status); /* r may be gone now */
 	offers = c->sub_channels_to_offer;
 	c->sub_channels_to_offer = 0;
 	if (offers)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Shared by storvsp.c, srb.c and gate.c only. */
+/* Shared by storvsp.c, srb.c, inflight.c and gate.c only. */
 #ifndef STORVSP_IMPL_H
 #define STORVSP_IMPL_H
 
 #include "hv/vstor_reg.h"
 #include "vsp/storvsp/gate.h"
+#include "vsp/storvsp/reset.h"
 #include "vsp/storvsp/scsi.h"
 #include "vsp/storvsp/scsi_reserve.h"
 #include "vsp/storvsp/storvsp.h"
@@ -12,7 +13,7 @@
 #define STORVSP_TRANSFER_MAX     0x100000u
 #define STORVSP_IOV_MAX          (STORVSP_TRANSFER_MAX / HV_PAGE_SIZE + 1)
 #define STORVSP_SUB_CHANNELS_MAX 63u
-#define STORVSP_REQUESTS         256u /* in flight per channel; then the ring is left alone */
+#define STORVSP_REQUESTS         512u /* in flight per channel; then the ring is left alone */
 
 /* Longer ranges than STORVSP_TRANSFER_MAX are refused one by one; only packets beyond this, which
  * no guest sends, fault the channel. */
@@ -47,6 +48,7 @@ struct storvsp {
 	size_t disk_req_size;
 	/* any thread */
 	struct storvsp_gate gate;
+	struct reset_desk resets;
 	struct storvsp_count_row *counts; /* [channel index][LUN] */
 };
 
@@ -68,7 +70,11 @@ struct storvsp_channel {
 	bool sub_channels_created;
 	uint16_t sub_channels_to_offer;
 	bool closing;
-	struct storvsp_waiter waiter;     /* sub-channels: for the gate */
+	struct storvsp_waiter waiter; /* sub-channels: for the gate */
+	struct reset_port reset_port;
+	struct list in_flight;            /* requests at their disks */
+	struct list resets;               /* requests that wait for a reset */
+	uint32_t held[SCSI_LUNS_MAX];     /* of in_flight */
 	struct storvsp_count_row *counts; /* [LUN] */
 	struct disk_queue *queues[SCSI_LUNS_MAX];
 };
@@ -78,6 +84,10 @@ struct storvsp_channel {
 struct storvsp_request {
 	struct chan_out out;
 	struct storvsp_channel *channel;
+	struct list link; /* in the channel's in_flight or resets */
+	struct reset reset;
+	uint8_t lun;                /* while in_flight */
+	bool aborting;              /* a reset waits for it */
 	struct vstor_packet packet; /* the guest's, then our reply */
 	struct scsi_task task;
 	struct iovec iov[STORVSP_IOV_MAX];
@@ -85,6 +95,20 @@ struct storvsp_request {
 
 /* srb.c: runs an EXECUTE_SRB packet; storvsp_reply() when done. pkt is valid during the call. */
 void storvsp_execute_srb(struct storvsp_request *r, const struct vmbus_pkt *pkt);
+/* Never NULL: there are units where nothing is. */
+struct scsi_unit *storvsp_find_unit(struct storvsp *s, const struct vstor_srb *srb);
+/* inflight.c. What a channel has in flight. */
+void inflight_init(struct storvsp_channel *c);
+/* False: commands for this unit that wait for its disk are refused now. */
+bool inflight_room(const struct storvsp_channel *c, const struct scsi_unit *unit);
+/* Around the time a task runs; its unit has a disk. */
+void inflight_add(struct storvsp_request *r);
+void inflight_del(struct storvsp_request *r);
+void inflight_abort(struct reset_port *port, uint64_t luns);
+/* No more packets come: asks all of it to end. */
+void inflight_close(struct storvsp_channel *c);
+/* A reset of these LUNs, which are there; it is answered later. */
+void storvsp_reset(struct storvsp_request *r, uint64_t luns);
 /* storvsp.c: sends r->packet as the answer, with this status. */
 void storvsp_reply(struct storvsp_request *r, uint32_t status);
 

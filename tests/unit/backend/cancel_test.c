@@ -204,7 +204,7 @@ static struct disk *file_disk(void)
 	struct disk *disk;
 	int fd;
 
-	strcpy(path, "/tmp/enlite-cancel-XXXXXX");
+	snprintf(path, sizeof(path), "/tmp/enlite-cancel-XXXXXX");
 	fd = mkstemp(path);
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, SIZE), 0);
