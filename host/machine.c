@@ -115,7 +115,7 @@ static void after_boot(struct machine *m)
 			end_machine(m, EXIT_RESET);
 		return;
 	case PARTITION_TRIPLE_FAULT:
-		log_error("the guest ended in a triple fault");
+		log_error("the guest ended in a triple fault %s", m->end_text);
 		end_machine(m, EXIT_TRIPLE_FAULT);
 		return;
 	case PARTITION_VP_ERROR:
