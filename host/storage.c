@@ -9,11 +9,10 @@
 
 #include "vsp/storvsp/storvsp.h"
 
-/* Instance id of controller 0; the others' differ in the last digit of the first field. Stable, so
- * that guests name their disks the same each time. */
+/* Instance ids: stable, so that guests name the disks the same each time. */
 #define INSTANCE(number)                                                                           \
-	HV_GUID(0xe417e001 + (number), 0x5c51, 0x4e17, 0x9a, 0x01, 0x65, 0x6e, 0x6c, 0x69, 0x74,   \
-		0x65)
+	HV_GUID(0xe417e001, 0x5c51, 0x4e17, 0x9a, 0x01, 0x65, 0x6e, 0x6c, 0x69, 0x74,              \
+		0x65 + (number))
 
 static const struct hv_guid instances[OPTIONS_CONTROLLERS_MAX] = {
 	INSTANCE(0), INSTANCE(1), INSTANCE(2), INSTANCE(3)};
