@@ -31,7 +31,7 @@
 #define CTL_NAME_MAX    64u
 #define CTL_RETRY_MS    100u   /* after accept() failed */
 #define CTL_TIMEOUT_MS  10000u /* of ctl_call() */
-#define CTL_WAIT_MS     90000u /* of a ctl_call_for() what waits for disks or the guest */
+#define CTL_WAIT_MS     90000u /* the same, when disks or the guest are waited for */
 
 struct ctl;
 struct ctl_client;

@@ -46,14 +46,19 @@ static const struct storvsc_completion *ready(struct storvsp_rig *rig, uint8_t l
 	return guest_disk_run(&rig->d, lun, NONE, 0, CDB(0, 0, 0, 0, 0, 0));
 }
 
-static void assert_changed(struct storvsp_rig *rig, uint8_t lun)
+static void assert_attention(struct storvsp_rig *rig, uint8_t lun, uint8_t asc, uint8_t ascq)
 {
 	const struct storvsc_completion *c = ready(rig, lun);
 
 	assert_int_equal(c->srb_status, VSTOR_SRB_ERROR);
 	assert_int_equal(c->sense[2], 6);
-	assert_int_equal(c->sense[12], 0x3F);
-	assert_int_equal(c->sense[13], 0x0E);
+	assert_int_equal(c->sense[12], asc);
+	assert_int_equal(c->sense[13], ascq);
+}
+
+static void assert_changed(struct storvsp_rig *rig, uint8_t lun)
+{
+	assert_attention(rig, lun, 0x3F, 0x0E);
 	assert_int_equal(ready(rig, lun)->srb_status, VSTOR_SRB_SUCCESS);
 }
 
@@ -150,6 +155,27 @@ static void who_looks_by_itself_is_not_told(void **state)
 	guest_disk_close(&rig->d);
 }
 
+/* Its medium is not what has changed, and Linux would fail a read. */
+static void a_dvd_drive_is_not_disturbed(void **state)
+{
+	struct storvsp_rig *rig = *state;
+	struct hot hot = {.rig = rig, .dev = rig->dev};
+	struct hot cd = {.rig = rig, .dev = rig->dev, .cdrom = true};
+
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, SUBS);
+	hot_add(&cd);
+	assert_changed(rig, LUN);
+	hot_add(&hot);
+	assert_changed(rig, LUN);
+	assert_int_equal(ready(rig, HOT_CD)->srb_status, VSTOR_SRB_SUCCESS);
+	hot_remove(&cd);
+	hot_add(&cd);
+	assert_attention(rig, HOT_CD, 0x28, 0x00); /* another disc, perhaps */
+	hot_remove(&cd);
+	hot_remove(&hot);
+	guest_disk_close(&rig->d);
+}
+
 static void counters_begin_at_zero(void **state)
 {
 	struct storvsp_rig *rig = *state;
@@ -159,9 +185,12 @@ static void counters_begin_at_zero(void **state)
 	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, SUBS);
 	for (int i = 0; i < 2; i++) {
 		hot_add(&hot);
+		if (i)
+			assert_attention(rig, HOT, 0x2A, 0x09); /* is it another disk? */
 		assert_int_equal(ready(rig, HOT)->srb_status, VSTOR_SRB_SUCCESS);
 		assert_int_equal(storvsp_counters(rig->dev, HOT, &c), 0);
 		assert_int_equal(c.others, 1);
+		assert_int_equal(c.errors, i);
 		hot_remove(&hot);
 		assert_int_equal(storvsp_counters(rig->dev, HOT, &c), -ENOENT);
 	}
@@ -305,15 +334,14 @@ static void check_result(struct storvsp_rig *rig, uint32_t slot)
 {
 	const struct guest_slot *s = &rig->d.slots[slot];
 	const struct storvsc_completion *c = &s->result;
-	bool attention = c->srb_status == VSTOR_SRB_ERROR && c->sense[12] == 0x3F;
+	bool attention = c->srb_status == VSTOR_SRB_ERROR && c->sense[2] == 6;
 
 	assert_int_equal(s->parse_error, 0);
 	if (c->srb_status == VSTOR_SRB_SUCCESS)
 		assert_int_equal(c->transferred, 4096);
-	else if (s->cmd.lun == HOT)
-		assert_int_equal(c->srb_status, VSTOR_SRB_INVALID_LUN);
 	else
-		assert_true(attention);
+		assert_true(
+			attention || (s->cmd.lun == HOT && c->srb_status == VSTOR_SRB_INVALID_LUN));
 }
 
 /* All slots busy: one half on a disk that stays, one on that which comes and goes. */
@@ -567,6 +595,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_guest_is_told),
 		TEST(who_looks_by_itself_is_not_told),
+		TEST(a_dvd_drive_is_not_disturbed),
 		TEST(counters_begin_at_zero),
 		TEST(mistakes_change_nothing),
 		TEST(removed_while_it_is_added),

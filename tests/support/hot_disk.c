@@ -54,16 +54,21 @@ void hot_removed(void *ctx)
 	hot->state = HOT_NONE;
 }
 
+static uint8_t lun_of(const struct hot *hot)
+{
+	return hot->cdrom ? HOT_CD : HOT_LUN;
+}
+
 void hot_do_add(void *arg)
 {
 	struct hot *hot = arg;
+	struct storvsp_lun lun = {.lun = lun_of(hot), .cdrom = hot->cdrom};
 	struct err e = {""};
 
 	hot_open_disk(hot);
+	lun.disk = &hot->disk->disk;
 	hot->state = HOT_ADDING;
-	hot->ret = storvsp_add(hot->dev,
-		&(struct storvsp_lun){.lun = HOT_LUN, .disk = &hot->disk->disk}, hot_added, hot,
-		&e);
+	hot->ret = storvsp_add(hot->dev, &lun, hot_added, hot, &e);
 	if (hot->ret) {
 		hot_close_disk(hot);
 		hot->state = HOT_FAILED;
@@ -76,7 +81,7 @@ void hot_do_remove(void *arg)
 	struct err e = {""};
 
 	hot->state = HOT_REMOVING;
-	hot->ret = storvsp_remove(hot->dev, HOT_LUN, hot_removed, hot, &e);
+	hot->ret = storvsp_remove(hot->dev, lun_of(hot), hot_removed, hot, &e);
 }
 
 void hot_control(struct hot *hot, void (*fn)(void *arg))

@@ -12,6 +12,7 @@
 #include "tests/support/storvsp_rig.h"
 
 #define HOT_LUN  9u
+#define HOT_CD   10u
 #define HOT_SIZE (1u << 20)
 
 enum hot_state { HOT_NONE, HOT_ADDING, HOT_ADDED, HOT_FAILED, HOT_REMOVING };
@@ -20,6 +21,7 @@ enum hot_state { HOT_NONE, HOT_ADDING, HOT_ADDED, HOT_FAILED, HOT_REMOVING };
 struct hot {
 	struct storvsp_rig *rig;
 	struct vsp_device *dev;
+	bool cdrom; /* on HOT_CD instead of HOT_LUN */
 	struct fault_disk *disk;
 	int ret, error;
 	_Atomic uint64_t delay_ns;

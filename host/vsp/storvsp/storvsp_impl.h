@@ -64,6 +64,7 @@ struct storvsp {
 	size_t disk_req_size;
 	/* control thread */
 	struct storvsp_unit *units[SCSI_LUNS_MAX];
+	uint64_t luns_ever; /* bit n: there was a unit once */
 	/* any thread */
 	_Atomic uint64_t luns; /* bit n: guests find LUN n */
 	struct storvsp_gate gate;

@@ -165,6 +165,7 @@ static int unit_begin(struct vsp_device *dev, const struct storvsp_lun *lun, str
 		return ret;
 	s->units[lun->lun]->state = UNIT_PRESENT;
 	s->luns |= 1ull << lun->lun;
+	s->luns_ever = s->luns;
 	if (disk_req_size(lun->disk) > s->disk_req_size)
 		s->disk_req_size = disk_req_size(lun->disk);
 	return 0;
@@ -221,6 +222,15 @@ static void ask_enumerate(struct storvsp_channel *c)
 	vsp_channel_call(c->ch, &c->enumerate_call, storvsp_enumerate, enumerate_done);
 }
 
+/* Linux takes any attention of a removable medium for a change of it, and fails what is read. */
+static void attention_of_luns(struct storvsp *s, uint8_t lun)
+{
+	struct scsi_unit *unit = &s->units[lun]->scsi;
+
+	if (!unit->cdrom)
+		scsi_unit_attention(unit, SCSI_ATTENTION_LUNS);
+}
+
 /* A guest that has not finished its initialization will look by itself. */
 static void luns_changed(struct vsp_device *dev, uint8_t changed)
 {
@@ -229,9 +239,9 @@ static void luns_changed(struct vsp_device *dev, uint8_t changed)
 
 	if (!primary || !gate_is_open(&s->gate))
 		return;
-	for (uint32_t lun = 0; lun < SCSI_LUNS_MAX; lun++)
-		if (lun != changed && storvsp_has_lun(s, (uint8_t)lun))
-			scsi_unit_attention(&s->units[lun]->scsi, SCSI_ATTENTION_LUNS);
+	for (uint8_t lun = 0; lun < SCSI_LUNS_MAX; lun++)
+		if (lun != changed && storvsp_has_lun(s, lun))
+			attention_of_luns(s, lun);
 	ask_enumerate(vsp_channel_priv(primary));
 }
 
@@ -292,6 +302,19 @@ static void begin_removal(struct storvsp_unit *unit)
 	call_all(unit, storvsp_place_leave);
 }
 
+/* The guest may not have noticed that another disk was there before: it must ask what this one is.
+ */
+static void announce(struct storvsp_unit *unit)
+{
+	struct storvsp *s = vsp_device_priv(unit->dev);
+	struct scsi_unit *scsi = &unit->scsi;
+
+	if (s->luns_ever >> scsi->lun & 1)
+		scsi_unit_attention(
+			scsi, scsi->cdrom ? SCSI_ATTENTION_MEDIUM : SCSI_ATTENTION_CAPACITY);
+	s->luns_ever |= 1ull << scsi->lun;
+}
+
 static void finish_adding(struct storvsp_unit *unit)
 {
 	void (*added)(void *ctx, int error) = unit->added;
@@ -304,6 +327,7 @@ static void finish_adding(struct storvsp_unit *unit)
 	}
 	unit->added = NULL;
 	unit->state = UNIT_PRESENT;
+	announce(unit);
 	set_lun(unit->dev, unit->scsi.lun, true);
 	added(unit->added_ctx, 0); /* may remove it */
 }
