@@ -468,7 +468,7 @@ static int open_all(struct machine *m, struct err *e)
 	if (!ret)
 		ret = open_signals(m, e);
 	if (!ret)
-		ret = storage_open(&m->storage, o, e);
+		ret = storage_open(&m->storage, &m->control, o, e);
 	if (!ret)
 		ret = start_workers(m, e);
 	if (!ret && o->name) {

@@ -50,22 +50,14 @@ static struct storage_disk *disk_new(struct storage *s, const struct disk_option
 	return d;
 }
 
-/* Before the disk is in the list; frees it on failure. */
-static int disk_open(struct storage *s, struct storage_disk *d, struct err *e)
+static int disk_open(struct storage_disk *d, struct err *e)
 {
 	struct disk_file_options file = {
 		.read_only = d->option.read_only || d->option.cdrom,
 		.direct = d->option.direct,
 	};
-	int ret = disk_spec_open(&d->disk, &d->option.spec, &file, e);
 
-	if (ret) {
-		d->disk = NULL;
-		disk_free(d);
-		return ret;
-	}
-	list_add_tail(&s->disks, &d->link);
-	return 0;
+	return disk_spec_open(&d->disk, &d->option.spec, &file, e);
 }
 
 static struct storage_disk *disk_at(
@@ -102,7 +94,7 @@ static int controller_create(struct storage_controller *c, struct err *e)
 	list_for_each (item, &s->disks) {
 		struct storage_disk *d = container_of(item, struct storage_disk, link);
 
-		if (d->controller == c)
+		if (d->controller == c && d->state != STORAGE_OPENING)
 			luns[config.lun_count++] = lun_of(d);
 	}
 	return vsp_device_create(&c->dev, s->host, &storvsp_ops, &instances[c->number], &config, e);
@@ -140,8 +132,10 @@ void storage_detach(struct storage *s)
 
 /* ---- the beginning and the end ----------------------------------------------------------- */
 
-int storage_open(struct storage *s, const struct run_options *o, struct err *e)
+int storage_open(
+	struct storage *s, struct loop *control, const struct run_options *o, struct err *e)
 {
+	s->control = control;
 	list_init(&s->disks);
 	for (uint32_t i = 0; i < OPTIONS_CONTROLLERS_MAX; i++)
 		s->controllers[i] = (struct storage_controller){.storage = s, .number = (uint8_t)i};
@@ -151,7 +145,8 @@ int storage_open(struct storage *s, const struct run_options *o, struct err *e)
 
 		if (!d)
 			return err_set(e, -ENOMEM, "disks: out of memory");
-		ret = disk_open(s, d, e);
+		list_add_tail(&s->disks, &d->link);
+		ret = disk_open(d, e);
 		if (ret)
 			return ret;
 		d->state = STORAGE_PRESENT;
@@ -160,12 +155,28 @@ int storage_open(struct storage *s, const struct run_options *o, struct err *e)
 	return 0;
 }
 
+/* What it posts is not run any more. */
+static void open_abandon(struct storage_disk *d)
+{
+	struct err e;
+
+	pthread_join(d->thread, NULL);
+	err_set(&e, -ESHUTDOWN, "disk add %s: the partition has ended", d->option.source);
+	tell(&d->change, &e);
+}
+
+/* The control loop does not run any more. */
 void storage_close(struct storage *s)
 {
 	if (!s->disks.next)
 		return; /* never opened */
-	while (!list_empty(&s->disks))
-		disk_free(container_of(s->disks.next, struct storage_disk, link));
+	while (!list_empty(&s->disks)) {
+		struct storage_disk *d = container_of(s->disks.next, struct storage_disk, link);
+
+		if (d->state == STORAGE_OPENING)
+			open_abandon(d);
+		disk_free(d);
+	}
 }
 
 /* ---- adding -------------------------------------------------------------------------------- */
@@ -236,38 +247,81 @@ static int choose_lun(struct storage *s, struct disk_option *option, struct err 
 	return 0;
 }
 
+static void disk_failed(struct storage_disk *d, const struct err *e)
+{
+	struct storage_change change = d->change;
+
+	disk_free(d);
+	tell(&change, e);
+}
+
 static void disk_added(void *ctx, int error)
 {
 	struct storage_disk *d = ctx;
-	struct storage_change change = d->change;
 	struct err e;
 
-	d->change = (struct storage_change){0};
 	if (!error) {
 		d->state = STORAGE_PRESENT;
-		tell(&change, NULL);
+		tell(&d->change, NULL);
 		return;
 	}
 	err_set(&e, error, "disk add %s: %s", d->option.source, strerror(-error));
-	disk_free(d);
-	tell(&change, &e);
+	disk_failed(d, &e);
 }
 
-/* To a controller that is there, or with a new one. */
+/* To a controller that is there, or with a new one. Without a guest it waits for the next. */
 static int disk_attach(struct storage_disk *d, struct err *e)
 {
 	struct storage_controller *c = d->controller;
 	struct storvsp_lun lun = lun_of(d);
-	int ret;
+	int ret = 0;
 
+	if (c->state == STORAGE_REMOVING)
+		return err_set(e, -EBUSY, "disk add: controller %u is being removed", c->number);
 	d->state = STORAGE_ADDING;
-	if (c->state == STORAGE_PRESENT)
+	if (c->dev)
 		return storvsp_add(c->dev, &lun, disk_added, d, e);
-	ret = controller_create(c, e);
+	if (c->storage->host)
+		ret = controller_create(c, e);
 	if (ret)
 		return ret;
 	c->state = STORAGE_PRESENT;
 	disk_added(d, 0);
+	return 0;
+}
+
+static void disk_opened(struct loop_task *task)
+{
+	struct storage_disk *d = container_of(task, struct storage_disk, opened);
+	struct err e = d->open_error;
+	int ret = d->open_result;
+
+	pthread_join(d->thread, NULL); /* it has nothing left to do */
+	if (!ret)
+		ret = disk_attach(d, &e);
+	if (ret)
+		disk_failed(d, &e);
+}
+
+static void *open_main(void *arg)
+{
+	struct storage_disk *d = arg;
+
+	d->open_result = disk_open(d, &d->open_error);
+	loop_post(d->controller->storage->control, &d->opened);
+	return NULL;
+}
+
+static int open_start(struct storage *s, struct storage_disk *d, struct err *e)
+{
+	int ret;
+
+	d->opened.fn = disk_opened;
+	ret = -pthread_create(&d->thread, NULL, open_main, d);
+	if (ret)
+		return err_set(e, ret, "disk add: cannot start a thread: %s", strerror(-ret));
+	d->state = STORAGE_OPENING;
+	list_add_tail(&s->disks, &d->link);
 	return 0;
 }
 
@@ -288,13 +342,10 @@ int storage_add(struct storage *s, const char *text, const char *directory,
 		return ret ? ret : err_set(e, -ENOMEM, "disk add: out of memory");
 	}
 	d->text = own;
-	ret = disk_open(s, d, e);
-	if (ret)
-		return ret;
 	d->change = *change;
 	place->controller = d->controller->number;
 	place->lun = d->lun;
-	ret = disk_attach(d, e);
+	ret = open_start(s, d, e);
 	if (ret)
 		disk_free(d);
 	return ret;
@@ -314,7 +365,7 @@ static int find(struct storage *s, const struct storage_place *place, struct sto
 	if ((*d)->controller->state == STORAGE_REMOVING || (*d)->state == STORAGE_REMOVING)
 		return err_set(e, -EALREADY, "disk %u:%u is being removed already",
 			place->controller, place->lun);
-	if ((*d)->state == STORAGE_ADDING)
+	if ((*d)->state != STORAGE_PRESENT)
 		return err_set(e, -EBUSY, "disk %u:%u is still being added; try again",
 			place->controller, place->lun);
 	return 0;
@@ -344,7 +395,8 @@ int storage_remove(struct storage *s, const struct storage_place *place,
 	return ret;
 }
 
-/* No channel is left, so all changes of its disks have come to their end. */
+/* No channel is left, so all changes of its disks have come to their end. One that is still being
+ * opened will find no controller, and make one. */
 static void controller_removed(void *ctx)
 {
 	struct storage_controller *c = ctx;
@@ -354,7 +406,7 @@ static void controller_removed(void *ctx)
 	list_for_each_safe (item, &s->disks) {
 		struct storage_disk *d = container_of(item, struct storage_disk, link);
 
-		if (d->controller != c)
+		if (d->controller != c || d->state == STORAGE_OPENING)
 			continue;
 		assert(d->state == STORAGE_PRESENT);
 		disk_free(d);

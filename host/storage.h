@@ -4,13 +4,14 @@
  * or removed while a guest ran stays so after its reset. Controllers are offered
  * to the guest from storage_attach() to storage_detach().
  *
- *   disk        (none) --add--> ADDING --> PRESENT --remove--> REMOVING --> (none)
+ *   disk        (none) --add--> OPENING --> ADDING --> PRESENT --remove--> REMOVING --> (none)
  *   controller  NONE --first disk--> PRESENT --remove--> REMOVING --> NONE, with its disks
  *
  * A controller stays when its last disk goes. While it is REMOVING none of its
  * disks can be changed; what was under way ends before it does.
  *
- * Thread: control, all of it.
+ * Thread: control; but opening a disk may take as long as a server far away, so
+ * that each disk that is added is opened in a thread of its own.
  */
 #ifndef HOST_STORAGE_H
 #define HOST_STORAGE_H
@@ -29,7 +30,13 @@ struct storage_change {
 	void *ctx;
 };
 
-enum storage_state { STORAGE_NONE, STORAGE_ADDING, STORAGE_PRESENT, STORAGE_REMOVING };
+enum storage_state {
+	STORAGE_NONE,
+	STORAGE_OPENING,
+	STORAGE_ADDING,
+	STORAGE_PRESENT,
+	STORAGE_REMOVING,
+};
 
 struct storage;
 
@@ -47,19 +54,26 @@ struct storage_disk {
 	uint8_t lun;
 	char *text; /* what option points into; NULL: it is not ours */
 	struct disk_option option;
-	struct disk *disk;
+	struct disk *disk; /* NULL: OPENING */
 	enum storage_state state;
 	struct storage_change change;
+	/* OPENING */
+	pthread_t thread;
+	struct loop_task opened;
+	int open_result;
+	struct err open_error;
 };
 
 struct storage {
 	struct list disks; /* in the order they came */
 	struct storage_controller controllers[OPTIONS_CONTROLLERS_MAX];
+	struct loop *control;
 	struct vsp_host *host; /* NULL: no guest */
 };
 
 /* Opens the disks of the options. storage_close() also after a failure. */
-int storage_open(struct storage *s, const struct run_options *o, struct err *e);
+int storage_open(
+	struct storage *s, struct loop *control, const struct run_options *o, struct err *e);
 void storage_close(struct storage *s);
 
 /* A new guest: offers all controllers. storage_detach() also after a failure. */
@@ -67,7 +81,8 @@ int storage_attach(struct storage *s, struct vsp_host *host, struct err *e);
 /* The guest's bus is shut down. */
 void storage_detach(struct storage *s);
 
-/* Changes while a guest runs. 0: change->done later, or before this returns; else not at all. */
+/* Changes while a guest runs. 0: change->done later, or before this returns; else not at all. What
+ * is under way when the guest resets comes to its end all the same. */
 
 /* text: as --disk has it; file names in it are relative to `directory`. The place of the new disk
  * is there even when done() was called already. */

@@ -173,6 +173,7 @@ static int command_resize(
 
 static const char *const state_names[] = {
 	[STORAGE_NONE] = "none",
+	[STORAGE_OPENING] = "opening",
 	[STORAGE_ADDING] = "adding",
 	[STORAGE_PRESENT] = "present",
 	[STORAGE_REMOVING] = "removing",
@@ -195,8 +196,10 @@ static json_t *disk_entry(const struct storage_disk *d)
 	json_object_set_new(entry, "lun", json_integer(place.lun));
 	json_object_set_new(entry, "source", source_name(d));
 	json_object_set_new(entry, "serial", json_string(d->option.serial));
-	json_object_set_new(entry, "size", json_integer((json_int_t)disk_size(d->disk)));
-	json_object_set_new(entry, "read_only", json_boolean(d->disk->info.read_only));
+	if (d->state != STORAGE_OPENING) {
+		json_object_set_new(entry, "size", json_integer((json_int_t)disk_size(d->disk)));
+		json_object_set_new(entry, "read_only", json_boolean(d->disk->info.read_only));
+	}
 	json_object_set_new(entry, "cdrom", json_boolean(d->option.cdrom));
 	json_object_set_new(entry, "state", json_string(state_names[d->state]));
 	return entry;

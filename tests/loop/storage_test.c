@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -122,7 +124,7 @@ static void run(void (*fn)(void *arg))
 	guest_control(&g, fn, &change);
 }
 
-static void wait_done(void)
+static void wait_told(void)
 {
 	uint64_t until = loop_now_ns() + GUEST_TIMEOUT_MS * 1000000ull;
 
@@ -132,7 +134,13 @@ static void wait_done(void)
 		guest_control(&g, nothing, NULL);
 	}
 	assert_int_equal(change.done, 1);
-	assert_true(change.good);
+}
+
+static void wait_done(void)
+{
+	wait_told();
+	if (!change.good)
+		fail_msg("%s", change.e.text);
 }
 
 static void add(const char *spec, uint8_t controller, uint8_t lun)
@@ -163,10 +171,17 @@ static void refused(void (*fn)(void *arg), int ret, const char *says)
 	assert_int_equal(change.done, 0);
 }
 
-static void refuses_to_add(const char *spec, int ret, const char *says)
+/* At once, or when it was tried to open it. */
+static void refuses_to_add(const char *spec, const char *says)
 {
 	change.spec = spec;
-	refused(do_add, ret, says);
+	run(do_add);
+	if (!change.ret) {
+		wait_told();
+		assert_false(change.good);
+	}
+	if (!strstr(change.e.text, says))
+		fail_msg("'%s' does not say '%s'", change.e.text, says);
 }
 
 /* A machine that boots: a new partition and bus each time. */
@@ -214,7 +229,7 @@ static int setup(void **state)
 	options = (struct run_options){.disk_count = 1};
 	options.disk[0] = (struct disk_option){
 		.source = image, .spec = {.kind = DISK_SPEC_FILE, .name = image}, .lun = 0};
-	if (storage_open(&s, &options, &change.e))
+	if (storage_open(&s, &g.control, &options, &change.e))
 		fail_msg("%s", change.e.text);
 	boot();
 	return 0;
@@ -272,7 +287,7 @@ static void places_are_found(void **state)
 	add("memory:1M,controller=1", 1, 0);
 	for (uint8_t lun = 4; lun < 64; lun++)
 		add("null:1M", 0, lun);
-	refuses_to_add("null:1M", -ENOSPC, "no LUN left");
+	refuses_to_add("null:1M", "no LUN left");
 	remove_disk(0, 40);
 	add("null:1M", 0, 40);
 }
@@ -280,13 +295,13 @@ static void places_are_found(void **state)
 static void mistakes(void **state)
 {
 	guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
-	refuses_to_add("none", -ENOENT, "no such file");
-	refuses_to_add("image", -EBUSY, "is used");
-	refuses_to_add("memory:1M,lun=0", -EEXIST, "LUN 0 of controller 0 has a disk");
-	refuses_to_add("memory:1M,fast", -EINVAL, "disk add: unknown flag");
-	refuses_to_add("memory:1M,log=none/log", -ENOENT, "disk log");
-	refuses_to_add("memory:1M,controller=4", -EINVAL, "0 to 3");
-	refuses_to_add("", -EINVAL, "disk add needs");
+	refuses_to_add("none", "no such file");
+	refuses_to_add("image", "is used");
+	refuses_to_add("memory:1M,lun=0", "LUN 0 of controller 0 has a disk");
+	refuses_to_add("memory:1M,fast", "disk add: unknown flag");
+	refuses_to_add("memory:1M,log=none/log", "disk log");
+	refuses_to_add("memory:1M,controller=4", "0 to 3");
+	refuses_to_add("", "disk add needs");
 	change.place = (struct storage_place){.controller = 0, .lun = 7};
 	refused(do_remove, -ENOENT, "no disk 0:7");
 	refused(do_resize, -ENOENT, "no disk 0:7");
@@ -326,6 +341,83 @@ static void files_may_grow(void **state)
 	guest_slot_get(&d, 0, last, 4);
 	assert_memory_equal(last, "\0\0\x0f\xff", 4);
 	guest_disk_close(&d);
+}
+
+/* A server that takes the connection and says nothing. */
+static int listen_silently(char path[64])
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(path, 64, "%s/server", dir);
+	memcpy(addr.sun_path, path, strlen(path));
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	return fd;
+}
+
+static void hang_up(int fd)
+{
+	close(accept(fd, NULL, NULL));
+	close(fd);
+}
+
+/* Neither the guest nor other users wait for it; it may come to its end between two guests. */
+static void opening_takes_its_time(void **state)
+{
+	char path[64], spec[128];
+	int fd = listen_silently(path);
+	struct change slow = {.spec = spec};
+
+	snprintf(spec, sizeof(spec), "nbd+unix:///?socket=%s,lun=7,controller=1", path);
+	guest_control(&g, do_add, &slow);
+	assert_int_equal(slow.ret, 0);
+	guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
+	assert_true(ready(0));
+	refuses_to_add("memory:1M,lun=7,controller=1", "LUN 7 of controller 1 has a disk");
+	change.place = slow.place;
+	refused(do_remove, -EBUSY, "still being added");
+	add("memory:1M,controller=1", 1, 0);
+	remove_disk(1, 0);
+	guest_shut_down(&g);
+	guest_control(&g, do_detach, NULL);
+	assert_int_equal(slow.done, 0);
+	hang_up(fd);
+	while (!slow.done)
+		guest_control(&g, nothing, NULL);
+	assert_false(slow.good);
+	assert_non_null(strstr(slow.e.text, "nbd"));
+	add("memory:1M,lun=7,controller=3", 3, 7);
+	guest_stop(&g);
+	boot();
+	d.instance = INSTANCE + 3;
+	guest_disk_open(&d, VSTOR_VERSION_WIN10, 0);
+	assert_true(ready(7) && !ready(0));
+	unlink(path);
+}
+
+/* The machine ends before: nobody runs what the thread has posted. */
+static void opening_outlives_the_machine(void **state)
+{
+	char path[64], spec[128];
+	struct run_options none = {0};
+	struct storage own = {0};
+	struct storage_place place;
+	struct change c = {0};
+	struct storage_change t = told(&c);
+	struct loop loop;
+	int fd = listen_silently(path);
+
+	snprintf(spec, sizeof(spec), "nbd+unix:///?socket=%s", path);
+	assert_int_equal(loop_init(&loop, "control", NULL), 0);
+	assert_int_equal(storage_open(&own, &loop, &none, &c.e), 0);
+	assert_int_equal(storage_add(&own, spec, dir, &t, &place, &c.e), 0);
+	hang_up(fd);
+	storage_close(&own);
+	assert_int_equal(c.done, 1);
+	assert_non_null(strstr(c.e.text, "has ended"));
+	loop_fini(&loop);
+	unlink(path);
 }
 
 /* ---- controllers ---------------------------------------------------------------------- */
@@ -370,7 +462,7 @@ static void a_controller_comes_and_goes(void **state)
 		refused(do_remove_controller, -EALREADY, "being removed already");
 		change.place = (struct storage_place){.controller = 2, .lun = 5};
 		refused(do_remove, -EALREADY, "being removed already");
-		refuses_to_add("memory:1M,controller=2", -EBUSY, "controller 2 is being removed");
+		refuses_to_add("memory:1M,controller=2", "controller 2 is being removed");
 		give_back(&d);
 		wait_done();
 		refused(do_remove_controller, -ENOENT, "no controller 2");
@@ -457,6 +549,8 @@ int main(void)
 		TEST(mistakes),
 		TEST(the_deepest_stack),
 		TEST(files_may_grow),
+		TEST(opening_takes_its_time),
+		cmocka_unit_test(opening_outlives_the_machine),
 		TEST(a_controller_comes_and_goes),
 		TEST(reset_in_the_middle),
 		TEST(a_disk_and_its_controller),
