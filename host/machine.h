@@ -15,12 +15,12 @@
 #ifndef HOST_MACHINE_H
 #define HOST_MACHINE_H
 
-#include "backend/disk.h"
 #include "base/loop.h"
 #include "console.h"
 #include "hyper/partition.h"
 #include "mgmt/ctl.h"
 #include "options.h"
+#include "storage.h"
 #include "vmbus-host/bus_hyper.h"
 #include "vsp/vsp.h"
 
@@ -49,9 +49,8 @@ struct machine {
 	struct loop control;
 	struct loop worker[MACHINE_WORKERS_MAX];
 	struct loop *worker_ptr[MACHINE_WORKERS_MAX];
-	uint32_t workers; /* started */
-	struct disk *disk[OPTIONS_DISKS_MAX];
-	uint32_t disks; /* opened */
+	uint32_t workers;       /* started */
+	struct storage storage; /* disks; and their controllers, which the guest is offered */
 	struct console console;
 	bool console_open;
 	struct ctl ctl;
@@ -64,7 +63,6 @@ struct machine {
 	struct partition *partition;
 	struct bus_hyper *bus;
 	struct vsp_host vsp_host;
-	struct vsp_device *scsi; /* NULL without disks */
 	uint32_t boots;
 
 	/* from VP threads */
@@ -81,6 +79,11 @@ struct machine {
 /* Builds and runs a machine until it is done; returns the process exit status. One line in e when
  * it is EXIT_ERROR. */
 int machine_run(struct machine *m, const struct run_options *options, struct err *e);
+
+/* storage_ctl.c: answers a request about disks, at once or later. False: it is about something
+ * else. e: for its use. */
+bool machine_storage_command(
+	struct machine *m, struct ctl_request *request, const json_t *json, struct err *e);
 
 /* stats.c: what `enlite ctl NAME stats` answers. A new object. */
 json_t *machine_stats(struct machine *m);

@@ -110,15 +110,16 @@ static json_t *lun_stats(struct machine *m)
 {
 	json_t *luns = json_array();
 
-	for (uint32_t i = 0; i < m->disks; i++) {
-		uint8_t lun = (uint8_t)m->options->disk[i].lun;
+	list_for_each (item, &m->storage.disks) {
+		struct storage_disk *d = container_of(item, struct storage_disk, link);
 		struct storvsp_counters c;
 		json_t *object;
 
-		if (storvsp_counters(m->scsi, lun, &c))
+		if (!d->controller->dev || storvsp_counters(d->controller->dev, d->lun, &c))
 			continue;
 		object = json_object();
-		set_count(object, "lun", lun);
+		set_count(object, "controller", d->controller->number);
+		set_count(object, "lun", d->lun);
 		set_count(object, "reads", c.reads);
 		set_count(object, "read_bytes", c.read_bytes);
 		set_count(object, "writes", c.writes);
@@ -133,14 +134,33 @@ static json_t *lun_stats(struct machine *m)
 	return luns;
 }
 
+static void add_channels(const struct storage_controller *controller, json_t *channels)
+{
+	size_t first = json_array_size(channels);
+
+	vsp_device_for_each_channel(controller->dev, add_channel, channels);
+	for (size_t i = first; i < json_array_size(channels); i++)
+		set_count(json_array_get(channels, i), "controller", controller->number);
+}
+
 static void add_scsi(struct machine *m, json_t *stats)
 {
 	json_t *channels = json_array();
+	uint32_t controllers = 0;
+	uint64_t faults = 0;
 
-	if (m->scsi) {
-		vsp_device_for_each_channel(m->scsi, add_channel, channels);
+	for (uint32_t i = 0; i < OPTIONS_CONTROLLERS_MAX; i++) {
+		const struct storage_controller *controller = &m->storage.controllers[i];
+
+		if (!controller->dev)
+			continue;
+		controllers++;
+		faults += vsp_device_faults(controller->dev);
+		add_channels(controller, channels);
+	}
+	if (controllers) {
 		json_object_set_new(stats, "luns", lun_stats(m));
-		set_count(stats, "channel_faults", vsp_device_faults(m->scsi));
+		set_count(stats, "channel_faults", faults);
 	}
 	json_object_set_new(stats, "channels", channels);
 }

@@ -16,6 +16,7 @@ struct fault_disk {
 	_Atomic uint32_t fail_after;           /* errors start after so many requests */
 	_Atomic uint64_t delay_ns;             /* before it is passed on */
 	_Atomic bool hold;                     /* keep until fault_disk_release() */
+	_Atomic uint32_t queues_left;          /* not 0: the last of so many cannot be opened */
 	_Atomic uint64_t count[DISK_OP_COUNT]; /* submitted */
 	_Atomic uint64_t fua_count;            /* with DISK_FLAG_FUA */
 	_Atomic uint64_t unmap_count;          /* with DISK_FLAG_UNMAP */

@@ -88,8 +88,8 @@ struct scsi_unit {
 	bool present;
 	bool cdrom; /* else a disk */
 	uint8_t lun;
-	uint64_t luns;            /* bit n: this target has LUN n */
-	uint8_t id[SCSI_ID_SIZE]; /* stable and unique in the world */
+	const _Atomic uint64_t *luns; /* bit n: this target has LUN n; NULL: it has none */
+	uint8_t id[SCSI_ID_SIZE];     /* stable and unique in the world */
 	char serial[SCSI_SERIAL_MAX + 1];
 	uint32_t transfer_bytes_max;          /* per command, by the transport */
 	struct disk_info info;                /* but for its size */

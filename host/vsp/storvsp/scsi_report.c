@@ -76,10 +76,15 @@ enum scsi_error scsi_decode_capacity16(
 
 /* ---- LUNs ------------------------------------------------------------------------- */
 
+static uint64_t luns_now(const struct scsi_unit *unit)
+{
+	return unit->luns ? atomic_load_explicit(unit->luns, memory_order_relaxed) : 0;
+}
+
 /* Peripheral addressing: bus 0, LUN in the second byte. There are no well-known units. */
 static uint32_t build_luns(const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {
-	uint64_t luns = cmd->cdb[2] == REPORT_WELL_KNOWN ? 0 : unit->luns;
+	uint64_t luns = cmd->cdb[2] == REPORT_WELL_KNOWN ? 0 : luns_now(unit);
 	uint32_t length = LUNS_HEADER;
 
 	for (uint8_t lun = 0; lun < SCSI_LUNS_MAX; lun++) {

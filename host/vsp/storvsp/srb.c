@@ -135,6 +135,7 @@ static void task_done(struct scsi_task *task)
 
 	if (task->unit->present)
 		count_command(&r->channel->counts[task->unit->lun], task);
+	storvsp_place_put(r);
 	if (!task->error)
 		srb_reply(r, &outcome_good, task->transferred, NULL);
 	else if (task->error == SCSI_ERR_NO_LUN)
@@ -225,11 +226,18 @@ static void take_input(struct scsi_input *in, const struct vstor_srb *srb)
 	in->length = srb->data_transfer_length;
 }
 
-static struct scsi_unit *find_unit(struct storvsp *s, const struct vstor_srb *srb)
+static void find_unit(struct storvsp_request *r, const struct vstor_srb *srb)
 {
+	struct storvsp *s = r->channel->device;
+
+	r->place = NULL;
+	r->task.queue = NULL;
 	if (srb->path_id != PATH_ONLY || srb->target_id != TARGET_ONLY)
-		return &s->nowhere;
-	return srb->lun < SCSI_LUNS_MAX ? &s->units[srb->lun] : &s->beyond;
+		r->task.unit = &s->nowhere;
+	else if (srb->lun >= SCSI_LUNS_MAX)
+		r->task.unit = &s->beyond;
+	else
+		storvsp_place_get(r, srb->lun);
 }
 
 void storvsp_execute_srb(struct storvsp_request *r, const struct vmbus_pkt *pkt)
@@ -248,8 +256,6 @@ void storvsp_execute_srb(struct storvsp_request *r, const struct vmbus_pkt *pkt)
 		return;
 	}
 	take_input(&task->in, &srb);
-	task->unit = find_unit(c->device, &srb);
-	task->queue = task->unit->present ? c->queues[task->unit->lun] : NULL;
 	task->req = (struct disk_req *)(r + 1);
 	task->iov = r->iov;
 	task->iov_max = STORVSP_IOV_MAX;
@@ -259,5 +265,6 @@ void storvsp_execute_srb(struct storvsp_request *r, const struct vmbus_pkt *pkt)
 		srb_refuse(r);
 		return;
 	}
+	find_unit(r, &srb);
 	scsi_execute(task);
 }

@@ -20,6 +20,7 @@ struct storvsp_lun {
 struct storvsp_config {
 	const struct storvsp_lun *luns;
 	uint32_t lun_count;
+	size_t disk_req_size; /* room for those added later: their disk_req_size(). 0: as above */
 };
 
 struct storvsp_counters {
@@ -34,8 +35,21 @@ struct storvsp_counters {
 
 extern const struct vsp_ops storvsp_ops;
 
-/* Any thread. Sums since the device was created; -ENOENT: no such LUN. */
+/* Any thread. Sums since the disk was added; -ENOENT: no such LUN. */
 int storvsp_counters(struct vsp_device *dev, uint8_t lun, struct storvsp_counters *sum);
+
+/* Control thread. Hot add: added(ctx, 0) when guests find the disk; the guest that is there is
+ * told. added(ctx, -errno): it could not be, or it was removed meanwhile. Possibly before this
+ * returns. After an error here it is not called. The disk is the caller's again after either. */
+int storvsp_add(struct vsp_device *dev, const struct storvsp_lun *lun,
+	void (*added)(void *ctx, int error), void *ctx, struct err *e);
+
+/* Control thread. Hot removal: commands that come from now on find no such LUN, and the guest is
+ * told; removed(ctx) when those in flight are done and the disk is not used any more, possibly
+ * before this returns, and always before bus_shutdown() or vsp_device_remove() say that they are
+ * done. -ENOENT, -EALREADY: removed is not called. */
+int storvsp_remove(
+	struct vsp_device *dev, uint8_t lun, void (*removed)(void *ctx), void *ctx, struct err *e);
 
 /* Control thread. Looks at the size of the disk's storage again, which may have become larger or
  * smaller; the guest is told at its next command. On failure the old size stays. */

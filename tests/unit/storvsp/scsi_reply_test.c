@@ -240,7 +240,7 @@ static void lun_list(void **state)
 	rig->unit.present = false;
 	assert_int_equal(ask(rig, 512, CDB(0xA0, 0, 2, 0, 0, 0, 0, 0, 2, 0, 0, 0)), 8 + 16);
 	assert_int_equal(ask(rig, 512, CDB(0xA0, 0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0)), 8);
-	rig->unit.luns = 0;
+	rig->unit.luns = NULL;
 	assert_int_equal(ask(rig, 512, CDB(0xA0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0)), 8);
 	assert_int_equal(be32(rig->data), 0);
 }
@@ -249,7 +249,7 @@ static void all_luns(void **state)
 {
 	struct scsi_rig *rig = *state;
 
-	rig->unit.luns = UINT64_MAX;
+	rig->luns = UINT64_MAX;
 	assert_int_equal(ask(rig, 1024, CDB(0xA0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0)), 8 + 512);
 	for (uint32_t lun = 0; lun < 64; lun++)
 		assert_int_equal(rig->data[8 + 8 * lun + 1], lun);
