@@ -51,6 +51,14 @@ void hist_add(struct hist *hist, uint64_t ns)
 		atomic_store_explicit(&hist->highest_ns, ns, memory_order_relaxed);
 }
 
+void hist_reset(struct hist *hist)
+{
+	for (uint32_t i = 0; i < HIST_BUCKETS; i++)
+		atomic_store_explicit(&hist->bucket[i], 0, memory_order_relaxed);
+	atomic_store_explicit(&hist->sum_ns, 0, memory_order_relaxed);
+	atomic_store_explicit(&hist->highest_ns, 0, memory_order_relaxed);
+}
+
 void hist_collect(struct hist_sum *sum, const struct hist *hist)
 {
 	uint64_t highest = load(&hist->highest_ns);

@@ -33,6 +33,7 @@ struct hist_sum {
 
 /* The writer's thread. Zeroed memory is an empty histogram. */
 void hist_add(struct hist *hist, uint64_t ns);
+void hist_reset(struct hist *hist);
 
 /* Any thread: adds what is in there. */
 void hist_collect(struct hist_sum *sum, const struct hist *hist);
