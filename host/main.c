@@ -16,6 +16,7 @@
 #include "base/parse.h"
 #include "machine.h"
 #include "mgmt/ctl.h"
+#include "mgmt/stats_table.h"
 #include "options.h"
 #include "probe/probe.h"
 
@@ -104,9 +105,13 @@ static bool is_flat(json_t *reply)
 	return true;
 }
 
-static void print_reply(json_t *reply, bool json)
+static void print_reply(const char *command, json_t *reply, bool json)
 {
 	json_object_del(reply, "ok");
+	if (!json && !strcmp(command, "stats")) {
+		stats_table_print(stdout, reply);
+		return;
+	}
 	json_dumpf(reply, stdout, json || is_flat(reply) ? JSON_COMPACT : JSON_INDENT(2));
 	putchar('\n');
 }
@@ -213,7 +218,7 @@ static int main_ctl(int argc, char **argv)
 	if (ask(argv[1], command, argv + 2, &reply, &e))
 		return fail(&e, EXIT_ERROR);
 	if (json_is_true(json_object_get(reply, "ok"))) {
-		print_reply(reply, json);
+		print_reply(argv[2], reply, json);
 	} else {
 		text = json_string_value(json_object_get(reply, "error"));
 		err_set(&e, -EINVAL, "ctl %s: %s", argv[1], text ? text : "refused");

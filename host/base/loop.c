@@ -459,9 +459,11 @@ static bool poll_once(struct loop *loop)
 
 static bool poll_window(struct loop *loop)
 {
-	uint64_t end = loop_now_ns() + loop->poll_ns;
 	struct loop_timer *t = first_timer(loop);
+	uint64_t end;
 
+	loop->turn_ns = loop_now_ns();
+	end = loop->turn_ns + loop->poll_ns;
 	if (t && t->when_ns < end)
 		end = t->when_ns;
 	do {
@@ -470,7 +472,8 @@ static bool poll_window(struct loop *loop)
 			atomic_load(&loop->stop))
 			return true;
 		__builtin_ia32_pause();
-	} while (loop_now_ns() < end);
+		loop->turn_ns = loop_now_ns(); /* what is found next was not there before */
+	} while (loop->turn_ns < end);
 	return false;
 }
 
@@ -518,6 +521,7 @@ static void turn(struct loop *loop)
 	bool idle;
 	int rc;
 
+	loop->turn_ns = 0;
 	reap(loop);
 	run_timers(loop);
 	run_posted(loop);

@@ -504,6 +504,7 @@ static void read_stats(void *arg)
 	call->stats.target_vp = chan->target_vp;
 	call->stats.requests_in_use = call->ch->pool.used;
 	call->stats.counters = chan->counters;
+	chan_rings(chan, &call->stats.rings);
 }
 
 static void offer_stats(struct vsp_offer *offer,

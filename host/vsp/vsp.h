@@ -80,6 +80,7 @@ struct vsp_channel_stats {
 	uint32_t target_vp;
 	uint32_t requests_in_use;
 	struct chan_counters counters;
+	struct chan_rings rings;
 };
 /* Calls fn for each open channel, primary first. Waits for each channel's worker in turn. */
 void vsp_device_for_each_channel(struct vsp_device *dev,

@@ -116,12 +116,12 @@ static void moves_data_without_fua(void **state)
 	moves_data(no_fua_args);
 }
 
-static void scatters(void **state)
+static void scatter(const char *const *args, uint64_t copied)
 {
 	struct disk_rig_slot *s = &rig.slots[0];
 	struct iovec iov[] = {{in[0], 36}, {in[0] + 100, 4096}, {in[0] + 5000, 4060}};
 
-	begin(file_args, 0, false);
+	begin(args, 0, false);
 	fill(shadow[0], 8192);
 	assert_int_equal(disk_rig_run(&rig, DISK_WRITE, 0, 512, 8192, shadow[0]), 0);
 	memset(in[0], 0xEE, AREA);
@@ -139,8 +139,23 @@ static void scatters(void **state)
 	assert_memory_equal(in[0] + 100, shadow[0] + 36, 4096);
 	assert_memory_equal(in[0] + 5000, shadow[0] + 36 + 4096, 4060);
 	assert_int_equal(in[0][36], 0xEE);
+	assert_int_equal(disk_copied_bytes(rig.disk), copied);
 	memset(shadow, 0, sizeof(shadow));
 	end();
+}
+
+static void scatters(void **state)
+{
+	scatter(file_args, 0);
+}
+
+/* The server takes no pieces of sectors: they are put together here, in a copy. */
+static void scatters_sectors(void **state)
+{
+	static const char *const sectors[] = {"--filter=blocksize-policy", "file", "FILE",
+		"blocksize-minimum=512", "blocksize-error-policy=error", NULL};
+
+	scatter(sectors, 8192);
 }
 
 static void takes_the_servers_word(void **state)
@@ -405,6 +420,7 @@ int main(void)
 		cmocka_unit_test(moves_data_over_one_connection),
 		cmocka_unit_test(moves_data_without_fua),
 		cmocka_unit_test(scatters),
+		cmocka_unit_test(scatters_sectors),
 		cmocka_unit_test(takes_the_servers_word),
 		cmocka_unit_test(server_errors_are_the_guests),
 		cmocka_unit_test(requests_are_sent_again),

@@ -6,7 +6,6 @@
  * iovec that points into guest memory, neighbours merged.
  */
 #include <assert.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -84,57 +83,35 @@ static void srb_conflict(struct storvsp_request *r)
 
 /* ---- counters --------------------------------------------------------------------- */
 
-/* One writer: no read-modify-write needed. */
-static void count(struct storvsp_count_row *row, enum storvsp_count kind, uint64_t amount)
+static struct loop *loop_of(const struct storvsp_request *r)
 {
-	uint64_t old = atomic_load_explicit(&row->count[kind], memory_order_relaxed);
-
-	atomic_store_explicit(&row->count[kind], old + amount, memory_order_relaxed);
+	return vsp_channel_chan(r->channel->ch)->loop;
 }
 
-static void count_command(struct storvsp_count_row *row, const struct scsi_task *task)
+static void begin(struct storvsp_request *r)
 {
-	uint64_t bytes = task->cmd.blocks * task->unit->info.block_size;
+	struct scsi_unit *unit = r->task.unit;
 
-	count(row, COUNT_COPIED_BYTES, task->copied);
-	if (task->error) {
-		count(row, COUNT_ERRORS, 1);
-		return;
-	}
-	switch (task->cmd.action) {
-	case SCSI_ACTION_READ:
-		count(row, COUNT_READS, 1);
-		count(row, COUNT_READ_BYTES, bytes);
-		break;
-	case SCSI_ACTION_WRITE:
-	case SCSI_ACTION_WRITE_ZEROES:
-	case SCSI_ACTION_WRITE_PATTERN:
-		count(row, COUNT_WRITES, 1);
-		count(row, COUNT_WRITTEN_BYTES, bytes);
-		break;
-	case SCSI_ACTION_FLUSH:
-		count(row, COUNT_FLUSHES, 1);
-		break;
-	case SCSI_ACTION_UNMAP:
-		count(row, COUNT_UNMAPS, 1);
-		break;
-	case SCSI_ACTION_NONE:
-	case SCSI_ACTION_REPLY:
-	case SCSI_ACTION_COMPARE:
-	case SCSI_ACTION_LBA_STATUS:
-	case SCSI_ACTION_RESERVE:
-	case SCSI_ACTION_TRAY:
-		count(row, COUNT_OTHERS, 1);
-		break;
-	}
+	r->row = unit->present ? &r->channel->counts[unit->lun] : NULL;
+	r->begin_ns = loop_turn_ns(loop_of(r));
+	if (r->row)
+		count_begin(r->row);
+}
+
+/* What is done in the turn it came in took less than a turn: only then a clock must tell. */
+static uint64_t elapsed(struct storvsp_request *r)
+{
+	uint64_t end = loop_turn_ns(loop_of(r));
+
+	return (end == r->begin_ns ? loop_now_ns() : end) - r->begin_ns;
 }
 
 static void task_done(struct scsi_task *task)
 {
 	struct storvsp_request *r = container_of(task, struct storvsp_request, task);
 
-	if (task->unit->present)
-		count_command(&r->channel->counts[task->unit->lun], task);
+	if (r->row)
+		count_end(r->row, task, elapsed(r));
 	storvsp_place_put(r);
 	if (!task->error)
 		srb_reply(r, &outcome_good, task->transferred, NULL);
@@ -266,5 +243,6 @@ void storvsp_execute_srb(struct storvsp_request *r, const struct vmbus_pkt *pkt)
 		return;
 	}
 	find_unit(r, &srb);
+	begin(r);
 	scsi_execute(task);
 }

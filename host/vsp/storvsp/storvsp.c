@@ -39,7 +39,6 @@ static int storvsp_create(struct vsp_device *dev, const void *config, struct err
 {
 	struct storvsp *s = vsp_device_priv(dev);
 	uint32_t vps = vsp_device_host(dev)->vp_count;
-	size_t size;
 	int ret;
 
 	ret = storvsp_units_create(dev, config, e);
@@ -47,13 +46,11 @@ static int storvsp_create(struct vsp_device *dev, const void *config, struct err
 		return ret;
 	s->sub_channels_max =
 		vps - 1 < STORVSP_SUB_CHANNELS_MAX ? (uint16_t)(vps - 1) : STORVSP_SUB_CHANNELS_MAX;
-	size = sizeof(*s->counts) * SCSI_LUNS_MAX * (s->sub_channels_max + 1u);
-	s->counts = aligned_alloc(sizeof(*s->counts), size);
-	if (!s->counts) {
+	ret = counts_init(&s->counts, s->sub_channels_max + 1u);
+	if (ret) {
 		storvsp_units_destroy(s);
-		return err_set(e, -ENOMEM, "storage controller: out of memory");
+		return err_set(e, ret, "storage controller: out of memory");
 	}
-	memset(s->counts, 0, size);
 	gate_init(&s->gate);
 	return 0;
 }
@@ -63,7 +60,7 @@ static void storvsp_destroy(struct vsp_device *dev)
 	struct storvsp *s = vsp_device_priv(dev);
 
 	gate_fini(&s->gate);
-	free(s->counts);
+	counts_fini(&s->counts);
 	storvsp_units_destroy(s);
 }
 
@@ -78,28 +75,25 @@ static size_t storvsp_request_size(struct vsp_device *dev, uint32_t *count)
 int storvsp_counters(struct vsp_device *dev, uint8_t lun, struct storvsp_counters *sum)
 {
 	struct storvsp *s = vsp_device_priv(dev);
-	uint64_t total[COUNT_KINDS] = {0};
 
 	if (lun >= SCSI_LUNS_MAX || !storvsp_has_lun(s, lun))
 		return -ENOENT;
-	for (uint32_t channel = 0; channel <= s->sub_channels_max; channel++) {
-		struct storvsp_count_row *row = &s->counts[channel * SCSI_LUNS_MAX + lun];
+	memset(sum, 0, sizeof(*sum));
+	for (uint32_t channel = 0; channel < s->counts.channels; channel++)
+		counts_collect(sum, counts_of_channel(&s->counts, channel) + lun);
+	sum->copied_bytes += disk_copied_bytes(s->units[lun]->disk) - s->units[lun]->copied_before;
+	return 0;
+}
 
-		for (uint32_t kind = 0; kind < COUNT_KINDS; kind++)
-			total[kind] +=
-				atomic_load_explicit(&row->count[kind], memory_order_relaxed);
-	}
-	*sum = (struct storvsp_counters){
-		.reads = total[COUNT_READS],
-		.read_bytes = total[COUNT_READ_BYTES],
-		.writes = total[COUNT_WRITES],
-		.written_bytes = total[COUNT_WRITTEN_BYTES],
-		.flushes = total[COUNT_FLUSHES],
-		.unmaps = total[COUNT_UNMAPS],
-		.others = total[COUNT_OTHERS],
-		.errors = total[COUNT_ERRORS],
-		.copied_bytes = total[COUNT_COPIED_BYTES],
-	};
+int storvsp_channel_counters(struct vsp_device *dev, uint32_t channel, struct storvsp_counters *sum)
+{
+	struct storvsp *s = vsp_device_priv(dev);
+
+	if (channel >= s->counts.channels)
+		return -ENOENT;
+	memset(sum, 0, sizeof(*sum));
+	for (uint32_t lun = 0; lun < SCSI_LUNS_MAX; lun++)
+		counts_collect(sum, counts_of_channel(&s->counts, channel) + lun);
 	return 0;
 }
 
@@ -144,7 +138,7 @@ static int storvsp_open(struct vsp_channel *ch)
 
 	assert(index <= c->device->sub_channels_max);
 	c->state = index ? STATE_SUB_CHANNEL : STATE_BEGIN;
-	c->counts = c->device->counts + index * SCSI_LUNS_MAX;
+	c->counts = counts_of_channel(&c->device->counts, index);
 	gate_waiter_init(&c->waiter, vsp_channel_chan(ch)->loop, gate_opened);
 	if (!index)
 		gate_close(&c->device->gate);

@@ -4,6 +4,7 @@
 #define STORVSP_IMPL_H
 
 #include "hv/vstor_reg.h"
+#include "vsp/storvsp/counts.h"
 #include "vsp/storvsp/gate.h"
 #include "vsp/storvsp/scsi.h"
 #include "vsp/storvsp/scsi_reserve.h"
@@ -18,24 +19,6 @@
  * no guest sends, fault the channel. */
 #define STORVSP_PACKET_MAX 16384u
 
-enum storvsp_count {
-	COUNT_READS,
-	COUNT_READ_BYTES,
-	COUNT_WRITES,
-	COUNT_WRITTEN_BYTES,
-	COUNT_FLUSHES,
-	COUNT_UNMAPS,
-	COUNT_OTHERS,
-	COUNT_ERRORS,
-	COUNT_COPIED_BYTES,
-	COUNT_KINDS,
-};
-
-/* Counters of one LUN on one channel: a cache line with one writer, read by anybody. */
-struct storvsp_count_row {
-	_Atomic uint64_t count[COUNT_KINDS];
-} __attribute__((aligned(64)));
-
 /* See units.c. */
 enum storvsp_unit_state { UNIT_ADDING, UNIT_PRESENT, UNIT_REMOVING };
 
@@ -46,6 +29,7 @@ struct storvsp_unit {
 	/* control thread */
 	struct vsp_device *dev;
 	struct disk *disk;
+	uint64_t copied_before; /* by the disk, for somebody else */
 	enum storvsp_unit_state state;
 	uint32_t calls;                      /* of channels that have not answered */
 	int error;                           /* why it cannot be added */
@@ -68,7 +52,7 @@ struct storvsp {
 	/* any thread */
 	_Atomic uint64_t luns; /* bit n: guests find LUN n */
 	struct storvsp_gate gate;
-	struct storvsp_count_row *counts; /* [channel index][LUN] */
+	struct storvsp_counts counts;
 };
 
 static inline bool storvsp_has_lun(const struct storvsp *s, uint8_t lun)
@@ -127,8 +111,10 @@ struct storvsp_channel {
 struct storvsp_request {
 	struct chan_out out;
 	struct storvsp_channel *channel;
-	struct storvsp_place *place; /* NULL: of no unit */
-	struct vstor_packet packet;  /* the guest's, then our reply */
+	struct storvsp_place *place;   /* NULL: of no unit */
+	struct storvsp_count_row *row; /* NULL: of no unit */
+	uint64_t begin_ns;
+	struct vstor_packet packet; /* the guest's, then our reply */
 	struct scsi_task task;
 	struct iovec iov[STORVSP_IOV_MAX];
 } __attribute__((aligned(16)));

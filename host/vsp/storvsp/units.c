@@ -136,6 +136,7 @@ static int unit_create(struct vsp_device *dev, const struct storvsp_lun *lun, st
 	memset(unit, 0, sizeof(*unit));
 	unit->dev = dev;
 	unit->disk = lun->disk;
+	unit->copied_before = disk_copied_bytes(lun->disk);
 	ret = unit_fill(unit, lun, e);
 	if (ret) {
 		free(unit);
@@ -359,17 +360,6 @@ static void change_answered(struct storvsp_unit *unit)
 		finish_removal(unit);
 }
 
-/* No channel counts for this LUN now. The next disk on it begins at zero. */
-static void reset_counts(struct storvsp *s, uint8_t lun)
-{
-	for (uint32_t channel = 0; channel <= s->sub_channels_max; channel++) {
-		struct storvsp_count_row *row = &s->counts[channel * SCSI_LUNS_MAX + lun];
-
-		for (uint32_t kind = 0; kind < COUNT_KINDS; kind++)
-			atomic_store_explicit(&row->count[kind], 0, memory_order_relaxed);
-	}
-}
-
 int storvsp_add(struct vsp_device *dev, const struct storvsp_lun *lun,
 	void (*added)(void *ctx, int error), void *ctx, struct err *e)
 {
@@ -386,7 +376,7 @@ int storvsp_add(struct vsp_device *dev, const struct storvsp_lun *lun,
 	unit->state = UNIT_ADDING;
 	unit->added = added;
 	unit->added_ctx = ctx;
-	reset_counts(s, lun->lun);
+	counts_reset(&s->counts, lun->lun);
 	call_all(unit, storvsp_place_arrive);
 	return 0;
 }

@@ -91,6 +91,28 @@ static void posting_from_a_task_does_not_block(void **state)
 	assert_true(f->loop.turns >= 1000);
 }
 
+static void task_asks_time(struct loop_task *task)
+{
+	uint64_t first = loop_turn_ns(&f->loop);
+
+	while (loop_now_ns() == first)
+		;
+	assert_int_equal(loop_turn_ns(&f->loop), first);
+	assert_true(first >= f->counts); /* when the last turn ended */
+	f->counts = loop_now_ns();
+	task_again(task);
+}
+
+/* Each turn has a time of its own: one, however long it takes. */
+static void a_turn_has_one_time(void **state)
+{
+	f->task.fn = task_asks_time;
+	f->counts = loop_now_ns();
+	loop_post(&f->loop, &f->task);
+	loop_run(&f->loop);
+	assert_int_equal(f->runs, 1000);
+}
+
 static void posted_after_stop_still_runs(void **state)
 {
 	f->task.fn = task_a;
@@ -469,6 +491,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(tasks_run_in_order),
 		T(posting_from_a_task_does_not_block),
+		T(a_turn_has_one_time),
 		T(posted_after_stop_still_runs),
 		T(runs_again),
 		T(many_threads_post_in_their_order),
