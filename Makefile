@@ -5,6 +5,7 @@
 #   make demo       boot a stock Debian kernel on VMBus and measure it
 #   make test       all tests: check, flat guests, virtual machines
 #   make check      what needs no root, no KVM and about two minutes
+#   make vm-long    the virtual machine tests with all kernels, VPs and large parameters; hours
 #   make campaign-kill campaign-powercut   1,000 kills, 10,000 power cuts under verified I/O
 #   make fuzz-long  every fuzz target for FUZZ_LONG seconds (default 1200)
 #   make style deps unit loop fuzz flat cli vm bench clean deps-install
@@ -137,7 +138,7 @@ FUZZ_SHORT ?= 3
 FUZZ_TEST ?= 60
 FUZZ_LONG ?= 1200
 
-.PHONY: unit loop fuzz fuzz-long flat cli vm check test style deps tour
+.PHONY: unit loop fuzz fuzz-long flat cli vm vm-long check test style deps tour
 unit: $(UNIT_BIN)
 	$(Q)tests/run unit $^
 loop: $(LOOP_BIN)
@@ -152,6 +153,8 @@ cli: $(B)/enlite $(FLAT_GUESTS)
 	$(Q)tests/run cli
 vm: $(B)/enlite
 	$(Q)tests/run vm
+vm-long: $(B)/enlite
+	$(Q)VM_LONG=1 tests/run vm
 style deps tour:
 	$(Q)tests/run $@
 
