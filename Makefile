@@ -3,6 +3,7 @@
 # Everything is built under build/. Common targets:
 #   make            build/enlite
 #   make demo       boot a stock Debian kernel on VMBus and measure it
+#   make demo-debian   boot a whole Debian 12, root on our disk, to multi-user.target
 #   make test       all tests: check, flat guests, virtual machines
 #   make check      what needs no root, no KVM and about two minutes
 #   make vm-long    the virtual machine tests with all kernels, VPs and large parameters; hours
@@ -170,9 +171,11 @@ CAMPAIGN_SEED ?= 1
 campaign-kill campaign-powercut: campaign-%: $(B)/tests/campaign/%
 	$(Q)$< -s $(CAMPAIGN_SEED)
 
-.PHONY: demo bench clean
+.PHONY: demo demo-debian bench clean
 demo: $(B)/enlite
 	$(Q)bench/demo/run
+demo-debian: $(B)/enlite
+	$(Q)bench/demo-debian/run
 
 bench: $(BENCH_BIN)
 
