@@ -21,7 +21,7 @@ test_errors() { # flavour cpus
 	new_disk "$work/disk.img" 128M
 	new_disk "$work/bad.img" 64M
 	rm -f "$work/bad.log"
-	guest_set="loops=$(by_length 2 60)"
+	guest_set="passes=$(by_length 2 80)"
 	guest_timeout=$(by_length 120 900)
 	boot_guest "$1" "$2" errors --disk "$work/bad.img,error=1%:read:EIO,log=$work/bad.log"
 	errors_of_host=$(($(cat "$work/errors_after") - $(cat "$work/errors_before")))
@@ -39,9 +39,11 @@ test_errors() { # flavour cpus
 
 test_stuck() { # flavour cpus
 	begin "vm/$1, $2 VP: a LUN that hangs beside a good one"
+	local seconds
+	seconds=$(by_length 60 200)
 	new_disk "$work/disk.img" 128M
 	guest_timeout=600
-	boot_guest "$1" "$2" stuck --disk "memory:64M,delay=200s:write"
+	boot_guest "$1" "$2" stuck --disk "memory:64M,delay=${seconds}s:write"
 	expect_good_end stuck
 	expect "hanging writes" "$(said in_flight)" 8
 	expect "writes in the end" "$(said stuck_writes)" 8
@@ -75,5 +77,20 @@ test_nbd_kill() { # flavour cpus
 	expect "exit status" "$status" 0
 	expect "last words" "$(said done)" nbd_kill
 	expect "kills" "$(said killed)" "$kills"
+	finish
+}
+
+test_no_space() { # flavour cpus
+	begin "vm/$1, $2 VP: no space left"
+	mkdir -p "$work/small"
+	mount -t tmpfs -o size=16M small "$work/small" || {
+		echo "ok - $test_name # SKIP cannot mount a small tmpfs"
+		return
+	}
+	new_disk "$work/disk.img" 128M
+	new_disk "$work/small/thin.img" 64M
+	boot_guest "$1" "$2" no_space --disk "$work/small/thin.img"
+	umount "$work/small"
+	expect_good_end no_space
 	finish
 }

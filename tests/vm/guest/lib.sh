@@ -100,6 +100,32 @@ find_disks() {
 	mount -t tmpfs run /tools/run
 }
 
+# ---- verified I/O in the background, until it is stopped -----------------------------------------
+
+# Short runs, one after the other, for as long as there is /tmp/busy.
+keep_busy() { # disk
+	while [ -e /tmp/busy ]; do
+		with_tools fio --name=busy --filename="/dev/$1" --ioengine=io_uring --direct=1 --rw=randwrite \
+			--bs=4k-64k --iodepth=16 --size=4M --verify=crc32c --verify_state_save=0 --verify_fatal=1 \
+			--do_verify=1 --randrepeat=0 >/tmp/busy.out 2>&1 || return
+	done
+}
+
+start_busy() { # disk
+	touch /tmp/busy
+	keep_busy "$1" &
+	busy=$!
+}
+
+still_busy() { [ -d /proc/$busy ]; }
+
+stop_busy() { # name of the check
+	still_busy || not_ok "$1: ended early" "$(head -n 2 /tmp/busy.out)"
+	rm /tmp/busy
+	wait $busy
+	is "$1" $? 0
+}
+
 # ---- modules of the tools disk ------------------------------------------------------------------
 
 module_depends() { # name
