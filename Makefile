@@ -3,8 +3,10 @@
 # Everything is built under build/. Common targets:
 #   make            build/enlite
 #   make demo       boot a stock Debian kernel on VMBus and measure it
+#   make demo-debian   boot a whole Debian 12, root on our disk, to multi-user.target
 #   make test       all tests: check, flat guests, virtual machines
 #   make check      what needs no root, no KVM and about two minutes
+#   make vm-long    the virtual machine tests with all kernels, VPs and large parameters; hours
 #   make campaign-kill campaign-powercut   1,000 kills, 10,000 power cuts under verified I/O
 #   make fuzz-long  every fuzz target for FUZZ_LONG seconds (default 1200)
 #   make style deps unit loop fuzz flat cli vm bench clean deps-install
@@ -137,7 +139,7 @@ FUZZ_SHORT ?= 3
 FUZZ_TEST ?= 60
 FUZZ_LONG ?= 1200
 
-.PHONY: unit loop fuzz fuzz-long flat cli vm check test style deps tour
+.PHONY: unit loop fuzz fuzz-long flat cli vm vm-long check test style deps tour
 unit: $(UNIT_BIN)
 	$(Q)tests/run unit $^
 loop: $(LOOP_BIN)
@@ -152,6 +154,8 @@ cli: $(B)/enlite $(FLAT_GUESTS)
 	$(Q)tests/run cli
 vm: $(B)/enlite
 	$(Q)tests/run vm
+vm-long: $(B)/enlite
+	$(Q)VM_LONG=1 tests/run vm
 style deps tour:
 	$(Q)tests/run $@
 
@@ -167,9 +171,11 @@ CAMPAIGN_SEED ?= 1
 campaign-kill campaign-powercut: campaign-%: $(B)/tests/campaign/%
 	$(Q)$< -s $(CAMPAIGN_SEED)
 
-.PHONY: demo bench clean
+.PHONY: demo demo-debian bench clean
 demo: $(B)/enlite
 	$(Q)bench/demo/run
+demo-debian: $(B)/enlite
+	$(Q)bench/demo-debian/run
 
 bench: $(BENCH_BIN)
 

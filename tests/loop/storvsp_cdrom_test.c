@@ -116,6 +116,24 @@ static void table_of_contents(void **state)
 	assert_sense(IN, 5, 0x24, 0, CDB(0x43, 0, 0, 0, 0, 0, 2, 1, 0, 0));
 }
 
+/* Linux asks when it mounts a disc, by block, track or session. */
+static void track_information(void **state)
+{
+	const uint8_t track[] = {0, 34, 1, 1, 0, 4, 1, 0, BE4(0)};
+	const uint8_t size[] = {BE4(BLOCKS)};
+
+	assert_int_equal(ask(CDB(0x52, 1, 0, 0, 0, 1, 0, 0, 36, 0)), 36);
+	assert_memory_equal(data, track, sizeof(track));
+	assert_memory_equal(data + 24, size, sizeof(size));
+	assert_int_equal(ask(CDB(0x52, 2, 0, 0, 0, 1, 0, 0, 36, 0)), 36);
+	assert_int_equal(ask(CDB(0x52, 0, 0, 0, 0, 9, 0, 0, 8, 0)), 8);
+	assert_sense(IN, 0x5, 0x24, 0, CDB(0x52, 1, 0, 0, 0, 2, 0, 0, 36, 0));
+	assert_sense(IN, 0x5, 0x24, 0, CDB(0x52, 3, 0, 0, 0, 1, 0, 0, 36, 0));
+	assert_sense(IN, 0x5, 0x21, 0, CDB(0x52, 0, 0xFF, 0, 0, 0, 0, 0, 36, 0));
+	good(CDB(0x1B, 0, 0, 0, 2, 0));
+	assert_sense(IN, 0x2, 0x3A, 2, CDB(0x52, 1, 0, 0, 0, 1, 0, 0, 36, 0));
+}
+
 static void configuration(void **state)
 {
 	uint32_t length = ask(CDB(0x46, 0, 0, 0, 0, 0, 0, 4, 0, 0));
@@ -180,6 +198,7 @@ int main(void)
 		TEST(says_what_it_is),
 		TEST(reads),
 		TEST(table_of_contents),
+		TEST(track_information),
 		TEST(configuration),
 		TEST(ejects_and_closes),
 		TEST(prevents),

@@ -24,6 +24,14 @@
 #define LEAD_OUT      0xAAu
 #define TOC_MSF       0x02u
 #define FRAMES_START  150u
+
+#define TRACK_BY          0x03u
+#define TRACK_BY_BLOCK    0u
+#define TRACK_BY_SESSION  2u
+#define TRACK_INFO_SIZE   36u
+#define TRACK_MODE_DATA   0x04u
+#define TRACK_DATA_MODE_1 0x01u
+
 #define PROFILE_DVD   0x0010u
 #define PROFILE_CD    0x0008u
 #define EVENT_POLLED  0x01u
@@ -159,6 +167,31 @@ static enum scsi_error decode_toc(
 	if (toc_format(cmd) == 0 && cmd->cdb[6] > 1 && cmd->cdb[6] != LEAD_OUT)
 		return SCSI_ERR_CDB_FIELD;
 	return scsi_decode_reply(cmd, in, build_toc, get_be16(cmd->cdb + 7));
+}
+
+/* The one track, whichever way it is asked for: by block, track number or session number. */
+static uint32_t build_track(
+	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
+{
+	put_be16(reply, TRACK_INFO_SIZE - 2);
+	reply[2] = reply[3] = 1; /* track and session */
+	reply[5] = TRACK_MODE_DATA;
+	reply[6] = TRACK_DATA_MODE_1;
+	put_be32(reply + 24, cmd->capacity < UINT32_MAX ? (uint32_t)cmd->capacity : UINT32_MAX);
+	return TRACK_INFO_SIZE;
+}
+
+static enum scsi_error decode_track(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	uint8_t by = cmd->cdb[1] & TRACK_BY;
+	uint32_t number = get_be32(cmd->cdb + 2);
+
+	if (by > TRACK_BY_SESSION || (by != TRACK_BY_BLOCK && number != 1))
+		return SCSI_ERR_CDB_FIELD;
+	if (by == TRACK_BY_BLOCK && number >= cmd->capacity)
+		return SCSI_ERR_LBA_RANGE;
+	return scsi_decode_reply(cmd, in, build_track, get_be16(cmd->cdb + 7));
 }
 
 /* ---- configuration ---------------------------------------------------------------- */
@@ -349,6 +382,7 @@ const struct scsi_op scsi_cdrom_ops[] = {
 	{0x46, NO_SA, 10, 0, "GET CONFIGURATION", decode_configuration, {0, 0x03, FF2, 0, 0, 0, FF2}},
 	{0x4A, NO_SA, 10, SCSI_OP_CALM | SCSI_OP_EVENT, "GET EVENT STATUS NOTIFICATION", decode_event, {0, 0x01, 0, 0, 0xFF, 0, 0, FF2}},
 	{0x51, NO_SA, 10, IN, "READ DISC INFORMATION", decode_disc, {0, 0x07, 0, 0, 0, 0, 0, FF2}},
+	{0x52, NO_SA, 10, IN, "READ TRACK INFORMATION", decode_track, {0, 0x03, FF4, 0, FF2}},
 	{0x5A, NO_SA, 10, 0, "MODE SENSE(10)", decode_mode, {0, 0x18, 0xFF, 0xFF, 0, 0, 0, FF2}},
 	{0x88, NO_SA, 16, IN, "READ(16)", scsi_decode_rw, {0, 0xF8, FF8, FF4}},
 	{0xA0, NO_SA, 12, SCSI_OP_ABSENT | SCSI_OP_CALM | SCSI_OP_LUNS, "REPORT LUNS", scsi_decode_report_luns, {0, 0, 0xFF, 0, 0, 0, FF4}},
