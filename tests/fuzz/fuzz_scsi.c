@@ -172,6 +172,8 @@ static void set_up(void)
 		set_up_unit(i);
 	check(!scsi_reservation_init(&f.reservation, NULL, NULL));
 	f.units[UNIT_PLAIN].reservation = &f.reservation;
+	f.units[UNIT_PLAIN].fence = scsi_fence_create();
+	check(f.units[UNIT_PLAIN].fence);
 	for (uint32_t i = 0; i < sizeof(f.fresh); i++)
 		f.fresh[i] = (uint8_t)(i / 512 + i);
 	f.ready = true;
@@ -227,11 +229,12 @@ static bool is_one_of(uint8_t opcode, const char *list)
 	return memchr(list, opcode, strlen(list));
 }
 
-#define READS       "\x08\x28\x88\xA8"
-#define WRITES      "\x0A\x2A\x8A\xAA\x2E\x8E\xAE"
-#define VERIFIES    "\x2F\x8F\xAF"
-#define WRITE_SAMES "\x41\x93"
-#define UNMAP       0x42
+#define READS         "\x08\x28\x88\xA8"
+#define WRITES        "\x0A\x2A\x8A\xAA\x2E\x8E\xAE"
+#define VERIFIES      "\x2F\x8F\xAF"
+#define WRITE_SAMES   "\x41\x93"
+#define UNMAP         0x42
+#define COMPARE_WRITE 0x89
 
 static uint32_t block_size(void)
 {
@@ -247,6 +250,32 @@ static uint8_t *shadow_at(struct extent e)
 {
 	check(e.lba <= blocks_now() && e.blocks <= blocks_now() - e.lba);
 	return f.shadow[f.task.unit->lun] + e.lba * block_size();
+}
+
+static void model_compare_write(const uint8_t *cdb)
+{
+	struct extent e = {big_endian(cdb + 2, 8), cdb[13]};
+	uint64_t bytes = e.blocks * 512;
+
+	check(f.task.transferred == 2 * bytes && f.task.in.length >= 2 * bytes);
+	check(f.task.unit->lun == UNIT_PLAIN && !memcmp(shadow_at(e), f.model, bytes));
+	memcpy(shadow_at(e), f.model + bytes, bytes);
+}
+
+/* INFORMATION is the first byte that differs. */
+static void model_miscompare(const uint8_t *cdb)
+{
+	struct extent e = extent_of(cdb);
+	const uint8_t *sense = f.task.sense;
+	uint32_t at = (uint32_t)big_endian(sense + 3, 4);
+	const uint8_t *blocks;
+
+	check(is_one_of(cdb[0], VERIFIES) || cdb[0] == COMPARE_WRITE);
+	if (cdb[0] == COMPARE_WRITE)
+		e.blocks = cdb[13];
+	blocks = shadow_at(e);
+	check((sense[0] & 0x80) && at < e.blocks * block_size());
+	check(!memcmp(blocks, f.model, at) && blocks[at] != f.model[at]);
 }
 
 static void model_unmap(const uint8_t *cdb)
@@ -303,6 +332,8 @@ static void model_success(void)
 		model_write_same(cdb);
 	} else if (cdb[0] == UNMAP) {
 		model_unmap(cdb);
+	} else if (cdb[0] == COMPARE_WRITE) {
+		model_compare_write(cdb);
 	} else if (f.task.in.dir == SCSI_DIR_IN) {
 		memcpy(f.model, f.data, f.task.transferred); /* a built reply */
 	}
@@ -341,7 +372,7 @@ static void model_failure(uint32_t attentions)
 	}
 	check(!must_succeed(attentions));
 	if (t->error == SCSI_ERR_MISCOMPARE)
-		check(is_one_of(t->in.cdb[0], VERIFIES));
+		model_miscompare(t->in.cdb);
 }
 
 /* ---- one command ------------------------------------------------------------------ */
@@ -422,6 +453,8 @@ static void adopt_disk(void)
 	if (cdb[0] == UNMAP) {
 		from = 0;
 		end = DISK_BYTES;
+	} else if (cdb[0] == COMPARE_WRITE) {
+		end = from + cdb[13] * 512ull;
 	} else if (!is_one_of(cdb[0], WRITES) && !is_one_of(cdb[0], WRITE_SAMES)) {
 		return;
 	}

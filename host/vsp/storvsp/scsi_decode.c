@@ -127,6 +127,25 @@ enum scsi_error scsi_decode_verify(
 	return SCSI_OK;
 }
 
+/* The buffer has the blocks to compare with, and then as many to write. */
+enum scsi_error scsi_decode_compare_write(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	cmd->lba = get_be64(cmd->cdb + 2);
+	cmd->blocks = cmd->cdb[13];
+	if ((cmd->cdb[1] & CDB1_PROTECT) || cmd->blocks > SCSI_COMPARE_WRITE_BLOCKS_MAX)
+		return SCSI_ERR_CDB_FIELD;
+	if (!extent_fits(cmd, cmd->lba, cmd->blocks))
+		return SCSI_ERR_LBA_RANGE;
+	if (cmd->blocks == 0)
+		return SCSI_OK;
+	if (in->dir != SCSI_DIR_OUT || 2 * cmd->blocks > in->length / unit->info.block_size)
+		return SCSI_ERR_CDB_FIELD;
+	cmd->fua = cmd->cdb[1] & CDB1_FUA;
+	cmd->action = SCSI_ACTION_COMPARE_WRITE;
+	return SCSI_OK;
+}
+
 /* Whatever range is named, the whole disk is flushed: that covers it. */
 enum scsi_error scsi_decode_sync(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)

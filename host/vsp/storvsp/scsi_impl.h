@@ -20,6 +20,7 @@
 #define SCSI_OP_MEDIUM   0x100u /* needs the medium in */
 #define SCSI_OP_EVENT    0x200u /* its reply is the pending event of the tray */
 #define SCSI_OP_LUNS     0x40u  /* its reply makes a changed LUN list known */
+#define SCSI_OP_FENCED   0x400u /* exists only on a unit that has a fence */
 
 typedef enum scsi_error scsi_decode_fn(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in);
@@ -60,7 +61,7 @@ enum scsi_error scsi_decode_with_list(
 scsi_decode_fn scsi_decode_none, scsi_decode_rw, scsi_decode_verify, scsi_decode_sync;
 scsi_decode_fn scsi_decode_write_same, scsi_decode_unmap, scsi_decode_start_stop;
 scsi_decode_fn scsi_decode_send_diagnostic, scsi_decode_format, scsi_decode_reserve6;
-scsi_decode_fn scsi_decode_lba_status;
+scsi_decode_fn scsi_decode_lba_status, scsi_decode_compare_write;
 /* scsi_log.c */
 scsi_decode_fn scsi_decode_log_sense;
 /* scsi_inquiry.c */

@@ -64,13 +64,15 @@ void scsi_sense_build(uint8_t sense[SCSI_SENSE_SIZE], enum scsi_error error)
 	sense[13] = sense_table[error].ascq;
 }
 
-void scsi_sense_build_lba(uint8_t sense[SCSI_SENSE_SIZE], enum scsi_error error, uint64_t lba)
+void scsi_sense_build_at(uint8_t sense[SCSI_SENSE_SIZE], enum scsi_error error, uint64_t at)
 {
 	scsi_sense_build(sense, error);
-	if (sense_table[error].key != KEY_MEDIUM_ERROR || lba > UINT32_MAX)
+	if (sense_table[error].key != KEY_MEDIUM_ERROR && error != SCSI_ERR_MISCOMPARE)
+		return;
+	if (at > UINT32_MAX)
 		return;
 	sense[0] |= SENSE_INFO_VALID;
-	put_be32(sense + SENSE_INFORMATION, (uint32_t)lba);
+	put_be32(sense + SENSE_INFORMATION, (uint32_t)at);
 }
 
 enum scsi_error scsi_error_of_disk(enum disk_op op, int error)

@@ -52,6 +52,7 @@ static const struct scsi_op disk_ops[] = {
 	{0x5F, 5, 10, SCSI_OP_RESERVES, "PR OUT, PREEMPT AND ABORT", scsi_decode_reserve_out, {0, 0x1F, 0xFF, 0, 0, FF4}},
 	{0x5F, 6, 10, SCSI_OP_RESERVES, "PR OUT, REGISTER AND IGNORE", scsi_decode_reserve_out, {0, 0x1F, 0xFF, 0, 0, FF4}},
 	{0x88, NO_SA, 16, 0, "READ(16)", scsi_decode_rw, {0, 0xF8, FF8, FF4}},
+	{0x89, NO_SA, 16, SCSI_OP_WRITES | SCSI_OP_FENCED, "COMPARE AND WRITE", scsi_decode_compare_write, {0, 0xF8, FF8, 0, 0, 0, 0xFF}},
 	{0x8A, NO_SA, 16, SCSI_OP_WRITES, "WRITE(16)", scsi_decode_rw, {0, 0xF8, FF8, FF4}},
 	{0x8E, NO_SA, 16, SCSI_OP_WRITES | SCSI_OP_VERIFY, "WRITE AND VERIFY(16)", scsi_decode_rw, {0, 0xF2, FF8, FF4}},
 	{0x8F, NO_SA, 16, 0, "VERIFY(16)", scsi_decode_verify, {0, 0xF6, FF8, FF4}},
@@ -77,6 +78,8 @@ const struct scsi_op *scsi_ops_of(const struct scsi_unit *unit, uint32_t *count)
 bool scsi_op_supported(const struct scsi_unit *unit, const struct scsi_op *op)
 {
 	if ((op->flags & SCSI_OP_UNMAPS) && !unit->info.discard)
+		return false;
+	if ((op->flags & SCSI_OP_FENCED) && !unit->fence)
 		return false;
 	return !(op->flags & SCSI_OP_RESERVES) || unit->reservation;
 }

@@ -109,6 +109,7 @@ static void count_command(struct storvsp_count_row *row, const struct scsi_task 
 	case SCSI_ACTION_WRITE:
 	case SCSI_ACTION_WRITE_ZEROES:
 	case SCSI_ACTION_WRITE_PATTERN:
+	case SCSI_ACTION_COMPARE_WRITE:
 		count(row, COUNT_WRITES, 1);
 		count(row, COUNT_WRITTEN_BYTES, bytes);
 		break;

@@ -110,6 +110,9 @@ static int unit_attach(struct storvsp *s, const struct storvsp_lun *lun,
 		if (ret)
 			return ret;
 		unit->reservation = &s->reservations[lun->lun];
+		unit->fence = scsi_fence_create();
+		if (!unit->fence)
+			return lun_error(lun, e, "out of memory");
 	}
 	unit->present = true;
 	unit->info = lun->disk->info;
@@ -128,9 +131,12 @@ static int unit_attach(struct storvsp *s, const struct storvsp_lun *lun,
 
 static void units_detach(struct storvsp *s)
 {
-	for (uint8_t i = 0; i < SCSI_LUNS_MAX; i++)
+	for (uint8_t i = 0; i < SCSI_LUNS_MAX; i++) {
+		if (s->units[i].fence)
+			scsi_fence_destroy(s->units[i].fence);
 		if (s->units[i].reservation)
 			scsi_reservation_fini(s->units[i].reservation);
+	}
 }
 
 static int units_attach(struct storvsp *s, const struct storvsp_config *config,
