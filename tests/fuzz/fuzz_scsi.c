@@ -162,7 +162,7 @@ static void set_up_unit(uint32_t i)
 	f.units[i].luns = (1u << UNIT_ABSENT) - 1;
 	f.units[i].transfer_bytes_max = 1 << 20;
 	f.units[i].info = info;
-	strcpy(f.units[i].serial, i == UNIT_PLAIN ? "FUZZ" : "");
+	memcpy(f.units[i].serial, i == UNIT_PLAIN ? "FUZZ" : "", 5 * (i == UNIT_PLAIN));
 }
 
 static void set_up(void)
@@ -235,6 +235,7 @@ static bool is_one_of(uint8_t opcode, const char *list)
 #define WRITE_SAMES   "\x41\x93"
 #define UNMAP         0x42
 #define COMPARE_WRITE 0x89
+#define READ_CD       0xBE
 
 static uint32_t block_size(void)
 {
@@ -322,6 +323,11 @@ static void model_success(void)
 
 	if (is_one_of(cdb[0], READS)) {
 		check(f.task.transferred == bytes && f.task.in.length >= bytes);
+		memcpy(f.model, shadow_at(e), bytes);
+	} else if (cdb[0] == READ_CD) {
+		e = (struct extent){big_endian(cdb + 2, 4), big_endian(cdb + 6, 3)};
+		bytes = cdb[9] ? e.blocks * SCSI_CDROM_BLOCK_SIZE : 0;
+		check(f.task.unit->cdrom && f.task.transferred == bytes);
 		memcpy(f.model, shadow_at(e), bytes);
 	} else if (is_one_of(cdb[0], WRITES)) {
 		check(f.task.transferred == bytes && f.task.in.length >= bytes);
