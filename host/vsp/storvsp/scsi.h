@@ -57,12 +57,13 @@ enum scsi_error {
 	SCSI_ERR_MEDIUM_WRITE,
 	SCSI_ERR_TARGET_FAILURE,
 	SCSI_ERR_MISCOMPARE,
-	SCSI_ERR_NO_MEDIUM,  /* the tray is open */
-	SCSI_ERR_LOCKED,     /* removing the medium is prevented */
-	SCSI_ERR_TRACK_MODE, /* not what is on this track */
-	SCSI_ERR_RELEASE,    /* of a reservation of another type */
-	SCSI_ERR_CONFLICT,   /* with a reservation: has a status of its own, and no sense */
-	SCSI_ERR_ATTENTION,  /* the first of enum scsi_attention, and as many rows as it has */
+	SCSI_ERR_NO_MEDIUM,       /* the tray is open */
+	SCSI_ERR_LOCKED,          /* removing the medium is prevented */
+	SCSI_ERR_TRACK_MODE,      /* not what is on this track */
+	SCSI_ERR_NO_REGISTRATION, /* no room for another initiator's */
+	SCSI_ERR_RELEASE,         /* of a reservation of another type */
+	SCSI_ERR_CONFLICT,        /* with a reservation: has a status of its own, and no sense */
+	SCSI_ERR_ATTENTION,       /* the first of enum scsi_attention, and as many rows as it has */
 	SCSI_ERR_COUNT = SCSI_ERR_ATTENTION + 8,
 };
 
@@ -161,6 +162,7 @@ struct scsi_cmd {
 	bool keep_reservation; /* through a loss of power */
 	uint64_t key;          /* PERSISTENT RESERVE OUT */
 	uint64_t action_key;
+	enum scsi_error move;   /* where REGISTER AND MOVE would lead to */
 	enum scsi_switch cache; /* what MODE SELECT wants of it */
 	uint64_t capacity;      /* of the unit in blocks, when the command came */
 	uint64_t lba;

@@ -34,7 +34,7 @@ const struct scsi_op scsi_cdrom_ops[] = {
 	{0x5A, NO_SA, 10, 0, "MODE SENSE(10)", scsi_decode_drive_mode_sense, {0, 0x18, 0xFF, 0xFF, 0, 0, 0, FF2}},
 	{0x88, NO_SA, 16, IN, "READ(16)", scsi_decode_rw, {0, 0xF8, FF8, FF4}},
 	{0xA0, NO_SA, 12, SCSI_OP_ABSENT | SCSI_OP_CALM | SCSI_OP_LUNS, "REPORT LUNS", scsi_decode_report_luns, {0, 0, 0xFF, 0, 0, 0, FF4}},
-	{0xA3, 0x0C, 12, 0, "REPORT SUPPORTED OPERATION CODES", scsi_decode_report_opcodes, {0, 0x0C, 0x07, 0xFF, FF2, FF4}},
+	{0xA3, 0x0C, 12, 0, "REPORT SUPPORTED OPERATION CODES", scsi_decode_report_opcodes, {0, 0x0C, 0x87, 0xFF, FF2, FF4}},
 	{0xA8, NO_SA, 12, IN, "READ(12)", scsi_decode_rw, {0, 0xF8, FF4, FF4}},
 	{0xAC, NO_SA, 12, IN, "GET PERFORMANCE", scsi_decode_performance, {0, 0x1F, FF4, 0, 0, FF2, 0xFF}},
 	{0xAD, NO_SA, 12, IN, "READ DVD STRUCTURE", scsi_decode_structure, {0, 0x0F, FF4, FF4}},

@@ -83,10 +83,10 @@ scsi_decode_fn scsi_decode_inquiry;
 scsi_decode_fn scsi_decode_mode_sense, scsi_decode_mode_select;
 /* scsi_report.c */
 scsi_decode_fn scsi_decode_request_sense, scsi_decode_capacity10, scsi_decode_capacity16;
-scsi_decode_fn scsi_decode_report_luns, scsi_decode_report_opcodes;
+scsi_decode_fn scsi_decode_report_luns, scsi_decode_report_opcodes, scsi_decode_task_management;
 
 /* scsi_reserve_cmd.c */
-scsi_decode_fn scsi_decode_reserve_in, scsi_decode_reserve_out;
+scsi_decode_fn scsi_decode_reserve_in, scsi_decode_reserve_out, scsi_decode_reserve_move;
 
 /* scsi_attention.c: the next one to report, which is then forgotten; SCSI_OK: none. */
 enum scsi_error scsi_attention_take(struct scsi_unit *unit);
