@@ -468,12 +468,72 @@ static void adopt_disk(void)
 	memcpy(f.shadow[lun] + from, f.disks[lun].bytes + from, end - from);
 }
 
-static void command(struct input *in)
+static void put_number(uint8_t *to, uint32_t bytes, uint64_t v)
+{
+	while (bytes--) {
+		to[bytes] = (uint8_t)v;
+		v >>= 8;
+	}
+}
+
+/* A command that moves, compares or clears blocks that are there, nearly always. */
+static void take_block_command(struct input *in)
+{
+	static const uint8_t opcodes[] = {0x28, 0x88, 0xA8, 0x2A, 0x8A, 0xAA, 0x2E, 0x8E, 0xAE,
+		0x2F, 0x8F, 0xAF, 0x41, 0x93, COMPARE_WRITE, READ_CD};
+	uint8_t which = (uint8_t)take(in, 1);
+	struct scsi_input *to = &f.task.in;
+	uint64_t lba = take(in, 1) % (BLOCKS + 1), blocks = take(in, 1) % 16;
+
+	memset(to, 0, sizeof(*to));
+	f.task.unit = &f.units[(which >> 4) % UNITS];
+	f.task.queue = f.task.unit->present ? &f.queues[f.task.unit->lun] : NULL;
+	f.fail_after = UINT32_MAX;
+	f.defer = blocks & 1;
+	to->cdb[0] = opcodes[which % 16];
+	to->cdb[1] = (uint8_t)take(in, 1);
+	to->cdb_length = 16;
+	to->dir =
+		is_one_of(to->cdb[0], READS) || to->cdb[0] == READ_CD ? SCSI_DIR_IN : SCSI_DIR_OUT;
+	to->length = BUFFER;
+	if (to->cdb[0] == COMPARE_WRITE || to->cdb[0] >> 5 == 4) {
+		put_number(to->cdb + 2, 8, lba);
+		put_number(to->cdb + 10, 4, blocks);
+	} else {
+		put_number(to->cdb + 2, 4, lba);
+		put_number(to->cdb + (to->cdb[0] >> 5 == 5 ? 6 : 7), to->cdb[0] >> 5 == 5 ? 4 : 2,
+			blocks);
+	}
+}
+
+/* And an UNMAP of some extents. */
+static void take_unmap(struct input *in)
+{
+	uint32_t count = (uint32_t)take(in, 1) % 5;
+	struct scsi_input *to = &f.task.in;
+
+	memset(f.data, 0, 8 + 16 * count);
+	put_number(f.data + 2, 2, 16 * count);
+	for (uint32_t i = 0; i < count; i++) {
+		put_number(f.data + 8 + 16 * i, 8, take(in, 1) % (BLOCKS + 1));
+		put_number(f.data + 16 + 16 * i, 4, take(in, 1) % 24);
+	}
+	memcpy(f.model, f.data, 8 + 16 * count);
+	*to = (struct scsi_input){
+		.cdb_length = 10, .dir = SCSI_DIR_OUT, .length = 8 + 16 * count, .cdb = {UNMAP}};
+	put_number(to->cdb + 7, 2, to->length);
+	f.task.unit = &f.units[UNIT_PLAIN];
+	f.task.queue = &f.queues[UNIT_PLAIN];
+	f.fail_after = UINT32_MAX;
+	f.defer = false;
+}
+
+static void command(struct input *in, void (*take_it)(struct input *in))
 {
 	uint32_t piece = 1 + (uint32_t)take(in, 1) * 16, attentions;
 	uint8_t lun;
 
-	take_command(in);
+	take_it(in);
 	lun = f.task.unit->lun;
 	attentions = f.task.unit->attentions;
 	execute(piece, 0xA5);
@@ -529,8 +589,15 @@ static void one_step(struct input *in)
 	case 3:
 		scsi_unit_resize(unit, (1 + take(in, 1) % (DISK_BYTES / 2048)) * 2048);
 		break;
+	case 4:
+		command(in, take_unmap);
+		break;
+	case 5:
+	case 6:
+		command(in, take_block_command);
+		break;
 	default:
-		command(in);
+		command(in, take_command);
 	}
 }
 
