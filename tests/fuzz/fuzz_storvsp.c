@@ -357,6 +357,17 @@ static void model_unmap(const struct command *c, const uint8_t *cdb, uint32_t lu
 	}
 }
 
+static void model_compare_write(const struct command *c, const uint8_t *cdb, uint32_t lun)
+{
+	uint64_t lba = big_endian(cdb + 2, 8), bytes = cdb[13] * BLOCK;
+
+	check(lba <= BLOCKS && cdb[13] <= BLOCKS - lba);
+	for (uint32_t i = 0; i < bytes; i++)
+		check(f.shadow[lun][lba * BLOCK + i] == f.model[place(c, i)]);
+	for (uint32_t i = 0; i < bytes; i++)
+		f.shadow[lun][lba * BLOCK + i] = f.model[place(c, (uint32_t)bytes + i)];
+}
+
 static bool is_read(uint8_t opcode)
 {
 	return opcode == 0x08 || opcode == 0x28 || opcode == 0xA8 || opcode == 0x88;
@@ -380,6 +391,10 @@ static void model_success(
 		check(reply->data_transfer_length == blocks * BLOCK);
 		check(!blocks || srb->data_in == VSTOR_DATA_IN);
 		model_read(c, srb->lun, lba, blocks);
+	} else if (cdb[0] == 0x89) {
+		check(srb->lun != LUN_READ_ONLY);
+		check(reply->data_transfer_length == 2u * cdb[13] * BLOCK);
+		model_compare_write(c, cdb, srb->lun);
 	} else if (is_write(cdb[0]) || cdb[0] == 0x41 || cdb[0] == 0x93 || cdb[0] == 0x42) {
 		check(srb->lun != LUN_READ_ONLY);
 		check(!reply->data_transfer_length || srb->data_in == VSTOR_DATA_OUT);
