@@ -30,6 +30,7 @@
 #define DATA_BYTES  (DATA_PAGES * HV_PAGE_SIZE)
 #define PACKETS_MAX 64u
 #define INSTANCE    1
+#define CONFLICT    0x18u /* with a reservation: PERSISTENT RESERVE OUT */
 #define TRANS_ID    0x1122334455667788ull
 
 #define check(condition)                                                                           \
@@ -495,11 +496,12 @@ static void check_result(const struct command *c, const struct vstor_packet *rep
 		memset(srb.cdb + srb.cdb_length, 0, sizeof(srb.cdb) - srb.cdb_length);
 	check(r.lun == srb.lun && r.path_id == srb.path_id && r.data_in == srb.data_in);
 	check(r.length == (f.version < 0x501 ? 0x24 : 0x34));
-	check(r.sense_info_length == (r.scsi_status == 2 ? 18 : 0));
+	check(r.sense_info_length == (r.scsi_status ? 18 : 0));
 	check((reply->status == 0) == (status == VSTOR_SRB_SUCCESS));
 	if (status != VSTOR_SRB_SUCCESS) {
 		check(r.data_transfer_length == 0);
-		check(status == VSTOR_SRB_INVALID_LUN || r.scsi_status == 2);
+		check(status == VSTOR_SRB_INVALID_LUN || r.scsi_status == 2 ||
+			(r.scsi_status == CONFLICT && srb.cdb[0] == 0x5F));
 		check(!must_succeed(c, &srb));
 	} else if (srb.lun < LUNS && !srb.path_id && !srb.target_id) {
 		model_success(c, &srb, &r);
