@@ -8,6 +8,7 @@
 #   make check      what needs no root, no KVM and about two minutes
 #   make vm-long    the virtual machine tests with all kernels, VPs and large parameters; hours
 #   make campaign-kill campaign-powercut   1,000 kills, 10,000 power cuts under verified I/O
+#   make coverage   line coverage of COVERAGE (default host/vsp/storvsp) by tests and fuzz corpora
 #   make fuzz-long  every fuzz target for FUZZ_LONG seconds (default 1200)
 #   make style deps unit loop fuzz flat cli vm bench clean deps-install
 #
@@ -40,11 +41,13 @@ CC_plain := $(CC)
 CC_asan := $(CC)
 CC_tsan := $(CC)
 CC_fuzz := $(CLANG)
+CC_cov := gcc
 FLAGS_plain := -O2
 FLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FLAGS_tsan := -O1 -fsanitize=thread
 FLAGS_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-VARIANTS := plain asan tsan fuzz
+FLAGS_cov := -O0 --coverage -fprofile-update=atomic
+VARIANTS := plain asan tsan fuzz cov
 
 MAIN_SRC := host/main.c
 LIB_SRC := $(filter-out $(MAIN_SRC),$(wildcard common/*/*.c host/*.c host/*/*.c host/*/*/*.c hyper/*.c \
@@ -118,7 +121,11 @@ $(B)/$(1)/tests/%: $(B)/$(1)/tests/%.o $(B)/$(1)/libsupport.a $(B)/$(1)/libenlit
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC_$(1)) $$(FLAGS_$(1)) -o $$@ $$^ $$(LIBS) -lcmocka
 endef
-$(foreach v,asan tsan,$(eval $(call test_rules,$(v))))
+$(foreach v,asan tsan cov,$(eval $(call test_rules,$(v))))
+
+$(B)/cov/tests/fuzz/fuzz_%: $(B)/cov/tests/fuzz/fuzz_%.o $(B)/cov/tests/fuzz/replay.o $(B)/cov/libsupport.a $(B)/cov/libenlite.a
+	$(call say,LD,$@)
+	$(Q)$(CC_cov) $(FLAGS_cov) -o $@ $^ $(LIBS)
 
 $(B)/fuzz/tests/fuzz/%: $(B)/fuzz/tests/fuzz/%.o $(B)/fuzz/libsupport.a $(B)/fuzz/libenlite.a
 	$(call say,LD,$@)
@@ -164,6 +171,15 @@ check: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN)
 
 test: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS)
 	$(Q)tests/run all style deps tour unit loop "fuzz --seconds $(FUZZ_TEST)" flat cli vm
+
+# The tests and fuzz targets that are named like the folder or what is in it.
+COVERAGE ?= host/vsp/storvsp
+COVERAGE_BY ?= storvsp scsi
+COVERAGE_BIN := $(foreach n,$(COVERAGE_BY),$(patsubst %.c,$(B)/cov/%,$(wildcard tests/unit/$(n)/*_test.c \
+	tests/loop/$(n)*_test.c tests/fuzz/fuzz_$(n)*.c)))
+.PHONY: coverage
+coverage: $(COVERAGE_BIN)
+	$(Q)tests/coverage $(COVERAGE) $^
 
 # Durability, full form; the short forms are loop tests. No virtual machine is needed.
 CAMPAIGN_SEED ?= 1

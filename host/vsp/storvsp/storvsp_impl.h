@@ -7,6 +7,7 @@
 #include "vsp/storvsp/counts.h"
 #include "vsp/storvsp/gate.h"
 #include "vsp/storvsp/scsi.h"
+#include "vsp/storvsp/scsi_fence.h"
 #include "vsp/storvsp/scsi_reserve.h"
 #include "vsp/storvsp/storvsp.h"
 

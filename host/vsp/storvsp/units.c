@@ -105,6 +105,11 @@ static int unit_fill(struct storvsp_unit *unit, const struct storvsp_lun *lun, s
 		if (ret)
 			return ret;
 		scsi->reservation = &unit->reservation;
+		scsi->fence = scsi_fence_create();
+		if (!scsi->fence) {
+			scsi_reservation_fini(&unit->reservation);
+			return lun_error(lun, e, "out of memory");
+		}
 	}
 	scsi->present = true;
 	scsi->lun = lun->lun;
@@ -150,6 +155,8 @@ static void unit_destroy(struct storvsp *s, struct storvsp_unit *unit)
 {
 	assert(!unit->calls);
 	s->units[unit->scsi.lun] = NULL;
+	if (unit->scsi.fence)
+		scsi_fence_destroy(unit->scsi.fence);
 	if (unit->scsi.reservation)
 		scsi_reservation_fini(unit->scsi.reservation);
 	free(unit);
