@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/pin.h"
 #include "vsp/storvsp/storvsp.h"
 
 /* Kernels are read whole, debug information and all; nobody's is larger. */
@@ -163,6 +164,45 @@ static void partition_ended(struct loop_task *task)
 		stop_boot(m);
 }
 
+/* ---- --pin-memory ------------------------------------------------------------------ */
+
+struct pinning {
+	struct loop *loop;
+	const struct gmem *gmem;
+	int error;
+};
+
+static void pin(void *arg)
+{
+	struct pinning *p = arg;
+
+	p->error = loop_pin(p->loop, p->gmem);
+}
+
+static void unpin(void *arg)
+{
+	loop_unpin(arg);
+}
+
+static void pin_memory(struct machine *m)
+{
+	for (uint32_t i = 0; m->options->pin_memory && i < m->workers; i++) {
+		struct pinning p = {&m->worker[i], partition_gmem(m->partition), 0};
+
+		loop_call(p.loop, pin, &p);
+		if (p.error)
+			log_warn("--pin-memory: guest memory cannot be registered: %s; see "
+				 "ulimit -l",
+				strerror(-p.error));
+	}
+}
+
+static void unpin_memory(struct machine *m)
+{
+	for (uint32_t i = 0; m->options->pin_memory && i < m->workers; i++)
+		loop_call(&m->worker[i], unpin, &m->worker[i]);
+}
+
 /* ---- one boot: built in this order, torn down in the opposite one
  * ------------------------------------ */
 
@@ -228,6 +268,7 @@ static int create_scsi(struct machine *m, struct err *e)
 
 static void destroy_boot(struct machine *m)
 {
+	unpin_memory(m);
 	if (m->scsi)
 		vsp_device_destroy(m->scsi);
 	if (m->bus)
@@ -274,6 +315,7 @@ static int build_boot(struct machine *m, struct err *e)
 		.doorbell_del = doorbell_del,
 		.doorbell_ctx = m->partition,
 	};
+	pin_memory(m);
 	ret = create_scsi(m, e);
 	return ret ? ret : load_images(m, e);
 }
