@@ -17,6 +17,7 @@
 #define INSTANCE          0x42
 #define SECTORS_PER_BLOCK (BENCH_BLOCK / 512)
 #define TIME_CHECK        64u /* commands between looks at the clock */
+#define STUCK_SECONDS     20u
 
 #define die(...)                                                                                   \
 	do {                                                                                       \
@@ -27,9 +28,9 @@
 
 struct bench_request {
 	struct vstor_packet packet;
-	struct {
+	union {
 		struct storvsc_range range;
-		uint64_t pfn;
+		uint8_t bytes[sizeof(struct storvsc_range) + sizeof(uint64_t)]; /* one page */
 	} data;
 };
 
@@ -112,7 +113,7 @@ static void prepare(struct bench_client *c, uint32_t i, bool write)
 
 	storvsc_command_build(&cmd, &r->packet);
 	storvsc_range_build(&r->data.range, 0, BENCH_BLOCK);
-	r->data.pfn = c->d.slots[i].gpa / HV_PAGE_SIZE;
+	r->data.range.pfns[0] = c->d.slots[i].gpa / HV_PAGE_SIZE;
 }
 
 /* Into the ring, not published. */
@@ -210,7 +211,9 @@ void bench_client_run(struct bench_client *c, const struct bench_load *load, str
 	uint64_t start = loop_now_ns();
 
 	c->done = c->doorbells = c->interrupts = 0;
+	alarm((unsigned int)(load->ns / 1000000000u) + STUCK_SECONDS); /* a lost wake-up kills us */
 	keep_busy(c, load);
+	alarm(0);
 	r->iops = (double)c->done * 1e9 / (double)(loop_now_ns() - start);
 	all = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - all;
 	guest = cpu_seconds(CLOCK_THREAD_CPUTIME_ID) - guest;
