@@ -3,7 +3,8 @@
  * A sparse image of 1 GiB on a file system of 64 MiB, filled up by a guest until
  * writes fail, given room again, and so on (S2): what a refused write is told,
  * that what is there can still be read, overwritten and flushed, that writes
- * succeed as soon as there is room, and that no acknowledged one is torn.
+ * succeed as soon as there is room, and that no acknowledged one is torn. Then
+ * the same with room that comes and goes while FUA writes run.
  *
  * Shadow model: each sector carries its number and the version of the write that
  * put it there. A sector holds its last acknowledged version, or one of refused
@@ -17,7 +18,9 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +40,7 @@
 #define SECTORS          (EXTENTS * EXTENT_SECTORS)
 #define DEPTH            16u
 #define WRITES_WITH_ROOM 32u
+#define TIGHT_WRITES     10000u
 
 struct stamp {
 	uint32_t sector, version;
@@ -254,12 +258,17 @@ static void works_with_room(void)
 	flush();
 }
 
+static void skip_without_space(void)
+{
+	if (*t.dir)
+		return;
+	print_message("# skipped: a file system of 64 MiB needs root\n");
+	skip();
+}
+
 static void fills_and_recovers(void **state)
 {
-	if (!*t.dir) {
-		print_message("# skipped: a file system of 64 MiB needs root\n");
-		skip();
-	}
+	skip_without_space();
 	for (uint32_t cycle = 0; cycle < CYCLES; cycle++) {
 		fill_up();
 		works_while_full();
@@ -270,6 +279,64 @@ static void fills_and_recovers(void **state)
 	assert_true(t.refused >= CYCLES * REFUSALS);
 	print_message("# %u cycles: %llu writes, %llu refused, no sector torn\n", CYCLES,
 		(unsigned long long)t.acked, (unsigned long long)t.refused);
+}
+
+/* The same in a slot that is free while others are busy. */
+static void unmap_in_slot(uint32_t slot)
+{
+	uint32_t extent = idle_extent();
+
+	t.d.slots[slot].cmd = (struct storvsc_command){.lun = RIG_LUN,
+		.data = VSTOR_DATA_NONE,
+		.cdb_length = 16,
+		.cdb = {0x93, 0x09, 0, 0, 0, 0, BE4(extent * EXTENT_SECTORS), BE4(EXTENT_SECTORS)}};
+	assert_true(guest_disk_submit(&t.d, slot, 0));
+	assert_int_equal(guest_disk_wait(&t.d, slot)->srb_status, VSTOR_SRB_SUCCESS);
+	note_write(extent, 0, true);
+}
+
+/* ---- room that comes and goes ------------------------------------------------------ */
+
+static _Atomic bool ballast_stop;
+
+static void *move_ballast(void *arg)
+{
+	while (!atomic_load(&ballast_stop)) {
+		int fd = open(t.ballast, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+		if (fd < 0)
+			continue;
+		posix_fallocate(fd, 0, BALLAST); /* all of it or nothing */
+		close(fd);
+		unlink(t.ballast);
+	}
+	return NULL;
+}
+
+/* A FUA write that finds no room, and room right afterwards, has lost nothing: flushes go on. */
+static void fua_writes_in_a_tight_place(void **state)
+{
+	pthread_t mover;
+	uint32_t slot;
+
+	skip_without_space();
+	fill_up();
+	atomic_store(&ballast_stop, false);
+	assert_int_equal(pthread_create(&mover, NULL, move_ballast, NULL), 0);
+	for (slot = 0; slot < DEPTH; slot++)
+		start_write(slot, idle_extent(), true);
+	for (uint32_t i = 0; i < TIGHT_WRITES; i++) {
+		slot = i % DEPTH;
+		if (finish_write(slot))
+			unmap_in_slot(slot);
+		start_write(slot, idle_extent(), true);
+	}
+	for (slot = 0; slot < DEPTH; slot++)
+		finish_write(slot);
+	atomic_store(&ballast_stop, true);
+	pthread_join(mover, NULL);
+	flush();
+	read_all();
 }
 
 /* ---- life ------------------------------------------------------------------------- */
@@ -304,6 +371,7 @@ static int setup(void **state)
 	struct storvsp_lun lun = {.lun = RIG_LUN};
 	struct storvsp_config controller = {.luns = &lun, .lun_count = 1};
 
+	memset(&t, 0, sizeof(t));
 	t.random = 1;
 	if (!mount_space())
 		return 0;
@@ -337,6 +405,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(fills_and_recovers, setup, teardown),
+		cmocka_unit_test_setup_teardown(fua_writes_in_a_tight_place, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
