@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/pin.h"
 
 /* Kernels are read whole, debug information and all; nobody's is larger. */
 #define BOOT_IMAGE_MAX (4ull << 30)
@@ -158,6 +159,45 @@ static void partition_ended(struct loop_task *task)
 		stop_boot(m);
 }
 
+/* ---- --pin-memory ------------------------------------------------------------------ */
+
+struct pinning {
+	struct loop *loop;
+	const struct gmem *gmem;
+	int error;
+};
+
+static void pin(void *arg)
+{
+	struct pinning *p = arg;
+
+	p->error = loop_pin(p->loop, p->gmem);
+}
+
+static void unpin(void *arg)
+{
+	loop_unpin(arg);
+}
+
+static void pin_memory(struct machine *m)
+{
+	for (uint32_t i = 0; m->options->pin_memory && i < m->workers; i++) {
+		struct pinning p = {&m->worker[i], partition_gmem(m->partition), 0};
+
+		loop_call(p.loop, pin, &p);
+		if (p.error)
+			log_warn("--pin-memory: guest memory cannot be registered: %s; see "
+				 "ulimit -l",
+				strerror(-p.error));
+	}
+}
+
+static void unpin_memory(struct machine *m)
+{
+	for (uint32_t i = 0; m->options->pin_memory && i < m->workers; i++)
+		loop_call(&m->worker[i], unpin, &m->worker[i]);
+}
+
 /* ---- one boot: built in this order, torn down in the opposite one
  * ------------------------------------ */
 
@@ -206,6 +246,7 @@ static void doorbell_del(void *ctx, uint32_t connection_id, int eventfd)
 
 static void destroy_boot(struct machine *m)
 {
+	unpin_memory(m);
 	storage_detach(&m->storage);
 	if (m->bus)
 		bus_hyper_destroy(m->bus);
@@ -250,6 +291,7 @@ static int build_boot(struct machine *m, struct err *e)
 		.doorbell_del = doorbell_del,
 		.doorbell_ctx = m->partition,
 	};
+	pin_memory(m);
 	ret = storage_attach(&m->storage, &m->vsp_host, e);
 	return ret ? ret : load_images(m, e);
 }

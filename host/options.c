@@ -46,6 +46,7 @@ const char options_help[] =
 	"  --no-reboot          a guest reset ends the partition instead of restarting it\n"
 	"  --on-crash WHAT      exit (default) or continue (lets kdump run) after a guest\n"
 	"                       reported its crash\n"
+	"  --pin-memory         keep all guest memory resident and registered for disk I/O\n"
 	"  --stimer             offer synthetic timers\n"
 	"  --test-device        offer the debug-exit port and the SynIC test device\n"
 	"  --verbose            say more\n"
@@ -71,6 +72,7 @@ enum {
 	OPT_POLL,
 	OPT_NO_REBOOT,
 	OPT_ON_CRASH,
+	OPT_PIN_MEMORY,
 	OPT_STIMER,
 	OPT_TEST_DEVICE,
 	OPT_VERBOSE,
@@ -91,6 +93,7 @@ static const struct option long_options[] = {
 	{"poll", required_argument, NULL, OPT_POLL},
 	{"no-reboot", no_argument, NULL, OPT_NO_REBOOT},
 	{"on-crash", required_argument, NULL, OPT_ON_CRASH},
+	{"pin-memory", no_argument, NULL, OPT_PIN_MEMORY},
 	{"stimer", no_argument, NULL, OPT_STIMER},
 	{"test-device", no_argument, NULL, OPT_TEST_DEVICE},
 	{"verbose", no_argument, NULL, OPT_VERBOSE},
@@ -362,6 +365,9 @@ static int apply(struct run_options *o, int option, char *value, struct err *e)
 		return 0;
 	case OPT_ON_CRASH:
 		return parse_on_crash(o, value, e);
+	case OPT_PIN_MEMORY:
+		o->pin_memory = true;
+		return 0;
 	case OPT_STIMER:
 		o->stimer = true;
 		return 0;

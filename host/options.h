@@ -36,6 +36,7 @@ struct run_options {
 	const char *name;    /* NULL: no control socket */
 	uint32_t workers;    /* 0: choose */
 	int64_t poll_us;     /* longest busy window of a worker; -1: choose */
+	bool pin_memory;
 	bool test_device;
 	bool stimer;
 	bool reboot;            /* a guest reset restarts the partition */

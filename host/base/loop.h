@@ -24,6 +24,7 @@
 #include "base/list.h"
 
 struct loop;
+struct gmem;
 
 /* One asynchronous operation; embedded in its owner. `res` is the CQE result (-errno or value). */
 struct loop_op {
@@ -93,7 +94,8 @@ struct loop {
 	uint64_t poll_max_ns; /* 0: no polling */
 	uint64_t poll_ns;     /* the window now, 0..poll_max_ns */
 	uint64_t turns;
-	uint64_t turn_ns; /* see loop_turn_ns(); 0: not asked for yet */
+	uint64_t turn_ns;          /* see loop_turn_ns(); 0: not asked for yet */
+	const struct gmem *pinned; /* see pin.h */
 };
 
 #define LOOP_ENTRIES 256u

@@ -13,6 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "tests/support/disk_rig.h"
@@ -304,6 +307,27 @@ static void a_silent_server_is_given_up(void **state)
 	end();
 }
 
+/* It takes connections, or the kernel does for it, and never says a word. */
+static void a_mute_server_is_not_waited_for_at_start(void **state)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct disk_nbd_options o = {0};
+	uint64_t start = loop_now_ns();
+	struct disk *disk;
+	struct err e;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	nbd_server_init(&server, file_args, SIZE);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", server.socket);
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	assert_int_equal(disk_nbd_open(&disk, server.uri, &o, &e), -ETIMEDOUT);
+	assert_non_null(strstr(e.text, "does not answer within 5 s"));
+	assert_true(loop_now_ns() - start >= 5 * SECONDS);
+	close(fd);
+	nbd_server_fini(&server);
+}
+
 static void closes_while_the_server_is_away(void **state)
 {
 	begin(file_args, 0, false);
@@ -429,6 +453,7 @@ int main(void)
 		cmocka_unit_test(losses_are_told_without_fua),
 		cmocka_unit_test(gives_up_and_recovers),
 		cmocka_unit_test(a_silent_server_is_given_up),
+		cmocka_unit_test(a_mute_server_is_not_waited_for_at_start),
 		cmocka_unit_test(closes_while_the_server_is_away),
 		cmocka_unit_test(survives_kills),
 		cmocka_unit_test(survives_kills_over_one_connection),

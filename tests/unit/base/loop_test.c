@@ -484,6 +484,50 @@ static void a_hook_may_post(void **state)
 	loop_hook_del(&f->loop, &f->hook);
 }
 
+/* ---- polling ---------------------------------------------------------------------- */
+
+/* As the kernel leaves it when work has been run before its flag was raised. */
+static void raise_stale_flag(void)
+{
+	__atomic_or_fetch(f->loop.ring.sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_SEQ_CST);
+}
+
+static bool poll_looks(struct loop_poller *poller)
+{
+	raise_stale_flag();
+	f->runs++;
+	return false;
+}
+
+static bool poll_sleeps(struct loop_poller *poller)
+{
+	note('z');
+	loop_stop(&f->loop);
+	return false;
+}
+
+static void too_late(struct loop_timer *t)
+{
+	note('!');
+	loop_stop(&f->loop);
+}
+
+static void a_stale_task_flag_neither_blinds_nor_spins(void **state)
+{
+	struct loop_poller poller = {.poll = poll_looks, .before_sleep = poll_sleeps};
+
+	list_init(&poller.link);
+	loop_set_polling(&f->loop, MS);
+	f->loop.poll_ns = MS;
+	loop_poller_add(&f->loop, &poller);
+	loop_timer_start(&f->loop, &f->timer[0], 2000 * MS, too_late);
+	raise_stale_flag();
+	loop_run(&f->loop);
+	assert_string_equal(f->order, "z");
+	assert_true(f->runs > 0);
+	loop_timer_cancel(&f->timer[0]);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -510,6 +554,7 @@ int main(void)
 		T(starting_again_moves_a_timer),
 		T(hooks_run_after_tasks_and_may_go),
 		T(a_hook_may_post),
+		T(a_stale_task_flag_neither_blinds_nor_spins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,15 +79,15 @@ static void defaults(void **state)
 	assert_null(o.name);
 	assert_int_equal(o.workers, 0);
 	assert_true(o.reboot);
-	assert_false(o.continue_on_crash || o.stimer || o.test_device || o.verbose);
+	assert_false(o.continue_on_crash || o.pin_memory || o.stimer || o.test_device || o.verbose);
 }
 
 static void every_option(void **state)
 {
-	assert_int_equal(
-		parse("--initrd", "I", "--append", "a=b c", "--cpus=64", "--memory", "3G",
-			"--console", "none", "--name", "A-b_c.9", "--workers", "64", "--no-reboot",
-			"--on-crash", "continue", "--stimer", "--test-device", "--verbose", NULL),
+	assert_int_equal(parse("--initrd", "I", "--append", "a=b c", "--cpus=64", "--memory", "3G",
+				 "--console", "none", "--name", "A-b_c.9", "--workers", "64",
+				 "--no-reboot", "--on-crash", "continue", "--pin-memory",
+				 "--stimer", "--test-device", "--verbose", NULL),
 		0);
 	assert_string_equal(o.initrd, "I");
 	assert_string_equal(o.append, "a=b c");
@@ -97,7 +97,7 @@ static void every_option(void **state)
 	assert_string_equal(o.name, "A-b_c.9");
 	assert_int_equal(o.workers, 64);
 	assert_false(o.reboot);
-	assert_true(o.continue_on_crash && o.stimer && o.test_device && o.verbose);
+	assert_true(o.continue_on_crash && o.pin_memory && o.stimer && o.test_device && o.verbose);
 }
 
 static void the_last_of_an_option_counts(void **state)
