@@ -3,10 +3,14 @@
 # Everything is built under build/. Common targets:
 #   make            build/enlite
 #   make demo       boot a stock Debian kernel on VMBus and measure it
+#   make demo-debian   boot a whole Debian 12, root on our disk, to multi-user.target
 #   make test       all tests: check, flat guests, virtual machines
 #   make check      what needs no root, no KVM and about two minutes
+#   make vm-long    the virtual machine tests with all kernels, VPs and large parameters; hours
 #   make campaign-kill campaign-powercut   1,000 kills, 10,000 power cuts under verified I/O
+#   make coverage   line coverage of COVERAGE (default host/vsp/storvsp) by tests and fuzz corpora
 #   make fuzz-long  every fuzz target for FUZZ_LONG seconds (default 1200)
+#   make bench-native   storage through the ring beside fio, no virtual machine; BENCH_ARGS=-h
 #   make style deps unit loop fuzz flat cli vm bench clean deps-install
 #
 # V=1 shows commands. CC=clang builds with clang.
@@ -27,7 +31,7 @@ endif
 CFLAGS_COMMON := -std=gnu11 -g -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wno-unused-parameter -fno-strict-aliasing -pthread -D_GNU_SOURCE -DENLITE_VERSION=\"$(VERSION)\"
 INCLUDES := -Iinclude -Icommon -Ihost -I. -I$(B)/gen
-LIBS := -luring -ljansson -lnbd -pthread
+LIBS := -luring -ljansson -pthread
 CLANG ?= clang
 ifeq ($(origin CC),default)
 CC := gcc
@@ -38,11 +42,13 @@ CC_plain := $(CC)
 CC_asan := $(CC)
 CC_tsan := $(CC)
 CC_fuzz := $(CLANG)
+CC_cov := gcc
 FLAGS_plain := -O2
 FLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FLAGS_tsan := -O1 -fsanitize=thread
 FLAGS_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-VARIANTS := plain asan tsan fuzz
+FLAGS_cov := -O0 --coverage -fprofile-update=atomic
+VARIANTS := plain asan tsan fuzz cov
 
 MAIN_SRC := host/main.c
 LIB_SRC := $(filter-out $(MAIN_SRC),$(wildcard common/*/*.c host/*.c host/*/*.c host/*/*/*.c hyper/*.c \
@@ -62,7 +68,8 @@ THREADED_SRC := $(wildcard tests/unit/base/loop_test.c tests/unit/vmbus-host/cha
 UNIT_BIN := $(TEST_SRC:%.c=$(B)/asan/%) $(THREADED_SRC:%.c=$(B)/tsan/%)
 LOOP_BIN := $(LOOP_SRC:%.c=$(B)/asan/%) $(LOOP_SRC:%.c=$(B)/tsan/%)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(B)/fuzz/%)
-BENCH_BIN := $(BENCH_SRC:%.c=$(B)/%)
+BENCH_IO_SRC := $(wildcard bench/io/*.c)
+BENCH_BIN := $(BENCH_SRC:%.c=$(B)/%) $(B)/bench/io
 CAMPAIGN_BIN := $(CAMPAIGN_SRC:%.c=$(B)/%)
 
 .PHONY: all
@@ -116,13 +123,22 @@ $(B)/$(1)/tests/%: $(B)/$(1)/tests/%.o $(B)/$(1)/libsupport.a $(B)/$(1)/libenlit
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC_$(1)) $$(FLAGS_$(1)) -o $$@ $$^ $$(LIBS) -lcmocka
 endef
-$(foreach v,asan tsan,$(eval $(call test_rules,$(v))))
+$(foreach v,asan tsan cov,$(eval $(call test_rules,$(v))))
+
+$(B)/cov/tests/fuzz/fuzz_%: $(B)/cov/tests/fuzz/fuzz_%.o $(B)/cov/tests/fuzz/replay.o $(B)/cov/libsupport.a $(B)/cov/libenlite.a
+	$(call say,LD,$@)
+	$(Q)$(CC_cov) $(FLAGS_cov) -o $@ $^ $(LIBS)
 
 $(B)/fuzz/tests/fuzz/%: $(B)/fuzz/tests/fuzz/%.o $(B)/fuzz/libsupport.a $(B)/fuzz/libenlite.a
 	$(call say,LD,$@)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
 
 $(B)/bench/%: $(B)/plain/bench/%.o $(B)/plain/libsupport.a $(B)/plain/libenlite.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC_plain) -o $@ $^ $(LIBS)
+
+$(B)/bench/io: $(BENCH_IO_SRC:%.c=$(B)/plain/%.o) $(B)/plain/libsupport.a $(B)/plain/libenlite.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC_plain) -o $@ $^ $(LIBS)
@@ -137,7 +153,7 @@ FUZZ_SHORT ?= 3
 FUZZ_TEST ?= 60
 FUZZ_LONG ?= 1200
 
-.PHONY: unit loop fuzz fuzz-long flat cli vm check test style deps tour
+.PHONY: unit loop fuzz fuzz-long flat cli vm vm-long check test style deps tour
 unit: $(UNIT_BIN)
 	$(Q)tests/run unit $^
 loop: $(LOOP_BIN)
@@ -152,6 +168,8 @@ cli: $(B)/enlite $(FLAT_GUESTS)
 	$(Q)tests/run cli
 vm: $(B)/enlite
 	$(Q)tests/run vm
+vm-long: $(B)/enlite
+	$(Q)VM_LONG=1 tests/run vm
 style deps tour:
 	$(Q)tests/run $@
 
@@ -161,17 +179,32 @@ check: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN)
 test: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS)
 	$(Q)tests/run all style deps tour unit loop "fuzz --seconds $(FUZZ_TEST)" flat cli vm
 
+# The tests and fuzz targets that are named like the folder or what is in it.
+COVERAGE ?= host/vsp/storvsp
+COVERAGE_BY ?= storvsp scsi
+COVERAGE_BIN := $(foreach n,$(COVERAGE_BY),$(patsubst %.c,$(B)/cov/%,$(wildcard tests/unit/$(n)/*_test.c \
+	tests/loop/$(n)*_test.c tests/fuzz/fuzz_$(n)*.c)))
+.PHONY: coverage
+coverage: $(COVERAGE_BIN)
+	$(Q)tests/coverage $(COVERAGE) $^
+
 # Durability, full form; the short forms are loop tests. No virtual machine is needed.
 CAMPAIGN_SEED ?= 1
 .PHONY: campaign-kill campaign-powercut
 campaign-kill campaign-powercut: campaign-%: $(B)/tests/campaign/%
 	$(Q)$< -s $(CAMPAIGN_SEED)
 
-.PHONY: demo bench clean
+.PHONY: demo demo-debian bench bench-native clean
 demo: $(B)/enlite
 	$(Q)bench/demo/run
+demo-debian: $(B)/enlite
+	$(Q)bench/demo-debian/run
 
 bench: $(BENCH_BIN)
+
+# Our storage path without a virtual machine, beside fio on the same file; about four minutes.
+bench-native: $(B)/bench/io
+	$(Q)$< $(BENCH_ARGS)
 
 clean:
 	$(Q)[ ! -x bed/down ] || bed/down

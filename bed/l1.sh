@@ -71,10 +71,11 @@ l1_kill()
 # norandmaps: QEMU keeps translated code by virtual address, so a library that is
 # always in one place is translated once; halves the time to start a program.
 # no-reboot with panic=-1: an L1 that dies is a QEMU that ends.
+# vmrun-fix: see bed/vmrun-fix.c. BED_THREAD=single makes L1 slow and the bug it mends frequent.
 l1_start()
 {
-	qemu-system-x86_64 -name "enlite bed" -nodefaults -no-user-config -display none -no-reboot \
-		-accel tcg,thread=multi -smp 2 -cpu max -m "${BED_MEMORY:-6144}" \
+	LD_PRELOAD="$tools/vmrun-fix.so" qemu-system-x86_64 -name "enlite bed" -nodefaults -no-user-config -display none -no-reboot \
+		-accel "tcg,thread=${BED_THREAD:-multi}" -smp 2 -cpu max -m "${BED_MEMORY:-6144}" \
 		-kernel "$l1_kernel/vmlinux" -initrd "$tools/l1.cpio" \
 		-append "console=ttyS0 panic=-1 mitigations=off tsc=reliable norandmaps quiet" \
 		-fsdev local,id=host,path=/,security_model=none,multidevs=remap \

@@ -11,17 +11,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "vsp/storvsp/storvsp.h"
+#include "base/pin.h"
 
 /* Kernels are read whole, debug information and all; nobody's is larger. */
 #define BOOT_IMAGE_MAX (4ull << 30)
 #define MIB            (1ull << 20)
 
 #define CRASH_LINES_MAX 200u
-
-/* Instance id of the SCSI controller: stable, so that guests name its disks the same each time. */
-static const struct hv_guid scsi_instance =
-	HV_GUID(0xe417e001, 0x5c51, 0x4e17, 0x9a, 0x01, 0x65, 0x6e, 0x6c, 0x69, 0x74, 0x65);
 
 static void stop_boot(struct machine *m);
 
@@ -115,7 +111,7 @@ static void after_boot(struct machine *m)
 			end_machine(m, EXIT_RESET);
 		return;
 	case PARTITION_TRIPLE_FAULT:
-		log_error("the guest ended in a triple fault");
+		log_error("the guest ended in a triple fault %s", m->end_text);
 		end_machine(m, EXIT_TRIPLE_FAULT);
 		return;
 	case PARTITION_VP_ERROR:
@@ -161,6 +157,45 @@ static void partition_ended(struct loop_task *task)
 
 	if (m->state == MACHINE_BOOTED)
 		stop_boot(m);
+}
+
+/* ---- --pin-memory ------------------------------------------------------------------ */
+
+struct pinning {
+	struct loop *loop;
+	const struct gmem *gmem;
+	int error;
+};
+
+static void pin(void *arg)
+{
+	struct pinning *p = arg;
+
+	p->error = loop_pin(p->loop, p->gmem);
+}
+
+static void unpin(void *arg)
+{
+	loop_unpin(arg);
+}
+
+static void pin_memory(struct machine *m)
+{
+	for (uint32_t i = 0; m->options->pin_memory && i < m->workers; i++) {
+		struct pinning p = {&m->worker[i], partition_gmem(m->partition), 0};
+
+		loop_call(p.loop, pin, &p);
+		if (p.error)
+			log_warn("--pin-memory: guest memory cannot be registered: %s; see "
+				 "ulimit -l",
+				strerror(-p.error));
+	}
+}
+
+static void unpin_memory(struct machine *m)
+{
+	for (uint32_t i = 0; m->options->pin_memory && i < m->workers; i++)
+		loop_call(&m->worker[i], unpin, &m->worker[i]);
 }
 
 /* ---- one boot: built in this order, torn down in the opposite one
@@ -209,32 +244,14 @@ static void doorbell_del(void *ctx, uint32_t connection_id, int eventfd)
 	partition_doorbell_del(ctx, connection_id, eventfd);
 }
 
-static int create_scsi(struct machine *m, struct err *e)
-{
-	struct storvsp_lun luns[OPTIONS_DISKS_MAX];
-	struct storvsp_config config = {.luns = luns, .lun_count = m->disks};
-
-	if (m->disks == 0)
-		return 0;
-	for (uint32_t i = 0; i < m->disks; i++)
-		luns[i] = (struct storvsp_lun){
-			.lun = (uint8_t)m->options->disk[i].lun,
-			.disk = m->disk[i],
-			.cdrom = m->options->disk[i].cdrom,
-			.serial = m->options->disk[i].serial[0] ? m->options->disk[i].serial : NULL,
-		};
-	return vsp_device_create(&m->scsi, &m->vsp_host, &storvsp_ops, &scsi_instance, &config, e);
-}
-
 static void destroy_boot(struct machine *m)
 {
-	if (m->scsi)
-		vsp_device_destroy(m->scsi);
+	unpin_memory(m);
+	storage_detach(&m->storage);
 	if (m->bus)
 		bus_hyper_destroy(m->bus);
 	if (m->partition)
 		partition_destroy(m->partition);
-	m->scsi = NULL;
 	m->bus = NULL;
 	m->partition = NULL;
 }
@@ -274,7 +291,8 @@ static int build_boot(struct machine *m, struct err *e)
 		.doorbell_del = doorbell_del,
 		.doorbell_ctx = m->partition,
 	};
-	ret = create_scsi(m, e);
+	pin_memory(m);
+	ret = storage_attach(&m->storage, &m->vsp_host, e);
 	return ret ? ret : load_images(m, e);
 }
 
@@ -370,28 +388,36 @@ static void stop_boot(struct machine *m)
 
 /* ---- users: signals, control socket ---------------------------------------------------- */
 
-static json_t *handle_request(void *ctx, const json_t *request, struct err *e)
+static void power_button(struct machine *m)
 {
+	if (m->partition)
+		partition_power_button(m->partition);
+}
+
+static void handle_request(void *ctx, struct ctl_request *request, const json_t *json)
+{
+	const char *command = json_string_value(json_object_get(json, "command"));
 	struct machine *m = ctx;
-	const char *command = json_string_value(json_object_get(request, "command"));
+	struct err e;
 
 	if (!command) {
-		err_set(e, -EINVAL, "the request has no \"command\"");
-		return NULL;
-	}
-	if (!strcmp(command, "stats"))
-		return machine_stats(m);
-	if (!strcmp(command, "power-button")) {
-		if (m->partition)
-			partition_power_button(m->partition);
-		return json_object();
-	}
-	if (!strcmp(command, "stop")) {
+		err_set(&e, -EINVAL, "the request has no \"command\"");
+		ctl_refuse(request, &e);
+	} else if (!strcmp(command, "stats")) {
+		ctl_answer(request, machine_stats(m));
+	} else if (!strcmp(command, "power-button")) {
+		power_button(m);
+		ctl_answer(request, json_object());
+	} else if (!strcmp(command, "stop")) {
 		request_stop(m, EXIT_POWER_OFF);
-		return json_object();
+		ctl_answer(request, json_object());
+	} else if (!machine_storage_command(m, request, json, &e)) {
+		err_set(&e, -EINVAL,
+			"unknown command %s; known are stats, power-button, stop, disk add, disk "
+			"remove, disk resize, disk list, controller remove",
+			command);
+		ctl_refuse(request, &e);
 	}
-	err_set(e, -EINVAL, "unknown command %s; known are stats, power-button, stop", command);
-	return NULL;
 }
 
 /* Not at once: two signals in a row are no reason to leave an orderly stop unfinished. */
@@ -488,20 +514,6 @@ static int start_workers(struct machine *m, struct err *e)
 	return 0;
 }
 
-static int open_disks(struct machine *m, struct err *e)
-{
-	for (uint32_t i = 0; i < m->options->disk_count; i++) {
-		const struct disk_option *d = &m->options->disk[i];
-		struct disk_file_options file = {.read_only = d->read_only, .direct = d->direct};
-		int ret = disk_spec_open(&m->disk[i], &d->spec, &file, e);
-
-		if (ret)
-			return ret;
-		m->disks++;
-	}
-	return 0;
-}
-
 /* Guest memory is taken page by page when the guest touches it, so that too much of it would fail
  * late and hard. */
 static int check_memory(const struct run_options *o, struct err *e)
@@ -523,7 +535,7 @@ static int open_all(struct machine *m, struct err *e)
 	if (!ret)
 		ret = open_signals(m, e);
 	if (!ret)
-		ret = open_disks(m, e);
+		ret = storage_open(&m->storage, &m->control, o, e);
 	if (!ret)
 		ret = start_workers(m, e);
 	if (!ret && o->name) {
@@ -552,8 +564,7 @@ static void close_all(struct machine *m)
 	/* A post signals its loop after it is seen: no loop ends while another may still do so. */
 	for (uint32_t i = 0; i < m->workers; i++)
 		loop_fini(&m->worker[i]);
-	for (uint32_t i = 0; i < m->disks; i++)
-		disk_close(m->disk[i]);
+	storage_close(&m->storage);
 	if (m->signal_fd >= 0)
 		close(m->signal_fd);
 	free(m->crash);

@@ -19,12 +19,12 @@
 #ifndef HOST_MACHINE_H
 #define HOST_MACHINE_H
 
-#include "backend/disk.h"
 #include "base/loop.h"
 #include "console.h"
 #include "hyper/partition.h"
 #include "mgmt/ctl.h"
 #include "options.h"
+#include "storage.h"
 #include "vmbus-host/bus_hyper.h"
 #include "vsp/vsp.h"
 
@@ -58,9 +58,8 @@ struct machine {
 	struct loop control;
 	struct loop worker[MACHINE_WORKERS_MAX];
 	struct loop *worker_ptr[MACHINE_WORKERS_MAX];
-	uint32_t workers; /* started */
-	struct disk *disk[OPTIONS_DISKS_MAX];
-	uint32_t disks; /* opened */
+	uint32_t workers;       /* started */
+	struct storage storage; /* disks; and their controllers, which the guest is offered */
 	struct console console;
 	bool console_open;
 	struct ctl ctl;
@@ -73,7 +72,6 @@ struct machine {
 	struct partition *partition;
 	struct bus_hyper *bus;
 	struct vsp_host vsp_host;
-	struct vsp_device *scsi; /* NULL without disks */
 	uint32_t boots;
 
 	/* from VP threads */
@@ -91,6 +89,11 @@ struct machine {
  * then ends with: an abandoned machine must stay where it is. One line in e when it is EXIT_ERROR,
  * or abandoned. */
 int machine_run(struct machine *m, const struct run_options *options, struct err *e);
+
+/* storage_ctl.c: answers a request about disks, at once or later. False: it is about something
+ * else. e: for its use. */
+bool machine_storage_command(
+	struct machine *m, struct ctl_request *request, const json_t *json, struct err *e);
 
 /* stats.c: what `enlite ctl NAME stats` answers. A new object. */
 json_t *machine_stats(struct machine *m);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,22 +13,33 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/parse.h"
 #include "machine.h"
 #include "mgmt/ctl.h"
+#include "mgmt/stats_table.h"
 #include "options.h"
 #include "probe/probe.h"
 
-#define CTL_USAGE   "enlite ctl NAME stats|power-button|stop [--json]"
+#define CTL_USAGE                                                                                  \
+	"enlite ctl NAME stats|power-button|stop|disk list|disk add SPEC|disk remove ID|disk "     \
+	"resize ID|controller remove N [--json]"
 #define PROBE_USAGE "enlite probe [--json]"
 
-static const char usage[] = "usage: enlite COMMAND [options]\n"
-			    "\n"
-			    "  run     boot a kernel in a partition (enlite run --help)\n"
-			    "  probe   say what this machine's /dev/kvm can do [--json]\n"
-			    "  ctl     talk to a running partition: " CTL_USAGE "\n"
-			    "  version\n"
-			    "\n"
-			    "See enlite(1).\n";
+static const char usage[] =
+	"usage: enlite COMMAND [options]\n"
+	"\n"
+	"  run     boot a kernel in a partition (enlite run --help)\n"
+	"  probe   say what this machine's /dev/kvm can do [--json]\n"
+	"  ctl     talk to a running partition [--json]:\n"
+	"            enlite ctl NAME stats|power-button|stop\n"
+	"            enlite ctl NAME disk list\n"
+	"            enlite ctl NAME disk add SPEC    as --disk; tells its ID\n"
+	"            enlite ctl NAME disk remove ID\n"
+	"            enlite ctl NAME disk resize ID   its file has another size\n"
+	"            enlite ctl NAME controller remove N\n"
+	"  version\n"
+	"\n"
+	"See enlite(1).\n";
 
 /* Names in the text are the user's: whatever is in them, it stays one line. */
 static int fail(struct err *e, int status)
@@ -82,41 +94,131 @@ static int main_probe(int argc, char **argv)
 	return probe_main(json);
 }
 
-static void print_reply(json_t *reply, bool json)
+/* Small replies are one line anyway. */
+static bool is_flat(json_t *reply)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(
+		reply, key, value) if (json_is_object(value) || json_is_array(value)) return false;
+	return true;
+}
+
+static void print_reply(const char *command, json_t *reply, bool json)
 {
 	json_object_del(reply, "ok");
-	json_dumpf(reply, stdout, json ? JSON_COMPACT : JSON_INDENT(2));
+	if (!json && !strcmp(command, "stats")) {
+		stats_table_print(stdout, reply);
+		return;
+	}
+	json_dumpf(reply, stdout, json || is_flat(reply) ? JSON_COMPACT : JSON_INDENT(2));
 	putchar('\n');
 }
 
-static int ask(const char *name, const char *command, json_t **reply, struct err *e)
+/* ---- ctl: what is asked --------------------------------------------------------------------- */
+
+static json_t *request_plain(const char *const *words, const char *value)
 {
-	json_t *request = json_pack("{s:s}", "command", command);
+	return json_pack("{s:s}", "command", words[0]);
+}
+
+static json_t *request_action(const char *const *words, const char *value)
+{
+	return json_pack("{s:s, s:s}", "command", words[0], "action", words[1]);
+}
+
+static json_t *request_id(const char *const *words, const char *value)
+{
+	return json_pack("{s:s, s:s, s:s}", "command", words[0], "action", words[1], "id", value);
+}
+
+/* File names in it are relative to where we are, not to where the partition was started. */
+static json_t *request_add(const char *const *words, const char *value)
+{
+	char directory[PATH_MAX];
+
+	if (!getcwd(directory, sizeof(directory)))
+		directory[0] = '\0';
+	return json_pack("{s:s, s:s, s:s, s:s}", "command", words[0], "action", words[1], "spec",
+		value, "directory", directory);
+}
+
+static json_t *request_number(const char *const *words, const char *value)
+{
+	uint64_t number;
+
+	if (parse_number(value, 0, OPTIONS_CONTROLLERS_MAX - 1, &number))
+		return json_pack("{s:s, s:s, s:s}", "command", words[0], "action", words[1],
+			"controller", value);
+	return json_pack("{s:s, s:s, s:I}", "command", words[0], "action", words[1], "controller",
+		(json_int_t)number);
+}
+
+static const struct ctl_command {
+	const char *words[2];
+	bool value; /* has one */
+	unsigned timeout_ms;
+	json_t *(*request)(const char *const *words, const char *value);
+} ctl_commands[] = {
+	{{"disk", "list"}, false, CTL_TIMEOUT_MS, request_action},
+	{{"disk", "add"}, true, CTL_WAIT_MS, request_add},
+	{{"disk", "remove"}, true, CTL_WAIT_MS, request_id},
+	{{"disk", "resize"}, true, CTL_TIMEOUT_MS, request_id},
+	{{"controller", "remove"}, true, CTL_WAIT_MS, request_number},
+};
+
+/* Any single word is for the partition to know. */
+static const struct ctl_command plain_command = {
+	.timeout_ms = CTL_TIMEOUT_MS, .request = request_plain};
+
+static const struct ctl_command *find_command(int argc, char **argv)
+{
+	for (size_t i = 0; i < sizeof(ctl_commands) / sizeof(ctl_commands[0]); i++) {
+		const struct ctl_command *c = &ctl_commands[i];
+
+		if (argc == 2 + c->value && !strcmp(argv[0], c->words[0]) &&
+			!strcmp(argv[1], c->words[1]))
+			return c;
+	}
+	if (argc != 1 || !strcmp(argv[0], "disk") || !strcmp(argv[0], "controller"))
+		return NULL;
+	return &plain_command;
+}
+
+static int ask(const char *name, const struct ctl_command *command, char **argv, json_t **reply,
+	struct err *e)
+{
+	const char *words[2] = {argv[0], command->words[1]};
+	json_t *request = command->request(words, command->value ? argv[2] : NULL);
 	int ret;
 
 	if (!request)
-		return err_set(e, -EINVAL, "ctl: unknown command; usage: " CTL_USAGE);
-	ret = ctl_call(name, request, reply, e);
+		return err_set(e, -EINVAL, "ctl: text that is not UTF-8; usage: " CTL_USAGE);
+	ret = ctl_call_for(name, request, command->timeout_ms, reply, e);
 	json_decref(request);
 	return ret;
 }
 
 static int main_ctl(int argc, char **argv)
 {
-	bool json = argc == 4 && !strcmp(argv[3], "--json");
+	bool json = argc > 3 && !strcmp(argv[argc - 1], "--json");
+	const struct ctl_command *command = NULL;
 	int status = EXIT_SUCCESS;
 	struct err e = {""};
 	const char *text;
 	json_t *reply;
 
-	if (argc < 3 || argc > 4 || (argc == 4 && !json)) {
+	if (argc > 2)
+		command = find_command(argc - 2 - json, argv + 2);
+	if (!command) {
 		err_set(&e, -EINVAL, "ctl: usage: " CTL_USAGE);
 		return fail(&e, EXIT_USAGE);
 	}
-	if (ask(argv[1], argv[2], &reply, &e))
+	if (ask(argv[1], command, argv + 2, &reply, &e))
 		return fail(&e, EXIT_ERROR);
 	if (json_is_true(json_object_get(reply, "ok"))) {
-		print_reply(reply, json);
+		print_reply(argv[2], reply, json);
 	} else {
 		text = json_string_value(json_object_get(reply, "error"));
 		err_set(&e, -EINVAL, "ctl %s: %s", argv[1], text ? text : "refused");

@@ -15,6 +15,7 @@
 #define MEMORY_DEFAULT (512 * MIB)
 #define MEMORY_MAX     (512ull << 30)
 #define LUN_MAX        63
+#define CONTROLLER_MAX (OPTIONS_CONTROLLERS_MAX - 1)
 #define POLL_MAX_US    10000u
 
 const char options_help[] =
@@ -27,14 +28,16 @@ const char options_help[] =
 	"  --append STRING      kernel command line\n"
 	"  --cpus N             virtual processors, 1 to 64 (default 1)\n"
 	"  --memory SIZE        guest memory with suffix K, M or G (default 512M)\n"
-	"  --disk SPEC          a disk on the SCSI controller; may be repeated. SPEC is\n"
-	"                       SOURCE[,ro][,direct][,lun=N][,serial=S][,FILTER]... with SOURCE:\n"
+	"  --disk SPEC          a disk on a SCSI controller; may be repeated. SPEC is SOURCE[,ro]\n"
+	"                       [,direct][,controller=N][,lun=N][,serial=S][,cdrom][,FILTER]...;\n"
+	"                       controllers are 0 (default) to 3. SOURCE:\n"
 	"                       FILE, memory:SIZE, null:SIZE, nbd://HOST[:PORT][/EXPORT],\n"
-	"                       nbd+unix:///[EXPORT]?socket=PATH; and FILTER, for tests:\n"
+	"                       nbd+unix:///[EXPORT]?socket=PATH. FILTER, for tests:\n"
 	"                       delay=5ms|1-20ms[:OP], error=1%|1/N[:OP][:EIO|ENOSPC],\n"
 	"                       iops=N[:BURST], bps=SIZE[:BURST], log=FILE, volatile[=SEED];\n"
 	"                       OP is read, write or flush\n"
-	"  --cdrom FILE         a DVD-ROM drive with this image in it; may be repeated\n"
+	"  --cdrom SPEC         the same as --disk SPEC,cdrom: a DVD-ROM drive with this image in "
+	"it\n"
 	"  --console WHERE      COM1: stdio (default), none, or a file to write to\n"
 	"  --name NAME          name of the partition; opens a control socket for `enlite ctl`\n"
 	"  --workers N          worker threads for channels (default: one, two from 4 host CPUs)\n"
@@ -43,6 +46,7 @@ const char options_help[] =
 	"  --no-reboot          a guest reset ends the partition instead of restarting it\n"
 	"  --on-crash WHAT      exit (default) or continue (lets kdump run) after a guest\n"
 	"                       reported its crash\n"
+	"  --pin-memory         keep all guest memory resident and registered for disk I/O\n"
 	"  --stimer             offer synthetic timers\n"
 	"  --test-device        offer the debug-exit port and the SynIC test device\n"
 	"  --verbose            say more\n"
@@ -68,6 +72,7 @@ enum {
 	OPT_POLL,
 	OPT_NO_REBOOT,
 	OPT_ON_CRASH,
+	OPT_PIN_MEMORY,
 	OPT_STIMER,
 	OPT_TEST_DEVICE,
 	OPT_VERBOSE,
@@ -88,6 +93,7 @@ static const struct option long_options[] = {
 	{"poll", required_argument, NULL, OPT_POLL},
 	{"no-reboot", no_argument, NULL, OPT_NO_REBOOT},
 	{"on-crash", required_argument, NULL, OPT_ON_CRASH},
+	{"pin-memory", no_argument, NULL, OPT_PIN_MEMORY},
 	{"stimer", no_argument, NULL, OPT_STIMER},
 	{"test-device", no_argument, NULL, OPT_TEST_DEVICE},
 	{"verbose", no_argument, NULL, OPT_VERBOSE},
@@ -142,6 +148,12 @@ static int parse_disk_flag(struct disk_option *d, char *flag, struct err *e)
 		d->read_only = true;
 	} else if (!strcmp(flag, "direct")) {
 		d->direct = true;
+	} else if (!strcmp(flag, "cdrom")) {
+		d->cdrom = true;
+	} else if (!strncmp(flag, "controller=", 11)) {
+		if (parse_count(flag + 11, 0, CONTROLLER_MAX, &d->controller))
+			return err_set(e, -EINVAL, "--disk: %s: controllers go from 0 to %u", flag,
+				CONTROLLER_MAX);
 	} else if (!strncmp(flag, "lun=", 4)) {
 		if (parse_count(flag + 4, 0, LUN_MAX, &lun))
 			return err_set(
@@ -154,8 +166,8 @@ static int parse_disk_flag(struct disk_option *d, char *flag, struct err *e)
 
 		if (ret > 0)
 			return err_set(e, -EINVAL,
-				"--disk: unknown flag '%s'; known are ro, direct, lun=N, serial=S, "
-				"%s",
+				"--disk: unknown flag '%s'; known are ro, direct, controller=N, "
+				"lun=N, serial=S, cdrom, %s",
 				flag, disk_spec_filters_help);
 		return ret;
 	}
@@ -167,6 +179,9 @@ static int check_disk(const struct disk_option *d, const char *source, struct er
 {
 	bool stored = d->spec.kind == DISK_SPEC_FILE || d->spec.kind == DISK_SPEC_NBD;
 
+	if (d->cdrom && !stored)
+		return err_set(e, -EINVAL,
+			"--disk %s: a DVD-ROM drive needs a file or an NBD export", source);
 	if (d->read_only && !stored)
 		return err_set(
 			e, -EINVAL, "--disk %s: cannot be read-only; leave \"ro\" out", source);
@@ -176,61 +191,102 @@ static int check_disk(const struct disk_option *d, const char *source, struct er
 	return 0;
 }
 
-static int parse_disk(struct run_options *o, char *spec, struct err *e)
+/* The parsers below all call it --disk. */
+static void rename_option(struct err *e, const char *option)
 {
-	struct disk_option *d = &o->disk[o->disk_count];
-	char *flags = spec, *flag;
+	static const char known[] = "--disk";
+	struct err said = *e;
+
+	if (!strncmp(said.text, known, strlen(known)))
+		snprintf(e->text, sizeof(e->text), "%s%s", option, said.text + strlen(known));
+}
+
+int options_parse_disk(struct disk_option *d, const char *option, char *text, struct err *e)
+{
+	char *flags = text, *flag;
 	int ret;
 
-	if (o->disk_count == OPTIONS_DISKS_MAX)
-		return err_set(e, -EINVAL, "--disk: at most %u disks", OPTIONS_DISKS_MAX);
-	*d = (struct disk_option){.lun = -1};
+	*d = (struct disk_option){.source = text, .lun = -1};
 	ret = disk_spec_source(&d->spec, strsep(&flags, ","), e);
 	while (!ret && (flag = strsep(&flags, ",")))
 		ret = parse_disk_flag(d, flag, e);
 	if (!ret)
-		ret = check_disk(d, spec, e);
-	o->disk_count++;
+		ret = check_disk(d, text, e);
+	if (ret)
+		rename_option(e, option);
 	return ret;
 }
 
-static int parse_cdrom(struct run_options *o, const char *path, struct err *e)
+/* The next one, or NULL when there are too many. */
+static struct disk_option *next_disk(struct run_options *o, const char *option, struct err *e)
 {
-	if (!*path)
-		return err_set(e, -EINVAL, "--cdrom needs a file name");
-	if (o->disk_count == OPTIONS_DISKS_MAX)
-		return err_set(e, -EINVAL, "--cdrom: at most %u disks", OPTIONS_DISKS_MAX);
-	o->disk[o->disk_count++] = (struct disk_option){
+	if (o->disk_count < OPTIONS_DISKS_MAX)
+		return &o->disk[o->disk_count++];
+	err_set(e, -EINVAL, "%s: at most %u disks", option, OPTIONS_DISKS_MAX);
+	return NULL;
+}
+
+static int parse_disk(struct run_options *o, char *text, struct err *e)
+{
+	struct disk_option *d = next_disk(o, "--disk", e);
+
+	return d ? options_parse_disk(d, "--disk", text, e) : -EINVAL;
+}
+
+static bool is_address(const char *flag)
+{
+	return !strncmp(flag, "controller=", 11) || !strncmp(flag, "lun=", 4);
+}
+
+/* A file name in which commas mean nothing, but for an address at its end. */
+static int parse_cdrom(struct run_options *o, char *path, struct err *e)
+{
+	struct disk_option *d = next_disk(o, "--cdrom", e);
+	char *comma;
+
+	if (!d)
+		return -EINVAL;
+	*d = (struct disk_option){
+		.source = path,
 		.spec = {.kind = DISK_SPEC_FILE, .name = path},
 		.read_only = true,
 		.cdrom = true,
 		.lun = -1,
 	};
+	while ((comma = strrchr(path, ',')) && is_address(comma + 1)) {
+		if (parse_disk_flag(d, comma + 1, e)) {
+			rename_option(e, "--cdrom");
+			return -EINVAL;
+		}
+		*comma = '\0';
+	}
+	if (!*path)
+		return err_set(e, -EINVAL, "--cdrom needs a file name");
 	return 0;
 }
 
 /* Explicit LUNs first, then the lowest free ones in order. */
 static int assign_luns(struct run_options *o, struct err *e)
 {
-	uint64_t used = 0;
-	int next = 0;
+	uint64_t used[OPTIONS_CONTROLLERS_MAX] = {0};
 
 	for (uint32_t i = 0; i < o->disk_count; i++) {
+		uint64_t *taken = &used[o->disk[i].controller];
 		int lun = o->disk[i].lun;
 
-		if (lun >= 0 && used >> lun & 1)
+		if (lun >= 0 && *taken >> lun & 1)
 			return err_set(e, -EINVAL,
 				"--disk: two disks on LUN %d; give each its own lun=", lun);
 		if (lun >= 0)
-			used |= 1ull << lun;
+			*taken |= 1ull << lun;
 	}
 	for (uint32_t i = 0; i < o->disk_count; i++) {
+		uint64_t *taken = &used[o->disk[i].controller];
+
 		if (o->disk[i].lun >= 0)
 			continue;
-		while (used >> next & 1)
-			next++;
-		o->disk[i].lun = next;
-		used |= 1ull << next;
+		o->disk[i].lun = __builtin_ctzll(~*taken); /* there are as many as disks */
+		*taken |= 1ull << o->disk[i].lun;
 	}
 	return 0;
 }
@@ -309,6 +365,9 @@ static int apply(struct run_options *o, int option, char *value, struct err *e)
 		return 0;
 	case OPT_ON_CRASH:
 		return parse_on_crash(o, value, e);
+	case OPT_PIN_MEMORY:
+		o->pin_memory = true;
+		return 0;
 	case OPT_STIMER:
 		o->stimer = true;
 		return 0;

@@ -9,14 +9,17 @@
 #include "backend/spec.h"
 #include "base/err.h"
 
-#define OPTIONS_DISKS_MAX  64u
-#define OPTIONS_SERIAL_MAX 32u
+#define OPTIONS_DISKS_MAX       64u
+#define OPTIONS_CONTROLLERS_MAX 4u
+#define OPTIONS_SERIAL_MAX      32u
 
 struct disk_option {
+	const char *source; /* the spec's first part, as it was written */
 	struct disk_spec spec;
 	bool read_only;
 	bool direct;
 	bool cdrom;
+	uint32_t controller;
 	int lun; /* 0..63; -1 until assigned */
 	char serial[OPTIONS_SERIAL_MAX + 1];
 };
@@ -33,6 +36,7 @@ struct run_options {
 	const char *name;    /* NULL: no control socket */
 	uint32_t workers;    /* 0: choose */
 	int64_t poll_us;     /* longest busy window of a worker; -1: choose */
+	bool pin_memory;
 	bool test_device;
 	bool stimer;
 	bool reboot;            /* a guest reset restarts the partition */
@@ -43,6 +47,10 @@ struct run_options {
 /* argv[0] is the subcommand's name. 0; 1 when --help was printed; -EINVAL with one line in e.
  * Strings point into argv, which the parser may modify. */
 int options_parse(struct run_options *o, int argc, char **argv, struct err *e);
+
+/* One disk as --disk has it. option: its name in e. The LUN may be left to the caller. Strings
+ * point into text, which is modified. */
+int options_parse_disk(struct disk_option *d, const char *option, char *text, struct err *e);
 
 extern const char options_help[];
 

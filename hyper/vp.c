@@ -27,6 +27,7 @@
 #define CR0_LONG_MODE 0x80050033ull /* PE MP ET NE WP AM PG */
 #define CR4_PAE       0x20ull
 #define EFER_LME_LMA  0x500ull
+#define RESET_RIP     0xFFF0u
 
 static void on_kick(int sig)
 {
@@ -320,6 +321,25 @@ static void vp_error(struct vp *vp, const char *what)
 	partition_end(vp->p, PARTITION_VP_ERROR, 0, text);
 }
 
+/* Where it happened is all a kernel developer has to go on. AMD leaves the VP's state undefined,
+ * and KVM has reset it then: the instruction pointer tells. */
+static void triple_fault(struct vp *vp)
+{
+	struct kvm_regs regs = {0};
+	struct kvm_sregs sregs = {0};
+	char text[200];
+
+	if (ioctl(vp->fd, KVM_GET_REGS, &regs) < 0 || ioctl(vp->fd, KVM_GET_SREGS, &sregs) < 0 ||
+		(regs.rip == RESET_RIP && sregs.cr3 == 0))
+		snprintf(text, sizeof(text), "on VP %u (this CPU does not keep its registers)",
+			vp->index);
+	else
+		snprintf(text, sizeof(text),
+			"on VP %u: RIP %#llx RSP %#llx CR2 %#llx CR3 %#llx CR0 %#llx CR4 %#llx",
+			vp->index, regs.rip, regs.rsp, sregs.cr2, sregs.cr3, sregs.cr0, sregs.cr4);
+	partition_end(vp->p, PARTITION_TRIPLE_FAULT, 0, text);
+}
+
 static void on_other(struct vp *vp)
 {
 	char what[96];
@@ -327,7 +347,7 @@ static void on_other(struct vp *vp)
 	count(&vp->exits.other);
 	switch (vp->run->exit_reason) {
 	case KVM_EXIT_SHUTDOWN:
-		partition_end(vp->p, PARTITION_TRIPLE_FAULT, 0, NULL);
+		triple_fault(vp);
 		return;
 	case KVM_EXIT_INTERNAL_ERROR:
 		snprintf(what, sizeof(what), "KVM internal error, suberror %u%s",

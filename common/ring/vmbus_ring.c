@@ -232,6 +232,20 @@ int64_t vmbus_tx_room(const struct vmbus_tx *tx)
 	return tx_free(tx, read);
 }
 
+int64_t vmbus_tx_used(const struct vmbus_tx *tx)
+{
+	uint32_t read = ring_load_acquire(&tx->ctl->read_index); /* E: pairs with F */
+
+	if (!index_valid(read, tx->size))
+		return -EPROTO;
+	return index_distance(read, tx->published, tx->size);
+}
+
+bool vmbus_tx_masked(const struct vmbus_tx *tx)
+{
+	return ring_load(&tx->ctl->interrupt_mask) != 0;
+}
+
 /* ---- consumer -------------------------------------------------------------------- */
 
 int vmbus_rx_init(struct vmbus_rx *rx, void *ring, uint32_t bytes)
@@ -271,7 +285,7 @@ static uint32_t rx_get(const struct vmbus_rx *rx, uint32_t at, void *dst, uint32
 	return len - first;
 }
 
-static uint32_t rx_used(const struct vmbus_rx *rx)
+static uint32_t rx_known(const struct vmbus_rx *rx)
 {
 	return index_distance(rx->read, rx->peer_write, rx->size);
 }
@@ -297,7 +311,7 @@ static int rx_available(struct vmbus_rx *rx, uint32_t *used)
 
 	if (rx->peer_write == rx->read)
 		err = rx_reload(rx);
-	*used = rx_used(rx);
+	*used = rx_known(rx);
 	return err;
 }
 
@@ -397,4 +411,13 @@ bool vmbus_rx_pending(const struct vmbus_rx *rx)
 	if (rx->peer_write != rx->read)
 		return true;
 	return ring_load_acquire(&rx->ctl->write_index) != rx->read; /* B: pairs with A */
+}
+
+int64_t vmbus_rx_used(const struct vmbus_rx *rx)
+{
+	uint32_t write = ring_load_acquire(&rx->ctl->write_index); /* B: pairs with A */
+
+	if (!index_valid(write, rx->size))
+		return -EPROTO;
+	return index_distance(rx->read, write, rx->size);
 }

@@ -93,6 +93,12 @@ bool vmbus_tx_commit(struct vmbus_tx *tx);
 /* Bytes that can be staged now; or -EPROTO. */
 int64_t vmbus_tx_room(const struct vmbus_tx *tx);
 
+/* Bytes the peer has not taken yet, of what is published; or -EPROTO. */
+int64_t vmbus_tx_used(const struct vmbus_tx *tx);
+
+/* True: the peer does not want signals now. */
+bool vmbus_tx_masked(const struct vmbus_tx *tx);
+
 /* Copies the next packet into buf, descriptor at its start. -EAGAIN: empty. -EPROTO: the ring is
  * corrupt (index or descriptor lies, or the peer overwrites what commit() has not given back: a
  * batch is at most one ring). -EMSGSIZE: longer than buf_size (descriptor + payload); treat as
@@ -112,5 +118,8 @@ bool vmbus_rx_unmask(struct vmbus_rx *rx);
 
 /* True when there is at least one unread byte, or the index lies (then _next says -EPROTO). */
 bool vmbus_rx_pending(const struct vmbus_rx *rx);
+
+/* Bytes that are there to be taken; or -EPROTO. */
+int64_t vmbus_rx_used(const struct vmbus_rx *rx);
 
 #endif

@@ -116,6 +116,7 @@ void disk_submit(struct disk_queue *queue, struct disk_req *req)
 {
 	ON_LOOP(queue->loop);
 	assert_request(queue->disk, req);
+	req->disk = queue->disk;
 	queue->disk->ops->submit(queue, req);
 }
 
@@ -145,13 +146,25 @@ void disk_plain_queue_close(struct disk_queue *queue)
 
 void disk_req_copy(const struct disk_req *req, uint8_t *buffer, bool into_buffer)
 {
+	uint64_t copied = 0;
+
 	for (uint32_t i = 0; i < req->iov_count; i++) {
 		const struct iovec *piece = &req->iov[i];
 
 		if (into_buffer)
-			memcpy(buffer, piece->iov_base, piece->iov_len);
+			memcpy(buffer + copied, piece->iov_base, piece->iov_len);
 		else
-			memcpy(piece->iov_base, buffer, piece->iov_len);
-		buffer += piece->iov_len;
+			memcpy(piece->iov_base, buffer + copied, piece->iov_len);
+		copied += piece->iov_len;
 	}
+	__atomic_fetch_add(&req->disk->copied_bytes, copied, __ATOMIC_RELAXED);
+}
+
+uint64_t disk_copied_bytes(const struct disk *disk)
+{
+	uint64_t bytes = 0;
+
+	for (; disk; disk = disk->lower)
+		bytes += __atomic_load_n(&disk->copied_bytes, __ATOMIC_RELAXED);
+	return bytes;
 }

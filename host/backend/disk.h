@@ -45,6 +45,7 @@ struct disk_req {
 	uint32_t iov_count;
 	void (*done)(struct disk_req *req, int error); /* 0 or -errno */
 	void *owner;                                   /* the submitter's, for done */
+	struct disk *disk;                             /* by disk_submit() */
 	/* scratch of the back ends: disk_ops.req_size bytes, 16-aligned, follow the struct */
 } __attribute__((aligned(16)));
 _Static_assert(sizeof(struct disk_req) % 16 == 0, "scratch alignment");
@@ -86,6 +87,7 @@ struct disk {
 	struct disk_info info;
 	const char *path;      /* of a writable image file: things about it may be kept beside it */
 	uint64_t size_highest; /* it ever had, or 0: requests in flight may have seen it */
+	uint64_t copied_bytes; /* by disk_req_copy() */
 };
 
 struct disk_queue {
@@ -162,6 +164,8 @@ void disk_plain_queue_close(struct disk_queue *queue);
 /* Copies all of the request's iovec into the buffer, or out of it into the iovec. For requests
  * whose pages a back end cannot use as they are. */
 void disk_req_copy(const struct disk_req *req, uint8_t *buffer, bool into_buffer);
+/* Any thread: what was so copied since the disk was opened, in the whole stack. */
+uint64_t disk_copied_bytes(const struct disk *disk);
 
 /* ON_LOOP(queue->loop). The one gate to every back end: asserts the contract of struct disk_req. */
 void disk_submit(struct disk_queue *queue, struct disk_req *req);

@@ -5,6 +5,7 @@
  *
  *   READ, WRITE      TRANSFER, again with the rest while it comes back short
  *   FUA WRITE        the same with RWF_DSYNC; after an error PROBE (see below)
+ *                    once space had run out: TRANSFER ..., SYNC
  *   FLUSH            SYNC
  *   DISCARD          PUNCH                                      [SYNC when FUA]
  *   WRITE_ZEROES     ZERO_RANGE, else PUNCH, else ZEROS ...      [SYNC when FUA]
@@ -15,6 +16,10 @@
  * the kernel reports it once only. So the failure is kept: every later flush of
  * this disk fails as well. A failed RWF_DSYNC write may be either half; PROBE
  * writes the same bytes without DSYNC to learn whether the sync half failed.
+ *
+ * That guess is wrong when there is no space, and space again a moment later: no
+ * data are lost then, and all must go on. So a disk that ran out of space once
+ * takes FUA writes apart: each half has its own result.
  *
  * Cancelling asks the kernel to drop the step in its hands, and starts no other one. The kernel
  * drops what waits; what a device has, or a file system is at, it finishes. A PROBE, or a SYNC that
@@ -43,10 +48,12 @@
 #include "backend/disk.h"
 #include "backend/file_open.h"
 #include "base/log.h"
+#include "base/pin.h"
 
 #define FILE_RETRIES_MAX 1000u
 #define FILE_ZEROS_SIZE  (128u << 10)
 #define FILE_RAGGED_MAX  (8u << 20)
+#define FILE_SEGMENT_MAX (1u << 30) /* of a plain read or write */
 
 enum zero_mode { ZERO_BY_RANGE, ZERO_BY_PUNCH, ZERO_BY_WRITE };
 
@@ -56,6 +63,7 @@ struct file_disk {
 	bool direct;
 	char *path;                       /* for the log */
 	_Atomic int sync_error;           /* first failed fsync: sticky */
+	_Atomic bool tight;               /* space had run out */
 	_Atomic enum zero_mode zero_mode; /* best way the file system is known to have */
 };
 
@@ -75,6 +83,7 @@ struct file_req {
 	struct loop *loop;
 	struct file_disk *file;
 	enum file_step step;
+	bool apart; /* FUA write: TRANSFER and SYNC instead of DSYNC */
 	uint32_t retries;
 	int fua_error;  /* why the DSYNC write failed */
 	uint64_t moved; /* bytes finished */
@@ -132,6 +141,8 @@ static void answer(struct file_req *r)
 {
 	struct disk_req *req = req_of(r);
 
+	if (r->error == -ENOSPC || r->error == -EDQUOT)
+		atomic_store_explicit(&r->file->tight, true, memory_order_relaxed);
 	if (r->bounce && !r->error && req->op == DISK_READ)
 		disk_req_copy(req_of(r), r->bounce, false);
 	free(r->bounce);
@@ -148,17 +159,39 @@ static void finish(struct file_req *r, int error)
 
 /* ---- transfers -------------------------------------------------------------------- */
 
+/* The common case, one segment, costs the kernel less than a list of one; and less again when the
+ * memory is registered. */
+static void segment_prepare(struct file_req *r, struct io_uring_sqe *sqe, uint64_t offset)
+{
+	int fd = r->file->fd;
+	void *at = r->iov->iov_base;
+	unsigned int len = (unsigned int)r->iov->iov_len;
+	int pinned = loop_pinned(r->loop, at, len);
+
+	if (req_of(r)->op == DISK_READ && pinned >= 0)
+		io_uring_prep_read_fixed(sqe, fd, at, len, offset, pinned);
+	else if (req_of(r)->op == DISK_READ)
+		io_uring_prep_read(sqe, fd, at, len, offset);
+	else if (pinned >= 0)
+		io_uring_prep_write_fixed(sqe, fd, at, len, offset, pinned);
+	else
+		io_uring_prep_write(sqe, fd, at, len, offset);
+}
+
 static void transfer_prepare(struct file_req *r, struct io_uring_sqe *sqe)
 {
 	struct disk_req *req = req_of(r);
-	bool dsync = r->step == STEP_TRANSFER && (req->flags & DISK_FLAG_FUA);
+	bool dsync = r->step == STEP_TRANSFER && (req->flags & DISK_FLAG_FUA) && !r->apart;
 	uint64_t offset = req->offset + r->moved;
 
-	if (req->op == DISK_READ)
+	if (r->iov_count == 1 && r->iov->iov_len <= FILE_SEGMENT_MAX)
+		segment_prepare(r, sqe, offset);
+	else if (req->op == DISK_READ)
 		io_uring_prep_readv(sqe, r->file->fd, r->iov, r->iov_count, offset);
 	else
-		io_uring_prep_writev2(
-			sqe, r->file->fd, r->iov, r->iov_count, offset, dsync ? RWF_DSYNC : 0);
+		io_uring_prep_writev(sqe, r->file->fd, r->iov, r->iov_count, offset);
+	if (req->op == DISK_WRITE)
+		sqe->rw_flags = dsync ? RWF_DSYNC : 0;
 }
 
 static void iov_advance(struct file_req *r, size_t bytes)
@@ -180,7 +213,7 @@ static void transfer_failed(struct file_req *r, int error)
 {
 	struct disk_req *req = req_of(r);
 
-	if (req->op == DISK_WRITE && (req->flags & DISK_FLAG_FUA)) {
+	if (req->op == DISK_WRITE && (req->flags & DISK_FLAG_FUA) && !r->apart) {
 		r->fua_error = error;
 		step_start(r, STEP_PROBE);
 	} else {
@@ -199,7 +232,10 @@ static void transfer_done(struct file_req *r, int res)
 		return;
 	}
 	if (r->moved + (uint32_t)res == req_of(r)->length) {
-		finish(r, 0);
+		if (r->apart)
+			step_start(r, STEP_SYNC);
+		else
+			finish(r, 0);
 		return;
 	}
 	if (r->file->direct) /* the rest must be aligned too */
@@ -420,6 +456,8 @@ static void transfer_start(struct file_req *r)
 {
 	int ret = 0;
 
+	r->apart = req_of(r)->op == DISK_WRITE && (req_of(r)->flags & DISK_FLAG_FUA) &&
+		   atomic_load_explicit(&r->file->tight, memory_order_relaxed);
 	if (r->file->direct && !aligned(req_of(r)))
 		ret = bounce_start(r);
 	if (ret)

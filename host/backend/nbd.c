@@ -262,6 +262,9 @@ int disk_nbd_open(
 		ret = err_set(e, -ENOMEM, "disk %s: out of memory", uri);
 		goto free_disk;
 	}
+	ret = nbd_lib_load(NBD_LIB_SONAME, e);
+	if (ret)
+		goto free_disk;
 	ret = nbd_server_ask(uri, CONNECT_TIMEOUT_MS, &d->caps, e);
 	if (ret)
 		goto free_disk;

@@ -3,10 +3,10 @@
 #ifndef BACKEND_NBD_IMPL_H
 #define BACKEND_NBD_IMPL_H
 
-#include <libnbd.h>
 #include <pthread.h>
 
 #include "backend/disk.h"
+#include "backend/nbd_lib.h"
 
 #define NBD_BLOCK_SIZE          512u
 #define NBD_PHYSICAL_BLOCK_SIZE 4096u

@@ -65,7 +65,7 @@ static struct nbd_req *req_of(struct list *link)
 
 static bool handle_dead(const struct nbd_link *l)
 {
-	return nbd_aio_is_dead(l->h) || nbd_aio_is_closed(l->h);
+	return libnbd.aio_is_dead(l->h) || libnbd.aio_is_closed(l->h);
 }
 
 static void settle_soon(struct nbd_link *l)
@@ -111,7 +111,7 @@ static void command_sent(struct nbd_req *r, int64_t cookie)
 {
 	if (cookie >= 0)
 		return;
-	part_error(r, handle_dead(r->link) ? ENOTCONN : nbd_get_errno());
+	part_error(r, handle_dead(r->link) ? ENOTCONN : libnbd.get_errno());
 	part_done(r);
 }
 
@@ -138,10 +138,10 @@ static void send_transfer(struct nbd_req *r, uint8_t *bytes, size_t length, uint
 
 		if (nbd_disk_req(r)->op == DISK_READ)
 			command_sent(
-				r, nbd_aio_pread(l->h, bytes, piece, offset, callback_of(r), 0));
+				r, libnbd.aio_pread(l->h, bytes, piece, offset, callback_of(r), 0));
 		else
-			command_sent(r, nbd_aio_pwrite(l->h, bytes, piece, offset, callback_of(r),
-						fua_flag(r)));
+			command_sent(r, libnbd.aio_pwrite(l->h, bytes, piece, offset,
+						callback_of(r), fua_flag(r)));
 		bytes += piece;
 		offset += piece;
 		length -= piece;
@@ -183,12 +183,12 @@ static void issue_zeroes(struct nbd_req *r)
 		uint64_t piece = req->length - at < max ? req->length - at : max;
 
 		if (max == ZERO_MAX)
-			command_sent(
-				r, nbd_aio_zero(r->link->h, piece, req->offset + at, callback_of(r),
-					   fua_flag(r) | (hole ? 0 : LIBNBD_CMD_FLAG_NO_HOLE)));
+			command_sent(r,
+				libnbd.aio_zero(r->link->h, piece, req->offset + at, callback_of(r),
+					fua_flag(r) | (hole ? 0 : LIBNBD_CMD_FLAG_NO_HOLE)));
 		else
-			command_sent(r, nbd_aio_pwrite(r->link->h, zeros, piece, req->offset + at,
-						callback_of(r), fua_flag(r)));
+			command_sent(r, libnbd.aio_pwrite(r->link->h, zeros, piece,
+						req->offset + at, callback_of(r), fua_flag(r)));
 		at += piece;
 	}
 }
@@ -201,7 +201,7 @@ static void issue(struct nbd_req *r)
 	r->lost = false;
 	r->error = 0;
 	if (req->op == DISK_FLUSH || r->stage == NBD_STAGE_FLUSH)
-		command_sent(r, nbd_aio_flush(r->link->h, callback_of(r), 0));
+		command_sent(r, libnbd.aio_flush(r->link->h, callback_of(r), 0));
 	else if (req->op == DISK_READ || req->op == DISK_WRITE)
 		issue_transfer(r);
 	else
@@ -330,7 +330,7 @@ static void link_settle(struct nbd_link *l)
 	lost = take_finished(l, &done);
 	if (lost || handle_dead(l))
 		link_drop(l);
-	else if (l->state == LINK_CONNECTING && nbd_aio_is_ready(l->h))
+	else if (l->state == LINK_CONNECTING && libnbd.aio_is_ready(l->h))
 		link_up(l);
 	else
 		link_arm(l);
@@ -373,22 +373,22 @@ static void drained(struct nbd_link *l)
 
 static bool readable(const struct nbd_link *l)
 {
-	struct pollfd pfd = {.fd = nbd_aio_get_fd(l->h), .events = POLLIN};
+	struct pollfd pfd = {.fd = libnbd.aio_get_fd(l->h), .events = POLLIN};
 
-	return (nbd_aio_get_direction(l->h) & LIBNBD_AIO_DIRECTION_READ) && !handle_dead(l) &&
+	return (libnbd.aio_get_direction(l->h) & LIBNBD_AIO_DIRECTION_READ) && !handle_dead(l) &&
 	       poll(&pfd, 1, 0) > 0;
 }
 
 static void socket_ready(struct nbd_link *l, bool in)
 {
-	unsigned int direction = nbd_aio_get_direction(l->h);
+	unsigned int direction = libnbd.aio_get_direction(l->h);
 
 	if (in && (direction & LIBNBD_AIO_DIRECTION_READ)) {
 		do
-			nbd_aio_notify_read(l->h);
+			libnbd.aio_notify_read(l->h);
 		while (readable(l));
 	} else if (direction & LIBNBD_AIO_DIRECTION_WRITE) {
-		nbd_aio_notify_write(l->h);
+		libnbd.aio_notify_write(l->h);
 	}
 	link_settle(l);
 }
@@ -418,7 +418,8 @@ static void poll_arm(struct nbd_link_poll *p, unsigned int events)
 	if (p->armed)
 		return;
 	p->armed = true;
-	io_uring_prep_poll_add(loop_sqe(p->link->loop, &p->op), nbd_aio_get_fd(p->link->h), events);
+	io_uring_prep_poll_add(
+		loop_sqe(p->link->loop, &p->op), libnbd.aio_get_fd(p->link->h), events);
 }
 
 static void poll_cancel(struct nbd_link_poll *p)
@@ -431,7 +432,7 @@ static void poll_cancel(struct nbd_link_poll *p)
 
 static void link_arm(struct nbd_link *l)
 {
-	unsigned int direction = nbd_aio_get_direction(l->h);
+	unsigned int direction = libnbd.aio_get_direction(l->h);
 
 	if (handle_dead(l))
 		return;
@@ -451,7 +452,7 @@ static void link_disconnect(struct nbd_link *l)
 	poll_cancel(&l->in);
 	poll_cancel(&l->out);
 	l->h = NULL;
-	nbd_close(h);
+	libnbd.close(h);
 	l->state = LINK_DRAINING;
 }
 
@@ -492,7 +493,7 @@ static void link_connect(struct nbd_link *l)
 	}
 	l->state = LINK_CONNECTING;
 	loop_timer_start(l->loop, &l->timer, HANDSHAKE_NS, handshake_late);
-	if (nbd_aio_connect_uri(l->h, l->disk->uri))
+	if (libnbd.aio_connect_uri(l->h, l->disk->uri))
 		link_drop(l);
 	else
 		settle_soon(l);
@@ -602,9 +603,9 @@ static void first_connection(struct nbd_link *l)
 {
 	uint64_t start = loop_now_ns();
 
-	while (l->state == LINK_CONNECTING && nbd_aio_is_connecting(l->h) &&
+	while (l->state == LINK_CONNECTING && libnbd.aio_is_connecting(l->h) &&
 		loop_now_ns() - start < FIRST_CONNECTION_MS * NS_PER_MS)
-		if (nbd_poll(l->h, FIRST_CONNECTION_MS) <= 0)
+		if (libnbd.poll(l->h, FIRST_CONNECTION_MS) <= 0)
 			break;
 	link_settle(l);
 }
@@ -641,7 +642,7 @@ void nbd_link_close(struct nbd_link *l)
 	loop_timer_cancel(&l->cancel);
 	if (l->h) {
 		if (l->state == LINK_UP)
-			nbd_aio_disconnect(l->h, 0); /* a courtesy */
+			libnbd.aio_disconnect(l->h, 0); /* a courtesy */
 		link_disconnect(l);
 	}
 	loop_post(l->loop, &l->close);

@@ -11,38 +11,38 @@
 
 struct nbd_handle *nbd_server_handle(void)
 {
-	struct nbd_handle *h = nbd_create();
+	struct nbd_handle *h = libnbd.create();
 
 	if (!h)
 		return NULL;
 	/* With simple replies a read is complete or failed: no holes for us to fill. */
-	nbd_set_request_structured_replies(h, false);
-	nbd_set_pread_initialize(h, false);
-	nbd_set_uri_allow_tls(h, LIBNBD_TLS_DISABLE);
+	libnbd.set_request_structured_replies(h, false);
+	libnbd.set_pread_initialize(h, false);
+	libnbd.set_uri_allow_tls(h, LIBNBD_TLS_DISABLE);
 	return h;
 }
 
 static uint32_t block_size(struct nbd_handle *h, int type, uint32_t otherwise)
 {
-	int64_t size = nbd_get_block_size(h, type);
+	int64_t size = libnbd.get_block_size(h, type);
 
 	return size > 0 && size <= UINT32_MAX ? (uint32_t)size : otherwise;
 }
 
 void nbd_server_caps(struct nbd_handle *h, struct nbd_caps *caps)
 {
-	int64_t size = nbd_get_size(h);
+	int64_t size = libnbd.get_size(h);
 
 	*caps = (struct nbd_caps){
 		.size = size > 0 ? (uint64_t)size : 0,
 		.block_min = block_size(h, LIBNBD_SIZE_MINIMUM, 1),
 		.request_max = block_size(h, LIBNBD_SIZE_MAXIMUM, REQUEST_MAX_DEFAULT),
-		.read_only = nbd_is_read_only(h) != 0,
-		.flush = nbd_can_flush(h) == 1,
-		.fua = nbd_can_fua(h) == 1,
-		.trim = nbd_can_trim(h) == 1,
-		.zero = nbd_can_zero(h) == 1,
-		.multi_conn = nbd_can_multi_conn(h) == 1,
+		.read_only = libnbd.is_read_only(h) != 0,
+		.flush = libnbd.can_flush(h) == 1,
+		.fua = libnbd.can_fua(h) == 1,
+		.trim = libnbd.can_trim(h) == 1,
+		.zero = libnbd.can_zero(h) == 1,
+		.multi_conn = libnbd.can_multi_conn(h) == 1,
 	};
 	if (caps->request_max > REQUEST_MAX_DEFAULT)
 		caps->request_max = REQUEST_MAX_DEFAULT;
@@ -74,8 +74,8 @@ static int check(const char *uri, const struct nbd_caps *caps, struct err *e)
 
 static int connect_error(const char *uri, struct err *e)
 {
-	int error = nbd_get_errno();
-	const char *text = nbd_get_error();
+	int error = libnbd.get_errno();
+	const char *text = libnbd.get_error();
 
 	return err_set(e, error ? -error : -EIO, "disk %s: %s; is the server running?", uri,
 		text ? text : "cannot be connected");
@@ -83,10 +83,10 @@ static int connect_error(const char *uri, struct err *e)
 
 static int connect_wait(struct nbd_handle *h, const char *uri, int timeout_ms, struct err *e)
 {
-	if (nbd_aio_connect_uri(h, uri))
+	if (libnbd.aio_connect_uri(h, uri))
 		return connect_error(uri, e);
-	while (nbd_aio_is_connecting(h)) {
-		int n = nbd_poll(h, timeout_ms);
+	while (libnbd.aio_is_connecting(h)) {
+		int n = libnbd.poll(h, timeout_ms);
 
 		if (n < 0)
 			return connect_error(uri, e);
@@ -95,7 +95,7 @@ static int connect_wait(struct nbd_handle *h, const char *uri, int timeout_ms, s
 				"disk %s: the server does not answer within %d s", uri,
 				timeout_ms / MS_PER_SECOND);
 	}
-	if (!nbd_aio_is_ready(h))
+	if (!libnbd.aio_is_ready(h))
 		return connect_error(uri, e);
 	return 0;
 }
@@ -112,8 +112,8 @@ int nbd_server_ask(const char *uri, int timeout_ms, struct nbd_caps *caps, struc
 		goto close_handle;
 	nbd_server_caps(h, caps);
 	ret = check(uri, caps, e);
-	nbd_aio_disconnect(h, 0);
+	libnbd.aio_disconnect(h, 0);
 close_handle:
-	nbd_close(h);
+	libnbd.close(h);
 	return ret;
 }

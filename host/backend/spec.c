@@ -11,6 +11,7 @@
 #define SECTOR_SIZE  512u
 #define PPM_PER_CENT 10000u
 #define DELAY_MAX_NS (3600ull * 1000000000ull)
+#define SCRATCH_MAX  256u /* disk_ops.req_size of any disk, checked when it is opened */
 
 const char disk_spec_filters_help[] = "delay=, error=, iops=, bps=, log=, volatile";
 
@@ -354,6 +355,11 @@ static int open_filter(
 	return -EINVAL;
 }
 
+size_t disk_spec_req_size_max(void)
+{
+	return (1 + DISK_SPEC_FILTERS_MAX) * (sizeof(struct disk_req) + SCRATCH_MAX);
+}
+
 int disk_spec_open(struct disk **disk, const struct disk_spec *s, const struct disk_file_options *o,
 	struct err *e)
 {
@@ -369,6 +375,7 @@ int disk_spec_open(struct disk **disk, const struct disk_spec *s, const struct d
 			return ret;
 		}
 	}
+	assert(disk_req_size(top) <= disk_spec_req_size_max());
 	*disk = top;
 	return 0;
 }

@@ -62,6 +62,9 @@ int disk_spec_source(struct disk_spec *s, const char *text, struct err *e);
 /* Adds a filter. 0; 1: `text` is no filter; -EINVAL. The text may be modified. */
 int disk_spec_filter(struct disk_spec *s, char *text, struct err *e);
 
+/* disk_req_size() of the deepest stack that can be written, at least. */
+size_t disk_spec_req_size_max(void);
+
 /* Opens the whole stack. o: read_only of any source that can be, direct of files. */
 int disk_spec_open(struct disk **disk, const struct disk_spec *s, const struct disk_file_options *o,
 	struct err *e);

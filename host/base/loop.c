@@ -438,11 +438,17 @@ static void poll_adapt(struct loop *loop, uint64_t slept_ns)
 		loop->poll_ns = loop->poll_max_ns;
 }
 
-/* Completions wait for us, in the ring or as work the kernel does when it is entered. */
+/* Completions wait for us, in the ring or as work the kernel does when it is entered. The flag that
+ * tells of such work can stay up when there is none (the kernel raises it after it has queued the
+ * work, which may have been run by then), so only what comes out of it counts. */
 static bool ring_ready(struct loop *loop)
 {
-	return io_uring_cq_ready(&loop->ring) ||
-	       (IO_URING_READ_ONCE(*loop->ring.sq.kflags) & IORING_SQ_TASKRUN);
+	if (io_uring_cq_ready(&loop->ring))
+		return true;
+	if (!(IO_URING_READ_ONCE(*loop->ring.sq.kflags) & IORING_SQ_TASKRUN))
+		return false;
+	io_uring_get_events(&loop->ring);
+	return io_uring_cq_ready(&loop->ring);
 }
 
 static bool poll_once(struct loop *loop)
@@ -459,9 +465,11 @@ static bool poll_once(struct loop *loop)
 
 static bool poll_window(struct loop *loop)
 {
-	uint64_t end = loop_now_ns() + loop->poll_ns;
 	struct loop_timer *t = first_timer(loop);
+	uint64_t end;
 
+	loop->turn_ns = loop_now_ns();
+	end = loop->turn_ns + loop->poll_ns;
 	if (t && t->when_ns < end)
 		end = t->when_ns;
 	do {
@@ -470,7 +478,8 @@ static bool poll_window(struct loop *loop)
 			atomic_load(&loop->stop))
 			return true;
 		__builtin_ia32_pause();
-	} while (loop_now_ns() < end);
+		loop->turn_ns = loop_now_ns(); /* what is found next was not there before */
+	} while (loop->turn_ns < end);
 	return false;
 }
 
@@ -518,6 +527,7 @@ static void turn(struct loop *loop)
 	bool idle;
 	int rc;
 
+	loop->turn_ns = 0;
 	reap(loop);
 	run_timers(loop);
 	run_posted(loop);

@@ -24,6 +24,7 @@
 #include "base/list.h"
 
 struct loop;
+struct gmem;
 
 /* One asynchronous operation; embedded in its owner. `res` is the CQE result (-errno or value). */
 struct loop_op {
@@ -93,6 +94,8 @@ struct loop {
 	uint64_t poll_max_ns; /* 0: no polling */
 	uint64_t poll_ns;     /* the window now, 0..poll_max_ns */
 	uint64_t turns;
+	uint64_t turn_ns;          /* see loop_turn_ns(); 0: not asked for yet */
+	const struct gmem *pinned; /* see pin.h */
 };
 
 #define LOOP_ENTRIES 256u
@@ -151,6 +154,14 @@ void loop_timer_start(struct loop *loop, struct loop_timer *t, uint64_t delay_ns
  * armed timer moves it. */
 void loop_timer_cancel(struct loop_timer *t);
 uint64_t loop_now_ns(void); /* the clock of timers */
+/* ON_LOOP. The same clock, read once per turn when somebody first asks: as good as a clock for what
+ * is measured in turns, and as cheap as a load. */
+static inline uint64_t loop_turn_ns(struct loop *loop)
+{
+	if (!loop->turn_ns)
+		loop->turn_ns = loop_now_ns();
+	return loop->turn_ns;
+}
 
 #define ON_LOOP(loop) assert(loop_is_current(loop))
 

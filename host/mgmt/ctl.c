@@ -103,6 +103,9 @@ static void client_close(struct ctl_client *c)
 	struct ctl *ctl = c->ctl;
 	int waiting = ctl->waiting_fd;
 
+	if (c->asking)
+		c->asking->client = NULL;
+	c->asking = NULL;
 	close(c->fd);
 	free(c->reply);
 	c->reply = NULL;
@@ -126,52 +129,85 @@ static void client_send(struct ctl_client *c)
 		c->reply_len - c->reply_sent, MSG_NOSIGNAL);
 }
 
-/* What a client sent may be quoted in the text, and cut in the middle of a character. */
-static json_t *refusal(struct err *e)
-{
-	for (char *c = e->text; *c; c++)
-		if (*c < 0x20 || *c > 0x7E)
-			*c = '?';
-	return json_pack("{s:b, s:s}", "ok", 0, "error", e->text);
-}
+/* ---- server: requests ------------------------------------------------------------------------ */
 
-static json_t *answer(struct ctl *ctl, const char *line, size_t len)
+/* Gives the client its answer, with its newline in the place of the terminator. */
+static void client_reply(struct ctl_client *c, json_t *reply)
 {
-	struct err e = {"refused"};
-	json_error_t error;
-	json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
-	json_t *reply = NULL;
-
-	if (!json_is_object(request))
-		err_set(&e, -EINVAL, "the request is not a JSON object");
-	else
-		reply = ctl->handle(ctl->ctx, request, &e);
-	json_decref(request);
-	if (!reply)
-		return refusal(&e);
-	json_object_set_new(reply, "ok", json_true());
-	return reply;
-}
-
-/* Takes one line off the front of the buffer and answers it. */
-static void client_answer(struct ctl_client *c, size_t line)
-{
-	json_t *reply = answer(c->ctl, c->request, line);
 	char *text = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
 
 	json_decref(reply);
-	c->active = ++c->ctl->clock;
-	c->used -= line + 1;
-	memmove(c->request, c->request + line + 1, c->used);
+	c->asking = NULL;
 	if (!text) {
 		client_close(c);
 		return;
 	}
 	c->reply = text;
 	c->reply_len = strlen(text) + 1;
-	c->reply[c->reply_len - 1] = '\n'; /* in the place of the terminator */
+	c->reply[c->reply_len - 1] = '\n';
 	c->reply_sent = 0;
 	client_send(c);
+}
+
+static void finish(struct ctl_request *request, json_t *reply)
+{
+	if (request->client)
+		client_reply(request->client, reply);
+	else
+		json_decref(reply);
+	free(request);
+}
+
+void ctl_answer(struct ctl_request *request, json_t *reply)
+{
+	if (reply)
+		json_object_set_new(reply, "ok", json_true());
+	finish(request, reply);
+}
+
+/* What a client sent may be quoted in the text, and cut in the middle of a character. */
+void ctl_refuse(struct ctl_request *request, const struct err *e)
+{
+	struct err ascii = *e;
+
+	for (char *c = ascii.text; *c; c++)
+		if (*c < 0x20 || *c > 0x7E)
+			*c = '?';
+	finish(request, json_pack("{s:b, s:s}", "ok", 0, "error", ascii.text));
+}
+
+static void ask(struct ctl_request *request, const json_t *json)
+{
+	struct ctl *ctl = request->client->ctl;
+	struct err e;
+
+	if (json_is_object(json)) {
+		ctl->handle(ctl->ctx, request, json);
+		return;
+	}
+	err_set(&e, -EINVAL, "the request is not a JSON object");
+	ctl_refuse(request, &e);
+}
+
+/* Takes one line off the front of the buffer and asks for what it says. */
+static void client_ask(struct ctl_client *c, size_t line)
+{
+	struct ctl_request *request = malloc(sizeof(*request));
+	json_error_t error;
+	json_t *json;
+
+	if (!request) {
+		client_close(c);
+		return;
+	}
+	json = json_loadb(c->request, line, JSON_REJECT_DUPLICATES, &error);
+	c->active = ++c->ctl->clock;
+	c->used -= line + 1;
+	memmove(c->request, c->request + line + 1, c->used);
+	request->client = c;
+	c->asking = request;
+	ask(request, json); /* c may be gone now */
+	json_decref(json);
 }
 
 static void client_next(struct ctl_client *c)
@@ -179,7 +215,7 @@ static void client_next(struct ctl_client *c)
 	char *newline = memchr(c->request, '\n', c->used);
 
 	if (newline)
-		client_answer(c, (size_t)(newline - c->request));
+		client_ask(c, (size_t)(newline - c->request));
 	else if (c->used == sizeof(c->request))
 		client_close(c); /* no command is that long */
 	else
@@ -236,7 +272,7 @@ static struct ctl_client *free_client(struct ctl *ctl)
 	return NULL;
 }
 
-/* Its operation in the ring ends with an error, which closes it. */
+/* Its operation in the ring, if there is one, ends with an error, which closes it. */
 static void evict(struct ctl *ctl)
 {
 	struct ctl_client *oldest = &ctl->client[0];
@@ -244,7 +280,10 @@ static void evict(struct ctl *ctl)
 	for (uint32_t i = 1; i < CTL_CLIENTS_MAX; i++)
 		if (ctl->client[i].active < oldest->active)
 			oldest = &ctl->client[i];
-	shutdown(oldest->fd, SHUT_RDWR);
+	if (oldest->asking)
+		client_close(oldest);
+	else
+		shutdown(oldest->fd, SHUT_RDWR);
 }
 
 static void start_accept(struct ctl *ctl)
@@ -394,8 +433,7 @@ static int open_socket(struct ctl *ctl, const char *name, struct err *e)
 	return ret;
 }
 
-int ctl_open(struct ctl *ctl, struct loop *loop, const char *name,
-	json_t *(*handle)(void *ctx, const json_t *request, struct err *e), void *ctx,
+int ctl_open(struct ctl *ctl, struct loop *loop, const char *name, ctl_handle_fn *handle, void *ctx,
 	struct err *e)
 {
 	int ret;
@@ -473,15 +511,39 @@ static size_t receive(void *bytes, size_t len, void *fd)
 	return n < 0 ? (size_t)-1 : (size_t)n;
 }
 
-static int receive_reply(int fd, json_t **reply)
+static int receive_reply(int fd, unsigned timeout_ms, json_t **reply)
 {
+	const struct timeval limit = {.tv_sec = timeout_ms / 1000};
 	json_error_t error;
 
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	errno = 0;
 	*reply = json_load_callback(receive, &fd, JSON_DISABLE_EOF_CHECK, &error);
-	return *reply ? 0 : -EPROTO;
+	if (*reply)
+		return 0;
+	return errno == EAGAIN ? -ETIMEDOUT : -EPROTO;
 }
 
-int ctl_call(const char *name, const json_t *request, json_t **reply, struct err *e)
+static int call(const char *name, const char *path, int fd, const json_t *request,
+	unsigned timeout_ms, json_t **reply, struct err *e)
+{
+	int ret = send_request(fd, request);
+
+	if (!ret)
+		ret = receive_reply(fd, timeout_ms, reply);
+	if (ret == -ETIMEDOUT)
+		return err_set(e, ret,
+			"partition %s: no answer within %u s; is it stopped? What was asked may "
+			"still be done",
+			name, timeout_ms / 1000);
+	if (ret)
+		return err_set(
+			e, ret, "%s: no answer; is the partition stopped or just ending?", path);
+	return 0;
+}
+
+int ctl_call_for(
+	const char *name, const json_t *request, unsigned timeout_ms, json_t **reply, struct err *e)
 {
 	char path[CTL_PATH_MAX];
 	int fd, ret = ctl_check_name(name, e);
@@ -501,12 +563,12 @@ int ctl_call(const char *name, const json_t *request, json_t **reply, struct err
 		return err_set(e, ret,
 			"partition %s cannot be asked (%s: %s); be its owner or root", name, path,
 			strerror(-ret));
-	ret = send_request(fd, request);
-	if (!ret)
-		ret = receive_reply(fd, reply);
+	ret = call(name, path, fd, request, timeout_ms, reply, e);
 	close(fd);
-	if (ret)
-		return err_set(
-			e, ret, "%s: no answer; is the partition stopped or just ending?", path);
-	return 0;
+	return ret;
+}
+
+int ctl_call(const char *name, const json_t *request, json_t **reply, struct err *e)
+{
+	return ctl_call_for(name, request, CTL_TIMEOUT_MS, reply, e);
 }

@@ -53,13 +53,39 @@ static void chan_interrupt(struct chan *chan)
 	chan->irq.raise(chan->irq.ctx, vp, chan->flag);
 }
 
+static void chan_count_published(struct chan *chan, bool signal)
+{
+	int64_t used = vmbus_tx_used(&chan->tx);
+
+	chan->counters.sent_batches++;
+	if (used > (int64_t)chan->tx_highest)
+		chan->tx_highest = (uint64_t)used;
+	if (signal)
+		return;
+	if (vmbus_tx_masked(&chan->tx))
+		chan->counters.interrupts_masked++;
+	else
+		chan->counters.interrupts_unneeded++;
+}
+
+static void chan_publish(struct chan *chan)
+{
+	bool signal = vmbus_tx_commit(&chan->tx);
+
+	chan->irq_wanted |= signal;
+	if (chan->published == chan->counters.sent)
+		return;
+	chan->published = chan->counters.sent;
+	chan_count_published(chan, signal);
+}
+
 static void chan_hook(struct loop_hook *hook)
 {
 	struct chan *chan = container_of(hook, struct chan, hook);
 
 	if (chan->faulted)
 		return;
-	chan->irq_wanted |= vmbus_tx_commit(&chan->tx);
+	chan_publish(chan);
 	chan->irq_wanted |= vmbus_rx_commit(&chan->rx);
 	chan_interrupt(chan);
 }
@@ -182,12 +208,10 @@ static bool chan_unmask(struct chan *chan)
 	return vmbus_rx_unmask(&chan->rx);
 }
 
-static void chan_drain(struct chan *chan)
+static void chan_take_batch(struct chan *chan)
 {
 	uint32_t budget = DRAIN_BUDGET;
 
-	if (chan->faulted || chan->quiesced || chan->stalled)
-		return;
 	vmbus_rx_mask(&chan->rx);
 	while (budget--) {
 		if (chan_take_one(chan))
@@ -203,6 +227,21 @@ static void chan_drain(struct chan *chan)
 		vmbus_rx_mask(&chan->rx);
 	}
 	chan_post_drain(chan);
+}
+
+static void chan_drain(struct chan *chan)
+{
+	uint64_t before = chan->counters.packets;
+	int64_t used;
+
+	if (chan->faulted || chan->quiesced || chan->stalled)
+		return;
+	used = vmbus_rx_used(&chan->rx);
+	if (used > (int64_t)chan->rx_highest)
+		chan->rx_highest = (uint64_t)used;
+	chan_take_batch(chan);
+	if (chan->counters.packets != before)
+		chan->counters.batches++;
 }
 
 /* Nothing is published here: the loop's next turn does that, for the whole batch. */
@@ -357,4 +396,24 @@ void chan_stop(struct chan *chan, void (*stopped)(struct chan *chan))
 void chan_retarget(struct chan *chan, uint32_t target_vp)
 {
 	atomic_store_explicit(&chan->target_vp, target_vp, memory_order_relaxed);
+}
+
+static uint64_t ring_used(int64_t used)
+{
+	return used > 0 ? (uint64_t)used : 0;
+}
+
+void chan_rings(const struct chan *chan, struct chan_rings *rings)
+{
+	bool ours = !chan->faulted && !chan->stopping;
+
+	ON_LOOP(chan->loop);
+	*rings = (struct chan_rings){
+		.rx_used = ours ? ring_used(vmbus_rx_used(&chan->rx)) : 0,
+		.rx_highest = chan->rx_highest,
+		.rx_size = chan->rx.size,
+		.tx_used = ours ? ring_used(vmbus_tx_used(&chan->tx)) : 0,
+		.tx_highest = chan->tx_highest,
+		.tx_size = chan->tx.size,
+	};
 }

@@ -51,13 +51,23 @@ struct chan_out {
 };
 
 struct chan_counters {
-	uint64_t packets;    /* received */
-	uint64_t sent;       /* packets sent */
-	uint64_t doorbells;  /* wake-ups by the guest */
-	uint64_t polls;      /* times packets were found by looking, without a doorbell */
-	uint64_t interrupts; /* requested from us */
-	uint64_t tx_full;    /* times a packet had to wait for room */
-	uint64_t stalls;     /* times packet() said -EAGAIN */
+	uint64_t packets;             /* received */
+	uint64_t batches;             /* in which they were taken: one per wake-up, poll, or turn */
+	uint64_t sent;                /* packets sent */
+	uint64_t sent_batches;        /* in which they were published: at most one per turn */
+	uint64_t doorbells;           /* wake-ups by the guest */
+	uint64_t polls;               /* times packets were found by looking, without a doorbell */
+	uint64_t interrupts;          /* requested from us */
+	uint64_t interrupts_masked;   /* batches without one: the guest is looking anyway */
+	uint64_t interrupts_unneeded; /* batches without one: the ring was not empty */
+	uint64_t tx_full;             /* times a packet had to wait for room */
+	uint64_t stalls;              /* times packet() said -EAGAIN */
+};
+
+/* How full the rings are, in bytes. */
+struct chan_rings {
+	uint64_t rx_used, rx_highest, rx_size; /* by the guest; highest: when we began a batch */
+	uint64_t tx_used, tx_highest, tx_size; /* by us; highest: when we had published one */
 };
 
 struct chan {
@@ -90,6 +100,8 @@ struct chan {
 	bool event_stopped; /* the doorbell is off the loop */
 	void (*stopped)(struct chan *chan);
 	struct chan_counters counters;
+	uint64_t published;              /* of counters.sent */
+	uint64_t rx_highest, tx_highest; /* see chan_rings */
 };
 
 struct chan_params {
@@ -123,6 +135,8 @@ void chan_fini(struct chan *chan);
 void chan_send(struct chan *chan, struct chan_out *out);
 /* After packet() said -EAGAIN: resources are back. Harmless otherwise. */
 void chan_resume(struct chan *chan);
+/* A ring whose index lies counts as empty. */
+void chan_rings(const struct chan *chan, struct chan_rings *rings);
 /* Any thread: interrupts go to another VP from now on. When it returns to the chan's own worker, no
  * interrupt goes to the old one; on another thread one may still be under way. */
 void chan_retarget(struct chan *chan, uint32_t target_vp);

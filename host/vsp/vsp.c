@@ -26,6 +26,7 @@
  *   sub-channels   OPEN: offer them. CLOSING: nothing.
  *
  * C -> W -> C: retarget. The bus asks for nothing else before it is answered.
+ * And calls of the VSP (vsp_call.c), in any state: ch is gone when all are done.
  *
  * A fault of any channel rescinds the whole device: guests do not survive the
  * loss of a single sub-channel with requests in flight. The device is offered
@@ -40,76 +41,10 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "vsp/pool.h"
+#include "vsp/vsp_impl.h"
 
 /* 8 MiB each way. More is not faster, and scattered pages cost a kernel mapping each. */
 #define RING_PAGES_MAX 4098u
-
-#define ON_CONTROL(dev) ON_LOOP((dev)->host->control)
-#define ON_WORKER(ch)   ON_LOOP((ch)->worker)
-
-enum channel_state {
-	CHANNEL_OPENING,
-	CHANNEL_OPEN,
-	CHANNEL_CLOSING,
-};
-
-/* One offer: the primary channel's is in the device, those of sub-channels come and go. */
-struct vsp_offer {
-	struct vsp_device *dev;
-	struct bus_channel *bus_chan; /* NULL: not offered */
-	struct vsp_channel *ch;       /* NULL: not open */
-	struct list link;             /* vsp_device.subs */
-};
-
-struct vsp_device {
-	struct vsp_host *host;
-	const struct vsp_ops *ops;
-	struct hv_guid instance_id;
-	/* control thread */
-	struct vsp_offer offer;
-	struct list subs;
-	struct loop_timer reoffer;
-	uint64_t faults;
-	void (*removed)(void *ctx); /* not NULL: vsp_device_remove() was called */
-	void *removed_ctx;
-	/* the VSP's */
-	_Alignas(16) uint8_t priv[];
-};
-
-struct vsp_channel {
-	/* fixed while open */
-	struct vsp_device *dev;
-	struct vsp_offer *offer;
-	struct loop *worker;
-	uint16_t index;
-	struct gpadl *ring;
-	void *view; /* of the ring's pages */
-	uint32_t pages;
-	bool mapped;
-	/* control thread */
-	enum channel_state state;
-	/* travelling; whoever runs the task owns the fields behind it */
-	struct loop_task open_task;
-	int open_result;
-	struct loop_task close_task;
-	struct loop_task retarget_task;
-	uint32_t retarget_vp;
-	struct loop_task fault_task;
-	struct loop_task subs_task;
-	uint16_t subs_count;
-	/* worker */
-	struct chan chan;
-	struct pool pool;
-	/* the VSP's */
-	_Alignas(16) uint8_t priv[];
-};
-
-static void post(struct loop *loop, struct loop_task *task, void (*fn)(struct loop_task *task))
-{
-	task->fn = fn;
-	loop_post(loop, task);
-}
 
 /* ---- channel: what the ring calls (worker) --------------------------------------- */
 
@@ -135,7 +70,7 @@ static void on_fault(struct chan *chan)
 {
 	struct vsp_channel *ch = container_of(chan, struct vsp_channel, chan);
 
-	post(ch->dev->host->control, &ch->fault_task, fault_on_control);
+	vsp_post(ch->dev->host->control, &ch->fault_task, fault_on_control);
 }
 
 static const struct chan_ops chan_ops = {
@@ -271,22 +206,29 @@ static void open_failed(struct vsp_offer *offer, int rc)
 	bus_open_done(offer->bus_chan, false);
 }
 
+static void never_opened(struct vsp_channel *ch)
+{
+	struct vsp_offer *offer = ch->offer;
+	int rc = ch->open_result;
+
+	channel_destroy(ch);
+	open_failed(offer, rc);
+}
+
 static void opened_on_control(struct loop_task *task)
 {
 	struct vsp_channel *ch = container_of(task, struct vsp_channel, open_task);
 	struct vsp_offer *offer = ch->offer;
-	int rc = ch->open_result;
 
 	ON_CONTROL(ch->dev);
-	if (rc) {
-		channel_destroy(ch);
-		open_failed(offer, rc);
+	if (ch->open_result) {
+		vsp_channel_let_go(ch, never_opened);
 		return;
 	}
 	ch->state = CHANNEL_OPEN;
 	bus_open_done(offer->bus_chan, true);
 	if (ch->state == CHANNEL_OPEN)
-		post(ch->worker, &ch->open_task, start_on_worker);
+		vsp_post(ch->worker, &ch->open_task, start_on_worker);
 }
 
 static void open_on_worker(struct loop_task *task)
@@ -297,7 +239,7 @@ static void open_on_worker(struct loop_task *task)
 	ch->open_result = ch->dev->ops->open(ch);
 	if (ch->open_result)
 		chan_quiesce(&ch->chan);
-	post(ch->dev->host->control, &ch->open_task, opened_on_control);
+	vsp_post(ch->dev->host->control, &ch->open_task, opened_on_control);
 }
 
 static void device_open(struct bus_channel *bus_chan, const struct bus_open_params *params)
@@ -314,26 +256,34 @@ static void device_open(struct bus_channel *bus_chan, const struct bus_open_para
 		return;
 	}
 	offer->ch = ch;
-	post(ch->worker, &ch->open_task, open_on_worker);
+	if (offer->dev->ops->prepare)
+		offer->dev->ops->prepare(ch);
+	vsp_post(ch->worker, &ch->open_task, open_on_worker);
 }
 
 /* ---- channel: close -------------------------------------------------------------- */
 
+static void closed(struct vsp_channel *ch)
+{
+	struct bus_channel *bus_chan = ch->offer->bus_chan;
+
+	channel_destroy(ch);
+	bus_close_done(bus_chan); /* may end with the device's destruction */
+}
+
 static void closed_on_control(struct loop_task *task)
 {
 	struct vsp_channel *ch = container_of(task, struct vsp_channel, close_task);
-	struct bus_channel *bus_chan = ch->offer->bus_chan;
 
 	ON_CONTROL(ch->dev);
-	channel_destroy(ch);
-	bus_close_done(bus_chan); /* may end with the device's destruction */
+	vsp_channel_let_go(ch, closed);
 }
 
 static void on_stopped(struct chan *chan)
 {
 	struct vsp_channel *ch = container_of(chan, struct vsp_channel, chan);
 
-	post(ch->dev->host->control, &ch->close_task, closed_on_control);
+	vsp_post(ch->dev->host->control, &ch->close_task, closed_on_control);
 }
 
 void vsp_channel_closed(struct vsp_channel *ch)
@@ -359,7 +309,7 @@ static void device_close(struct bus_channel *bus_chan)
 	ON_CONTROL(offer->dev);
 	assert(ch && ch->state == CHANNEL_OPEN);
 	ch->state = CHANNEL_CLOSING;
-	post(ch->worker, &ch->close_task, close_on_worker);
+	vsp_post(ch->worker, &ch->close_task, close_on_worker);
 }
 
 /* ---- channel: retarget ----------------------------------------------------------- */
@@ -378,7 +328,7 @@ static void retarget_on_worker(struct loop_task *task)
 	struct vsp_channel *ch = container_of(task, struct vsp_channel, retarget_task);
 
 	chan_retarget(&ch->chan, ch->retarget_vp);
-	post(ch->dev->host->control, &ch->retarget_task, retargeted_on_control);
+	vsp_post(ch->dev->host->control, &ch->retarget_task, retargeted_on_control);
 }
 
 static void device_retarget(struct bus_channel *bus_chan, uint32_t target_vp)
@@ -388,7 +338,7 @@ static void device_retarget(struct bus_channel *bus_chan, uint32_t target_vp)
 
 	ON_CONTROL(offer->dev);
 	ch->retarget_vp = target_vp;
-	post(ch->worker, &ch->retarget_task, retarget_on_worker);
+	vsp_post(ch->worker, &ch->retarget_task, retarget_on_worker);
 }
 
 /* ---- sub-channels ---------------------------------------------------------------- */
@@ -432,7 +382,7 @@ void vsp_offer_subchannels(struct vsp_channel *primary, uint16_t count)
 	assert(!primary->index && !primary->subs_count);
 	primary->subs_count = count;
 	if (count)
-		post(primary->dev->host->control, &primary->subs_task, subs_on_control);
+		vsp_post(primary->dev->host->control, &primary->subs_task, subs_on_control);
 }
 
 /* ---- devices --------------------------------------------------------------------- */
@@ -554,6 +504,7 @@ static void read_stats(void *arg)
 	call->stats.target_vp = chan->target_vp;
 	call->stats.requests_in_use = call->ch->pool.used;
 	call->stats.counters = chan->counters;
+	chan_rings(chan, &call->stats.rings);
 }
 
 static void offer_stats(struct vsp_offer *offer,

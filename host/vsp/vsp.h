@@ -37,6 +37,8 @@ struct vsp_ops {
 	 * device's back ends) and how many a channel has. NULL: none. */
 	size_t (*request_size)(struct vsp_device *dev, uint32_t *count);
 
+	/* ON_CONTROL, optional: the channel is about to be opened, nobody else has it yet. */
+	void (*prepare)(struct vsp_channel *ch);
 	/* ON_WORKER. The channel is open after 0; then what was sent meanwhile reaches the guest.
 	 * Else close is not called: undo what was done. */
 	int (*open)(struct vsp_channel *ch);
@@ -78,6 +80,7 @@ struct vsp_channel_stats {
 	uint32_t target_vp;
 	uint32_t requests_in_use;
 	struct chan_counters counters;
+	struct chan_rings rings;
 };
 /* Calls fn for each open channel, primary first. Waits for each channel's worker in turn. */
 void vsp_device_for_each_channel(struct vsp_device *dev,
@@ -93,6 +96,26 @@ struct vsp_host *vsp_device_host(struct vsp_device *dev);
 const struct hv_guid *vsp_device_instance(const struct vsp_device *dev);
 /* ON_CONTROL: the open primary channel, or NULL. */
 struct vsp_channel *vsp_device_primary(struct vsp_device *dev);
+
+/* ON_CONTROL: every channel there is, also one that opens or closes; the primary first. */
+void vsp_device_each_channel(
+	struct vsp_device *dev, void (*fn)(void *ctx, struct vsp_channel *ch), void *ctx);
+
+/* Work of the control thread on a channel's worker, and the answer; one at a time. */
+struct vsp_call {
+	struct vsp_channel *ch;
+	struct loop_task task;
+	void (*run)(struct vsp_call *call);
+	void (*done)(struct vsp_call *call);
+};
+/* ON_CONTROL, for a channel of vsp_device_each_channel(). run(call) on its worker, in order with
+ * its open and close: it may run when the channel is closed already, or could not be opened. It
+ * answers with vsp_call_done(), now or later. Then done(call) on the control thread. The channel is
+ * not gone before all its calls are done, and its device not before the channel. */
+void vsp_channel_call(struct vsp_channel *ch, struct vsp_call *call,
+	void (*run)(struct vsp_call *call), void (*done)(struct vsp_call *call));
+/* ON_WORKER. */
+void vsp_call_done(struct vsp_call *call);
 
 void *vsp_channel_priv(struct vsp_channel *ch);
 struct vsp_device *vsp_channel_device(struct vsp_channel *ch);

@@ -30,6 +30,7 @@
 #define DATA_BYTES  (DATA_PAGES * HV_PAGE_SIZE)
 #define PACKETS_MAX 64u
 #define INSTANCE    1
+#define CONFLICT    0x18u /* with a reservation: PERSISTENT RESERVE OUT */
 #define TRANS_ID    0x1122334455667788ull
 
 #define check(condition)                                                                           \
@@ -376,6 +377,17 @@ static void model_unmap(const struct command *c, const uint8_t *cdb, uint32_t lu
 	}
 }
 
+static void model_compare_write(const struct command *c, const uint8_t *cdb, uint32_t lun)
+{
+	uint64_t lba = big_endian(cdb + 2, 8), bytes = cdb[13] * BLOCK;
+
+	check(lba <= BLOCKS && cdb[13] <= BLOCKS - lba);
+	for (uint32_t i = 0; i < bytes; i++)
+		check(f.shadow[lun][lba * BLOCK + i] == f.model[place(c, i)]);
+	for (uint32_t i = 0; i < bytes; i++)
+		f.shadow[lun][lba * BLOCK + i] = f.model[place(c, (uint32_t)bytes + i)];
+}
+
 static bool is_read(uint8_t opcode)
 {
 	return opcode == 0x08 || opcode == 0x28 || opcode == 0xA8 || opcode == 0x88;
@@ -399,6 +411,10 @@ static void model_success(
 		check(reply->data_transfer_length == blocks * BLOCK);
 		check(!blocks || srb->data_in == VSTOR_DATA_IN);
 		model_read(c, srb->lun, lba, blocks);
+	} else if (cdb[0] == 0x89) {
+		check(srb->lun != LUN_READ_ONLY);
+		check(reply->data_transfer_length == 2u * cdb[13] * BLOCK);
+		model_compare_write(c, cdb, srb->lun);
 	} else if (is_write(cdb[0]) || cdb[0] == 0x41 || cdb[0] == 0x93 || cdb[0] == 0x42) {
 		check(srb->lun != LUN_READ_ONLY);
 		check(!reply->data_transfer_length || srb->data_in == VSTOR_DATA_OUT);
@@ -510,11 +526,12 @@ static void check_result(const struct command *c, const struct vstor_packet *rep
 		memset(srb.cdb + srb.cdb_length, 0, sizeof(srb.cdb) - srb.cdb_length);
 	check(r.lun == srb.lun && r.path_id == srb.path_id && r.data_in == srb.data_in);
 	check(r.length == (f.version < 0x501 ? 0x24 : 0x34));
-	check(r.sense_info_length == (r.scsi_status == 2 ? 18 : 0));
+	check(r.sense_info_length == (r.scsi_status ? 18 : 0));
 	check((reply->status == 0) == (status == VSTOR_SRB_SUCCESS));
 	if (status != VSTOR_SRB_SUCCESS) {
 		check(r.data_transfer_length == 0);
-		check(status == VSTOR_SRB_INVALID_LUN || r.scsi_status == 2);
+		check(status == VSTOR_SRB_INVALID_LUN || r.scsi_status == 2 ||
+			(r.scsi_status == CONFLICT && srb.cdb[0] == 0x5F));
 		check(takes_attention(&srb, &r) || !must_succeed(c, &srb));
 	} else if (srb.lun < LUNS && !srb.path_id && !srb.target_id) {
 		model_success(c, &srb, &r);

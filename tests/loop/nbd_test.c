@@ -13,6 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "tests/support/disk_rig.h"
@@ -116,12 +119,12 @@ static void moves_data_without_fua(void **state)
 	moves_data(no_fua_args);
 }
 
-static void scatters(void **state)
+static void scatter(const char *const *args, uint64_t copied)
 {
 	struct disk_rig_slot *s = &rig.slots[0];
 	struct iovec iov[] = {{in[0], 36}, {in[0] + 100, 4096}, {in[0] + 5000, 4060}};
 
-	begin(file_args, 0, false);
+	begin(args, 0, false);
 	fill(shadow[0], 8192);
 	assert_int_equal(disk_rig_run(&rig, DISK_WRITE, 0, 512, 8192, shadow[0]), 0);
 	memset(in[0], 0xEE, AREA);
@@ -139,8 +142,23 @@ static void scatters(void **state)
 	assert_memory_equal(in[0] + 100, shadow[0] + 36, 4096);
 	assert_memory_equal(in[0] + 5000, shadow[0] + 36 + 4096, 4060);
 	assert_int_equal(in[0][36], 0xEE);
+	assert_int_equal(disk_copied_bytes(rig.disk), copied);
 	memset(shadow, 0, sizeof(shadow));
 	end();
+}
+
+static void scatters(void **state)
+{
+	scatter(file_args, 0);
+}
+
+/* The server takes no pieces of sectors: they are put together here, in a copy. */
+static void scatters_sectors(void **state)
+{
+	static const char *const sectors[] = {"--filter=blocksize-policy", "file", "FILE",
+		"blocksize-minimum=512", "blocksize-error-policy=error", NULL};
+
+	scatter(sectors, 8192);
 }
 
 static void takes_the_servers_word(void **state)
@@ -287,6 +305,27 @@ static void a_silent_server_is_given_up(void **state)
 	assert_true(loop_now_ns() - start >= 400 * MS && loop_now_ns() - start < 10 * SECONDS);
 	nbd_server_pause(&server, false);
 	end();
+}
+
+/* It takes connections, or the kernel does for it, and never says a word. */
+static void a_mute_server_is_not_waited_for_at_start(void **state)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct disk_nbd_options o = {0};
+	uint64_t start = loop_now_ns();
+	struct disk *disk;
+	struct err e;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	nbd_server_init(&server, file_args, SIZE);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", server.socket);
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	assert_int_equal(disk_nbd_open(&disk, server.uri, &o, &e), -ETIMEDOUT);
+	assert_non_null(strstr(e.text, "does not answer within 5 s"));
+	assert_true(loop_now_ns() - start >= 5 * SECONDS);
+	close(fd);
+	nbd_server_fini(&server);
 }
 
 /* ---- cancelling ------------------------------------------------------------------------------ */
@@ -506,6 +545,7 @@ int main(void)
 		cmocka_unit_test(moves_data_over_one_connection),
 		cmocka_unit_test(moves_data_without_fua),
 		cmocka_unit_test(scatters),
+		cmocka_unit_test(scatters_sectors),
 		cmocka_unit_test(takes_the_servers_word),
 		cmocka_unit_test(server_errors_are_the_guests),
 		cmocka_unit_test(requests_are_sent_again),
@@ -514,6 +554,7 @@ int main(void)
 		cmocka_unit_test(losses_are_told_without_fua),
 		cmocka_unit_test(gives_up_and_recovers),
 		cmocka_unit_test(a_silent_server_is_given_up),
+		cmocka_unit_test(a_mute_server_is_not_waited_for_at_start),
 		cmocka_unit_test(cancels_at_a_hung_server),
 		cmocka_unit_test(cancels_at_a_hung_server_over_one_connection),
 		cmocka_unit_test(cancels_without_a_server),

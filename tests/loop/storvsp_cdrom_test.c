@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The DVD-ROM drive as Linux's sr driver uses it, through the whole controller. */
+/* The DVD-ROM drive as drivers use it, through the whole controller. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -112,8 +112,172 @@ static void table_of_contents(void **state)
 	assert_int_equal(ask(CDB(0x43, 0, 1, 0, 0, 0, 0, 1, 0, 0)), 12);
 	assert_memory_equal(data, session, 12);
 	assert_int_equal(ask(CDB(0x43, 0, 0, 0, 0, 0, 0, 0, 4, 0)), 4);
-	assert_sense(IN, 5, 0x24, 0, CDB(0x43, 0, 2, 0, 0, 0, 0, 1, 0, 0));
+	assert_sense(IN, 5, 0x24, 0, CDB(0x43, 0, 3, 0, 0, 0, 0, 1, 0, 0));
+	assert_sense(IN, 5, 0x24, 0, CDB(0x43, 0, 2, 0, 0, 0, 2, 1, 0, 0));
 	assert_sense(IN, 5, 0x24, 0, CDB(0x43, 0, 0, 0, 0, 0, 2, 1, 0, 0));
+}
+
+/* As in the lead-in: first and last track, lead-out, the track. */
+static void raw_table_of_contents(void **state)
+{
+	const uint8_t lead_out[] = {
+		0, (BLOCKS + 150) / 75 / 60, (BLOCKS + 150) / 75 % 60, (BLOCKS + 150) % 75};
+
+	assert_int_equal(ask(CDB(0x43, 0, 2, 0, 0, 0, 1, 1, 0, 0)), 4 + 4 * 11);
+	assert_memory_equal(data, "\0\x2E\1\1", 4);
+	assert_memory_equal(data + 4, "\1\x14\0\xA0\0\0\0\0\1\0\0", 11);
+	assert_memory_equal(data + 15, "\1\x14\0\xA1\0\0\0\0\1\0\0", 11);
+	assert_memory_equal(data + 26, "\1\x14\0\xA2\0\0\0", 7);
+	assert_memory_equal(data + 33, lead_out, 4);
+	assert_memory_equal(data + 37, "\1\x14\0\1\0\0\0\0\0\2\0", 11);
+	/* the old way to ask for it */
+	assert_int_equal(ask(CDB(0x43, 0, 0, 0, 0, 0, 0, 1, 0, 0x80)), 4 + 4 * 11);
+}
+
+static void disc_and_track(void **state)
+{
+	const uint8_t size[] = {BE4(BLOCKS), BE4(BLOCKS - 1)};
+
+	assert_int_equal(ask(CDB(0x51, 0, 0, 0, 0, 0, 0, 1, 0, 0)), 34);
+	assert_int_equal(data[2] & 3, 2); /* complete */
+	assert_sense(IN, 5, 0x24, 0, CDB(0x51, 1, 0, 0, 0, 0, 0, 1, 0, 0));
+	for (uint8_t by = 0; by < 3; by++) {
+		assert_int_equal(ask(CDB(0x52, by, BE4(1), 0, 1, 0, 0)), 36);
+		assert_memory_equal(data, "\0\x22\1\1\0\4\1\2\0\0\0\0", 12);
+		assert_memory_equal(data + 24, size, 8);
+	}
+	assert_int_equal(ask(CDB(0x52, 1, BE4(1), 0, 0, 4, 0)), 4); /* Linux does */
+	assert_sense(IN, 5, 0x21, 0, CDB(0x52, 0, BE4(BLOCKS), 0, 1, 0, 0));
+	assert_sense(IN, 5, 0x24, 0, CDB(0x52, 1, BE4(2), 0, 1, 0, 0));
+	assert_sense(IN, 5, 0x24, 0, CDB(0x52, 1, BE4(0xFF), 0, 1, 0, 0));
+	assert_sense(IN, 5, 0x24, 0, CDB(0x52, 3, BE4(1), 0, 1, 0, 0));
+	assert_sense(IN, 5, 0x24, 0, CDB(0x52, 5, BE4(1), 0, 1, 0, 0));
+}
+
+static void dvd_structures(void **state)
+{
+	const uint8_t physical[] = {BE4(0x0802 << 16 | 0), 1, 0x0F, 1, 0, BE4(0x30000),
+		BE4(0x30000 + BLOCKS - 1), BE4(0)};
+
+	assert_int_equal(ask(CDB(0xAD, 0, BE4(0), 0, 0, 8, 8, 0, 0)), 2052);
+	assert_memory_equal(data, physical, sizeof(physical));
+	assert_int_equal(ask(CDB(0xAD, 0, BE4(0), 0, 1, 8, 8, 0, 0)), 8);
+	assert_memory_equal(data, "\0\6\0\0\0\0\0\0", 8);
+	assert_int_equal(ask(CDB(0xAD, 0, BE4(0), 0, 4, 8, 8, 0, 0)), 2052);
+	assert_int_equal(ask(CDB(0xAD, 0, BE4(0), 0, 0xFF, 8, 8, 0, 0)), 16);
+	assert_memory_equal(data, "\0\x0E\0\0\0\x40\x08\x04\1\x40\0\x08\4\x40\x08\x04", 16);
+	assert_int_equal(ask(CDB(0xAD, 0, BE4(0), 0, 0, 0, 21, 0, 0)), 21);
+	assert_sense(IN, 5, 0x24, 0, CDB(0xAD, 0, BE4(0), 0, 2, 8, 8, 0, 0)); /* disc key */
+	assert_sense(IN, 5, 0x24, 0, CDB(0xAD, 0, BE4(0), 1, 0, 8, 8, 0, 0)); /* layer 1 */
+	assert_sense(IN, 5, 0x24, 0, CDB(0xAD, 1, BE4(0), 0, 0, 8, 8, 0, 0)); /* Blu-ray */
+	assert_sense(IN, 5, 0x20, 0, CDB(0xA4, 0, BE4(0), 0, 0, 0, 8, 0, 0)); /* REPORT KEY */
+}
+
+static void reads_cd_data(void **state)
+{
+	assert_int_equal(ask(CDB(0xBE, 0, BE4(3), 0, 0, 2, 0x10, 0, 0)), 4096);
+	assert_int_equal(ask(CDB(0xBE, 8, BE4(3), 0, 0, 1, 0x10, 0, 0)), 2048);
+	assert_int_equal(ask(CDB(0xBE, 0, BE4(3), 0, 0, 2, 0, 0, 0)), 0);
+	assert_sense(IN, 5, 0x64, 0, CDB(0xBE, 4, BE4(3), 0, 0, 1, 0x10, 0, 0)); /* audio */
+	assert_sense(IN, 5, 0x24, 0, CDB(0xBE, 0, BE4(3), 0, 0, 1, 0xF8, 0, 0)); /* raw */
+	assert_sense(IN, 5, 0x24, 0, CDB(0xBE, 0, BE4(3), 0, 0, 1, 0x10, 1, 0));
+	assert_sense(IN, 5, 0x21, 0, CDB(0xBE, 0, BE4(BLOCKS), 0, 0, 1, 0x10, 0, 0));
+	assert_sense(IN, 5, 0x24, 0, CDB(0xBE, 0, BE4(3), 0, 0, 3, 0x10, 0, 0)); /* too long */
+	good(CDB(0x2B, 0, BE4(BLOCKS - 1), 0, 0, 0, 0));
+	assert_sense(NONE, 5, 0x21, 0, CDB(0x2B, 0, BE4(BLOCKS), 0, 0, 0, 0));
+}
+
+/* Sends `length` bytes. */
+static const struct storvsc_completion *give(
+	const void *bytes, uint32_t length, size_t cdb_length, const uint8_t *cdb)
+{
+	guest_slot_put(&drive, 0, bytes, length);
+	return guest_disk_run(&drive, DRIVE, VSTOR_DATA_OUT, length, cdb_length, cdb);
+}
+
+static void mode_pages(void **state)
+{
+	uint8_t list[34] = {0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 8, 0};
+
+	assert_int_equal(ask(CDB(0x1A, 0, 0x3F, 0, 255, 0)), 4 + 12 + 12 + 12 + 22);
+	assert_int_equal(data[0], 61);
+	assert_int_equal(data[4], 0x01);
+	assert_int_equal(data[16], 0x1A);
+	assert_int_equal(data[28], 0x1D);
+	assert_int_equal(data[40], 0x2A);
+	assert_int_equal(ask(CDB(0x1A, 0, 0x2A, 0, 4, 0)), 4);
+	assert_int_equal(data[0], 25);
+	assert_int_equal(ask(CDB(0x5A, 0, 0x6A, 0, 0, 0, 0, 0, 128, 0)), 30); /* changeable */
+	for (uint32_t i = 10; i < 30; i++)
+		assert_int_equal(data[i], 0);
+	assert_sense(IN, 5, 0x24, 0, CDB(0x1A, 0, 0x0E, 0, 255, 0)); /* audio control */
+	assert_sense(IN, 5, 0x39, 0, CDB(0x1A, 0, 0xEA, 0, 255, 0));
+	/* block length 2048, and a page as it is */
+	assert_int_equal(give(list, 12, CDB(0x15, 0x10, 0, 0, 12, 0))->srb_status, 1);
+	ask(CDB(0x1A, 0, 0x2A, 0, 255, 0));
+	memcpy(list + 12, data + 4, 22);
+	assert_int_equal(give(list, 34, CDB(0x15, 0x10, 0, 0, 34, 0))->srb_status, 1);
+	list[20] ^= 1;
+	assert_int_equal(give(list, 34, CDB(0x15, 0x10, 0, 0, 34, 0))->sense[12], 0x26);
+	list[10] = 9;
+	assert_int_equal(give(list, 12, CDB(0x15, 0x10, 0, 0, 12, 0))->sense[12], 0x26);
+	assert_int_equal(give(list, 11, CDB(0x15, 0x10, 0, 0, 11, 0))->sense[12], 0x1A);
+	assert_int_equal(give(list, 3, CDB(0x15, 0x10, 0, 0, 3, 0))->sense[12], 0x1A);
+	assert_int_equal(give(list, 8, CDB(0x55, 0x11, 0, 0, 0, 0, 0, 0, 8, 0))->sense[12], 0x24);
+	assert_int_equal(give(list, 8, CDB(0x55, 0x10, 0, 0, 0, 0, 0, 0, 9, 0))->sense[12], 0x1A);
+	assert_int_equal(
+		give("\0\0\0\0\0\0\0", 8, CDB(0x55, 0x10, 0, 0, 0, 0, 0, 0, 8, 0))->srb_status, 1);
+	good(CDB(0x55, 0x10, 0, 0, 0, 0, 0, 0, 0, 0));
+}
+
+static void speeds(void **state)
+{
+	const uint8_t nominal[] = {BE4(20), BE4(0), BE4(0), BE4(5540), BE4(BLOCKS - 1), BE4(5540)};
+	uint8_t list[28] = {0};
+
+	assert_int_equal(ask(CDB(0xAC, 0x10, BE4(0), 0, 0, 0, 1, 0, 0)), 24);
+	assert_memory_equal(data, nominal, 24);
+	assert_int_equal(ask(CDB(0xAC, 0x10, BE4(0), 0, 0, 0, 0, 0, 0)), 8);
+	assert_int_equal(ask(CDB(0xAC, 0x14, BE4(0), 0, 0, 0, 1, 0, 0)), 8); /* writing */
+	assert_memory_equal(data, "\0\0\0\4\2\0\0\0", 8);
+	assert_int_equal(ask(CDB(0xAC, 0, BE4(0), 0, 0, 0, 1, 3, 0)), 8);
+	assert_sense(IN, 5, 0x24, 0, CDB(0xAC, 0x11, BE4(0), 0, 0, 0, 1, 0, 0));
+	assert_sense(IN, 5, 0x24, 0, CDB(0xAC, 0, BE4(0), 0, 0, 0, 1, 1, 0));
+	good(CDB(0xBB, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0));
+	assert_int_equal(
+		give(list, 28, CDB(0xB6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 28, 0))->srb_status, 1);
+	assert_int_equal(
+		give(list, 28, CDB(0xB6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 27, 0))->sense[12], 0x1A);
+	assert_int_equal(
+		give(list, 28, CDB(0xB6, 0, 0, 0, 0, 0, 0, 0, 5, 0, 28, 0))->sense[12], 0x24);
+	good(CDB(0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0));
+}
+
+static void power_conditions(void **state)
+{
+	static const uint8_t known[] = {0x10, 0x20, 0x30, 0x50, 0x12};
+
+	for (uint32_t i = 0; i < sizeof(known); i++)
+		good(CDB(0x1B, 0, 0, 0, known[i], 0));
+	good(CDB(0x1B, 0, 0, 0, 0, 0));
+	good(CDB(0, 0, 0, 0, 0, 0)); /* 12h has not ejected */
+	assert_sense(NONE, 5, 0x24, 0, CDB(0x1B, 0, 0, 0, 0x40, 0));
+	assert_sense(NONE, 5, 0x24, 0, CDB(0x1B, 0, 0, 0, 0x70, 0));
+	assert_sense(NONE, 5, 0x24, 0, CDB(0x1B, 0, 0, 0, 0x04, 0));
+}
+
+static void mechanism(void **state)
+{
+	assert_int_equal(ask(CDB(0xBD, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0)), 8);
+	assert_int_equal(data[1], 0);
+	good(CDB(0x1B, 0, 0, 0, 2, 0));
+	assert_int_equal(ask(CDB(0xBD, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0)), 8);
+	assert_int_equal(data[1], 0x10);
+	/* what needs the disc says that there is none */
+	assert_sense(IN, 2, 0x3A, 2, CDB(0x51, 0, 0, 0, 0, 0, 0, 1, 0, 0));
+	assert_sense(IN, 2, 0x3A, 2, CDB(0x52, 1, BE4(1), 0, 1, 0, 0));
+	assert_sense(IN, 2, 0x3A, 2, CDB(0xAD, 0, BE4(0), 0, 0, 8, 8, 0, 0));
+	assert_sense(IN, 2, 0x3A, 2, CDB(0xBE, 0, BE4(3), 0, 0, 1, 0x10, 0, 0));
 }
 
 static void configuration(void **state)
@@ -180,6 +344,14 @@ int main(void)
 		TEST(says_what_it_is),
 		TEST(reads),
 		TEST(table_of_contents),
+		TEST(raw_table_of_contents),
+		TEST(disc_and_track),
+		TEST(dvd_structures),
+		TEST(reads_cd_data),
+		TEST(mode_pages),
+		TEST(speeds),
+		TEST(power_conditions),
+		TEST(mechanism),
 		TEST(configuration),
 		TEST(ejects_and_closes),
 		TEST(prevents),

@@ -437,7 +437,7 @@ static void lies_are_refused(void **state)
 		{"beyond the largest transfer", 1, 0, 0x100001, 16, 0x100001, 10},
 		{"4 GiB - 1", 1, 0, UINT32_MAX, 16, UINT32_MAX, 10},
 		{"PFN not RAM", 1, 0, 512, 0x80000, 512, 10},
-		{"PFN behind RAM", 1, 0, 512, (96 << 20) >> 12, 512, 10},
+		{"PFN behind RAM", 1, 0, 512, RIG_RAM >> 12, 512, 10},
 		{"PFN overflows", 1, 0, 512, 1ull << 52, 512, 10},
 		{"all ones", 1, 0, 512, UINT64_MAX, 512, 10},
 	};

@@ -164,9 +164,13 @@ static void fault_cancel(struct disk_queue *queue, struct disk_req *req)
 
 static int fault_queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue)
 {
-	struct fault_queue *q = calloc(1, sizeof(*q));
+	struct fault_disk *d = fault_of(disk);
+	struct fault_queue *q;
 	int ret;
 
+	if (atomic_load(&d->queues_left) && atomic_fetch_sub(&d->queues_left, 1) == 1)
+		return -EMFILE;
+	q = calloc(1, sizeof(*q));
 	assert(q);
 	q->queue.disk = disk;
 	q->queue.loop = loop;

@@ -20,6 +20,7 @@ struct fault_disk {
 	_Atomic bool hold;                     /* keep until fault_disk_release() */
 	_Atomic bool stubborn;                 /* what is kept or delayed cannot be cancelled */
 	_Atomic uint64_t cancels;              /* of requests it was asked to cancel */
+	_Atomic uint32_t queues_left;          /* not 0: the last of so many cannot be opened */
 	_Atomic uint64_t count[DISK_OP_COUNT]; /* submitted */
 	_Atomic(struct disk_queue *) queues[FAULT_DISK_QUEUES];
 	_Atomic uint64_t fua_count;   /* with DISK_FLAG_FUA */

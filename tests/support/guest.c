@@ -289,13 +289,19 @@ static void destroy_all(void *arg)
 	bus_destroy(g->bus);
 }
 
-void guest_stop(struct guest *g)
+void guest_shut_down(struct guest *g)
 {
 	loop_call(&g->control, shut_down, g);
 	pthread_mutex_lock(&g->lock);
 	while (!g->shut_down)
 		wait_changed(g, "the bus to shut down");
 	pthread_mutex_unlock(&g->lock);
+}
+
+void guest_stop(struct guest *g)
+{
+	if (!g->shut_down)
+		guest_shut_down(g);
 	loop_call(&g->control, destroy_all, g);
 	stop_loops(g);
 	gmem_destroy(&g->gmem);

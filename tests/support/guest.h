@@ -71,6 +71,8 @@ struct guest {
 };
 
 void guest_start(struct guest *g, const struct guest_config *config);
+/* Shuts the bus down: what guest_stop() does first, for who has devices of his own. */
+void guest_shut_down(struct guest *g);
 /* Shuts the bus down, destroys the devices, ends the threads. */
 void guest_stop(struct guest *g);
 

@@ -49,16 +49,35 @@ void guest_disk_open_primary(struct guest_disk *d)
 	open_channel(d, 0);
 }
 
+/* The only packet the host sends on its own. */
+static void take_enumeration(struct guest_disk *d, uint32_t channel, const struct vmbus_pkt *pkt)
+{
+	struct vstor_packet packet = {0};
+
+	if (channel || pkt->desc.trans_id || pkt->desc.flags)
+		die("unasked packet on channel %u, id %#llx, flags %#x", channel,
+			(unsigned long long)pkt->desc.trans_id, pkt->desc.flags);
+	if (pkt->payload_len != storvsc_packet_size(&d->conn))
+		die("unasked packet of %u bytes", pkt->payload_len);
+	memcpy(&packet, pkt->payload, pkt->payload_len);
+	if (packet.operation != VSTOR_OP_ENUMERATE_BUS || packet.flags || packet.status)
+		die("unasked operation %u", packet.operation);
+	d->enumerations++;
+}
+
 static void receive_init_reply(struct guest_disk *d, struct vmbus_pkt *pkt)
 {
 	uint64_t seen;
 
-	do {
+	for (;;) {
 		seen = guest_events(d->g);
-		if (guest_chan_receive(&d->channels[0], pkt))
+		if (!guest_chan_receive(&d->channels[0], pkt))
+			guest_wait_events(d->g, seen);
+		else if (pkt->desc.type == VMBUS_PKT_INBAND)
+			take_enumeration(d, 0, pkt); /* ready, but for its sub-channels */
+		else
 			break;
-		guest_wait_events(d->g, seen);
-	} while (true);
+	}
 	if (pkt->desc.type != VMBUS_PKT_COMPLETION || pkt->desc.trans_id != INIT_ID)
 		die("packet of type %u, id %#llx instead of a reply", pkt->desc.type,
 			(unsigned long long)pkt->desc.trans_id);
@@ -236,8 +255,12 @@ static void check_reply(struct guest_disk *d, struct guest_slot *s, const struct
 void guest_disk_take(struct guest_disk *d, uint32_t channel, const struct vmbus_pkt *pkt)
 {
 	uint32_t slot = (uint32_t)((pkt->desc.trans_id - 1) & 0xFFFF);
-	struct guest_slot *s = &d->slots[slot];
+	struct guest_slot *s = &d->slots[slot % GUEST_DISK_SLOTS];
 
+	if (pkt->desc.type == VMBUS_PKT_INBAND) {
+		take_enumeration(d, channel, pkt);
+		return;
+	}
 	if (pkt->desc.type != VMBUS_PKT_COMPLETION || slot >= GUEST_DISK_SLOTS ||
 		pkt->desc.trans_id != slot_id(d, slot) || s->state != SLOT_IN_FLIGHT)
 		die("completion of nothing: type %u, id %#llx", pkt->desc.type,

@@ -41,6 +41,7 @@ struct guest_disk {
 	struct guest_chan channels[GUEST_DISK_CHANNELS];
 	struct guest_slot slots[GUEST_DISK_SLOTS];
 	uint64_t completions;
+	uint64_t enumerations; /* times the host has asked us to look for LUNs */
 };
 
 void guest_disk_init(struct guest_disk *d, struct guest *g, uint8_t instance);

@@ -18,10 +18,11 @@ void scsi_rig_init(struct scsi_rig *rig)
 	rig->disk = fault_disk_open(memory);
 	ret = disk_queue_open(&rig->disk->disk, &rig->loop, &rig->queue);
 	assert(!ret);
+	rig->luns = 1ull << 3 | 1ull << 63;
 	rig->unit = (struct scsi_unit){
 		.present = true,
 		.lun = 3,
-		.luns = 1ull << 3 | 1ull << 63,
+		.luns = &rig->luns,
 		.transfer_bytes_max = SCSI_RIG_DATA,
 		.info = rig->disk->disk.info,
 		.size = rig->disk->disk.info.size,

@@ -20,6 +20,7 @@ struct scsi_rig {
 	struct fault_disk *disk;
 	struct disk_queue *queue;
 	struct scsi_unit unit;
+	_Atomic uint64_t luns; /* unit.luns */
 	struct scsi_task task;
 	struct iovec iov[SCSI_RIG_IOV];
 	uint32_t done; /* times task was done */

@@ -31,7 +31,7 @@ void storvsp_rig_add_controller(struct storvsp_rig *rig)
 
 struct storvsp_rig *storvsp_rig_create(uint32_t vps)
 {
-	struct guest_config config = {.ram = 96 << 20, .vps = vps, .workers = 2};
+	struct guest_config config = {.ram = RIG_RAM, .vps = vps, .workers = 2};
 	struct storvsp_rig *rig = calloc(1, sizeof(*rig));
 	struct disk *memory;
 

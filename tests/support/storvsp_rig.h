@@ -10,6 +10,7 @@
 #include "tests/support/guest_disk.h"
 #include "vsp/storvsp/storvsp.h"
 
+#define RIG_RAM        (192u << 20)
 #define RIG_BLOCK      512u
 #define RIG_DISK_BYTES (8u << 20)
 #define RIG_BLOCKS     (RIG_DISK_BYTES / RIG_BLOCK)

@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: MIT
-# Booting a test guest and reading what it said. Sourced inside the bed; cwd is the tree's top.
+# shellcheck shell=bash
+# Booting a test guest, acting when it asks, and reading what it said. Sourced inside the bed; cwd is
+# the tree's top.
 
-ENLITE=build/enlite
+ENLITE=${ENLITE:-build/enlite}
 work=${BED_TMP:-${TMPDIR:-/tmp}}/enlite-vm
 BOOT_ARGS="console=ttyS0 loglevel=5 panic=0 random.trust_cpu=on"
+export ENLITE_RUN_DIR=$work/run
+
+# What a parameter is in `make vm` and in `make vm-long`.
+by_length() { # short long
+	if [ -n "${VM_LONG:-}" ]; then echo "$2"; else echo "$1"; fi
+}
 
 # Kernels and images are read many times: keep them in memory, next to the guests.
 stage() { # flavour
-	mkdir -p "$work/$1"
+	mkdir -p "$work/$1" "$ENLITE_RUN_DIR"
 	local file
 	for file in "build/kernels/$1/vmlinuz" "build/vm/$1/initrd" "build/vm/$1/tools.img"; do
 		[ "$work/$1/$(basename "$file")" -nt "$file" ] || cp "$file" "$work/$1/"
@@ -19,30 +27,77 @@ new_disk() { # file size
 	truncate -s "$2" "$1"
 }
 
-# Runs a guest; its console goes to $console, our own messages to $errors; sets $status.
+# Runs a guest named "vm" with LUN 0 ($disk, default a file) and LUN 1 (tools); its console goes to
+# $console, our own messages to $errors; sets $status, 124 when it took longer than $guest_timeout
+# seconds. $guest_set is for the guest's script.
 boot_guest() { # flavour cpus job [enlite options...]
-	local flavour=$1 cpus=$2 job=$3
+	local flavour=$1 cpus=$2 job=$3 line pid read_status=0 deadline=$((SECONDS + ${guest_timeout:-120}))
 	shift 3
 	console=$work/$flavour-$cpus-$job.console
 	errors=$work/$flavour-$cpus-$job.errors
-	timeout "${GUEST_TIMEOUT:-120}" $ENLITE run --kernel "$work/$flavour/vmlinuz" \
-		--initrd "$work/$flavour/initrd" --append "$BOOT_ARGS enlite.job=$job" \
-		--cpus "$cpus" --memory 512M \
-		--disk "$work/disk.img,serial=ENLITE0001" --disk "$work/$flavour/tools.img,ro" \
-		"$@" </dev/null >"$console" 2>"$errors"
-	status=$?
+	: >"$console"
+	coproc GUEST {
+		exec $ENLITE run --name vm --kernel "$work/$flavour/vmlinuz" \
+			--initrd "$work/$flavour/initrd" --cpus "$cpus" --memory "${guest_memory:-512M}" \
+			--append "$BOOT_ARGS enlite.job=$job enlite.set=${guest_set:-}" \
+			--disk "${disk:-$work/disk.img,serial=ENLITE0001}" \
+			--disk "$work/$flavour/tools.img,ro" "$@" 2>"$errors"
+	}
+	pid=$GUEST_PID
+	exec 7<&"${GUEST[0]}" 8>&"${GUEST[1]}"
+	while [ $SECONDS -lt $deadline ]; do
+		read -r -t $((deadline - SECONDS)) line <&7
+		read_status=$?
+		[ $read_status -eq 0 ] || break
+		line=${line%$'\r'}
+		printf '%s\n' "$line" >>"$console"
+		case $line in
+		@checkpoint\ *) at_checkpoint ${line#@checkpoint } >&8 ;;
+		esac
+	done
+	exec 7<&- 8>&-
+	if [ $SECONDS -ge $deadline ] || [ $read_status -gt 128 ]; then
+		end_late_guest "$pid"
+	else
+		wait "$pid"
+		status=$?
+	fi
+}
+
+# What it hung on is told by what is still in flight.
+end_late_guest() { # pid
+	status=124
+	ctl stats --json 2>&1 | jq -c '.channels, .luns, .exits' >>"$errors"
+	kill -TERM "$1"
+	timeout 10 tail --pid="$1" -f /dev/null
+	kill -KILL "$1" 2>/dev/null
+	wait "$1"
+}
+
+# The subject's own part, checkpoint_NAME, prints the answer, if the guest wants one.
+at_checkpoint() { # name [arguments...]
+	local answer=
+	if declare -F "checkpoint_$1" >/dev/null; then
+		answer=$("checkpoint_$1" "${@:2}" 2>>"$errors" 7<&- 8>&-)
+	fi
+	printf '%s\n' "$answer"
+}
+
+ctl() { # command...
+	$ENLITE ctl vm "$@"
 }
 
 # The last value the guest gave for KEY.
 said() { # key
-	tr -d '\r' <"$console" | sed -n "s/^@$1 //p" | tail -n 1
+	sed -n "s/^@$1 //p" "$console" | tail -n 1
 }
 
-# ---- one test = one TAP line; details only when it fails ------------------------------------
+# ---- one test = one TAP line, and one for each check of the guest; details only when it fails ------
 
 begin() { # name
 	test_name=$1
 	failures=
+	disk='' guest_set='' guest_memory='' guest_timeout=''
 }
 
 expect() { # what actual wanted
@@ -55,22 +110,39 @@ expect_match() { # what actual pattern
 $1 is '$2', want $3"
 }
 
+expect_true() { # what, command...
+	"${@:2}" || failures="$failures
+$1: not so"
+}
+
 # No warning, no Hyper-V error, no timeout, neither in dmesg nor on the console up to power off.
 expect_quiet() {
 	local noise
-	noise=$(tr -d '\r' <"$console" | grep -vE '^@(init|kernel|done)' |
+	noise=$(grep -vE '^@(init|kernel|done|ok|not_ok)' "$console" |
 		grep -E '^@dmesg|^@fail|WARNING:|BUG:|Call Trace|hv_[a-z]+: .*([Ee]rror|fail)|I/O error|timed out|blocked for more' |
 		head -n 5)
 	[ -z "$noise" ] || failures="$failures
 noise: $noise"
 }
 
+# Most guests: did what it should, said nothing alarming, powered off.
+expect_good_end() { # job
+	expect "exit status" "$status" 0
+	expect "last words" "$(said done)" "$1"
+	expect_quiet
+}
+
+guest_checks() {
+	sed -n "s|^@ok |ok - $test_name: |p; s|^@not_ok |not ok - $test_name: |p" "$console"
+}
+
 finish() {
+	guest_checks
 	if [ -z "$failures" ]; then
 		echo "ok - $test_name"
 		return
 	fi
 	echo "not ok - $test_name"
 	printf '%s\n' "$failures" | sed '/^$/d; s/^/#   /'
-	{ tail -n 15 "$console"; tail -n 10 "$errors"; } | tr -d '\r' | sed 's/^/#   | /'
+	{ grep -vE '^@(ok|not_ok) ' "$console" | tail -n 15; tail -n 10 "$errors"; } | sed 's/^/#   | /'
 }

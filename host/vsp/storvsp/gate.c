@@ -46,6 +46,16 @@ void gate_open(struct storvsp_gate *gate, uint16_t version)
 	pthread_mutex_unlock(&gate->lock);
 }
 
+bool gate_is_open(struct storvsp_gate *gate)
+{
+	bool open;
+
+	pthread_mutex_lock(&gate->lock);
+	open = gate->version;
+	pthread_mutex_unlock(&gate->lock);
+	return open;
+}
+
 void gate_waiter_init(
 	struct storvsp_waiter *w, struct loop *loop, void (*opened)(struct storvsp_waiter *w))
 {

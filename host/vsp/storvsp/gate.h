@@ -38,6 +38,7 @@ void gate_fini(struct storvsp_gate *gate);
 
 void gate_close(struct storvsp_gate *gate);
 void gate_open(struct storvsp_gate *gate, uint16_t version);
+bool gate_is_open(struct storvsp_gate *gate);
 
 void gate_waiter_init(
 	struct storvsp_waiter *w, struct loop *loop, void (*opened)(struct storvsp_waiter *w));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a channel has in flight at its disks: who may have how much, and how it is
- * cut short by resets and when the channel closes.
+ * cut short by resets, by the removal of a unit and when the channel closes.
  *
  * Room: the requests of a channel are shared by the LUNs of the controller, and a
  * disk that is slow or stuck must not take them all. So beyond LUN_REQUESTS_MIN a
@@ -15,7 +15,7 @@
  * the command. A request that the disk does not give back is not completed to the
  * guest, which would use its pages for something else: it stays until it comes.
  */
-#include <assert.h>
+#include <stdatomic.h>
 
 #include "base/log.h"
 #include "vsp/storvsp/storvsp_impl.h"
@@ -28,31 +28,34 @@ void inflight_init(struct storvsp_channel *c)
 	list_init(&c->resets);
 }
 
+static uint32_t lun_of(const struct storvsp_request *r)
+{
+	return (uint32_t)(r->place - r->channel->places);
+}
+
 /* ---- room ------------------------------------------------------------------------------------ */
 
-bool inflight_room(const struct storvsp_channel *c, const struct scsi_unit *unit)
+bool inflight_room(const struct storvsp_channel *c, const struct storvsp_place *place)
 {
-	uint32_t luns = (uint32_t)__builtin_popcountll(unit->luns);
+	uint64_t there = atomic_load_explicit(&c->device->luns, memory_order_relaxed);
+	uint32_t luns = (uint32_t)__builtin_popcountll(there);
 	uint32_t free = STORVSP_REQUESTS - vsp_requests_in_use(c->ch);
-	uint32_t held = c->held[unit->lun];
+	uint32_t held = place->in_flight - 1; /* with this one */
 
 	return luns <= 1 || held < LUN_REQUESTS_MIN || held + luns * LUN_REQUESTS_MIN <= free;
 }
 
 void inflight_add(struct storvsp_request *r)
 {
-	r->lun = r->task.unit->lun;
 	r->aborting = false;
 	list_add_tail(&r->channel->in_flight, &r->link);
-	r->channel->held[r->lun]++;
 }
 
 void inflight_del(struct storvsp_request *r)
 {
 	list_del(&r->link);
-	r->channel->held[r->lun]--;
 	if (r->aborting)
-		reset_gave_back(&r->channel->device->resets, r->lun);
+		reset_gave_back(&r->channel->device->resets, lun_of(r));
 }
 
 /* ---- aborting -------------------------------------------------------------------------------- */
@@ -70,12 +73,19 @@ void inflight_abort(struct reset_port *port, uint64_t luns)
 	list_for_each (pos, &c->in_flight) {
 		struct storvsp_request *r = request_of(pos);
 
-		if (r->aborting || !(luns >> r->lun & 1))
+		if (r->aborting || !(luns >> lun_of(r) & 1))
 			continue;
 		r->aborting = true;
-		reset_took(&c->device->resets, r->lun);
+		reset_took(&c->device->resets, lun_of(r));
 		scsi_cancel(&r->task);
 	}
+}
+
+void inflight_leave(struct storvsp_place *place)
+{
+	list_for_each (pos, &place->channel->in_flight)
+		if (request_of(pos)->place == place)
+			scsi_cancel(&request_of(pos)->task);
 }
 
 static void reset_answer(struct storvsp_request *r)
@@ -95,8 +105,12 @@ void storvsp_reset(struct storvsp_request *r, uint64_t luns)
 {
 	struct storvsp *s = r->channel->device;
 
-	for (uint64_t rest = luns; rest; rest &= rest - 1)
-		scsi_unit_attention(&s->units[__builtin_ctzll(rest)], SCSI_ATTENTION_RESET);
+	for (uint64_t rest = luns; rest; rest &= rest - 1) {
+		struct scsi_unit *unit = r->channel->places[__builtin_ctzll(rest)].unit;
+
+		if (unit)
+			scsi_unit_attention(unit, SCSI_ATTENTION_RESET);
+	}
 	list_add_tail(&r->channel->resets, &r->link);
 	r->reset = (struct reset){
 		.loop = vsp_channel_chan(r->channel->ch)->loop,

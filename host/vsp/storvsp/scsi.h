@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 
 #include "backend/disk.h"
+#include "vsp/storvsp/scsi_fence.h"
 
 #define SCSI_CDB_SIZE   16u
 #define SCSI_SENSE_SIZE 18u
@@ -27,8 +28,9 @@
 #define SCSI_ID_SIZE    16u
 
 /* What the commands with a parameter list may ask for; also told in VPD page B0. */
-#define SCSI_UNMAP_DESCRIPTORS_MAX 64u
-#define SCSI_WRITE_SAME_BYTES_MAX  (8u << 20)
+#define SCSI_UNMAP_DESCRIPTORS_MAX    64u
+#define SCSI_WRITE_SAME_BYTES_MAX     (8u << 20)
+#define SCSI_COMPARE_WRITE_BLOCKS_MAX 128u
 
 /* Private memory of a task: longer than every parameter list taken and every reply built here, and
  * the piece in which VERIFY reads the medium. */
@@ -55,13 +57,15 @@ enum scsi_error {
 	SCSI_ERR_MEDIUM_WRITE,
 	SCSI_ERR_TARGET_FAILURE,
 	SCSI_ERR_MISCOMPARE,
-	SCSI_ERR_NO_MEDIUM, /* the tray is open */
-	SCSI_ERR_LOCKED,    /* removing the medium is prevented */
-	SCSI_ERR_RELEASE,   /* of a reservation of another type */
-	SCSI_ERR_ABORTED,   /* cancelled: any part of it may have happened */
-	SCSI_ERR_CONFLICT,  /* with a reservation: has a status of its own, and no sense */
-	SCSI_ERR_FULL,      /* not begun, no room for it: a status of its own, and no sense */
-	SCSI_ERR_ATTENTION, /* the first of enum scsi_attention, and as many rows as it has */
+	SCSI_ERR_NO_MEDIUM,       /* the tray is open */
+	SCSI_ERR_LOCKED,          /* removing the medium is prevented */
+	SCSI_ERR_TRACK_MODE,      /* not what is on this track */
+	SCSI_ERR_NO_REGISTRATION, /* no room for another initiator's */
+	SCSI_ERR_RELEASE,         /* of a reservation of another type */
+	SCSI_ERR_ABORTED,         /* cancelled: any part of it may have happened */
+	SCSI_ERR_CONFLICT,        /* with a reservation: has a status of its own, and no sense */
+	SCSI_ERR_FULL,            /* not begun, no room for it: a status of its own, and no sense */
+	SCSI_ERR_ATTENTION,       /* the first of enum scsi_attention, and as many rows as it has */
 	SCSI_ERR_COUNT = SCSI_ERR_ATTENTION + 8,
 };
 
@@ -90,12 +94,13 @@ struct scsi_unit {
 	bool present;
 	bool cdrom; /* else a disk */
 	uint8_t lun;
-	uint64_t luns;            /* bit n: this target has LUN n */
-	uint8_t id[SCSI_ID_SIZE]; /* stable and unique in the world */
+	const _Atomic uint64_t *luns; /* bit n: this target has LUN n; NULL: it has none */
+	uint8_t id[SCSI_ID_SIZE];     /* stable and unique in the world */
 	char serial[SCSI_SERIAL_MAX + 1];
 	uint32_t transfer_bytes_max;          /* per command, by the transport */
 	struct disk_info info;                /* but for its size */
 	struct scsi_reservation *reservation; /* NULL: cannot be reserved */
+	struct scsi_fence *fence;             /* NULL: no COMPARE AND WRITE */
 
 	/* any thread, any time */
 	_Atomic uint64_t size;       /* bytes */
@@ -127,6 +132,7 @@ enum scsi_action {
 	SCSI_ACTION_WRITE_ZEROES,
 	SCSI_ACTION_WRITE_PATTERN,
 	SCSI_ACTION_COMPARE,
+	SCSI_ACTION_COMPARE_WRITE,
 	SCSI_ACTION_LBA_STATUS,
 	SCSI_ACTION_RESERVE,
 	SCSI_ACTION_TRAY,
@@ -158,6 +164,7 @@ struct scsi_cmd {
 	bool keep_reservation; /* through a loss of power */
 	uint64_t key;          /* PERSISTENT RESERVE OUT */
 	uint64_t action_key;
+	enum scsi_error move;   /* where REGISTER AND MOVE would lead to */
 	enum scsi_switch cache; /* what MODE SELECT wants of it */
 	uint64_t capacity;      /* of the unit in blocks, when the command came */
 	uint64_t lba;
@@ -197,10 +204,14 @@ struct scsi_task {
 	uint64_t next_lba;        /* of a command with several disk requests */
 	int step_error;           /* of the last one: 0 or -errno */
 	enum scsi_error verdict;  /* of the last step, when the disk was fine */
+	uint64_t verdict_at;      /* LBA, or byte of the buffer: see scsi_sense_build_at() */
 	struct iovec scratch_iov; /* for disk requests that read to scratch */
-	bool step_done;
+	bool step_done;           /* no step is at the disk */
 	bool submitting;
 	bool cancelled;
+	bool fenced; /* inside the unit's fence */
+	bool equal;  /* COMPARE AND WRITE has come to its write */
+	struct scsi_fence_pass pass;
 	uint8_t scratch[SCSI_SCRATCH_SIZE] __attribute__((aligned(16)));
 };
 
@@ -226,8 +237,9 @@ void scsi_cancel(struct scsi_task *task);
 
 /* Fills sense for an error a transport found by itself. */
 void scsi_sense_build(uint8_t sense[SCSI_SENSE_SIZE], enum scsi_error error);
-/* The same with the INFORMATION field, when the LBA fits into it. */
-void scsi_sense_build_lba(uint8_t sense[SCSI_SENSE_SIZE], enum scsi_error error, uint64_t lba);
+/* The same with the INFORMATION field, when it fits: the LBA of a medium error, the offset of a
+ * miscompare. */
+void scsi_sense_build_at(uint8_t sense[SCSI_SENSE_SIZE], enum scsi_error error, uint64_t at);
 /* error: -errno of a disk request. */
 enum scsi_error scsi_error_of_disk(enum disk_op op, int error);
 

@@ -84,6 +84,21 @@ enum scsi_error scsi_decode_none(
 	return SCSI_OK;
 }
 
+enum scsi_error scsi_decode_transfer(struct scsi_cmd *cmd, const struct scsi_unit *unit,
+	const struct scsi_input *in, enum scsi_action action)
+{
+	enum scsi_dir dir = action == SCSI_ACTION_READ ? SCSI_DIR_IN : SCSI_DIR_OUT;
+
+	if (!extent_fits(cmd, cmd->lba, cmd->blocks))
+		return SCSI_ERR_LBA_RANGE;
+	if (cmd->blocks == 0 || action == SCSI_ACTION_NONE)
+		return SCSI_OK;
+	if (in->dir != dir || cmd->blocks > in->length / unit->info.block_size)
+		return SCSI_ERR_CDB_FIELD;
+	cmd->action = action;
+	return SCSI_OK;
+}
+
 /* READ, WRITE and WRITE AND VERIFY. Verifying means being on the medium, so it is a FUA write. */
 enum scsi_error scsi_decode_rw(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
@@ -97,15 +112,7 @@ enum scsi_error scsi_decode_rw(
 			return SCSI_ERR_CDB_FIELD;
 		cmd->fua = verify || (cmd->cdb[1] & CDB1_FUA);
 	}
-	if (!extent_fits(cmd, cmd->lba, cmd->blocks))
-		return SCSI_ERR_LBA_RANGE;
-	if (cmd->blocks == 0)
-		return SCSI_OK;
-	if (in->dir != (write ? SCSI_DIR_OUT : SCSI_DIR_IN) ||
-		cmd->blocks > in->length / unit->info.block_size)
-		return SCSI_ERR_CDB_FIELD;
-	cmd->action = write ? SCSI_ACTION_WRITE : SCSI_ACTION_READ;
-	return SCSI_OK;
+	return scsi_decode_transfer(cmd, unit, in, write ? SCSI_ACTION_WRITE : SCSI_ACTION_READ);
 }
 
 /* The medium is compared with the initiator's data, or else only the range is checked. */
@@ -117,13 +124,25 @@ enum scsi_error scsi_decode_verify(
 	decode_extent(cmd);
 	if ((cmd->cdb[1] & CDB1_PROTECT) || (check && check != BYTCHK_WHOLE))
 		return SCSI_ERR_CDB_FIELD;
+	return scsi_decode_transfer(cmd, unit, in, check ? SCSI_ACTION_COMPARE : SCSI_ACTION_NONE);
+}
+
+/* The buffer has the blocks to compare with, and then as many to write. */
+enum scsi_error scsi_decode_compare_write(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	cmd->lba = get_be64(cmd->cdb + 2);
+	cmd->blocks = cmd->cdb[13];
+	if ((cmd->cdb[1] & CDB1_PROTECT) || cmd->blocks > SCSI_COMPARE_WRITE_BLOCKS_MAX)
+		return SCSI_ERR_CDB_FIELD;
 	if (!extent_fits(cmd, cmd->lba, cmd->blocks))
 		return SCSI_ERR_LBA_RANGE;
-	if (!check || cmd->blocks == 0)
+	if (cmd->blocks == 0)
 		return SCSI_OK;
-	if (in->dir != SCSI_DIR_OUT || cmd->blocks > in->length / unit->info.block_size)
+	if (in->dir != SCSI_DIR_OUT || 2 * cmd->blocks > in->length / unit->info.block_size)
 		return SCSI_ERR_CDB_FIELD;
-	cmd->action = SCSI_ACTION_COMPARE;
+	cmd->fua = cmd->cdb[1] & CDB1_FUA;
+	cmd->action = SCSI_ACTION_COMPARE_WRITE;
 	return SCSI_OK;
 }
 

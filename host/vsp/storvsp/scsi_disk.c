@@ -7,6 +7,10 @@
  *   UNMAP                              one step a descriptor that is not empty
  *   WRITE_PATTERN                      steps of up to iov_max copies of the block
  *   COMPARE                            steps of a scratch full, compared before the next
+ *   COMPARE_WRITE                      the same, then one step that writes
+ *
+ * What writes does so inside the unit's fence (scsi_fence.h), from its first step to
+ * its last; COMPARE_WRITE is alone there.
  *
  * A disk may finish inside submit, so the steps run in a loop that notices
  * this, instead of calling each other.
@@ -21,20 +25,29 @@
 #define LBA_STATUS_MAPPED      0u
 #define LBA_STATUS_DEALLOCATED 1u
 
+static void leave_fence(struct scsi_task *task)
+{
+	if (task->fenced)
+		scsi_fence_leave(task->unit->fence, &task->pass);
+	task->fenced = false;
+}
+
 static void finish(struct scsi_task *task, enum scsi_error error, uint32_t transferred)
 {
+	leave_fence(task);
 	task->error = error;
 	task->transferred = error ? 0 : transferred;
 	if (scsi_error_has_sense(error))
-		scsi_sense_build(task->sense, error);
+		scsi_sense_build_at(task->sense, error, task->verdict_at);
 	task->done(task);
 }
 
 static void finish_disk_error(struct scsi_task *task, int disk_error)
 {
+	leave_fence(task);
 	task->error = scsi_error_of_disk(task->req->op, disk_error);
 	task->transferred = 0;
-	scsi_sense_build_lba(
+	scsi_sense_build_at(
 		task->sense, task->error, task->req->offset / task->unit->info.block_size);
 	task->done(task);
 }
@@ -83,6 +96,20 @@ static void buffer_trim(struct scsi_task *task, uint64_t length)
 		length -= task->iov[i].iov_len;
 	}
 	assert(!"buffer shorter than decoded");
+}
+
+/* Drops so much of its beginning; there is more. */
+static void buffer_skip(struct scsi_task *task, uint64_t length)
+{
+	while (task->iov->iov_len <= length) {
+		length -= task->iov->iov_len;
+		task->iov++;
+		task->iov_max--;
+		task->iov_count--;
+	}
+	assert(task->iov_count);
+	task->iov->iov_base = (uint8_t *)task->iov->iov_base + length;
+	task->iov->iov_len -= length;
 }
 
 /* ---- steps: prepare the next disk request, or say that there is none -------------- */
@@ -171,19 +198,35 @@ static bool unmap_step(struct scsi_task *task)
 	return true;
 }
 
-/* Whether `bytes` is what the initiator's buffer has at `at`. */
-static bool buffer_equals(
-	const struct scsi_task *task, uint64_t at, const uint8_t *bytes, uint64_t length)
+/* How many of these bytes are what the initiator's buffer has. It is memory of the guest, which may
+ * change under our eyes: the answer is about one moment or another, and always in range. */
+static uint64_t equal_bytes(const uint8_t *a, const uint8_t *b, uint64_t length)
 {
+	uint64_t i = 0;
+
+	if (!memcmp(a, b, length))
+		return length;
+	while (i < length - 1 && a[i] == b[i])
+		i++;
+	return i;
+}
+
+/* Whether `bytes` is what the initiator's buffer has at `at`; else *difference is where not. */
+static bool buffer_equals(const struct scsi_task *task, uint64_t at, const uint8_t *bytes,
+	uint64_t length, uint64_t *difference)
+{
+	*difference = at;
 	for (uint32_t i = 0; i < task->iov_count && length; i++) {
-		uint64_t piece = task->iov[i].iov_len;
+		uint64_t piece = task->iov[i].iov_len, same;
 
 		if (at >= piece) {
 			at -= piece;
 			continue;
 		}
 		piece = piece - at < length ? piece - at : length;
-		if (memcmp((uint8_t *)task->iov[i].iov_base + at, bytes, piece))
+		same = equal_bytes((uint8_t *)task->iov[i].iov_base + at, bytes, piece);
+		*difference += same;
+		if (same < piece)
 			return false;
 		bytes += piece;
 		length -= piece;
@@ -192,12 +235,12 @@ static bool buffer_equals(
 	return length == 0;
 }
 
-static bool last_step_compares(const struct scsi_task *task)
+static bool last_step_compares(struct scsi_task *task)
 {
 	const struct disk_req *req = task->req;
 
 	return buffer_equals(task, req->offset - task->cmd.lba * task->unit->info.block_size,
-		task->scratch, req->length);
+		task->scratch, req->length, &task->verdict_at);
 }
 
 static bool compare_step(struct scsi_task *task)
@@ -220,6 +263,23 @@ static bool compare_step(struct scsi_task *task)
 	return true;
 }
 
+static bool compare_write_step(struct scsi_task *task)
+{
+	if (task->equal)
+		return false;
+	if (compare_step(task))
+		return true;
+	if (task->verdict)
+		return false;
+	task->equal = true;
+	request_range(task, DISK_WRITE, task->cmd.lba, task->cmd.blocks);
+	buffer_skip(task, task->req->length);
+	buffer_trim(task, task->req->length);
+	task->req->iov = task->iov;
+	task->req->iov_count = task->iov_count;
+	return true;
+}
+
 static bool (*const step_of[SCSI_ACTION_TRAY + 1])(struct scsi_task *task) = {
 	[SCSI_ACTION_READ] = transfer_step,
 	[SCSI_ACTION_WRITE] = transfer_step,
@@ -228,6 +288,7 @@ static bool (*const step_of[SCSI_ACTION_TRAY + 1])(struct scsi_task *task) = {
 	[SCSI_ACTION_WRITE_ZEROES] = zeroes_step,
 	[SCSI_ACTION_WRITE_PATTERN] = pattern_step,
 	[SCSI_ACTION_COMPARE] = compare_step,
+	[SCSI_ACTION_COMPARE_WRITE] = compare_write_step,
 };
 
 /* Bytes of the initiator's buffer a successful command has used. */
@@ -235,6 +296,8 @@ static uint32_t bytes_used(const struct scsi_task *task)
 {
 	const struct scsi_cmd *cmd = &task->cmd;
 
+	if (cmd->action == SCSI_ACTION_COMPARE_WRITE)
+		return (uint32_t)(2 * cmd->blocks * task->unit->info.block_size);
 	if (cmd->action == SCSI_ACTION_READ || cmd->action == SCSI_ACTION_WRITE ||
 		cmd->action == SCSI_ACTION_COMPARE)
 		return (uint32_t)(cmd->blocks * task->unit->info.block_size);
@@ -277,10 +340,12 @@ static void step_finished(struct disk_req *req, int error)
 		run_steps(task);
 }
 
+/* Without a step it waits at the fence, and ends when it is let in: those before it come first. */
 void scsi_cancel(struct scsi_task *task)
 {
 	task->cancelled = true;
-	disk_cancel(task->queue, task->req);
+	if (!task->step_done)
+		disk_cancel(task->queue, task->req);
 }
 
 /* ---- performing ------------------------------------------------------------------- */
@@ -320,6 +385,7 @@ static void perform_lba_status(struct scsi_task *task)
 	bool mapped;
 
 	if (disk_map(task->queue->disk, cmd->lba * block_size, &length, &mapped)) {
+		task->verdict_at = cmd->lba;
 		finish(task, SCSI_ERR_MEDIUM_READ, 0);
 		return;
 	}
@@ -337,6 +403,39 @@ static void switch_cache(struct scsi_task *task)
 	if (task->cmd.cache != SCSI_SWITCH_KEEP)
 		atomic_store_explicit(&task->unit->write_through,
 			task->cmd.cache == SCSI_SWITCH_OFF, memory_order_relaxed);
+}
+
+static void start_steps(struct scsi_fence_pass *pass)
+{
+	struct scsi_task *task = container_of(pass, struct scsi_task, pass);
+
+	task->fenced = true;
+	run_steps(task);
+}
+
+static bool changes_medium(enum scsi_action action)
+{
+	return action == SCSI_ACTION_WRITE || action == SCSI_ACTION_WRITE_ZEROES ||
+	       action == SCSI_ACTION_WRITE_PATTERN || action == SCSI_ACTION_UNMAP ||
+	       action == SCSI_ACTION_COMPARE_WRITE;
+}
+
+/* Now, or when the fence lets it. */
+static void perform_steps(struct scsi_task *task)
+{
+	struct scsi_fence *fence = task->unit->fence;
+
+	task->req->done = step_finished;
+	task->req->owner = task;
+	if (!fence || !changes_medium(task->cmd.action)) {
+		run_steps(task);
+		return;
+	}
+	task->pass.resume = start_steps;
+	task->pass.loop = task->queue->loop;
+	task->pass.exclusive = task->cmd.action == SCSI_ACTION_COMPARE_WRITE;
+	if (scsi_fence_enter(fence, &task->pass))
+		start_steps(&task->pass);
 }
 
 static void perform(struct scsi_task *task)
@@ -359,9 +458,7 @@ static void perform(struct scsi_task *task)
 		perform_lba_status(task);
 		break;
 	default:
-		task->req->done = step_finished;
-		task->req->owner = task;
-		run_steps(task);
+		perform_steps(task);
 	}
 }
 
@@ -402,7 +499,11 @@ void scsi_execute(struct scsi_task *task)
 	task->copied = 0;
 	task->step_error = 0;
 	task->cancelled = false;
+	task->step_done = true;
 	task->verdict = SCSI_OK;
+	task->verdict_at = 0;
+	task->fenced = false;
+	task->equal = false;
 	task->next_unmap = 0;
 	error = check(task);
 	task->next_lba = task->cmd.lba;

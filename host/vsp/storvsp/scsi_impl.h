@@ -20,6 +20,7 @@
 #define SCSI_OP_MEDIUM   0x100u /* needs the medium in */
 #define SCSI_OP_EVENT    0x200u /* its reply is the pending event of the tray */
 #define SCSI_OP_LUNS     0x40u  /* its reply makes a changed LUN list known */
+#define SCSI_OP_FENCED   0x400u /* exists only on a unit that has a fence */
 
 typedef enum scsi_error scsi_decode_fn(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in);
@@ -40,6 +41,7 @@ const struct scsi_op *scsi_ops_of(const struct scsi_unit *unit, uint32_t *count)
 /* scsi_cdrom.c */
 extern const struct scsi_op scsi_cdrom_ops[];
 extern const uint32_t scsi_cdrom_op_count;
+/* scsi_tray.c */
 bool scsi_tray_open(const struct scsi_unit *unit);
 enum scsi_error scsi_tray_perform(struct scsi_unit *unit, const struct scsi_cmd *cmd);
 uint8_t scsi_tray_event(struct scsi_unit *unit, const struct scsi_cmd *cmd);
@@ -67,7 +69,19 @@ enum scsi_error scsi_decode_with_list(
 scsi_decode_fn scsi_decode_none, scsi_decode_rw, scsi_decode_verify, scsi_decode_sync;
 scsi_decode_fn scsi_decode_write_same, scsi_decode_unmap, scsi_decode_start_stop;
 scsi_decode_fn scsi_decode_send_diagnostic, scsi_decode_format, scsi_decode_reserve6;
-scsi_decode_fn scsi_decode_lba_status;
+scsi_decode_fn scsi_decode_lba_status, scsi_decode_compare_write;
+/* Moving cmd->blocks from cmd->lba on: READ, WRITE, or NONE for only looking at the range. */
+enum scsi_error scsi_decode_transfer(struct scsi_cmd *cmd, const struct scsi_unit *unit,
+	const struct scsi_input *in, enum scsi_action action);
+
+/* scsi_tray.c */
+scsi_decode_fn scsi_decode_tray, scsi_decode_prevent, scsi_decode_event;
+/* scsi_disc.c */
+scsi_decode_fn scsi_decode_toc, scsi_decode_disc, scsi_decode_track, scsi_decode_structure;
+scsi_decode_fn scsi_decode_read_cd, scsi_decode_seek;
+/* scsi_drive.c */
+scsi_decode_fn scsi_decode_configuration, scsi_decode_mechanism, scsi_decode_performance;
+scsi_decode_fn scsi_decode_drive_mode_sense, scsi_decode_drive_mode_select, scsi_decode_streaming;
 /* scsi_log.c */
 scsi_decode_fn scsi_decode_log_sense;
 /* scsi_inquiry.c */
@@ -76,10 +90,10 @@ scsi_decode_fn scsi_decode_inquiry;
 scsi_decode_fn scsi_decode_mode_sense, scsi_decode_mode_select;
 /* scsi_report.c */
 scsi_decode_fn scsi_decode_request_sense, scsi_decode_capacity10, scsi_decode_capacity16;
-scsi_decode_fn scsi_decode_report_luns, scsi_decode_report_opcodes;
+scsi_decode_fn scsi_decode_report_luns, scsi_decode_report_opcodes, scsi_decode_task_management;
 
 /* scsi_reserve_cmd.c */
-scsi_decode_fn scsi_decode_reserve_in, scsi_decode_reserve_out;
+scsi_decode_fn scsi_decode_reserve_in, scsi_decode_reserve_out, scsi_decode_reserve_move;
 
 /* scsi_attention.c: the next one to report, which is then forgotten; SCSI_OK: none. */
 enum scsi_error scsi_attention_take(struct scsi_unit *unit);

@@ -123,6 +123,8 @@ static uint32_t build_block_limits(
 	const struct disk_info *info = &unit->info;
 	uint32_t granularity = info->physical_block_size / info->block_size;
 
+	if (unit->fence)
+		reply[5] = SCSI_COMPARE_WRITE_BLOCKS_MAX;
 	put_be16(reply + 6, (uint16_t)granularity);
 	put_be32(reply + 8, unit->transfer_bytes_max / info->block_size);
 	if (info->discard) {

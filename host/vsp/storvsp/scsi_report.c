@@ -18,8 +18,18 @@
 #define OPCODES_HEADER     4u
 #define OPCODES_DESCRIPTOR 8u
 #define OPCODES_SERVACTV   0x01u
+#define OPCODES_CTDP       0x02u
+#define OPCODES_ONE_CTDP   0x80u
+#define OPCODES_RCTD       0x80u /* in the CDB: command time-outs wanted */
+#define OPCODES_TIMEOUTS   12u
 #define OPCODES_ABSENT     1u
 #define OPCODES_PRESENT    3u
+
+#define TASK_UNIT_RESET    0x08u
+#define TASK_TARGET_RESET  0x02u
+#define TASK_EXTENDED      0x80u
+#define TASK_SIZE          4u
+#define TASK_EXTENDED_SIZE 16u
 
 enum report_opcodes {
 	REPORT_OPCODES_ALL,
@@ -76,10 +86,15 @@ enum scsi_error scsi_decode_capacity16(
 
 /* ---- LUNs ------------------------------------------------------------------------- */
 
+static uint64_t luns_now(const struct scsi_unit *unit)
+{
+	return unit->luns ? atomic_load_explicit(unit->luns, memory_order_relaxed) : 0;
+}
+
 /* Peripheral addressing: bus 0, LUN in the second byte. There are no well-known units. */
 static uint32_t build_luns(const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {
-	uint64_t luns = cmd->cdb[2] == REPORT_WELL_KNOWN ? 0 : unit->luns;
+	uint64_t luns = cmd->cdb[2] == REPORT_WELL_KNOWN ? 0 : luns_now(unit);
 	uint32_t length = LUNS_HEADER;
 
 	for (uint8_t lun = 0; lun < SCSI_LUNS_MAX; lun++) {
@@ -120,6 +135,18 @@ enum scsi_error scsi_decode_request_sense(
 
 /* ---- supported commands ----------------------------------------------------------- */
 
+static bool timeouts_wanted(const struct scsi_cmd *cmd)
+{
+	return cmd->cdb[2] & OPCODES_RCTD;
+}
+
+/* There is a place for them, and nothing to tell: none is known. */
+static uint8_t *put_timeouts(uint8_t *at)
+{
+	put_be16(at, OPCODES_TIMEOUTS - 2);
+	return at + OPCODES_TIMEOUTS;
+}
+
 static uint32_t build_all_opcodes(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {
@@ -138,6 +165,11 @@ static uint32_t build_all_opcodes(
 			at[5] = OPCODES_SERVACTV;
 		}
 		put_be16(at + 6, op->cdb_length);
+		if (timeouts_wanted(cmd)) {
+			at[5] |= OPCODES_CTDP;
+			put_timeouts(at + OPCODES_DESCRIPTOR);
+			at += OPCODES_TIMEOUTS;
+		}
 		at += OPCODES_DESCRIPTOR;
 	}
 	put_be32(reply, (uint32_t)(at - reply) - OPCODES_HEADER);
@@ -173,7 +205,10 @@ static uint32_t build_one_opcode(
 	put_be16(reply + 2, op->cdb_length);
 	memcpy(reply + OPCODES_HEADER, op->usage, op->cdb_length);
 	reply[OPCODES_HEADER] = op->opcode;
-	return OPCODES_HEADER + op->cdb_length;
+	if (!timeouts_wanted(cmd))
+		return OPCODES_HEADER + op->cdb_length;
+	reply[1] |= OPCODES_ONE_CTDP;
+	return (uint32_t)(put_timeouts(reply + OPCODES_HEADER + op->cdb_length) - reply);
 }
 
 /* The initiator must know whether the opcode has service actions. */
@@ -203,4 +238,27 @@ enum scsi_error scsi_decode_report_opcodes(
 	return scsi_decode_reply(cmd, in,
 		option == REPORT_OPCODES_ALL ? build_all_opcodes : build_one_opcode,
 		get_be32(cmd->cdb + 6));
+}
+
+/* ---- task management -------------------------------------------------------------- */
+
+/* The transport has resets of a unit and of all there are; what it cannot ask for is not there. */
+static uint32_t build_task_management(
+	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
+{
+	bool extended = cmd->cdb[2] & TASK_EXTENDED;
+
+	reply[0] = TASK_UNIT_RESET | TASK_TARGET_RESET;
+	reply[3] = extended ? TASK_EXTENDED_SIZE - 4 : 0;
+	return extended ? TASK_EXTENDED_SIZE : TASK_SIZE;
+}
+
+enum scsi_error scsi_decode_task_management(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	uint32_t allocation = get_be32(cmd->cdb + 6);
+
+	if (allocation < TASK_SIZE)
+		return SCSI_ERR_CDB_FIELD;
+	return scsi_decode_reply(cmd, in, build_task_management, allocation);
 }

@@ -111,6 +111,14 @@ static enum scsi_error do_preempt(struct scsi_reserve_state *s, const struct scs
 	return SCSI_OK;
 }
 
+/* There is nobody to move it to: what is left is saying why. */
+static enum scsi_error do_move(struct scsi_reserve_state *s, const struct scsi_cmd *cmd)
+{
+	if (!s->type)
+		return SCSI_ERR_CDB_FIELD;
+	return scsi_reserve_type_all(s->type) ? SCSI_ERR_CONFLICT : cmd->move;
+}
+
 static const struct {
 	enum scsi_error (*perform)(struct scsi_reserve_state *s, const struct scsi_cmd *cmd);
 	bool stranger;  /* may come from who is not registered */
@@ -124,6 +132,7 @@ static const struct {
 	[RESERVE_PREEMPT] = {do_preempt, false, false, true},
 	[RESERVE_PREEMPT_AND_ABORT] = {do_preempt, false, false, true},
 	[RESERVE_REGISTER_AND_IGNORE] = {do_register, true, true, true},
+	[RESERVE_REGISTER_AND_MOVE] = {do_move, false, false, false},
 };
 
 static bool state_equal(const struct scsi_reserve_state *a, const struct scsi_reserve_state *b)
@@ -153,7 +162,7 @@ static enum scsi_error reserve_locked(struct scsi_reservation *r, const struct s
 	struct scsi_reserve_state next = r->state;
 	enum scsi_error error;
 
-	assert(action <= RESERVE_REGISTER_AND_IGNORE);
+	assert(action <= RESERVE_REGISTER_AND_MOVE);
 	if (!actions[action].stranger && !r->state.key)
 		return SCSI_ERR_CONFLICT;
 	if (!actions[action].any_key && cmd->key != r->state.key)

@@ -49,6 +49,7 @@ enum scsi_reserve_action {
 	RESERVE_PREEMPT,
 	RESERVE_PREEMPT_AND_ABORT,
 	RESERVE_REGISTER_AND_IGNORE,
+	RESERVE_REGISTER_AND_MOVE,
 };
 
 /* disk_path: the state is kept in a file beside it, and read from there now; NULL: never kept. */

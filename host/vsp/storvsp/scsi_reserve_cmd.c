@@ -10,16 +10,18 @@
 #define LIST_KEEP          0x01u
 #define SCOPE              0xF0u /* only 0, the whole unit, exists */
 
-#define IN_HEADER          8u
-#define FULL_STATUS_SIZE   48u
-#define FULL_STATUS_HOLDER 0x01u
-#define FULL_STATUS_PORT   1u
-#define TRANSPORT_ID_SIZE  24u
-#define CAPABILITIES_SIZE  8u
-#define CAN_RESERVE_6      0x10u /* RESERVE(6) does no harm to the holder */
-#define CAN_KEEP           0x01u
-#define KEEPS              0x01u
-#define TYPES_ARE_TOLD     0x80u
+#define IN_HEADER             8u
+#define FULL_STATUS_SIZE      48u
+#define FULL_STATUS_HOLDER    0x01u
+#define FULL_STATUS_PORT      1u
+#define TRANSPORT_ID_SIZE     24u
+#define TRANSPORT_ID_PARALLEL 0x01u /* format 0 */
+#define MOVE_LIST_MAX         512u
+#define CAPABILITIES_SIZE     8u
+#define CAN_RESERVE_6         0x10u /* RESERVE(6) does no harm to the holder */
+#define CAN_KEEP              0x01u
+#define KEEPS                 0x01u
+#define TYPES_ARE_TOLD        0x80u
 
 struct view {
 	struct scsi_reserve_state state;
@@ -146,4 +148,35 @@ enum scsi_error scsi_decode_reserve_out(
 	if (get_be32(cmd->cdb + 5) != LIST_SIZE)
 		return SCSI_ERR_PARAM_LENGTH;
 	return scsi_decode_with_list(cmd, in, reserve_list, LIST_SIZE);
+}
+
+/* The only nexus that could hold it is the one it would come from. */
+static enum scsi_error move_list(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const uint8_t *list)
+{
+	static const uint8_t self[TRANSPORT_ID_SIZE] = {
+		TRANSPORT_ID_PARALLEL, [7] = FULL_STATUS_PORT};
+	uint32_t id_length = get_be32(list + LIST_SIZE - 4);
+
+	if (id_length != cmd->list_length - LIST_SIZE || id_length % 4)
+		return SCSI_ERR_PARAM_LENGTH;
+	cmd->key = get_be64(list);
+	cmd->action_key = get_be64(list + 8);
+	if (!cmd->action_key || get_be16(list + 18) != FULL_STATUS_PORT ||
+		!memcmp(list + LIST_SIZE, self, TRANSPORT_ID_SIZE))
+		cmd->move = SCSI_ERR_PARAM_FIELD;
+	else
+		cmd->move = SCSI_ERR_NO_REGISTRATION;
+	cmd->action = SCSI_ACTION_RESERVE;
+	return SCSI_OK;
+}
+
+enum scsi_error scsi_decode_reserve_move(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	uint32_t length = get_be32(cmd->cdb + 5);
+
+	if (length < LIST_SIZE + TRANSPORT_ID_SIZE || length > MOVE_LIST_MAX)
+		return SCSI_ERR_PARAM_LENGTH;
+	return scsi_decode_with_list(cmd, in, move_list, length);
 }

@@ -42,6 +42,8 @@ static const struct {
 	[SCSI_ERR_MISCOMPARE] = {KEY_MISCOMPARE, 0x1D, 0x00},
 	[SCSI_ERR_ABORTED] = {KEY_ABORTED_COMMAND, 0x00, 0x00},
 	[SCSI_ERR_RELEASE] = {KEY_ILLEGAL_REQUEST, 0x26, 0x04},
+	[SCSI_ERR_TRACK_MODE] = {KEY_ILLEGAL_REQUEST, 0x64, 0x00},
+	[SCSI_ERR_NO_REGISTRATION] = {KEY_ILLEGAL_REQUEST, 0x55, 0x04},
 	[SCSI_ERR_NO_MEDIUM] = {KEY_NOT_READY, 0x3A, 0x02},
 	[SCSI_ERR_LOCKED] = {KEY_ILLEGAL_REQUEST, 0x53, 0x02},
 	[ATTENTION(RESET)] = {KEY_UNIT_ATTENTION, 0x29, 0x00},
@@ -66,13 +68,15 @@ void scsi_sense_build(uint8_t sense[SCSI_SENSE_SIZE], enum scsi_error error)
 	sense[13] = sense_table[error].ascq;
 }
 
-void scsi_sense_build_lba(uint8_t sense[SCSI_SENSE_SIZE], enum scsi_error error, uint64_t lba)
+void scsi_sense_build_at(uint8_t sense[SCSI_SENSE_SIZE], enum scsi_error error, uint64_t at)
 {
 	scsi_sense_build(sense, error);
-	if (sense_table[error].key != KEY_MEDIUM_ERROR || lba > UINT32_MAX)
+	if (sense_table[error].key != KEY_MEDIUM_ERROR && error != SCSI_ERR_MISCOMPARE)
+		return;
+	if (at > UINT32_MAX)
 		return;
 	sense[0] |= SENSE_INFO_VALID;
-	put_be32(sense + SENSE_INFORMATION, (uint32_t)lba);
+	put_be32(sense + SENSE_INFORMATION, (uint32_t)at);
 }
 
 enum scsi_error scsi_error_of_disk(enum disk_op op, int error)

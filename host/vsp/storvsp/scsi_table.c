@@ -51,7 +51,9 @@ static const struct scsi_op disk_ops[] = {
 	{0x5F, 4, 10, SCSI_OP_RESERVES, "PR OUT, PREEMPT", scsi_decode_reserve_out, {0, 0x1F, 0xFF, 0, 0, FF4}},
 	{0x5F, 5, 10, SCSI_OP_RESERVES, "PR OUT, PREEMPT AND ABORT", scsi_decode_reserve_out, {0, 0x1F, 0xFF, 0, 0, FF4}},
 	{0x5F, 6, 10, SCSI_OP_RESERVES, "PR OUT, REGISTER AND IGNORE", scsi_decode_reserve_out, {0, 0x1F, 0xFF, 0, 0, FF4}},
+	{0x5F, 7, 10, SCSI_OP_RESERVES, "PR OUT, REGISTER AND MOVE", scsi_decode_reserve_move, {0, 0x1F, 0, 0, 0, FF4}},
 	{0x88, NO_SA, 16, 0, "READ(16)", scsi_decode_rw, {0, 0xF8, FF8, FF4}},
+	{0x89, NO_SA, 16, SCSI_OP_WRITES | SCSI_OP_FENCED, "COMPARE AND WRITE", scsi_decode_compare_write, {0, 0xF8, FF8, 0, 0, 0, 0xFF}},
 	{0x8A, NO_SA, 16, SCSI_OP_WRITES, "WRITE(16)", scsi_decode_rw, {0, 0xF8, FF8, FF4}},
 	{0x8E, NO_SA, 16, SCSI_OP_WRITES | SCSI_OP_VERIFY, "WRITE AND VERIFY(16)", scsi_decode_rw, {0, 0xF2, FF8, FF4}},
 	{0x8F, NO_SA, 16, 0, "VERIFY(16)", scsi_decode_verify, {0, 0xF6, FF8, FF4}},
@@ -60,7 +62,8 @@ static const struct scsi_op disk_ops[] = {
 	{0x9E, 0x10, 16, 0, "READ CAPACITY(16)", scsi_decode_capacity16, {0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, FF4}},
 	{0x9E, 0x12, 16, 0, "GET LBA STATUS", scsi_decode_lba_status, {0, 0x12, FF8, FF4}},
 	{0xA0, NO_SA, 12, SCSI_OP_ABSENT | SCSI_OP_CALM | SCSI_OP_LUNS, "REPORT LUNS", scsi_decode_report_luns, {0, 0, 0xFF, 0, 0, 0, FF4}},
-	{0xA3, 0x0C, 12, 0, "REPORT SUPPORTED OPERATION CODES", scsi_decode_report_opcodes, {0, 0x0C, 0x07, 0xFF, FF2, FF4}},
+	{0xA3, 0x0C, 12, 0, "REPORT SUPPORTED OPERATION CODES", scsi_decode_report_opcodes, {0, 0x0C, 0x87, 0xFF, FF2, FF4}},
+	{0xA3, 0x0D, 12, 0, "REPORT SUPPORTED TASK MANAGEMENT", scsi_decode_task_management, {0, 0x0D, 0x80, 0, 0, 0, FF4}},
 	{0xA8, NO_SA, 12, 0, "READ(12)", scsi_decode_rw, {0, 0xF8, FF4, FF4}},
 	{0xAA, NO_SA, 12, SCSI_OP_WRITES, "WRITE(12)", scsi_decode_rw, {0, 0xF8, FF4, FF4}},
 	{0xAE, NO_SA, 12, SCSI_OP_WRITES | SCSI_OP_VERIFY, "WRITE AND VERIFY(12)", scsi_decode_rw, {0, 0xF2, FF4, FF4}},
@@ -77,6 +80,8 @@ const struct scsi_op *scsi_ops_of(const struct scsi_unit *unit, uint32_t *count)
 bool scsi_op_supported(const struct scsi_unit *unit, const struct scsi_op *op)
 {
 	if ((op->flags & SCSI_OP_UNMAPS) && !unit->info.discard)
+		return false;
+	if ((op->flags & SCSI_OP_FENCED) && !unit->fence)
 		return false;
 	return !(op->flags & SCSI_OP_RESERVES) || unit->reservation;
 }

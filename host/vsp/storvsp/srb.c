@@ -6,7 +6,6 @@
  * iovec that points into guest memory, neighbours merged.
  */
 #include <assert.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -91,61 +90,38 @@ static void srb_conflict(struct storvsp_request *r)
 
 /* ---- counters --------------------------------------------------------------------- */
 
-/* One writer: no read-modify-write needed. */
-static void count(struct storvsp_count_row *row, enum storvsp_count kind, uint64_t amount)
+static struct loop *loop_of(const struct storvsp_request *r)
 {
-	uint64_t old = atomic_load_explicit(&row->count[kind], memory_order_relaxed);
-
-	atomic_store_explicit(&row->count[kind], old + amount, memory_order_relaxed);
+	return vsp_channel_chan(r->channel->ch)->loop;
 }
 
-static void count_command(struct storvsp_count_row *row, const struct scsi_task *task)
+static void begin(struct storvsp_request *r)
 {
-	uint64_t bytes = task->cmd.blocks * task->unit->info.block_size;
+	struct scsi_unit *unit = r->task.unit;
 
-	count(row, COUNT_COPIED_BYTES, task->copied);
-	if (task->error == SCSI_ERR_FULL) /* the guest asks again */
-		return;
-	if (task->error) {
-		count(row, COUNT_ERRORS, 1);
-		return;
-	}
-	switch (task->cmd.action) {
-	case SCSI_ACTION_READ:
-		count(row, COUNT_READS, 1);
-		count(row, COUNT_READ_BYTES, bytes);
-		break;
-	case SCSI_ACTION_WRITE:
-	case SCSI_ACTION_WRITE_ZEROES:
-	case SCSI_ACTION_WRITE_PATTERN:
-		count(row, COUNT_WRITES, 1);
-		count(row, COUNT_WRITTEN_BYTES, bytes);
-		break;
-	case SCSI_ACTION_FLUSH:
-		count(row, COUNT_FLUSHES, 1);
-		break;
-	case SCSI_ACTION_UNMAP:
-		count(row, COUNT_UNMAPS, 1);
-		break;
-	case SCSI_ACTION_NONE:
-	case SCSI_ACTION_REPLY:
-	case SCSI_ACTION_COMPARE:
-	case SCSI_ACTION_LBA_STATUS:
-	case SCSI_ACTION_RESERVE:
-	case SCSI_ACTION_TRAY:
-		count(row, COUNT_OTHERS, 1);
-		break;
-	}
+	r->row = unit->present ? &r->channel->counts[unit->lun] : NULL;
+	r->begin_ns = loop_turn_ns(loop_of(r));
+	if (r->row)
+		count_begin(r->row);
+}
+
+/* What is done in the turn it came in took less than a turn: only then a clock must tell. */
+static uint64_t elapsed(struct storvsp_request *r)
+{
+	uint64_t end = loop_turn_ns(loop_of(r));
+
+	return (end == r->begin_ns ? loop_now_ns() : end) - r->begin_ns;
 }
 
 static void task_done(struct scsi_task *task)
 {
 	struct storvsp_request *r = container_of(task, struct storvsp_request, task);
 
-	if (task->queue) {
-		count_command(&r->channel->counts[task->unit->lun], task);
+	if (r->place)
 		inflight_del(r);
-	}
+	if (r->row)
+		count_end(r->row, task, elapsed(r));
+	storvsp_place_put(r);
 	if (!task->error)
 		srb_reply(r, &outcome_good, task->transferred, NULL);
 	else if (task->error == SCSI_ERR_NO_LUN)
@@ -240,11 +216,24 @@ static void take_input(struct scsi_input *in, const struct vstor_srb *srb)
 	in->length = srb->data_transfer_length;
 }
 
-struct scsi_unit *storvsp_find_unit(struct storvsp *s, const struct vstor_srb *srb)
+bool storvsp_srb_has_unit(const struct storvsp *s, const struct vstor_srb *srb)
 {
+	return srb->path_id == PATH_ONLY && srb->target_id == TARGET_ONLY &&
+	       srb->lun < SCSI_LUNS_MAX && storvsp_has_lun(s, srb->lun);
+}
+
+static void find_unit(struct storvsp_request *r, const struct vstor_srb *srb)
+{
+	struct storvsp *s = r->channel->device;
+
+	r->place = NULL;
+	r->task.queue = NULL;
 	if (srb->path_id != PATH_ONLY || srb->target_id != TARGET_ONLY)
-		return &s->nowhere;
-	return srb->lun < SCSI_LUNS_MAX ? &s->units[srb->lun] : &s->beyond;
+		r->task.unit = &s->nowhere;
+	else if (srb->lun >= SCSI_LUNS_MAX)
+		r->task.unit = &s->beyond;
+	else
+		storvsp_place_get(r, srb->lun);
 }
 
 void storvsp_execute_srb(struct storvsp_request *r, const struct vmbus_pkt *pkt)
@@ -263,8 +252,6 @@ void storvsp_execute_srb(struct storvsp_request *r, const struct vmbus_pkt *pkt)
 		return;
 	}
 	take_input(&task->in, &srb);
-	task->unit = storvsp_find_unit(c->device, &srb);
-	task->queue = task->unit->present ? c->queues[task->unit->lun] : NULL;
 	task->req = (struct disk_req *)(r + 1);
 	task->iov = r->iov;
 	task->iov_max = STORVSP_IOV_MAX;
@@ -274,8 +261,10 @@ void storvsp_execute_srb(struct storvsp_request *r, const struct vmbus_pkt *pkt)
 		srb_refuse(r);
 		return;
 	}
-	task->full = task->queue && !inflight_room(c, task->unit);
-	if (task->queue)
+	find_unit(r, &srb);
+	begin(r);
+	task->full = r->place && !inflight_room(c, r->place);
+	if (r->place)
 		inflight_add(r);
 	scsi_execute(task);
 }

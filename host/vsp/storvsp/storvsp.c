@@ -20,6 +20,8 @@
  *
  * Closing: no packet comes any more, what is in flight is aborted; when the last
  * request is back the disk queues are closed and the channel is.
+ *
+ * Units come and go meanwhile: units.c, places.c.
  */
 #include "vsp/storvsp/storvsp.h"
 
@@ -35,155 +37,25 @@
 
 /* ---- device (control thread) ------------------------------------------------------ */
 
-static int lun_error(const struct storvsp_lun *lun, struct err *e, const char *what)
-{
-	return err_set(e, -EINVAL, "storage controller: LUN %u: %s", lun->lun, what);
-}
-
-static bool serial_valid(const char *serial)
-{
-	size_t length = strlen(serial);
-
-	for (size_t i = 0; i < length; i++)
-		if (serial[i] < 0x20 || serial[i] > 0x7E)
-			return false;
-	return length <= SCSI_SERIAL_MAX;
-}
-
-/* FNV-1a over 64 bits: disks of one controller, and equal LUNs of controllers whose GUIDs differ
- * in a digit, must not look alike. Changing this changes disk names in guests. */
-static uint64_t hash(uint64_t h, const uint8_t *bytes, size_t count)
-{
-	while (count--)
-		h = (h ^ *bytes++) * 0x100000001b3ull;
-	return h;
-}
-
-static void unit_identify(struct scsi_unit *unit, const struct hv_guid *instance)
-{
-	for (uint8_t half = 0; half < 2; half++) {
-		const uint8_t tail[2] = {unit->lun, half};
-		uint64_t h = hash(0xcbf29ce484222325ull, instance->b, sizeof(instance->b));
-
-		h = hash(h, tail, sizeof(tail));
-		/* The last bytes have only reached the low bits: spread them. */
-		h = (h ^ (h >> 32)) * 0xd6e8feb86659fd93ull;
-		h ^= h >> 32;
-		memcpy(unit->id + half * sizeof(h), &h, sizeof(h));
-	}
-}
-
-static void unit_absent(struct scsi_unit *unit, uint8_t lun)
-{
-	unit->lun = lun;
-	unit->transfer_bytes_max = STORVSP_TRANSFER_MAX;
-}
-
-static void unit_make_cdrom(struct scsi_unit *unit)
-{
-	unit->cdrom = true;
-	unit->info.block_size = SCSI_CDROM_BLOCK_SIZE;
-	unit->info.physical_block_size = SCSI_CDROM_BLOCK_SIZE;
-	unit->info.read_only = true;
-	unit->info.write_cache = false;
-	unit->info.discard = false;
-}
-
-static int unit_attach(struct storvsp *s, const struct storvsp_lun *lun,
-	const struct hv_guid *instance, struct err *e)
-{
-	struct scsi_unit *unit;
-	size_t size;
-	int ret;
-
-	if (lun->lun >= SCSI_LUNS_MAX)
-		return lun_error(lun, e, "must be below 64");
-	unit = &s->units[lun->lun];
-	if (unit->present)
-		return lun_error(lun, e, "is given twice");
-	if (lun->serial && !serial_valid(lun->serial))
-		return lun_error(lun, e, "serial must be at most 32 printable ASCII characters");
-	if (lun->cdrom && disk_size(lun->disk) < SCSI_CDROM_BLOCK_SIZE)
-		return lun_error(lun, e, "a disc has at least one block of 2048 bytes");
-	if (lun->disk->info.block_size > SCSI_BLOCK_SIZE_MAX)
-		return lun_error(lun, e, "blocks of the disk are too large; 512 bytes work");
-	if (!lun->cdrom) {
-		ret = scsi_reservation_init(&s->reservations[lun->lun], disk_path(lun->disk), e);
-		if (ret)
-			return ret;
-		unit->reservation = &s->reservations[lun->lun];
-	}
-	unit->present = true;
-	unit->info = lun->disk->info;
-	unit->size = disk_size(lun->disk);
-	if (lun->cdrom)
-		unit_make_cdrom(unit);
-	if (lun->serial)
-		memcpy(unit->serial, lun->serial, strlen(lun->serial));
-	unit_identify(unit, instance);
-	s->disks[lun->lun] = lun->disk;
-	size = disk_req_size(lun->disk);
-	if (size > s->disk_req_size)
-		s->disk_req_size = size;
-	return 0;
-}
-
-static void units_detach(struct storvsp *s)
-{
-	for (uint8_t i = 0; i < SCSI_LUNS_MAX; i++)
-		if (s->units[i].reservation)
-			scsi_reservation_fini(s->units[i].reservation);
-}
-
-static int units_attach(struct storvsp *s, const struct storvsp_config *config,
-	const struct hv_guid *instance, struct err *e)
-{
-	uint64_t luns = 0;
-
-	unit_absent(&s->nowhere, UINT8_MAX);
-	unit_absent(&s->beyond, UINT8_MAX);
-	for (uint8_t i = 0; i < SCSI_LUNS_MAX; i++)
-		unit_absent(&s->units[i], i);
-	for (uint32_t i = 0; i < config->lun_count; i++) {
-		int ret = unit_attach(s, &config->luns[i], instance, e);
-
-		if (ret)
-			return ret;
-		luns |= 1ull << config->luns[i].lun;
-	}
-	/* The LUN list is the target's: any of its LUNs, there or not, tells it. */
-	for (uint8_t i = 0; i < SCSI_LUNS_MAX; i++)
-		s->units[i].luns = luns;
-	s->beyond.luns = luns;
-	return 0;
-}
-
 static int storvsp_create(struct vsp_device *dev, const void *config, struct err *e)
 {
 	struct storvsp *s = vsp_device_priv(dev);
 	uint32_t vps = vsp_device_host(dev)->vp_count;
-	size_t size;
 	int ret;
 
-	ret = units_attach(s, config, vsp_device_instance(dev), e);
+	ret = storvsp_units_create(dev, config, e);
 	if (ret)
-		goto detach;
+		return ret;
 	s->sub_channels_max =
 		vps - 1 < STORVSP_SUB_CHANNELS_MAX ? (uint16_t)(vps - 1) : STORVSP_SUB_CHANNELS_MAX;
-	size = sizeof(*s->counts) * SCSI_LUNS_MAX * (s->sub_channels_max + 1u);
-	s->counts = aligned_alloc(sizeof(*s->counts), size);
-	if (!s->counts) {
-		ret = err_set(e, -ENOMEM, "storage controller: out of memory");
-		goto detach;
+	ret = counts_init(&s->counts, s->sub_channels_max + 1u);
+	if (ret) {
+		storvsp_units_destroy(s);
+		return err_set(e, ret, "storage controller: out of memory");
 	}
-	memset(s->counts, 0, size);
 	gate_init(&s->gate);
 	reset_desk_init(&s->resets);
 	return 0;
-
-detach:
-	units_detach(s);
-	return ret;
 }
 
 static void storvsp_destroy(struct vsp_device *dev)
@@ -192,8 +64,8 @@ static void storvsp_destroy(struct vsp_device *dev)
 
 	reset_desk_fini(&s->resets);
 	gate_fini(&s->gate);
-	free(s->counts);
-	units_detach(s);
+	counts_fini(&s->counts);
+	storvsp_units_destroy(s);
 }
 
 static size_t storvsp_request_size(struct vsp_device *dev, uint32_t *count)
@@ -207,78 +79,29 @@ static size_t storvsp_request_size(struct vsp_device *dev, uint32_t *count)
 int storvsp_counters(struct vsp_device *dev, uint8_t lun, struct storvsp_counters *sum)
 {
 	struct storvsp *s = vsp_device_priv(dev);
-	uint64_t total[COUNT_KINDS] = {0};
 
-	if (lun >= SCSI_LUNS_MAX || !s->units[lun].present)
+	if (lun >= SCSI_LUNS_MAX || !storvsp_has_lun(s, lun))
 		return -ENOENT;
-	for (uint32_t channel = 0; channel <= s->sub_channels_max; channel++) {
-		struct storvsp_count_row *row = &s->counts[channel * SCSI_LUNS_MAX + lun];
-
-		for (uint32_t kind = 0; kind < COUNT_KINDS; kind++)
-			total[kind] +=
-				atomic_load_explicit(&row->count[kind], memory_order_relaxed);
-	}
-	*sum = (struct storvsp_counters){
-		.reads = total[COUNT_READS],
-		.read_bytes = total[COUNT_READ_BYTES],
-		.writes = total[COUNT_WRITES],
-		.written_bytes = total[COUNT_WRITTEN_BYTES],
-		.flushes = total[COUNT_FLUSHES],
-		.unmaps = total[COUNT_UNMAPS],
-		.others = total[COUNT_OTHERS],
-		.errors = total[COUNT_ERRORS],
-		.copied_bytes = total[COUNT_COPIED_BYTES],
-	};
+	memset(sum, 0, sizeof(*sum));
+	for (uint32_t channel = 0; channel < s->counts.channels; channel++)
+		counts_collect(sum, counts_of_channel(&s->counts, channel) + lun);
+	sum->copied_bytes += disk_copied_bytes(s->units[lun]->disk) - s->units[lun]->copied_before;
 	return 0;
 }
 
-int storvsp_resize(struct vsp_device *dev, uint8_t lun, struct err *e)
+int storvsp_channel_counters(struct vsp_device *dev, uint32_t channel, struct storvsp_counters *sum)
 {
 	struct storvsp *s = vsp_device_priv(dev);
-	int ret;
 
-	if (lun >= SCSI_LUNS_MAX || !s->units[lun].present)
-		return err_set(e, -ENOENT, "storage controller: there is no disk on LUN %u", lun);
-	ret = disk_refresh(s->disks[lun], e);
-	if (ret)
-		return ret;
-	if (disk_size(s->disks[lun]) < s->units[lun].info.block_size)
-		return err_set(
-			e, -EINVAL, "storage controller: LUN %u: not one block is left", lun);
-	scsi_unit_resize(&s->units[lun], disk_size(s->disks[lun]));
+	if (channel >= s->counts.channels)
+		return -ENOENT;
+	memset(sum, 0, sizeof(*sum));
+	for (uint32_t lun = 0; lun < SCSI_LUNS_MAX; lun++)
+		counts_collect(sum, counts_of_channel(&s->counts, channel) + lun);
 	return 0;
 }
 
 /* ---- opening and closing a channel (its worker) ----------------------------------- */
-
-static void queues_close(struct storvsp_channel *c)
-{
-	for (uint32_t lun = 0; lun < SCSI_LUNS_MAX; lun++) {
-		if (c->queues[lun])
-			disk_queue_close(c->queues[lun]);
-		c->queues[lun] = NULL;
-	}
-}
-
-static int queues_open(struct storvsp_channel *c)
-{
-	struct loop *loop = vsp_channel_chan(c->ch)->loop;
-
-	for (uint32_t lun = 0; lun < SCSI_LUNS_MAX; lun++) {
-		int ret;
-
-		if (!c->device->disks[lun])
-			continue;
-		ret = disk_queue_open(c->device->disks[lun], loop, &c->queues[lun]);
-		if (ret) {
-			log_error("storage controller: LUN %u: cannot open a queue: %s", lun,
-				strerror(-ret));
-			queues_close(c);
-			return ret;
-		}
-	}
-	return 0;
-}
 
 static void finish_close(struct storvsp_channel *c)
 {
@@ -286,7 +109,8 @@ static void finish_close(struct storvsp_channel *c)
 		!gate_leave(&c->device->gate, &c->waiter) || !reset_leave(&c->reset_port))
 		return;
 	c->closing = false;
-	queues_close(c);
+	c->closed = true;
+	storvsp_places_close(c);
 	vsp_channel_closed(c->ch);
 }
 
@@ -306,22 +130,31 @@ static void reset_visited(struct reset_port *port)
 	finish_close(container_of(port, struct storvsp_channel, reset_port));
 }
 
-static int storvsp_open(struct vsp_channel *ch)
+/* On the control thread: what units there are now. Changes from here on come as calls. */
+static void storvsp_prepare(struct vsp_channel *ch)
 {
-	int ret;
 	struct storvsp_channel *c = vsp_channel_priv(ch);
-	uint16_t index = vsp_channel_index(ch);
 
 	c->ch = ch;
 	c->device = vsp_device_priv(vsp_channel_device(ch));
+	storvsp_places_init(c);
+}
+
+static int storvsp_open(struct vsp_channel *ch)
+{
+	struct storvsp_channel *c = vsp_channel_priv(ch);
+	uint16_t index = vsp_channel_index(ch);
+	int ret;
+
 	assert(index <= c->device->sub_channels_max);
 	c->state = index ? STATE_SUB_CHANNEL : STATE_BEGIN;
-	c->counts = c->device->counts + index * SCSI_LUNS_MAX;
+	c->counts = counts_of_channel(&c->device->counts, index);
 	gate_waiter_init(&c->waiter, vsp_channel_chan(ch)->loop, gate_opened);
 	if (!index)
 		gate_close(&c->device->gate);
 	inflight_init(c);
-	ret = queues_open(c);
+	ret = storvsp_places_open(c);
+	c->closed = ret;
 	if (ret)
 		return ret;
 	c->reset_port = (struct reset_port){
@@ -368,6 +201,32 @@ void storvsp_reply(struct storvsp_request *r, uint32_t status)
 	r->packet.flags = 0;
 	r->packet.status = status;
 	chan_send(vsp_channel_chan(r->channel->ch), &r->out);
+}
+
+static void enumerate_sent(struct chan *chan, struct chan_out *out)
+{
+	container_of(out, struct storvsp_channel, enumerate)->enumerate_waits = false;
+}
+
+/* A guest that is not ready, or too old for it, looks by itself. One that has not yet read the last
+ * such packet will look after it has. */
+void storvsp_enumerate(struct vsp_call *call)
+{
+	struct storvsp_channel *c = container_of(call, struct storvsp_channel, enumerate_call);
+
+	if (c->state == STATE_READY && c->version >= VSTOR_VERSION_WIN7 && !c->closing &&
+		!c->closed && !c->enumerate_waits) {
+		c->enumerate_packet = (struct vstor_packet){.operation = VSTOR_OP_ENUMERATE_BUS};
+		c->enumerate = (struct chan_out){
+			.type = VMBUS_PKT_INBAND,
+			.payload = &c->enumerate_packet,
+			.payload_len = reply_size(c, 0),
+			.sent = enumerate_sent,
+		};
+		c->enumerate_waits = true;
+		chan_send(vsp_channel_chan(c->ch), &c->enumerate);
+	}
+	vsp_call_done(call);
 }
 
 /* ---- initialization: one function an operation, giving the status of the reply ---- */
@@ -436,21 +295,26 @@ static uint32_t op_sub_channels(struct storvsp_channel *c, struct vstor_packet *
 	return VSTOR_STATUS_SUCCESS;
 }
 
+static uint32_t reset(struct vstor_packet *packet, uint64_t luns)
+{
+	if (!luns)
+		return VSTOR_STATUS_SUCCESS;
+	storvsp_reset(container_of(packet, struct storvsp_request, packet), luns);
+	return VSTOR_STATUS_PENDING;
+}
+
 static uint32_t op_reset(struct storvsp_channel *c, struct vstor_packet *packet)
 {
-	storvsp_reset(container_of(packet, struct storvsp_request, packet), c->device->beyond.luns);
-	return VSTOR_STATUS_PENDING;
+	return reset(packet, atomic_load_explicit(&c->device->luns, memory_order_relaxed));
 }
 
 static uint32_t op_reset_lun(struct storvsp_channel *c, struct vstor_packet *packet)
 {
 	const struct vstor_srb srb = packet->srb;
-	const struct scsi_unit *unit = storvsp_find_unit(c->device, &srb);
 
-	if (!unit->present)
+	if (!storvsp_srb_has_unit(c->device, &srb))
 		return VSTOR_STATUS_NO_SUCH_DEVICE;
-	storvsp_reset(container_of(packet, struct storvsp_request, packet), 1ull << unit->lun);
-	return VSTOR_STATUS_PENDING;
+	return reset(packet, 1ull << srb.lun);
 }
 
 #define IN(state) (1u << STATE_##state)
@@ -576,6 +440,7 @@ const struct vsp_ops storvsp_ops = {
 	.create = storvsp_create,
 	.destroy = storvsp_destroy,
 	.request_size = storvsp_request_size,
+	.prepare = storvsp_prepare,
 	.open = storvsp_open,
 	.close = storvsp_close,
 	.packet = storvsp_packet,

@@ -7,6 +7,7 @@
 #define STORVSP_H
 
 #include "backend/disk.h"
+#include "base/hist.h"
 #include "vsp/vsp.h"
 
 struct storvsp_lun {
@@ -20,22 +21,58 @@ struct storvsp_lun {
 struct storvsp_config {
 	const struct storvsp_lun *luns;
 	uint32_t lun_count;
+	size_t disk_req_size; /* room for those added later: their disk_req_size(). 0: as above */
+};
+
+/* Commands by what they wait for. */
+enum storvsp_latency {
+	STORVSP_LATENCY_READ,
+	STORVSP_LATENCY_WRITE,
+	STORVSP_LATENCY_FLUSH,
+	STORVSP_LATENCY_OTHER, /* UNMAP, too */
+	STORVSP_LATENCIES,
 };
 
 struct storvsp_counters {
-	uint64_t reads, read_bytes;
-	uint64_t writes, written_bytes; /* WRITE SAME counts what it writes */
+	/* each command that is done is one of these */
+	uint64_t reads, writes; /* WRITE SAME is a write, and counts what it writes */
 	uint64_t flushes;
 	uint64_t unmaps;
-	uint64_t others;       /* commands that touch no data */
-	uint64_t errors;       /* commands of any kind that ended with sense data */
-	uint64_t copied_bytes; /* of data buffers, by us; READ and WRITE go without */
+	uint64_t others; /* commands that touch no data */
+	uint64_t errors; /* of any kind, ended with something else than GOOD */
+	/* of those without an error */
+	uint64_t read_bytes, written_bytes;
+	uint64_t copied_bytes;  /* of data buffers, by us; READ and WRITE go without */
+	uint64_t depth;         /* commands in flight now */
+	uint64_t depth_highest; /* there ever were; of a LUN on several channels: on one of them */
+	/* From the loop turn that took the packet to that in which the reply was made, of all
+	 * commands that are done, errors included. */
+	struct hist_sum latency[STORVSP_LATENCIES];
 };
 
 extern const struct vsp_ops storvsp_ops;
 
-/* Any thread. Sums since the device was created; -ENOENT: no such LUN. */
+/* Control thread; any, while no LUN comes or goes. Sums since the disk was added; -ENOENT: no such
+ * LUN. */
 int storvsp_counters(struct vsp_device *dev, uint8_t lun, struct storvsp_counters *sum);
+/* The same for a channel, by its index (0 primary), over all LUNs that are there; without what
+ * disks copied. */
+int storvsp_channel_counters(
+	struct vsp_device *dev, uint32_t channel, struct storvsp_counters *sum);
+
+/* Control thread. Hot add: added(ctx, 0) when guests find the disk; the guest that is there is
+ * told. added(ctx, -errno): it could not be, or it was removed meanwhile. Possibly before this
+ * returns. After an error here it is not called. The disk is the caller's again after either. */
+int storvsp_add(struct vsp_device *dev, const struct storvsp_lun *lun,
+	void (*added)(void *ctx, int error), void *ctx, struct err *e);
+
+/* Control thread. Hot removal: commands that come from now on find no such LUN, and the guest is
+ * told; those in flight are cancelled. removed(ctx) when they are done and the disk is not used any
+ * more, possibly
+ * before this returns, and always before bus_shutdown() or vsp_device_remove() say that they are
+ * done. -ENOENT, -EALREADY: removed is not called. */
+int storvsp_remove(
+	struct vsp_device *dev, uint8_t lun, void (*removed)(void *ctx), void *ctx, struct err *e);
 
 /* Control thread. Looks at the size of the disk's storage again, which may have become larger or
  * smaller; the guest is told at its next command. On failure the old size stays. */

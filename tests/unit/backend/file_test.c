@@ -240,9 +240,15 @@ static void direct_and_misaligned(void **state)
 	assert_int_equal(run(rig, DISK_WRITE, 0, 512, 4096, odd), 0);
 	memcpy(shadow + 512, odd + 512, 512);
 	assert_int_equal(run(rig, DISK_WRITE, DISK_FLAG_FUA, 512, 512, odd + 512), 0);
+	assert_int_equal(disk_copied_bytes(rig->disk), 4096 + 512);
 	memset(rig->bytes, 0xEE, 8192);
 	assert_int_equal(run(rig, DISK_READ, 0, 512, 512, rig->bytes + 512), 0);
 	assert_memory_equal(rig->bytes + 512, shadow + 512, 512);
+	assert_int_equal(disk_copied_bytes(rig->disk), 4096 + 512); /* that one was aligned */
+	assert_int_equal(run(rig, DISK_READ, 0, 512, 512, odd + 512), 0);
+	assert_int_equal(disk_copied_bytes(rig->disk), 4096 + 512 + 512);
+	assert_memory_equal(odd + 512, shadow + 512, 512);
+	memset(rig->bytes, 0xEE, 8192);
 	assert_contents(rig);
 }
 

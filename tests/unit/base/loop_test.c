@@ -91,6 +91,28 @@ static void posting_from_a_task_does_not_block(void **state)
 	assert_true(f->loop.turns >= 1000);
 }
 
+static void task_asks_time(struct loop_task *task)
+{
+	uint64_t first = loop_turn_ns(&f->loop);
+
+	while (loop_now_ns() == first)
+		;
+	assert_int_equal(loop_turn_ns(&f->loop), first);
+	assert_true(first >= f->counts); /* when the last turn ended */
+	f->counts = loop_now_ns();
+	task_again(task);
+}
+
+/* Each turn has a time of its own: one, however long it takes. */
+static void a_turn_has_one_time(void **state)
+{
+	f->task.fn = task_asks_time;
+	f->counts = loop_now_ns();
+	loop_post(&f->loop, &f->task);
+	loop_run(&f->loop);
+	assert_int_equal(f->runs, 1000);
+}
+
 static void posted_after_stop_still_runs(void **state)
 {
 	f->task.fn = task_a;
@@ -462,6 +484,50 @@ static void a_hook_may_post(void **state)
 	loop_hook_del(&f->loop, &f->hook);
 }
 
+/* ---- polling ---------------------------------------------------------------------- */
+
+/* As the kernel leaves it when work has been run before its flag was raised. */
+static void raise_stale_flag(void)
+{
+	__atomic_or_fetch(f->loop.ring.sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_SEQ_CST);
+}
+
+static bool poll_looks(struct loop_poller *poller)
+{
+	raise_stale_flag();
+	f->runs++;
+	return false;
+}
+
+static bool poll_sleeps(struct loop_poller *poller)
+{
+	note('z');
+	loop_stop(&f->loop);
+	return false;
+}
+
+static void too_late(struct loop_timer *t)
+{
+	note('!');
+	loop_stop(&f->loop);
+}
+
+static void a_stale_task_flag_neither_blinds_nor_spins(void **state)
+{
+	struct loop_poller poller = {.poll = poll_looks, .before_sleep = poll_sleeps};
+
+	list_init(&poller.link);
+	loop_set_polling(&f->loop, MS);
+	f->loop.poll_ns = MS;
+	loop_poller_add(&f->loop, &poller);
+	loop_timer_start(&f->loop, &f->timer[0], 2000 * MS, too_late);
+	raise_stale_flag();
+	loop_run(&f->loop);
+	assert_string_equal(f->order, "z");
+	assert_true(f->runs > 0);
+	loop_timer_cancel(&f->timer[0]);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -469,6 +535,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(tasks_run_in_order),
 		T(posting_from_a_task_does_not_block),
+		T(a_turn_has_one_time),
 		T(posted_after_stop_still_runs),
 		T(runs_again),
 		T(many_threads_post_in_their_order),
@@ -487,6 +554,7 @@ int main(void)
 		T(starting_again_moves_a_timer),
 		T(hooks_run_after_tasks_and_may_go),
 		T(a_hook_may_post),
+		T(a_stale_task_flag_neither_blinds_nor_spins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

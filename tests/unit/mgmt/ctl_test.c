@@ -44,16 +44,53 @@ static json_t *big_reply(void)
 	return reply;
 }
 
-static json_t *handle(void *ctx, const json_t *request, struct err *err)
-{
-	const char *command = json_string_value(json_object_get(request, "command"));
+/* Requests that "wait", until somebody says "finish" or "fail". On the loop's thread. */
+#define WAITING_MAX 64u
+static struct ctl_request *waiting[WAITING_MAX];
+static uint32_t waiting_count;
 
-	if (command && !strcmp(command, "stats"))
-		return json_pack("{s:i}", "boots", 1);
-	if (command && !strcmp(command, "big"))
-		return big_reply();
-	err_set(err, -EINVAL, "unknown command %s", command ? command : "");
-	return NULL;
+static void finish_waiting(bool good)
+{
+	struct err why;
+
+	err_set(&why, -EBUSY, "it was no good");
+	for (uint32_t i = 0; i < waiting_count; i++) {
+		if (good)
+			ctl_answer(waiting[i], json_pack("{s:i}", "boots", 1));
+		else
+			ctl_refuse(waiting[i], &why);
+	}
+	waiting_count = 0;
+}
+
+static json_t *count_waiting(void)
+{
+	return json_pack("{s:i}", "waiting", (int)waiting_count);
+}
+
+static void handle(void *ctx, struct ctl_request *request, const json_t *json)
+{
+	const char *command = json_string_value(json_object_get(json, "command"));
+	struct err why;
+
+	command = command ? command : "";
+	if (!strcmp(command, "stats")) {
+		ctl_answer(request, json_pack("{s:i}", "boots", 1));
+	} else if (!strcmp(command, "big")) {
+		ctl_answer(request, big_reply());
+	} else if (!strcmp(command, "memory")) {
+		ctl_answer(request, NULL);
+	} else if (!strcmp(command, "count")) {
+		ctl_answer(request, count_waiting());
+	} else if (!strcmp(command, "wait") && waiting_count < WAITING_MAX) {
+		waiting[waiting_count++] = request;
+	} else if (!strcmp(command, "finish") || !strcmp(command, "fail")) {
+		finish_waiting(!strcmp(command, "finish"));
+		ctl_answer(request, json_pack("{s:i}", "boots", 1));
+	} else {
+		err_set(&why, -EINVAL, "unknown command %s", command);
+		ctl_refuse(request, &why);
+	}
 }
 
 static void serve(void)
@@ -356,6 +393,125 @@ static void who_is_answered_keeps_its_slot(void **state)
 	close(faithful);
 }
 
+/* ---- answers that take their time -------------------------------------------------- */
+
+static void command(const char *name)
+{
+	json_t *request = json_pack("{s:s}", "command", name), *reply;
+
+	if (ctl_call("t", request, &reply, &e))
+		fail_msg("%s", e.text);
+	assert_true(json_is_true(json_object_get(reply, "ok")));
+	json_decref(reply);
+	json_decref(request);
+}
+
+/* Until so many requests wait: they come by other connections. */
+static void wait_waiting(int count)
+{
+	json_t *request = json_pack("{s:s}", "command", "count"), *reply;
+	int now = -1;
+
+	for (int tries = 0; now != count && tries < 10000; tries++) {
+		if (ctl_call("t", request, &reply, &e))
+			fail_msg("%s", e.text);
+		now = (int)json_integer_value(json_object_get(reply, "waiting"));
+		json_decref(reply);
+	}
+	assert_int_equal(now, count);
+	json_decref(request);
+}
+
+static void assert_silent(int fd)
+{
+	char byte;
+
+	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+}
+
+/* The next line waits for the first one's answer. */
+static void a_late_answer(void **state)
+{
+	int fd = dial();
+
+	say(fd, "{\"command\":\"wait\"}\n{\"command\":\"fly\"}\n");
+	wait_waiting(1);
+	serves_others();
+	assert_silent(fd);
+	command("finish");
+	hears_stats(fd);
+	hears_refusal(fd, "unknown command fly");
+	say(fd, "{\"command\":\"wait\"}\n");
+	wait_waiting(1);
+	command("fail");
+	hears_refusal(fd, "it was no good");
+	close(fd);
+}
+
+static void who_leaves_before_a_late_answer(void **state)
+{
+	for (int i = 0; i < 10; i++) {
+		int fd = dial();
+
+		say(fd, "{\"command\":\"wait\"}\n");
+		wait_waiting(i + 1);
+		close(fd);
+	}
+	command("finish");
+	wait_waiting(0);
+	serves_others();
+}
+
+/* All slots wait, and more clients come: the longest waiting ones are hung up on, their requests
+ * go on. */
+static void who_waits_longest_gives_its_slot(void **state)
+{
+	int fd[40], heard = 0;
+
+	for (int i = 0; i < 40; i++) {
+		fd[i] = dial();
+		say(fd[i], "{\"command\":\"wait\"}\n");
+		wait_waiting(i + 1);
+	}
+	command("finish");
+	for (int i = 0; i < 40; i++) {
+		json_t *reply = hear(fd[i]);
+
+		heard += reply != NULL;
+		assert_true(reply || i < 40 - (int)CTL_CLIENTS_MAX + 1);
+		json_decref(reply);
+		close(fd[i]);
+	}
+	assert_true(heard >= (int)CTL_CLIENTS_MAX - 1 && heard <= (int)CTL_CLIENTS_MAX);
+	serves_others();
+}
+
+static void no_memory_for_an_answer(void **state)
+{
+	int fd = dial();
+
+	say(fd, "{\"command\":\"memory\"}\n");
+	assert_null(hear(fd));
+	close(fd);
+	serves_others();
+}
+
+/* The end of the server comes first: whoever asked is hung up on, and the answer is thrown away. */
+static void answered_after_the_end(void **state)
+{
+	int fd;
+
+	serve();
+	fd = dial();
+	say(fd, "{\"command\":\"wait\"}\n");
+	wait_waiting(1);
+	stop_serving();
+	assert_null(hear(fd));
+	finish_waiting(true);
+	close(fd);
+}
+
 /* ---- who may ---------------------------------------------------------------------- */
 
 /* 0: was served; 1: could not connect; 2: was hung up on. */
@@ -521,6 +677,11 @@ int main(void)
 		served(who_leaves_before_the_answer),
 		served(silent_crowds_hold_nobody),
 		served(who_is_answered_keeps_its_slot),
+		served(a_late_answer),
+		served(who_leaves_before_a_late_answer),
+		served(who_waits_longest_gives_its_slot),
+		served(no_memory_for_an_answer),
+		cmocka_unit_test(answered_after_the_end),
 		served(others_are_refused),
 		served(a_live_name_is_taken),
 		cmocka_unit_test(a_dead_name_is_replaced),

@@ -79,15 +79,15 @@ static void defaults(void **state)
 	assert_null(o.name);
 	assert_int_equal(o.workers, 0);
 	assert_true(o.reboot);
-	assert_false(o.continue_on_crash || o.stimer || o.test_device || o.verbose);
+	assert_false(o.continue_on_crash || o.pin_memory || o.stimer || o.test_device || o.verbose);
 }
 
 static void every_option(void **state)
 {
-	assert_int_equal(
-		parse("--initrd", "I", "--append", "a=b c", "--cpus=64", "--memory", "3G",
-			"--console", "none", "--name", "A-b_c.9", "--workers", "64", "--no-reboot",
-			"--on-crash", "continue", "--stimer", "--test-device", "--verbose", NULL),
+	assert_int_equal(parse("--initrd", "I", "--append", "a=b c", "--cpus=64", "--memory", "3G",
+				 "--console", "none", "--name", "A-b_c.9", "--workers", "64",
+				 "--no-reboot", "--on-crash", "continue", "--pin-memory",
+				 "--stimer", "--test-device", "--verbose", NULL),
 		0);
 	assert_string_equal(o.initrd, "I");
 	assert_string_equal(o.append, "a=b c");
@@ -97,7 +97,7 @@ static void every_option(void **state)
 	assert_string_equal(o.name, "A-b_c.9");
 	assert_int_equal(o.workers, 64);
 	assert_false(o.reboot);
-	assert_true(o.continue_on_crash && o.stimer && o.test_device && o.verbose);
+	assert_true(o.continue_on_crash && o.pin_memory && o.stimer && o.test_device && o.verbose);
 }
 
 static void the_last_of_an_option_counts(void **state)
@@ -205,6 +205,54 @@ static void cdroms(void **state)
 	assert_int_equal(o.disk[0].lun, 1);
 	assert_false(o.disk[1].cdrom);
 	assert_int_equal(parse("--cdrom", "", NULL), -EINVAL);
+	assert_int_equal(
+		parse("--cdrom", "a,b.iso,lun=7,controller=1", "--disk", "c,ro,cdrom", NULL), 0);
+	assert_string_equal(o.disk[0].spec.name, "a,b.iso");
+	assert_int_equal(o.disk[0].lun, 7);
+	assert_int_equal(o.disk[0].controller, 1);
+	assert_true(o.disk[1].cdrom);
+	assert_int_equal(parse("--cdrom", ",lun=3", NULL), -EINVAL);
+	assert_int_equal(parse("--cdrom", "a,lun=64", NULL), -EINVAL);
+	assert_non_null(strstr(e.text, "--cdrom: lun=64"));
+}
+
+/* LUNs are each controller's own. */
+static void controllers(void **state)
+{
+	assert_int_equal(parse("--disk", "a,controller=3", "--disk", "b", "--disk",
+				 "c,lun=0,controller=1", "--disk", "d,controller=1", NULL),
+		0);
+	assert_int_equal(o.disk[0].controller, 3);
+	assert_int_equal(o.disk[0].lun, 0);
+	assert_int_equal(o.disk[1].controller, 0);
+	assert_int_equal(o.disk[1].lun, 0);
+	assert_int_equal(o.disk[2].controller, 1);
+	assert_int_equal(o.disk[3].lun, 1);
+	assert_int_equal(
+		parse("--disk", "a,controller=1,lun=2", "--disk", "b,lun=2,controller=1", NULL),
+		-EINVAL);
+	assert_non_null(strstr(e.text, "two disks on LUN 2"));
+	refused("--disk", "a,controller=4", "0 to 3");
+	refused("--disk", "a,controller=", "0 to 3");
+	refused("--disk", "a,controller=-1", "0 to 3");
+}
+
+/* What `disk add` asks for: the names point into the text, the LUN may be left open. */
+static void one_disk(void **state)
+{
+	char text[] = "a.img,ro,serial=S", bad[] = "a.img,fast", none[] = "";
+	struct disk_option d;
+
+	assert_int_equal(options_parse_disk(&d, "disk add", text, &e), 0);
+	assert_ptr_equal(d.spec.name, text);
+	assert_string_equal(d.source, "a.img");
+	assert_true(d.read_only);
+	assert_int_equal(d.lun, -1);
+	assert_int_equal(d.controller, 0);
+	assert_int_equal(options_parse_disk(&d, "disk add", bad, &e), -EINVAL);
+	assert_memory_equal(e.text, "disk add: unknown flag 'fast'", 29);
+	assert_int_equal(options_parse_disk(&d, "disk add", none, &e), -EINVAL);
+	assert_memory_equal(e.text, "disk add needs a file name", 26);
 }
 
 static void parse_disks(unsigned count)
@@ -252,6 +300,8 @@ static void bad_disks(void **state)
 		{"memory:1.5G", "multiple of 512"},
 		{"memory:1M,ro", "cannot be read-only"},
 		{"memory:1M,direct", "cannot be direct"},
+		{"memory:1M,cdrom", "needs a file"},
+		{"null:1M,cdrom", "needs a file"},
 		{"null:1M,ro", "cannot be read-only"},
 		{"nbd://h,direct", "cannot be direct"},
 		{"nbds://h", "TLS"},
@@ -336,6 +386,8 @@ int main(void)
 		cmocka_unit_test(stacked_disks),
 		cmocka_unit_test(free_luns_fill_the_gaps),
 		cmocka_unit_test(cdroms),
+		cmocka_unit_test(controllers),
+		cmocka_unit_test(one_disk),
 		cmocka_unit_test(all_luns_and_one_more),
 		cmocka_unit_test(bad_disks),
 		cmocka_unit_test(names),

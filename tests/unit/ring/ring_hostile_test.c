@@ -57,6 +57,7 @@ static void test_rx_bad_write_index(void **state)
 	for (i = 0; i < BAD_INDICES; i++) {
 		mem.ctl->write_index = bad_indices[i];
 		assert_true(vmbus_rx_pending(&rx));
+		assert_int_equal(vmbus_rx_used(&rx), -EPROTO);
 		assert_true(vmbus_rx_unmask(&rx));
 		assert_int_equal(vmbus_rx_next(&rx, &pkt, buf, sizeof(buf)), -EPROTO);
 		assert_false(vmbus_rx_commit(&rx));
@@ -102,6 +103,7 @@ static void test_tx_bad_read_index(void **state)
 		assert_int_equal(vmbus_tx_write(&tx, 6, 0, 0, NULL, &vec, 1), 0);
 		mem.ctl->read_index = bad_indices[i];
 		assert_int_equal(vmbus_tx_room(&tx), -EPROTO);
+		assert_int_equal(vmbus_tx_used(&tx), -EPROTO);
 		assert_int_equal(vmbus_tx_write(&tx, 6, 0, 0, NULL, &vec, 1), -EPROTO);
 		assert_false(vmbus_tx_commit(&tx));
 		assert_int_equal(mem.ctl->write_index, 3024);

@@ -232,6 +232,29 @@ static void test_room_exact(void **state)
 	pair_free(p);
 }
 
+/* Both ends say what is published and not taken; across the end of the ring, too. */
+static void test_used(void **state)
+{
+	struct pair *p = pair_at(1, 4000);
+
+	assert_int_equal(put_ring_bytes(p, 1024), 0);
+	assert_int_equal(put_ring_bytes(p, 512), 0);
+	assert_int_equal(vmbus_tx_used(&p->tx), 0);
+	assert_int_equal(vmbus_rx_used(&p->rx), 0);
+	vmbus_tx_commit(&p->tx);
+	assert_int_equal(vmbus_tx_used(&p->tx), 1536);
+	assert_int_equal(vmbus_rx_used(&p->rx), 1536);
+	assert_int_equal(take(p), 0);
+	assert_int_equal(vmbus_tx_used(&p->tx), 1536);
+	assert_int_equal(vmbus_rx_used(&p->rx), 512);
+	vmbus_rx_commit(&p->rx);
+	assert_int_equal(vmbus_tx_used(&p->tx), 512);
+	assert_false(vmbus_tx_masked(&p->tx));
+	vmbus_rx_mask(&p->rx);
+	assert_true(vmbus_tx_masked(&p->tx));
+	pair_free(p);
+}
+
 /* len8 is 16 bits, and sums of piece lengths do not wrap. */
 static void test_length_limit(void **state)
 {
@@ -488,6 +511,7 @@ int main(void)
 		cmocka_unit_test(test_wrap_everywhere),
 		cmocka_unit_test(test_never_full),
 		cmocka_unit_test(test_room_exact),
+		cmocka_unit_test(test_used),
 		cmocka_unit_test(test_length_limit),
 		cmocka_unit_test(test_signal_empty_only),
 		cmocka_unit_test(test_signal_mask),

@@ -218,6 +218,25 @@ static int holes_below(struct disk *disk, uint64_t offset, uint64_t *length, boo
 	return 0;
 }
 
+static int no_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped)
+{
+	return -EIO;
+}
+
+static void lba_status_of_a_disk_that_fails(void **state)
+{
+	struct scsi_rig *rig = *state;
+	const struct disk_ops *real = rig->disk->disk.lower->ops;
+	struct disk_ops ops = *real;
+
+	ops.map = no_map;
+	rig->disk->disk.lower->ops = &ops;
+	assert_int_equal(scsi_rig_run(rig, IN, 512, CDB(0x9E, 0x12, BE8(7ull), BE4(512), 0, 0)),
+		SCSI_ERR_MEDIUM_READ);
+	assert_memory_equal(rig->task.sense, "\xF0\0\3\0\0\0\7", 7);
+	rig->disk->disk.lower->ops = real;
+}
+
 static void lba_status_of_a_disk_with_holes(void **state)
 {
 	struct scsi_rig *rig = *state;
@@ -508,6 +527,7 @@ int main(void)
 		TEST(verify_compares),
 		TEST(lba_status_of_a_disk_that_cannot_tell),
 		TEST(lba_status_of_a_disk_with_holes),
+		TEST(lba_status_of_a_disk_that_fails),
 		TEST(flushes),
 		TEST(quiet_commands),
 		TEST(write_same_zero),

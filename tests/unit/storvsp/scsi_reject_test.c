@@ -288,6 +288,8 @@ static void sense_follows_the_standard(void **state)
 		{SCSI_ERR_TARGET_FAILURE, 0x4, 0x44, 0x00},
 		{SCSI_ERR_MISCOMPARE, 0xE, 0x1D, 0x00},
 		{SCSI_ERR_RELEASE, 0x5, 0x26, 0x04},
+		{SCSI_ERR_TRACK_MODE, 0x5, 0x64, 0x00},
+		{SCSI_ERR_NO_REGISTRATION, 0x5, 0x55, 0x04},
 		{SCSI_ERR_NO_MEDIUM, 0x2, 0x3A, 0x02},
 		{SCSI_ERR_LOCKED, 0x5, 0x53, 0x02},
 		{SCSI_ERR_ATTENTION + SCSI_ATTENTION_RESET, 0x6, 0x29, 0x00},
@@ -312,6 +314,23 @@ static void sense_follows_the_standard(void **state)
 	}
 }
 
+/* INFORMATION is there where it means something, and where it fits. */
+static void information_follows_the_standard(void **state)
+{
+	uint8_t sense[SCSI_SENSE_SIZE];
+
+	scsi_sense_build_at(sense, SCSI_ERR_MEDIUM_READ, 0xFFFFFFFF);
+	assert_memory_equal(sense, "\xF0\0\3\xFF\xFF\xFF\xFF", 7);
+	scsi_sense_build_at(sense, SCSI_ERR_MEDIUM_READ, 0x100000000);
+	assert_memory_equal(sense, "\x70\0\3\0\0\0\0", 7);
+	scsi_sense_build_at(sense, SCSI_ERR_MISCOMPARE, 0x1234);
+	assert_memory_equal(sense, "\xF0\0\x0E\0\0\x12\x34", 7);
+	scsi_sense_build_at(sense, SCSI_ERR_LBA_RANGE, 7);
+	assert_memory_equal(sense, "\x70\0\5\0\0\0\0", 7);
+	for (enum disk_op op = 0; op < DISK_OP_COUNT; op++)
+		assert_int_equal(scsi_error_of_disk(op, 0), SCSI_OK);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +341,7 @@ int main(void)
 			has_no_unmap_on_a_disk_that_cannot, setup, teardown),
 		cmocka_unit_test_setup_teardown(knows_nothing_where_no_unit_is, setup, teardown),
 		cmocka_unit_test(sense_follows_the_standard),
+		cmocka_unit_test(information_follows_the_standard),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -240,7 +240,7 @@ static void lun_list(void **state)
 	rig->unit.present = false;
 	assert_int_equal(ask(rig, 512, CDB(0xA0, 0, 2, 0, 0, 0, 0, 0, 2, 0, 0, 0)), 8 + 16);
 	assert_int_equal(ask(rig, 512, CDB(0xA0, 0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0)), 8);
-	rig->unit.luns = 0;
+	rig->unit.luns = NULL;
 	assert_int_equal(ask(rig, 512, CDB(0xA0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0)), 8);
 	assert_int_equal(be32(rig->data), 0);
 }
@@ -249,7 +249,7 @@ static void all_luns(void **state)
 {
 	struct scsi_rig *rig = *state;
 
-	rig->unit.luns = UINT64_MAX;
+	rig->luns = UINT64_MAX;
 	assert_int_equal(ask(rig, 1024, CDB(0xA0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0)), 8 + 512);
 	for (uint32_t lun = 0; lun < 64; lun++)
 		assert_int_equal(rig->data[8 + 8 * lun + 1], lun);
@@ -377,6 +377,15 @@ static void log_pages(void **state)
 	assert_int_equal(ask(rig, 64, CDB(0x4D, 0, 0x6F, 0, 0, 0, 0, 0, 64, 0)), 12);
 	assert_memory_equal(rig->data, "\x2F\0\0\x08\0\0\3\4\0\0\xFF\0", 12);
 	assert_int_equal(ask(rig, 64, CDB(0x4D, 0, 0x6F, 0, 0, 0, 0, 0, 4, 0)), 4);
+	/* with subpages */
+	assert_int_equal(ask(rig, 64, CDB(0x4D, 0, 0x40, 0xFF, 0, 0, 0, 0, 64, 0)), 10);
+	assert_memory_equal(rig->data, "\x40\xFF\0\6\0\0\0\xFF\x2F\0", 10);
+	assert_int_equal(
+		scsi_rig_run(rig, SCSI_DIR_IN, 64, CDB(0x4D, 0, 0x6F, 0xFF, 0, 0, 0, 0, 64, 0)),
+		SCSI_ERR_CDB_FIELD);
+	assert_int_equal(
+		scsi_rig_run(rig, SCSI_DIR_IN, 64, CDB(0x4D, 0, 0x40, 1, 0, 0, 0, 0, 64, 0)),
+		SCSI_ERR_CDB_FIELD);
 }
 
 /* ---- REPORT SUPPORTED OPERATION CODES --------------------------------------------- */
@@ -406,6 +415,36 @@ static void opcode_list_is_true(void **state)
 		assert_int_not_equal(
 			scsi_rig_run(rig, SCSI_DIR_NONE, 0, size, cdb), SCSI_ERR_INVALID_OPCODE);
 	}
+}
+
+/* Each command with a place for its time-outs. */
+static void opcode_timeouts(void **state)
+{
+	struct scsi_rig *rig = *state;
+	uint32_t plain = ask(rig, 4096, CDB(0xA3, 0x0C, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0));
+	uint32_t length = ask(rig, 4096, CDB(0xA3, 0x0C, 0x80, 0, 0, 0, 0, 0, 16, 0, 0, 0));
+
+	assert_int_equal((length - 4) / 20, (plain - 4) / 8);
+	for (uint32_t at = 4; at < length; at += 20) {
+		assert_int_equal(rig->data[at + 5] & 2, 2);
+		assert_memory_equal(rig->data + at + 8, "\0\x0A\0\0\0\0\0\0\0\0\0\0", 12);
+	}
+	assert_int_equal(ask_one(rig, 0x81, 0x28, 0), 4 + 10 + 12);
+	assert_int_equal(rig->data[1], 0x83);
+	assert_memory_equal(rig->data + 14, "\0\x0A\0\0", 4);
+}
+
+static void task_management(void **state)
+{
+	struct scsi_rig *rig = *state;
+
+	assert_int_equal(ask(rig, 64, CDB(0xA3, 0x0D, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0)), 4);
+	assert_memory_equal(rig->data, "\x0A\0\0\0", 4);
+	assert_int_equal(ask(rig, 64, CDB(0xA3, 0x0D, 0x80, 0, 0, 0, 0, 0, 0, 64, 0, 0)), 16);
+	assert_memory_equal(rig->data, "\x0A\0\0\x0C\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+	assert_int_equal(
+		scsi_rig_run(rig, SCSI_DIR_IN, 64, CDB(0xA3, 0x0D, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0)),
+		SCSI_ERR_CDB_FIELD);
 }
 
 static void opcode_questions(void **state)
@@ -452,6 +491,8 @@ int main(void)
 		TEST(log_pages),
 		TEST(opcode_list_is_true),
 		TEST(opcode_questions),
+		TEST(opcode_timeouts),
+		TEST(task_management),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -223,7 +223,7 @@ static void bad_lists(void **state)
 	assert_int_equal(out(rig, RESERVE_REGISTER, 0, 0, 1, 0x08), SCSI_ERR_PARAM_FIELD);
 	assert_int_equal(out(rig, RESERVE_REGISTER, 0, 0, 1, 0x04), SCSI_ERR_PARAM_FIELD);
 	assert_int_equal(out(rig, RESERVE_RESERVE, 0x11, 0, 1, 0), SCSI_ERR_CDB_FIELD);
-	assert_int_equal(out(rig, 7, 0, 0, 1, 0), SCSI_ERR_CDB_FIELD);
+	assert_int_equal(out(rig, 8, 0, 0, 1, 0), SCSI_ERR_CDB_FIELD);
 	assert_int_equal(scsi_rig_run(rig, IN, 255, CDB(0x5E, 4, 0, 0, 0, 0, 0, 0, 255, 0)),
 		SCSI_ERR_CDB_FIELD);
 	assert_state(rig, 0, 0, 0);
@@ -317,6 +317,54 @@ static void damaged_files_are_refused(void **state)
 	}
 }
 
+/* One initiator, one port: whoever is named, it cannot be moved there. */
+static enum scsi_error move(struct scsi_rig *rig, uint8_t key, uint8_t action_key, uint8_t port,
+	uint8_t id_format, uint32_t length)
+{
+	memset(rig->data, 0, 64);
+	rig->data[0] = rig->data[7] = key;
+	rig->data[8] = rig->data[15] = action_key;
+	rig->data[19] = port;
+	rig->data[23] = 24;
+	rig->data[24] = id_format;
+	rig->data[31] = 1;
+	return scsi_rig_run(rig, OUT, length, CDB(0x5F, 7, 0, 0, 0, 0, 0, 0, (uint8_t)length, 0));
+}
+
+static void cannot_be_moved(void **state)
+{
+	struct scsi_rig *rig = *state;
+
+	assert_int_equal(move(rig, 0, 9, 1, 6, 48), SCSI_ERR_CONFLICT); /* not registered */
+	assert_int_equal(out(rig, RESERVE_REGISTER, 0, 0, 5, 0), SCSI_OK);
+	assert_int_equal(move(rig, 4, 9, 1, 6, 48), SCSI_ERR_CONFLICT);
+	assert_int_equal(move(rig, 5, 9, 1, 6, 48), SCSI_ERR_CDB_FIELD); /* nothing to move */
+	assert_int_equal(out(rig, RESERVE_RESERVE, 7, 5, 0, 0), SCSI_OK);
+	assert_int_equal(move(rig, 5, 9, 1, 6, 48), SCSI_ERR_CONFLICT); /* everybody's */
+	assert_int_equal(out(rig, RESERVE_RELEASE, 7, 5, 0, 0), SCSI_OK);
+	assert_int_equal(out(rig, RESERVE_RESERVE, 1, 5, 0, 0), SCSI_OK);
+	assert_int_equal(move(rig, 5, 9, 1, 6, 48), SCSI_ERR_NO_REGISTRATION);
+	assert_int_equal(rig->task.sense[12], 0x55);
+	assert_int_equal(rig->task.sense[13], 0x04);
+	assert_int_equal(move(rig, 5, 9, 1, 1, 48), SCSI_ERR_PARAM_FIELD); /* to itself */
+	assert_int_equal(move(rig, 5, 9, 2, 6, 48), SCSI_ERR_PARAM_FIELD); /* another port */
+	assert_int_equal(move(rig, 5, 0, 1, 6, 48), SCSI_ERR_PARAM_FIELD);
+	assert_int_equal(move(rig, 5, 9, 1, 6, 47), SCSI_ERR_PARAM_LENGTH);
+	assert_int_equal(move(rig, 5, 9, 1, 6, 52), SCSI_ERR_PARAM_LENGTH);
+	assert_int_equal(move(rig, 5, 9, 1, 6, 24), SCSI_ERR_PARAM_LENGTH);
+	assert_int_equal(in(rig, 1, 24)[21], 1); /* it stays */
+}
+
+/* Nothing is ever lost here, and so says REPORT CAPABILITIES. */
+static void has_no_lost_reservation(void **state)
+{
+	struct scsi_rig *rig = *state;
+
+	assert_int_equal(in(rig, 2, 8)[2] & 0x80, 0);
+	assert_int_equal(scsi_rig_run(rig, OUT, 24, CDB(0x5F, 8, 1, 0, 0, 0, 0, 0, 24, 0)),
+		SCSI_ERR_CDB_FIELD);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -334,6 +382,8 @@ int main(void)
 		TEST(fails_whole),
 		TEST(keeps_nothing_without_a_file),
 		TEST(damaged_files_are_refused),
+		TEST(cannot_be_moved),
+		TEST(has_no_lost_reservation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,6 +36,74 @@ static void a_batch_costs_one_interrupt(void **state)
 	assert_int_equal(f->irqs, 1);
 }
 
+/* A packet of 32 bytes: descriptor, payload, trailer. */
+#define PACKET_BYTES 56u
+
+static void counts_batches_and_rings(void **state)
+{
+	struct chan_rings rings;
+
+	f->echo = true;
+	start();
+	for (uint64_t id = 0; id < 10; id++)
+		assert_int_equal(guest_stage(id, 32), 0);
+	vmbus_tx_commit(&f->tx);
+	guest_signal();
+	run_until(took_10);
+	chan_rings(&f->chan, &rings);
+	assert_int_equal(f->chan.counters.packets, 10);
+	assert_int_equal(f->chan.counters.batches, 1);
+	assert_int_equal(f->chan.counters.sent, 10);
+	assert_int_equal(f->chan.counters.sent_batches, 1);
+	assert_int_equal(f->chan.counters.interrupts, 1);
+	assert_int_equal(rings.rx_used, 0);
+	assert_int_equal(rings.rx_highest, 10 * PACKET_BYTES);
+	assert_int_equal(rings.rx_size, RING_BYTES - HV_PAGE_SIZE);
+	assert_int_equal(rings.tx_used, 10 * PACKET_BYTES);
+	assert_int_equal(rings.tx_highest, 10 * PACKET_BYTES);
+	guest_receive(0);
+	chan_rings(&f->chan, &rings);
+	assert_int_equal(rings.tx_used, 0);
+	assert_int_equal(rings.tx_highest, 10 * PACKET_BYTES);
+}
+
+/* Why a batch was published without an interrupt. */
+static void counts_interrupts_that_were_not_sent(void **state)
+{
+	start();
+	host_send(0, 100, 32);
+	run_idle();
+	host_send(1, 101, 32);
+	run_idle();
+	assert_int_equal(f->irqs, 1);
+	assert_int_equal(f->chan.counters.interrupts_unneeded, 1);
+	assert_int_equal(f->chan.counters.interrupts_masked, 0);
+	guest_receive(100);
+	vmbus_rx_mask(&f->rx);
+	host_send(2, 102, 32);
+	run_idle();
+	assert_int_equal(f->irqs, 1);
+	assert_int_equal(f->chan.counters.interrupts_unneeded, 1);
+	assert_int_equal(f->chan.counters.interrupts_masked, 1);
+	assert_int_equal(f->chan.counters.sent_batches, 3);
+}
+
+/* A guest that lies about its index has an empty ring, until it is found out. */
+static void rings_that_lie_are_empty(void **state)
+{
+	struct chan_rings rings;
+
+	((struct vmbus_ring_ctl *)f->ring->g2h)->write_index = 4;
+	((struct vmbus_ring_ctl *)f->ring->h2g)->read_index = RING_BYTES;
+	chan_rings(&f->chan, &rings);
+	assert_int_equal(rings.rx_used, 0);
+	assert_int_equal(rings.tx_used, 0);
+	start();
+	assert_int_equal(f->faults, 1);
+	chan_rings(&f->chan, &rings);
+	assert_int_equal(rings.rx_highest, 0);
+}
+
 static void takes_what_came_before_the_doorbell(void **state)
 {
 	assert_int_equal(guest_stage(1, 32), 0);
@@ -390,6 +458,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(echoes),
 		T(a_batch_costs_one_interrupt),
+		T(counts_batches_and_rings),
+		T(counts_interrupts_that_were_not_sent),
+		T(rings_that_lie_are_empty),
 		T(takes_what_came_before_the_doorbell),
 		T(nothing_is_visible_before_start),
 		T(no_interrupt_when_masked),

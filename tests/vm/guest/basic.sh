@@ -1,73 +1,5 @@
-#!/bin/sh
 # SPDX-License-Identifier: MIT
-#
-# Process 1 of a test guest. The kernel command line says what to do (enlite.job=NAME);
-# what it finds goes to the console as lines "@KEY VALUE", read by tests/vm/lib.sh.
-# LUN 0 is the disk under test, LUN 1 holds tools (fio, mkfs, kexec) and is read-only.
-export PATH=/bin
-
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev 2>/dev/null
-mkdir -p /tools /mnt
-
-say() { echo "@$*"; }
-
-job=$(sed -n 's/.*enlite\.job=\([^ ]*\).*/\1/p' /proc/cmdline)
-say init "$(cut -d' ' -f1 /proc/uptime)"
-say kernel "$(uname -r)"
-/lib/load-modules
-
-# Discovery is asynchronous: the disk is there when udev-like users would see it. Wait for the
-# event, bounded.
-wait_for() { # file
-	tries=0
-	while [ ! -e "$1" ]; do
-		tries=$((tries + 1))
-		[ $tries -lt 600 ] || { say fail "$1 did not appear"; return 1; }
-		usleep 50000
-	done
-}
-
-disk_of_lun() { # lun
-	for link in /sys/class/scsi_device/*:0:0:"$1"/device/block/*; do
-		[ -e "$link" ] && basename "$link"
-	done
-}
-
-with_tools() { chroot /tools "$@"; }
-
-find_disks() {
-	wait_for /sys/class/scsi_device/0:0:0:0/device/block || return 1
-	wait_for /sys/class/scsi_device/0:0:0:1/device/block || return 1
-	disk=$(disk_of_lun 0)
-	tools=$(disk_of_lun 1)
-	wait_for "/dev/$disk" && wait_for "/dev/$tools" || return 1
-	mount -t ext4 -o ro,noload "/dev/$tools" /tools || { say fail "tools disk"; return 1; }
-	for d in dev proc sys; do mount --bind /$d /tools/$d; done
-	mount -t tmpfs tmp /tools/tmp
-}
-
-describe() {
-	say vmbus "$(dmesg | sed -n 's/.*\(Vmbus version:.*\)/\1/p')"
-	say hypervisor "$(dmesg | sed -n 's/.*\(Hypervisor detected:.*\)/\1/p' | head -n 1)"
-	say offers "$(ls /sys/bus/vmbus/devices | wc -l)"
-	say cpus "$(nproc)"
-	say disk_bytes "$(($(cat /sys/block/$disk/size) * 512))"
-	say disk_model "$(cat /sys/block/$disk/device/vendor | tr -d ' ') $(cat /sys/block/$disk/device/model | sed 's/ *$//')"
-	say disk_serial "$(dd if=/sys/block/$disk/device/vpd_pg80 bs=1 skip=4 2>/dev/null)"
-	say disk_cache "$(cat /sys/block/$disk/queue/write_cache)"
-	say channels "$(ls -d /sys/bus/vmbus/devices/*/channels/* 2>/dev/null | wc -l)"
-	say clocksource "$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
-}
-
-# Anything that a regression hunter must look at.
-dmesg_findings() {
-	dmesg | grep -E 'WARNING:|BUG:|Call Trace|hv_[a-z]+: .*([Ee]rror|fail|timed? ?out)|I/O error|timed out|blocked for more' |
-		grep -v 'clocksource: .*marking' | head -n 5 | while read -r line; do
-		say dmesg "$line"
-	done
-}
+# Guest side: boot, data, reboot, kexec, crash, and the demo.
 
 FIO_COMMON="--ioengine=io_uring --direct=1 --group_reporting --output-format=json"
 
@@ -141,11 +73,6 @@ job_crash() {
 	echo c >/proc/sysrq-trigger
 }
 
-# Waits until the host side has taken its counters and types a line.
-checkpoint() { # name
-	say checkpoint "$1"
-	read -r _ </dev/console
-}
 
 # One measured fio run between two checkpoints: "@fio_NAME STATUS READ_IOPS WRITE_IOPS", from fio's
 # terse format (fields 5, 8 and 49).
@@ -175,12 +102,3 @@ job_demo() {
 }
 
 job_boot() { :; }
-
-if [ -n "$job" ] && type "job_$job" >/dev/null 2>&1; then
-	"job_$job"
-else
-	say fail "no job '$job'"
-fi
-say done "$job"
-sync
-poweroff -f

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Storage without a virtual machine: 4 KiB random reads and writes through ring,
+ * channel, storvsp and the file back end, beside fio's io_uring engine on the
+ * same file, in turn. A ratio is ours to fio's of the same round.
+ *
+ *   ring       our client, the worker sleeps when it has nothing to do (--poll off)
+ *   ring-poll  the same with a worker that looks around before it sleeps (--poll auto)
+ *   fio        one thread, fio's defaults: submits and takes commands one by one
+ *   fio-batch  one thread, up to 32 commands at a time
+ *
+ * Our side is two threads, guest and worker, that wake each other; fio is one,
+ * which is why processor time per command is printed too.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/parse.h"
+#include "bench/io/client.h"
+#include "bench/io/fio.h"
+
+#define ROUNDS_MAX 99u
+#define REPORT     "build/bench/io.json"
+#define CHUNK      (1u << 20)
+#define POLL_NS    500000u /* what --poll auto takes */
+#define NS         1000000000ull
+
+#define die(...)                                                                                   \
+	do {                                                                                       \
+		fprintf(stderr, "bench io: " __VA_ARGS__);                                         \
+		fputc('\n', stderr);                                                               \
+		exit(1);                                                                           \
+	} while (0)
+
+struct options {
+	uint64_t rounds, seconds, mib;
+	const char *only;
+};
+
+struct place {
+	const char *name;
+	const char *path;
+	bool direct;
+};
+
+struct bench {
+	const struct options *o;
+	const struct place *place;
+	struct disk *disk;
+	struct bench_load load;
+};
+
+enum series { RING, RING_POLL, FIO, FIO_BATCH, SERIES };
+
+static const char *const series_name[SERIES] = {"ring", "ring-poll", "fio", "fio-batch"};
+
+struct figures {
+	double value[ROUNDS_MAX];
+};
+
+struct outcome {
+	struct figures iops[SERIES];
+	struct figures cpu_us[SERIES];
+	struct figures host_cpu_us[SERIES]; /* ours only */
+	struct bench_result last[SERIES];
+};
+
+/* ---- files ------------------------------------------------------------------------ */
+
+static void fill(int fd, const char *path, uint64_t bytes)
+{
+	uint8_t *chunk = malloc(CHUNK);
+	uint32_t random = 1;
+
+	if (!chunk)
+		die("out of memory");
+	for (uint32_t i = 0; i < CHUNK; i++) {
+		random = random * 1664525 + 1013904223;
+		chunk[i] = (uint8_t)(random >> 16);
+	}
+	for (uint64_t at = 0; at < bytes; at += CHUNK)
+		if (pwrite(fd, chunk, CHUNK, (off_t)at) != CHUNK)
+			die("%s: %s", path, strerror(errno));
+	free(chunk);
+}
+
+/* Written, not sparse: a hole is no I/O. */
+static void make_file(const char *path, uint64_t bytes)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		die("%s: %s", path, strerror(errno));
+	fill(fd, path, bytes);
+	if (fsync(fd))
+		die("%s: %s", path, strerror(errno));
+	close(fd);
+}
+
+/* Nobody starts with the other's dirty pages. */
+static void settle(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 || fsync(fd))
+		die("%s: %s", path, strerror(errno));
+	close(fd);
+}
+
+/* ---- rounds ----------------------------------------------------------------------- */
+
+static void run_ours(const struct bench *b, uint64_t poll_ns, struct bench_result *r)
+{
+	struct bench_client *c = bench_client_create(b->disk, poll_ns);
+
+	bench_client_run(c, &b->load, r);
+	bench_client_destroy(c);
+}
+
+static void run_fio(const struct bench *b, bool batch, struct bench_result *r)
+{
+	struct fio_load load = {
+		.path = b->place->path,
+		.direct = b->place->direct,
+		.write = b->load.write,
+		.depth = b->load.depth,
+		.seconds = (uint32_t)b->o->seconds,
+		.batch = batch,
+	};
+	struct fio_result result;
+
+	fio_run(&load, &result);
+	*r = (struct bench_result){.iops = result.iops, .cpu_us = result.cpu_us};
+}
+
+static void run_series(const struct bench *b, enum series s, struct bench_result *r)
+{
+	settle(b->place->path);
+	if (s == RING || s == RING_POLL)
+		run_ours(b, s == RING_POLL ? POLL_NS : 0, r);
+	else
+		run_fio(b, s == FIO_BATCH, r);
+}
+
+/* Every second round the other way around. */
+static void run_round(const struct bench *b, uint32_t round, struct outcome *out)
+{
+	for (uint32_t i = 0; i < SERIES; i++) {
+		enum series s = round % 2 ? SERIES - 1 - i : i;
+
+		run_series(b, s, &out->last[s]);
+		out->iops[s].value[round] = out->last[s].iops;
+		out->cpu_us[s].value[round] = out->last[s].cpu_us;
+		out->host_cpu_us[s].value[round] = out->last[s].host_cpu_us;
+	}
+}
+
+/* ---- report ----------------------------------------------------------------------- */
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+struct spread {
+	double min, median, max;
+};
+
+static struct spread spread_of(const struct figures *f, uint64_t rounds)
+{
+	struct figures sorted = *f;
+
+	qsort(sorted.value, rounds, sizeof(double), compare);
+	return (struct spread){sorted.value[0], sorted.value[rounds / 2], sorted.value[rounds - 1]};
+}
+
+static struct spread ratio_of(
+	const struct outcome *out, enum series ours, enum series theirs, uint64_t rounds)
+{
+	struct figures ratio;
+
+	for (uint64_t i = 0; i < rounds; i++)
+		ratio.value[i] = out->iops[ours].value[i] / out->iops[theirs].value[i];
+	return spread_of(&ratio, rounds);
+}
+
+static json_t *json_spread(struct spread s)
+{
+	return json_pack("{s:f, s:f, s:f}", "min", s.min, "median", s.median, "max", s.max);
+}
+
+static json_t *json_rounds(const struct figures *f, uint64_t rounds)
+{
+	json_t *array = json_array();
+
+	for (uint64_t i = 0; i < rounds; i++)
+		json_array_append_new(array, json_real(f->value[i]));
+	return array;
+}
+
+static json_t *json_series(const struct outcome *out, enum series s, uint64_t rounds)
+{
+	json_t *j =
+		json_pack("{s:o, s:o, s:o}", "iops", json_spread(spread_of(&out->iops[s], rounds)),
+			"iops_rounds", json_rounds(&out->iops[s], rounds), "cpu_us_per_command",
+			json_spread(spread_of(&out->cpu_us[s], rounds)));
+
+	if (s == RING || s == RING_POLL) {
+		json_object_set_new(j, "host_cpu_us_per_command",
+			json_spread(spread_of(&out->host_cpu_us[s], rounds)));
+		json_object_set_new(
+			j, "commands_per_doorbell", json_real(out->last[s].per_doorbell));
+		json_object_set_new(
+			j, "commands_per_interrupt", json_real(out->last[s].per_interrupt));
+	}
+	return j;
+}
+
+static json_t *json_case(const struct bench *b, const struct outcome *out)
+{
+	uint64_t rounds = b->o->rounds;
+	json_t *j = json_pack("{s:s, s:b, s:s, s:i}", "place", b->place->name, "direct",
+		b->place->direct, "rw", b->load.write ? "randwrite" : "randread", "iodepth",
+		(int)b->load.depth);
+
+	for (enum series s = 0; s < SERIES; s++)
+		json_object_set_new(j, series_name[s], json_series(out, s, rounds));
+	json_object_set_new(j, "ratio", json_spread(ratio_of(out, RING, FIO, rounds)));
+	json_object_set_new(j, "ratio_poll", json_spread(ratio_of(out, RING_POLL, FIO, rounds)));
+	json_object_set_new(j, "ratio_batch", json_spread(ratio_of(out, RING, FIO_BATCH, rounds)));
+	return j;
+}
+
+static void print_case(const struct bench *b, const struct outcome *out)
+{
+	uint64_t rounds = b->o->rounds;
+	struct spread ring = ratio_of(out, RING, FIO, rounds);
+	struct spread poll = ratio_of(out, RING_POLL, FIO, rounds);
+
+	printf("%-12s %-9s %2u ", b->place->name, b->load.write ? "randwrite" : "randread",
+		b->load.depth);
+	for (enum series s = 0; s < SERIES; s++)
+		printf(" %7.0f (%4.1f us)", spread_of(&out->iops[s], rounds).median,
+			spread_of(&out->cpu_us[s], rounds).median);
+	printf("  %.2f (%.2f to %.2f)  %.2f (%.2f to %.2f)\n", ring.median, ring.min, ring.max,
+		poll.median, poll.min, poll.max);
+	fflush(stdout);
+}
+
+/* ---- cases ------------------------------------------------------------------------ */
+
+static void run_case(struct bench *b, bool write, uint32_t depth, json_t *cases)
+{
+	struct outcome *out = calloc(1, sizeof(*out));
+	char name[96];
+
+	if (!out)
+		die("out of memory");
+	b->load = (struct bench_load){.write = write, .depth = depth, .ns = b->o->seconds * NS};
+	snprintf(name, sizeof(name), "%s %s %u", b->place->name, write ? "randwrite" : "randread",
+		depth);
+	if (!b->o->only || strstr(name, b->o->only)) {
+		for (uint32_t round = 0; round < b->o->rounds; round++)
+			run_round(b, round, out);
+		print_case(b, out);
+		json_array_append_new(cases, json_case(b, out));
+	}
+	free(out);
+}
+
+static void run_place(const struct options *o, const struct place *place, json_t *cases)
+{
+	struct bench b = {.o = o, .place = place};
+	struct disk_file_options disk_options = {.direct = place->direct};
+	struct err e;
+
+	if (disk_file_open(&b.disk, place->path, &disk_options, &e)) {
+		printf("%-12s skipped: %s\n", place->name, e.text);
+		return;
+	}
+	for (uint32_t i = 0; i < 4; i++)
+		run_case(&b, i & 1, i & 2 ? 1 : 32, cases);
+	disk_close(b.disk);
+}
+
+static void run_all(const struct options *o, json_t *cases)
+{
+	static const struct place places[] = {
+		{"tmpfs", "/dev/shm/enlite-bench-io.img", false},
+		{"file", "build/bench/io.img", false},
+		{"file-direct", "build/bench/io.img", true},
+	};
+
+	make_file(places[0].path, o->mib << 20);
+	make_file(places[1].path, o->mib << 20);
+	printf("# median IOPS (processor time per command) of %llu rounds of %llu s; ratios: ring "
+	       "to "
+	       "fio, ring-poll to fio\n# %-10s %-9s %2s  %17s  %16s  %16s  %16s\n",
+		(unsigned long long)o->rounds, (unsigned long long)o->seconds, "where", "what",
+		"qd", series_name[0], series_name[1], series_name[2], series_name[3]);
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		run_place(o, &places[i], cases);
+	unlink(places[0].path);
+	unlink(places[1].path);
+}
+
+static void save(const struct options *o, json_t *cases)
+{
+	struct utsname host;
+	json_t *root;
+
+	uname(&host);
+	root = json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:o}", "bench", "io", "kernel",
+		host.release, "cpus", (int)sysconf(_SC_NPROCESSORS_ONLN), "rounds", (int)o->rounds,
+		"seconds", (int)o->seconds, "file_mib", (int)o->mib, "cases", cases);
+	if (json_dump_file(root, REPORT, JSON_INDENT(1)))
+		die(REPORT ": %s", strerror(errno));
+	json_decref(root);
+	printf("# " REPORT "\n");
+}
+
+static void parse_options(int argc, char **argv, struct options *o)
+{
+	int c;
+	bool bad = false;
+
+	while ((c = getopt(argc, argv, "r:s:m:c:")) != -1) {
+		if (c == 'r')
+			bad |= parse_number(optarg, 1, ROUNDS_MAX, &o->rounds) != 0;
+		else if (c == 's')
+			bad |= parse_number(optarg, 1, 3600, &o->seconds) != 0;
+		else if (c == 'm')
+			bad |= parse_number(optarg, 1, 1 << 20, &o->mib) != 0;
+		else if (c == 'c')
+			o->only = optarg;
+		else
+			bad = true;
+	}
+	if (bad || optind != argc)
+		die("usage: io [-r ROUNDS] [-s SECONDS] [-m MIB_OF_FILE] [-c PART_OF_A_CASE]");
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {.rounds = 5, .seconds = 2, .mib = 512};
+	json_t *cases = json_array();
+
+	parse_options(argc, argv, &o);
+	if (mkdir("build/bench", 0777) && errno != EEXIST)
+		die("build/bench: %s", strerror(errno));
+	run_all(&o, cases);
+	save(&o, cases);
+	return 0;
+}

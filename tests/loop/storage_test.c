@@ -1,0 +1,562 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The machine's disks and controllers over several guests: what users change, in
+ * any order, and guests that reset in the middle of it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* after its prerequisites */
+#include <cmocka.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "storage.h"
+#include "tests/support/guest_disk.h"
+#include "vsp/storvsp/storvsp.h"
+
+#define IN       VSTOR_DATA_IN
+#define NONE     VSTOR_DATA_NONE
+#define INSTANCE 0x65 /* last byte of controller 0, then one by one */
+#define SUBS     2u
+
+#define CDB(...)                                                                                   \
+	sizeof((uint8_t[]){__VA_ARGS__}), (uint8_t[])                                              \
+	{                                                                                          \
+		__VA_ARGS__                                                                        \
+	}
+
+/* ---- rig ------------------------------------------------------------------------ */
+
+static struct guest g;
+static struct guest_disk d;
+static struct storage s;
+static struct run_options options;
+static char dir[] = "/tmp/enlite-storage-XXXXXX";
+
+/* One change, made on the control thread. */
+static struct change {
+	const char *spec;
+	struct storage_place place;
+	uint32_t controller;
+	uint64_t size;
+	int ret;
+	struct err e;
+	_Atomic uint32_t done;
+	_Atomic bool good;
+} change;
+
+static void change_done(void *ctx, const struct err *e)
+{
+	struct change *c = ctx;
+
+	if (e)
+		c->e = *e;
+	c->good = !e;
+	c->done++;
+}
+
+static struct storage_change told(struct change *c)
+{
+	return (struct storage_change){.done = change_done, .ctx = c};
+}
+
+static void do_add(void *arg)
+{
+	struct change *c = arg;
+	struct storage_change t = told(c);
+
+	c->ret = storage_add(&s, c->spec, dir, &t, &c->place, &c->e);
+}
+
+static void do_remove(void *arg)
+{
+	struct change *c = arg;
+	struct storage_change t = told(c);
+
+	c->ret = storage_remove(&s, &c->place, &t, &c->e);
+}
+
+static void do_remove_controller(void *arg)
+{
+	struct change *c = arg;
+	struct storage_change t = told(c);
+
+	c->ret = storage_remove_controller(&s, c->controller, &t, &c->e);
+}
+
+static void do_resize(void *arg)
+{
+	struct change *c = arg;
+
+	c->ret = storage_resize(&s, &c->place, &c->size, &c->e);
+}
+
+static void do_attach(void *arg)
+{
+	struct err e = {""};
+
+	if (storage_attach(&s, &g.host, &e))
+		fail_msg("%s", e.text);
+}
+
+static void do_detach(void *arg)
+{
+	storage_detach(&s);
+}
+
+static void nothing(void *arg)
+{
+}
+
+static void run(void (*fn)(void *arg))
+{
+	change.done = 0;
+	change.e.text[0] = '\0';
+	guest_control(&g, fn, &change);
+}
+
+static void wait_told(void)
+{
+	uint64_t until = loop_now_ns() + GUEST_TIMEOUT_MS * 1000000ull;
+
+	while (!change.done && loop_now_ns() < until) {
+		for (uint32_t i = 0; i < g.host.worker_count; i++)
+			loop_call(g.host.workers[i], nothing, NULL);
+		guest_control(&g, nothing, NULL);
+	}
+	assert_int_equal(change.done, 1);
+}
+
+static void wait_done(void)
+{
+	wait_told();
+	if (!change.good)
+		fail_msg("%s", change.e.text);
+}
+
+static void add(const char *spec, uint8_t controller, uint8_t lun)
+{
+	change.spec = spec;
+	run(do_add);
+	if (change.ret)
+		fail_msg("%s", change.e.text);
+	wait_done();
+	assert_int_equal(change.place.controller, controller);
+	assert_int_equal(change.place.lun, lun);
+}
+
+static void remove_disk(uint8_t controller, uint8_t lun)
+{
+	change.place = (struct storage_place){.controller = controller, .lun = lun};
+	run(do_remove);
+	assert_int_equal(change.ret, 0);
+	wait_done();
+}
+
+static void refused(void (*fn)(void *arg), int ret, const char *says)
+{
+	run(fn);
+	assert_int_equal(change.ret, ret);
+	if (!strstr(change.e.text, says))
+		fail_msg("'%s' does not say '%s'", change.e.text, says);
+	assert_int_equal(change.done, 0);
+}
+
+/* At once, or when it was tried to open it. */
+static void refuses_to_add(const char *spec, const char *says)
+{
+	change.spec = spec;
+	run(do_add);
+	if (!change.ret) {
+		wait_told();
+		assert_false(change.good);
+	}
+	if (!strstr(change.e.text, says))
+		fail_msg("'%s' does not say '%s'", change.e.text, says);
+}
+
+/* A machine that boots: a new partition and bus each time. */
+static void boot(void)
+{
+	struct guest_config config = {.ram = 96 << 20, .vps = SUBS + 1, .workers = 2};
+
+	guest_start(&g, &config);
+	guest_control(&g, do_attach, NULL);
+	guest_connect(&g, VMBUS_VERSION_WIN10_V5_3);
+	guest_disk_init(&d, &g, INSTANCE);
+}
+
+static void halt(void)
+{
+	guest_shut_down(&g);
+	guest_control(&g, do_detach, NULL);
+	guest_stop(&g);
+}
+
+/* What host/machine.c does when its guest resets. */
+static void reset(void)
+{
+	halt();
+	boot();
+}
+
+static char image[64], other[64];
+
+static void make_image(char path[64], const char *name, off_t size)
+{
+	FILE *f;
+
+	snprintf(path, 64, "%s/%s", dir, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(ftruncate(fileno(f), size), 0);
+	fclose(f);
+}
+
+static int setup(void **state)
+{
+	make_image(image, "image", 1 << 20);
+	make_image(other, "other", 1 << 20);
+	options = (struct run_options){.disk_count = 1};
+	options.disk[0] = (struct disk_option){
+		.source = image, .spec = {.kind = DISK_SPEC_FILE, .name = image}, .lun = 0};
+	if (storage_open(&s, &g.control, &options, &change.e))
+		fail_msg("%s", change.e.text);
+	boot();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	halt();
+	storage_close(&s);
+	unlink(image);
+	unlink(other);
+	return 0;
+}
+
+static int group_setup(void **state)
+{
+	return !mkdtemp(dir);
+}
+
+static int group_teardown(void **state)
+{
+	return rmdir(dir);
+}
+
+static bool ready(uint8_t lun)
+{
+	return guest_disk_run(&d, lun, NONE, 0, CDB(0, 0, 0, 0, 0, 0))->srb_status !=
+	       VSTOR_SRB_INVALID_LUN;
+}
+
+/* ---- tests ---------------------------------------------------------------------- */
+
+static void changes_outlive_resets(void **state)
+{
+	guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
+	add("memory:1M", 0, 1);
+	add("other,ro,lun=9,serial=S", 0, 9);
+	remove_disk(0, 0);
+	assert_true(ready(1) && ready(9) && !ready(0));
+	for (int i = 0; i < 3; i++) {
+		reset();
+		guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
+		assert_true(ready(1) && ready(9) && !ready(0));
+	}
+	remove_disk(0, 9);
+	add("image", 0, 0); /* and it is free again */
+	guest_disk_close(&d);
+}
+
+static void places_are_found(void **state)
+{
+	add("memory:1M,lun=2", 0, 2);
+	add("memory:1M", 0, 1);
+	add("memory:1M", 0, 3);
+	add("memory:1M,controller=1", 1, 0);
+	for (uint8_t lun = 4; lun < 64; lun++)
+		add("null:1M", 0, lun);
+	refuses_to_add("null:1M", "no LUN left");
+	remove_disk(0, 40);
+	add("null:1M", 0, 40);
+}
+
+static void mistakes(void **state)
+{
+	guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
+	refuses_to_add("none", "no such file");
+	refuses_to_add("image", "is used");
+	refuses_to_add("memory:1M,lun=0", "LUN 0 of controller 0 has a disk");
+	refuses_to_add("memory:1M,fast", "disk add: unknown flag");
+	refuses_to_add("memory:1M,log=none/log", "disk log");
+	refuses_to_add("memory:1M,controller=4", "0 to 3");
+	refuses_to_add("", "disk add needs");
+	change.place = (struct storage_place){.controller = 0, .lun = 7};
+	refused(do_remove, -ENOENT, "no disk 0:7");
+	refused(do_resize, -ENOENT, "no disk 0:7");
+	change.place = (struct storage_place){.controller = 200, .lun = 0};
+	refused(do_remove, -ENOENT, "no disk 200:0");
+	change.controller = 1;
+	refused(do_remove_controller, -ENOENT, "no controller 1");
+	change.controller = 100;
+	refused(do_remove_controller, -ENOENT, "no controller 100");
+	assert_true(ready(0) && !ready(1));
+	guest_disk_close(&d);
+}
+
+/* The longest stack there can be fits into the requests of channels that are open already. */
+static void the_deepest_stack(void **state)
+{
+	guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
+	add("other,volatile,delay=1ns,volatile,delay=1ns,volatile,delay=1ns,volatile,delay=1ns", 0,
+		1);
+	assert_true(ready(1));
+	guest_disk_run(&d, 1, IN, 4096, CDB(0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0));
+	guest_disk_close(&d);
+}
+
+static void files_may_grow(void **state)
+{
+	uint8_t last[4];
+
+	guest_disk_open(&d, VSTOR_VERSION_WIN10, 0);
+	assert_int_equal(truncate(image, 2 << 20), 0);
+	change.place = (struct storage_place){0};
+	run(do_resize);
+	assert_int_equal(change.ret, 0);
+	assert_int_equal(change.size, 2 << 20);
+	guest_disk_run(&d, 0, NONE, 0, CDB(0, 0, 0, 0, 0, 0)); /* is told */
+	guest_disk_run(&d, 0, IN, 8, CDB(0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0));
+	guest_slot_get(&d, 0, last, 4);
+	assert_memory_equal(last, "\0\0\x0f\xff", 4);
+	guest_disk_close(&d);
+}
+
+/* A server that takes the connection and says nothing. */
+static int listen_silently(char path[64])
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(path, 64, "%s/server", dir);
+	memcpy(addr.sun_path, path, strlen(path));
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	return fd;
+}
+
+static void hang_up(int fd)
+{
+	close(accept(fd, NULL, NULL));
+	close(fd);
+}
+
+/* Neither the guest nor other users wait for it; it may come to its end between two guests. */
+static void opening_takes_its_time(void **state)
+{
+	char path[64], spec[128];
+	int fd = listen_silently(path);
+	struct change slow = {.spec = spec};
+
+	snprintf(spec, sizeof(spec), "nbd+unix:///?socket=%s,lun=7,controller=1", path);
+	guest_control(&g, do_add, &slow);
+	assert_int_equal(slow.ret, 0);
+	guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
+	assert_true(ready(0));
+	refuses_to_add("memory:1M,lun=7,controller=1", "LUN 7 of controller 1 has a disk");
+	change.place = slow.place;
+	refused(do_remove, -EBUSY, "still being added");
+	add("memory:1M,controller=1", 1, 0);
+	remove_disk(1, 0);
+	guest_shut_down(&g);
+	guest_control(&g, do_detach, NULL);
+	assert_int_equal(slow.done, 0);
+	hang_up(fd);
+	while (!slow.done)
+		guest_control(&g, nothing, NULL);
+	assert_false(slow.good);
+	assert_non_null(strstr(slow.e.text, "nbd"));
+	add("memory:1M,lun=7,controller=3", 3, 7);
+	guest_stop(&g);
+	boot();
+	d.instance = INSTANCE + 3;
+	guest_disk_open(&d, VSTOR_VERSION_WIN10, 0);
+	assert_true(ready(7) && !ready(0));
+	unlink(path);
+}
+
+/* The machine ends before: nobody runs what the thread has posted. */
+static void opening_outlives_the_machine(void **state)
+{
+	char path[64], spec[128];
+	struct run_options none = {0};
+	struct storage own = {0};
+	struct storage_place place;
+	struct change c = {0};
+	struct storage_change t = told(&c);
+	struct loop loop;
+	int fd = listen_silently(path);
+
+	snprintf(spec, sizeof(spec), "nbd+unix:///?socket=%s", path);
+	assert_int_equal(loop_init(&loop, "control", NULL), 0);
+	assert_int_equal(storage_open(&own, &loop, &none, &c.e), 0);
+	assert_int_equal(storage_add(&own, spec, dir, &t, &place, &c.e), 0);
+	hang_up(fd);
+	storage_close(&own);
+	assert_int_equal(c.done, 1);
+	assert_non_null(strstr(c.e.text, "has ended"));
+	loop_fini(&loop);
+	unlink(path);
+}
+
+/* ---- controllers ---------------------------------------------------------------------- */
+
+static void give_back(struct guest_disk *disk)
+{
+	for (uint32_t i = 0; i < disk->channel_count; i++)
+		guest_wait_rescind(&g, disk->channels[i].offer.relid);
+	for (uint32_t i = disk->channel_count; i-- > 0;)
+		guest_release(&g, disk->channels[i].offer.relid);
+	guest_disk_forget(disk);
+}
+
+static void read_all(uint8_t lun)
+{
+	for (uint32_t slot = 0; slot < GUEST_DISK_SLOTS; slot++) {
+		d.slots[slot].cmd = (struct storvsc_command){.lun = lun,
+			.data = IN,
+			.length = 4096,
+			.cdb_length = 10,
+			.cdb = {0x28, [8] = 8}};
+		while (!guest_disk_submit(&d, slot, slot % d.channel_count))
+			guest_disk_poll(&d);
+	}
+}
+
+static void a_controller_comes_and_goes(void **state)
+{
+	guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
+	assert_true(ready(0));
+	for (int i = 0; i < 3; i++) {
+		add("other,controller=2,lun=5", 2, 5);
+		add("memory:1M,controller=2,delay=1ms", 2, 0);
+		guest_disk_close(&d);
+		d.instance = INSTANCE + 2;
+		guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
+		assert_true(ready(5) && ready(0) && !ready(1));
+		read_all(0);
+		change.controller = 2;
+		run(do_remove_controller);
+		assert_int_equal(change.ret, 0);
+		refused(do_remove_controller, -EALREADY, "being removed already");
+		change.place = (struct storage_place){.controller = 2, .lun = 5};
+		refused(do_remove, -EALREADY, "being removed already");
+		refuses_to_add("memory:1M,controller=2", "controller 2 is being removed");
+		give_back(&d);
+		wait_done();
+		refused(do_remove_controller, -ENOENT, "no controller 2");
+		d.instance = INSTANCE;
+		guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
+		assert_true(ready(0));
+	}
+	guest_disk_close(&d);
+}
+
+/* The guest that was to let go of the controller resets instead, with commands in flight. */
+static void reset_in_the_middle(void **state)
+{
+	for (int i = 0; i < 6; i++) {
+		bool controller = i % 2;
+
+		guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
+		add("memory:1M,lun=3,delay=2ms", 0, 3);
+		read_all(3);
+		change.place = (struct storage_place){.lun = 3};
+		change.controller = 0;
+		run(controller ? do_remove_controller : do_remove);
+		assert_int_equal(change.ret, 0);
+		reset();
+		assert_int_equal(change.done, 1);
+		if (controller)
+			add("image", 0, 0);
+		guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
+		assert_true(ready(0) && !ready(3));
+		guest_disk_close(&d);
+	}
+}
+
+/* Both at once: the disk first, then all of its controller. */
+static void a_disk_and_its_controller(void **state)
+{
+	struct change disk = {.place = {.lun = 3}};
+
+	guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
+	add("memory:1M,lun=3,delay=2ms", 0, 3);
+	read_all(3);
+	guest_control(&g, do_remove, &disk);
+	assert_int_equal(disk.ret, 0);
+	change.controller = 0;
+	run(do_remove_controller);
+	give_back(&d);
+	wait_done();
+	assert_int_equal(disk.done, 1);
+	assert_true(disk.good);
+}
+
+/* Users and a guest that resets, round after round. */
+static void many_changes_over_many_resets(void **state)
+{
+	for (int i = 0; i < 40; i++) {
+		uint32_t relid;
+
+		guest_disk_open(&d, VSTOR_VERSION_WIN10, (uint16_t)(i % (SUBS + 1)));
+		read_all(0);
+		add("other,lun=6", 0, 6);
+		add("memory:1M,controller=3", 3, 0);
+		if (i % 4 == 3)
+			reset();
+		else
+			guest_disk_close(&d);
+		remove_disk(0, 6);
+		relid = guest_wait_offer(&g, &storvsp_ops.class_id, INSTANCE + 3, 0).relid;
+		change.controller = 3;
+		run(do_remove_controller);
+		assert_int_equal(change.ret, 0);
+		guest_wait_rescind(&g, relid);
+		guest_release(&g, relid);
+		wait_done();
+	}
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(changes_outlive_resets),
+		TEST(places_are_found),
+		TEST(mistakes),
+		TEST(the_deepest_stack),
+		TEST(files_may_grow),
+		TEST(opening_takes_its_time),
+		cmocka_unit_test(opening_outlives_the_machine),
+		TEST(a_controller_comes_and_goes),
+		TEST(reset_in_the_middle),
+		TEST(a_disk_and_its_controller),
+		TEST(many_changes_over_many_resets),
+	};
+
+	log_set_level(LOG_ERROR);
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls of a VSP to its channels' workers, and channels that end meanwhile. */
+#include "vsp_rig.h"
+
+struct test_call {
+	struct vsp_call call;
+	bool late;                   /* not answered by run() */
+	struct loop *_Atomic ran_on; /* last: the rest is written */
+	bool was_open;
+	bool done;
+	bool again; /* done() calls once more */
+};
+
+static void run_call(struct vsp_call *call)
+{
+	struct test_call *t = container_of(call, struct test_call, call);
+
+	t->was_open = test_device()->opens > test_device()->closes;
+	t->ran_on = vsp_channel_chan(call->ch)->loop;
+	if (!t->late)
+		vsp_call_done(call);
+}
+
+static void call_done(struct vsp_call *call)
+{
+	struct test_call *t = container_of(call, struct test_call, call);
+
+	assert_true(loop_is_current(f->host.control));
+	if (t->again) {
+		t->again = false;
+		vsp_channel_call(call->ch, call, run_call, call_done);
+		return;
+	}
+	t->done = true;
+}
+
+static struct test_call calls[2];
+
+static void call_channel(void *ctx, struct vsp_channel *ch)
+{
+	uint32_t *count = ctx;
+
+	vsp_channel_call(ch, &calls[(*count)++].call, run_call, call_done);
+}
+
+static uint32_t call_all(void)
+{
+	uint32_t count = 0;
+
+	vsp_device_each_channel(f->dev, call_channel, &count);
+	return count;
+}
+
+static void call_with_second(void *ctx, struct vsp_channel *ch)
+{
+	vsp_channel_call(ch, &calls[1].call, run_call, call_done);
+	++*(uint32_t *)ctx;
+}
+
+static uint32_t call_second(void)
+{
+	uint32_t count = 0;
+
+	vsp_device_each_channel(f->dev, call_with_second, &count);
+	return count;
+}
+
+static void answer(void *arg)
+{
+	vsp_call_done(arg);
+}
+
+static bool has_run(void)
+{
+	return calls[0].ran_on;
+}
+
+static bool is_done(void)
+{
+	return calls[0].done;
+}
+
+static int begin(void **state)
+{
+	memset(calls, 0, sizeof(calls));
+	return setup(state);
+}
+
+static void a_call_runs_on_the_worker(void **state)
+{
+	struct guest_channel *c = &f->chan[0];
+
+	create_test_device((struct test_config){0});
+	assert_int_equal(call_all(), 0);
+	open_channel(c, 1);
+	calls[0].again = true;
+	assert_int_equal(call_all(), 1);
+	run_until(is_done);
+	assert_ptr_equal(calls[0].ran_on, &f->worker[1]);
+	assert_true(calls[0].was_open);
+	close_channel(c);
+	assert_int_equal(call_all(), 0);
+}
+
+/* The guest is told only when the channel's memory is not needed any more. */
+static void closing_waits_for_calls(void **state)
+{
+	struct guest_channel *c = &f->chan[0];
+
+	create_test_device((struct test_config){0});
+	open_channel(c, 1);
+	calls[0].late = true;
+	assert_int_equal(call_all(), 1);
+	run_until(has_run);
+	send_relid(VMBUS_MSG_CLOSE, c->relid);
+	send_teardown(c);
+	run_a_while();
+	assert_int_equal(test_device()->closes, 1);
+	assert_int_equal(call_second(), 1);
+	assert_true(no_more(VMBUS_MSG_GPADL_TORNDOWN));
+	loop_call(&f->worker[1], answer, &calls[0].call);
+	expect(VMBUS_MSG_GPADL_TORNDOWN);
+	assert_true(calls[0].done && calls[1].done);
+	assert_false(calls[1].was_open); /* it ran all the same */
+}
+
+/* It comes behind an open that fails. */
+static void a_call_to_a_channel_that_does_not_open(void **state)
+{
+	struct guest_channel *c = &f->chan[0];
+
+	create_test_device((struct test_config){.open_error = -EBUSY});
+	make_ring(c);
+	send_open(c, 0);
+	calls[0].late = true;
+	assert_int_equal(call_all(), 1);
+	run_until(has_run);
+	run_a_while();
+	assert_true(no_more(VMBUS_MSG_OPEN_RESULT));
+	loop_call(&f->worker[0], answer, &calls[0].call);
+	assert_int_not_equal(open_status(), VMBUS_STATUS_SUCCESS);
+	assert_true(calls[0].done);
+	assert_int_equal(call_all(), 0);
+	send_teardown(c);
+	expect(VMBUS_MSG_GPADL_TORNDOWN);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, begin, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(a_call_runs_on_the_worker),
+		T(closing_waits_for_calls),
+		T(a_call_to_a_channel_that_does_not_open),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# Boot, data, reboot, kexec, crash.
+
+expect_storage() { # cpus
+	expect "VMBus" "$(said vmbus)" "Vmbus version:5.3"
+	expect "hypervisor" "$(said hypervisor)" "Hypervisor detected: Microsoft Hyper-V"
+	expect "VPs" "$(said cpus)" "$1"
+	expect "disk size" "$(said disk_bytes)" $((128 << 20))
+	expect "disk model" "$(said disk_model)" "Msft Virtual Disk"
+	expect "disk serial" "$(said disk_serial)" "ENLITE0001"
+	expect "disk cache" "$(said disk_cache)" "write back"
+	expect "channels" "$(said channels)" "$1"
+	expect "mkfs" "$(said mkfs)" 0
+	expect "data after remount" "$(said remount)" 0
+	expect "fsck" "$(said fsck)" 0
+}
+
+test_io() { # flavour cpus
+	begin "vm/$1, $2 VP: disk, fio verify, ext4, power off"
+	new_disk "$work/disk.img" 128M
+	boot_guest "$1" "$2" io
+	expect "exit status" "$status" 0
+	expect_storage "$2"
+	expect "fio verify" "$(said fio_verify)" 0
+	expect "last words" "$(said done)" io
+	expect_quiet
+	finish
+}
+
+test_reboot() { # flavour cpus
+	begin "vm/$1, $2 VP: reboot once"
+	new_disk "$work/disk.img" 128M
+	boot_guest "$1" "$2" reboot
+	expect "exit status" "$status" 0
+	expect_match "first boot" "$(said first_boot)" "^6\."
+	expect "second boot" "$(said second_boot)" "$(said first_boot)"
+	expect_quiet
+	finish
+}
+
+test_no_reboot() { # flavour cpus
+	begin "vm/$1, $2 VP: a reset with --no-reboot ends with status 32"
+	new_disk "$work/disk.img" 128M
+	boot_guest "$1" "$2" reboot --no-reboot
+	expect "exit status" "$status" 32
+	finish
+}
+
+test_kexec() { # flavour cpus
+	begin "vm/$1, $2 VP: kexec once"
+	new_disk "$work/disk.img" 128M
+	boot_guest "$1" "$2" kexec
+	expect "exit status" "$status" 0
+	expect "kexec load" "$(said kexec_load)" 0
+	expect_match "kexec'ed kernel" "$(said kexec_booted)" "^6\."
+	expect_storage "$2"
+	expect_quiet
+	finish
+}
+
+test_crash() { # flavour cpus
+	begin "vm/$1, $2 VP: a guest crash is reported with its text"
+	new_disk "$work/disk.img" 128M
+	boot_guest "$1" "$2" crash
+	expect "exit status" "$status" 34
+	expect_match "report" "$(cat "$errors")" "sysrq triggered crash"
+	finish
+}

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# Data on a file, a block device, and what NBD servers offer; file systems.
+
+server_pids=()
+loops=()
+
+# A server that is ready when its socket is there.
+start_server() { # socket, command...
+	local socket=$1
+	shift
+	rm -f "$socket"
+	"$@" >>"$work/servers.log" 2>&1 &
+	server_pids+=($!)
+	for ((tries = 0; tries < 200; tries++)); do
+		[ -S "$socket" ] && return
+		sleep 0.05
+	done
+	echo "no socket $socket from: $*" >&2
+	return 1
+}
+
+stop_servers() {
+	[ ${#server_pids[@]} -eq 0 ] || kill "${server_pids[@]}" 2>/dev/null
+	wait "${server_pids[@]}" 2>/dev/null
+	server_pids=()
+}
+
+# Starts what the back end needs; sets $spec, what --disk takes, for a disk of $size.
+prepare() { # kind
+	local file=$work/$1.img
+	new_disk "$file" "$size"
+	spec="nbd+unix:///?socket=$work/$1.sock"
+	case $1 in
+	file) spec=$file ;;
+	direct) spec=$file,direct ;;
+	loop) spec=$(losetup --find --show "$file") && loops+=("$spec") ;;
+	nbdkit-memory) start_server "$work/$1.sock" nbdkit -f --unix "$work/$1.sock" memory "$size" ;;
+	nbdkit-file) start_server "$work/$1.sock" nbdkit -f --unix "$work/$1.sock" file "$file" ;;
+	qcow2)
+		qemu-img create -q -f qcow2 "$file" "$size" && start_server "$work/$1.sock" \
+			qemu-nbd --socket "$work/$1.sock" --format qcow2 --persistent --shared 0 --discard unmap "$file"
+		;;
+	esac
+}
+
+unprepare() {
+	[ ${#loops[@]} -eq 0 ] || losetup --detach "${loops[@]}"
+	loops=()
+	stop_servers
+	rm -f "$work"/*.img "$work"/*.sock
+}
+
+# All these back ends in one guest, one LUN each.
+test_block() { # flavour cpus kind...
+	local kind kinds=() size=128M options=()
+	begin "vm/$1, $2 VP: block"
+	for kind in "${@:3}"; do
+		# tmpfs has no O_DIRECT before Linux 6.6; the bed's is 6.1.
+		[ "$kind" = direct ] && [ "${BED_PLACE:-}" = nested ] && continue
+		kinds+=("$kind")
+		prepare "$kind" || failures="$failures
+$kind: cannot be made"
+		options+=(--disk "$spec")
+	done
+	disk=${options[1]}
+	guest_timeout=$(by_length 300 1200)
+	guest_memory=768M
+	guest_set="kinds=$(IFS=+; echo "${kinds[*]}"),mib=$(by_length 2 24)"
+	boot_guest "$1" "$2" block "${options[@]:2}"
+	unprepare
+	expect_good_end block
+	finish
+}
+
+test_filesystems() { # flavour cpus
+	local file
+	begin "vm/$1, $2 VP: file systems"
+	for file in disk xfs btrfs; do
+		new_disk "$work/$file.img" 384M
+	done
+	guest_timeout=180
+	boot_guest "$1" "$2" filesystems --disk "$work/xfs.img" --disk "$work/btrfs.img"
+	unprepare
+	expect_good_end filesystems
+	finish
+}
