@@ -276,6 +276,101 @@ static void reset_does_not_wait_for_ever(void **state)
 		assert_int_equal(result(rig, slot)->transferred, 4096);
 }
 
+/* ---- commands that wait for others --------------------------------------------------------------
+ */
+
+#define COMPARE_WRITE 1u
+#define WRITES        CHANNELS /* slots; one a channel */
+
+static void start_write(struct storvsp_rig *rig, uint32_t slot)
+{
+	struct guest_slot *s = &rig->d.slots[slot];
+
+	s->byte_offset = 0;
+	s->cmd = (struct storvsc_command){.lun = RIG_LUN,
+		.data = OUT,
+		.length = 2 * RIG_BLOCK,
+		.cdb_length = 16,
+		.cdb = {0x8A, 0, 0, 0, 0, 0, BE4(slot * 8), 0, 0, 0, 2}};
+	if (slot == COMPARE_WRITE) {
+		s->cmd.cdb[0] = 0x89;
+		s->cmd.cdb[13] = 1;
+	}
+	assert_true(guest_disk_submit(&rig->d, slot, slot % rig->d.channel_count));
+}
+
+/* Returns when the worker has had everything that came on this slot's channel. */
+static void pass(struct storvsp_rig *rig, uint32_t slot)
+{
+	start_read(rig, slot + 2 * CHANNELS, RIG_LUN_LAST);
+	assert_int_equal(result(rig, slot + 2 * CHANNELS)->transferred, 4096);
+}
+
+/* The disk has one write, behind which COMPARE AND WRITE waits, behind which other writes do. */
+static void start_writes(struct storvsp_rig *rig)
+{
+	atomic_store(&rig->disk->hold, true);
+	for (uint32_t slot = 0; slot < WRITES; slot++) {
+		start_write(rig, slot);
+		pass(rig, slot);
+	}
+	assert_int_equal(atomic_load(&rig->disk->count[DISK_WRITE]), 1);
+	assert_int_equal(atomic_load(&rig->disk->count[DISK_READ]), 0);
+}
+
+static void assert_untouched(struct storvsp_rig *rig)
+{
+	assert_int_equal(atomic_load(&rig->disk->count[DISK_WRITE]), 1);
+	assert_int_equal(atomic_load(&rig->disk->count[DISK_READ]), 0);
+	assert_int_equal(atomic_load(&rig->disk->cancels), 1);
+}
+
+static void reset_aborts_what_waits_at_the_fence(void **state)
+{
+	struct storvsp_rig *rig = *state;
+
+	start_writes(rig);
+	reset(rig, 2, 0, VSTOR_OP_RESET_LUN, RIG_LUN);
+	while (resets_left)
+		take(rig);
+	for (uint32_t slot = 0; slot < WRITES; slot++)
+		assert_aborted(result(rig, slot));
+	assert_untouched(rig);
+}
+
+/* The write does not come back: the others need not wait for it. */
+static void a_stuck_write_keeps_nobody_at_the_fence(void **state)
+{
+	struct storvsp_rig *rig = *state;
+
+	atomic_store(&rig->disk->stubborn, true);
+	start_writes(rig);
+	reset(rig, 2, 0, VSTOR_OP_RESET_BUS, 0);
+	while (resets_left)
+		take(rig);
+	for (uint32_t slot = 1; slot < WRITES; slot++)
+		assert_aborted(result(rig, slot));
+	assert_int_equal(guest_disk_in_flight(&rig->d), 1);
+	fault_disk_release_all(rig->disk);
+	assert_int_equal(result(rig, 0)->transferred, 2 * RIG_BLOCK);
+	assert_untouched(rig);
+}
+
+static void close_with_a_wait_at_the_fence(void **state)
+{
+	struct storvsp_rig *rig = *state;
+
+	start_writes(rig);
+	guest_disk_close(&rig->d);
+	assert_untouched(rig);
+	atomic_store(&rig->disk->hold, false);
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, CHANNELS - 1);
+	assert_int_equal(guest_disk_run(&rig->d, RIG_LUN, OUT, RIG_BLOCK,
+				 CDB(0x2A, 0, 0, 0, 0, 0, 0, 0, 1, 0))
+				 ->srb_status,
+		VSTOR_SRB_SUCCESS);
+}
+
 /* ---- storm ----------------------------------------------------------------------------------- */
 
 static void check_storm(const struct storvsc_completion *r)
@@ -433,6 +528,9 @@ int main(void)
 		TEST(another_lun_goes_on),
 		TEST(reservations_survive),
 		TEST(reset_does_not_wait_for_ever),
+		TEST(reset_aborts_what_waits_at_the_fence),
+		TEST(a_stuck_write_keeps_nobody_at_the_fence),
+		TEST(close_with_a_wait_at_the_fence),
 		TEST(storm),
 		TEST(close_cuts_short),
 		TEST(a_stuck_lun_starves_nobody),

@@ -340,12 +340,19 @@ static void step_finished(struct disk_req *req, int error)
 		run_steps(task);
 }
 
-/* Without a step it waits at the fence, and ends when it is let in: those before it come first. */
+static void left_waiting(struct scsi_fence_pass *pass)
+{
+	finish(container_of(pass, struct scsi_task, pass), SCSI_ERR_ABORTED, 0);
+}
+
+/* Without a step it waits at the fence, or was let in and will see that it need not begin. */
 void scsi_cancel(struct scsi_task *task)
 {
 	task->cancelled = true;
 	if (!task->step_done)
 		disk_cancel(task->queue, task->req);
+	else
+		scsi_fence_withdraw(task->unit->fence, &task->pass, left_waiting);
 }
 
 /* ---- performing ------------------------------------------------------------------- */

@@ -146,3 +146,22 @@ void scsi_fence_leave(struct scsi_fence *fence, struct scsi_fence_pass *pass)
 	pump(fence, NULL);
 	pthread_mutex_unlock(&fence->lock);
 }
+
+/* Those behind it may have waited for it only. */
+void scsi_fence_withdraw(struct scsi_fence *fence, struct scsi_fence_pass *pass,
+	void (*gone)(struct scsi_fence_pass *pass))
+{
+	bool parked;
+
+	pthread_mutex_lock(&fence->lock);
+	parked = !list_empty(&pass->link);
+	if (parked) {
+		list_del(&pass->link);
+		pump(fence, NULL);
+	}
+	pthread_mutex_unlock(&fence->lock);
+	if (!parked)
+		return;
+	pass->resume = gone;
+	loop_post(pass->loop, &pass->task);
+}

@@ -68,4 +68,10 @@ void scsi_fence_destroy(struct scsi_fence *fence);
 bool scsi_fence_enter(struct scsi_fence *fence, struct scsi_fence_pass *pass);
 void scsi_fence_leave(struct scsi_fence *fence, struct scsi_fence_pass *pass);
 
+/* On pass->loop, after enter() has said no and before resume(). A pass that is parked is taken out:
+ * instead of resume(), `gone` is called on the loop, and the pass is not inside. Else nothing
+ * changes. */
+void scsi_fence_withdraw(struct scsi_fence *fence, struct scsi_fence_pass *pass,
+	void (*gone)(struct scsi_fence_pass *pass));
+
 #endif

@@ -283,6 +283,53 @@ static void first_come_first_served(void **state)
 	assert_int_equal(block_7(), 4);
 }
 
+/* ---- cancelled -------------------------------------------------------------------- */
+
+static void cancelled_while_it_waits(void **state)
+{
+	hold(true);
+	start_write(0, 1);
+	start_swap(1, 1, 2);
+	start_write(2, 3);
+	start_swap(3, 3, 4);
+	scsi_cancel(&others[1].task);
+	scsi_cancel(&others[1].task);
+	assert_int_equal(ended, 0); /* later */
+	turns();
+	assert_int_equal(ended, 1);
+	assert_int_equal(others[1].task.error, SCSI_ERR_ABORTED);
+	assert_int_equal(requests(DISK_WRITE), 2); /* the one behind it goes on */
+	scsi_cancel(&others[3].task);
+	turns();
+	assert_int_equal(others[3].task.error, SCSI_ERR_ABORTED);
+	hold(false);
+	turns();
+	assert_int_equal(ended, TASKS);
+	assert_int_equal(requests(DISK_READ), 0);
+	ended = 0;
+	start_swap(1, 3, 4);
+	turns();
+	assert_int_equal(others[1].task.error, SCSI_OK);
+	assert_int_equal(block_7(), 4);
+}
+
+/* Its turn has come, and it does not know yet. */
+static void cancelled_when_it_is_let_in(void **state)
+{
+	hold(true);
+	start_write(0, 1);
+	start_swap(1, 1, 2);
+	hold(false);
+	scsi_cancel(&others[1].task);
+	turns();
+	assert_int_equal(ended, 2);
+	assert_int_equal(others[1].task.error, SCSI_ERR_ABORTED);
+	assert_int_equal(block_7(), 1);
+	start_write(2, 3);
+	turns();
+	assert_int_equal(block_7(), 3);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -297,6 +344,8 @@ int main(void)
 		TEST(writes_wait_for_it),
 		TEST(reads_do_not_wait),
 		TEST(first_come_first_served),
+		TEST(cancelled_while_it_waits),
+		TEST(cancelled_when_it_is_let_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
