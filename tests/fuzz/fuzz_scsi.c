@@ -140,6 +140,7 @@ static const struct disk_ops fuzz_disk_ops = {.name = "fuzz", .submit = fuzz_sub
 
 static void set_up_unit(uint32_t i)
 {
+	static const _Atomic uint64_t luns = (1u << UNIT_ABSENT) - 1;
 	struct disk_info info = {
 		.size = DISK_BYTES,
 		.block_size = 512,
@@ -159,7 +160,7 @@ static void set_up_unit(uint32_t i)
 	f.units[i].present = i != UNIT_ABSENT;
 	f.units[i].cdrom = i == UNIT_CDROM;
 	f.units[i].lun = (uint8_t)i;
-	f.units[i].luns = (1u << UNIT_ABSENT) - 1;
+	f.units[i].luns = &luns;
 	f.units[i].transfer_bytes_max = 1 << 20;
 	f.units[i].info = info;
 	memcpy(f.units[i].serial, i == UNIT_PLAIN ? "FUZZ" : "", 5 * (i == UNIT_PLAIN));

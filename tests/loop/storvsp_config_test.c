@@ -72,7 +72,7 @@ static void wrong_units(void **state)
 
 	assert_refused(&lun, "below 64");
 	lun.lun = 1;
-	assert_refused(&lun, "twice");
+	assert_refused(&lun, "has a disk already");
 	lun.lun = 2;
 	lun.serial = "123456789012345678901234567890123";
 	assert_refused(&lun, "32 printable");

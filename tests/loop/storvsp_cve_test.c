@@ -252,8 +252,9 @@ static void check_refused(const struct raw *raw, const char *what, uint64_t valu
 
 static void guest_value_as_address_or_index_cve_2021_28476(void **state)
 {
-	static const uint64_t values[] = {0x100000, 0x6000, UINT64_MAX, 1ull << 52, 1ull << 63,
-		0x7FFFFFFFFFFFF, 0x555555554, 0xFFFFFFFFFFFFEull, INT64_MAX, UINT32_MAX};
+	static const uint64_t values[] = {0x100000, RIG_RAM >> HV_PAGE_SHIFT, UINT64_MAX,
+		1ull << 52, 1ull << 63, 0x7FFFFFFFFFFFF, 0x555555554, 0xFFFFFFFFFFFFEull, INT64_MAX,
+		UINT32_MAX};
 	struct raw raw;
 
 	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 0);
