@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench/io/client.h"
+#include "bench/io/die.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -18,13 +19,6 @@
 #define SECTORS_PER_BLOCK (BENCH_BLOCK / 512)
 #define TIME_CHECK        64u /* commands between looks at the clock */
 #define STUCK_SECONDS     20u
-
-#define die(...)                                                                                   \
-	do {                                                                                       \
-		fprintf(stderr, "bench io: " __VA_ARGS__);                                         \
-		fputc('\n', stderr);                                                               \
-		exit(1);                                                                           \
-	} while (0)
 
 struct bench_request {
 	struct vstor_packet packet;

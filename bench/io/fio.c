@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench/io/fio.h"
+#include "bench/io/die.h"
 
 #include <jansson.h>
 #include <spawn.h>
@@ -11,13 +12,6 @@
 
 #define ARGS_MAX 24
 #define OUTPUT   "build/bench/fio.json"
-
-#define die(...)                                                                                   \
-	do {                                                                                       \
-		fprintf(stderr, "bench io: " __VA_ARGS__);                                         \
-		fputc('\n', stderr);                                                               \
-		exit(1);                                                                           \
-	} while (0)
 
 extern char **environ;
 

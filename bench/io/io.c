@@ -25,6 +25,7 @@
 
 #include "base/parse.h"
 #include "bench/io/client.h"
+#include "bench/io/die.h"
 #include "bench/io/fio.h"
 
 #define ROUNDS_MAX 99u
@@ -32,13 +33,6 @@
 #define CHUNK      (1u << 20)
 #define POLL_NS    500000u /* what --poll auto takes */
 #define NS         1000000000ull
-
-#define die(...)                                                                                   \
-	do {                                                                                       \
-		fprintf(stderr, "bench io: " __VA_ARGS__);                                         \
-		fputc('\n', stderr);                                                               \
-		exit(1);                                                                           \
-	} while (0)
 
 struct options {
 	uint64_t rounds, seconds, mib;

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "tests/fuzz/input.h"
 #include "vsp/storvsp/scsi.h"
 #include "vsp/storvsp/scsi_reserve.h"
 
@@ -26,14 +27,6 @@
 #define BUFFER       20480u
 #define COMMANDS_MAX 48u
 #define IOV_MAX_     64u
-
-#define check(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 enum unit_kind { UNIT_PLAIN, UNIT_READ_ONLY, UNIT_NO_DISCARD, UNIT_CDROM, UNIT_ABSENT, UNITS };
 
@@ -62,35 +55,6 @@ static struct {
 	bool defer; /* complete after submit has returned */
 	struct disk_req *deferred;
 } f;
-
-/* ---- input ------------------------------------------------------------------------ */
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static uint64_t take(struct input *in, size_t bytes)
-{
-	uint64_t v = 0;
-
-	if (bytes > in->left)
-		bytes = in->left;
-	memcpy(&v, in->at, bytes);
-	in->at += bytes;
-	in->left -= bytes;
-	return v;
-}
-
-static void take_bytes(struct input *in, void *to, size_t bytes)
-{
-	size_t have = bytes < in->left ? bytes : in->left;
-
-	memset(to, 0, bytes);
-	memcpy(to, in->at, have);
-	in->at += have;
-	in->left -= have;
-}
 
 /* ---- the disk --------------------------------------------------------------------- */
 

@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "hv/vmbus_guids.h"
+#include "tests/fuzz/input.h"
 #include "tests/support/fault_disk.h"
 #include "tests/support/guest_disk.h"
 #include "vsp/storvsp/storvsp.h"
@@ -32,14 +33,6 @@
 #define INSTANCE    1
 #define CONFLICT    0x18u /* with a reservation: PERSISTENT RESERVE OUT */
 #define TRANS_ID    0x1122334455667788ull
-
-#define check(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 enum lun_kind { LUN_PLAIN, LUN_READ_ONLY, LUN_NO_DISCARD };
 
@@ -60,35 +53,6 @@ static struct {
 	bool subs;
 	uint32_t attentions; /* bit: this LUN was reset and may still say so */
 } f;
-
-/* ---- input ------------------------------------------------------------------------ */
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static uint64_t take(struct input *in, size_t bytes)
-{
-	uint64_t v = 0;
-
-	if (bytes > in->left)
-		bytes = in->left;
-	memcpy(&v, in->at, bytes);
-	in->at += bytes;
-	in->left -= bytes;
-	return v;
-}
-
-static void take_bytes(struct input *in, void *to, size_t bytes)
-{
-	size_t have = bytes < in->left ? bytes : in->left;
-
-	memset(to, 0, bytes);
-	memcpy(to, in->at, have);
-	in->at += have;
-	in->left -= have;
-}
 
 /* ---- the disks, seen directly ----------------------------------------------------- */
 

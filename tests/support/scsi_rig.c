@@ -43,6 +43,24 @@ void scsi_rig_fini(struct scsi_rig *rig)
 	free(rig->task.req);
 }
 
+int scsi_rig_setup(void **state)
+{
+	struct scsi_rig *rig = malloc(sizeof(*rig));
+
+	if (!rig)
+		return -1;
+	scsi_rig_init(rig);
+	*state = rig;
+	return 0;
+}
+
+int scsi_rig_teardown(void **state)
+{
+	scsi_rig_fini(*state);
+	free(*state);
+	return 0;
+}
+
 static void task_done(struct scsi_task *task)
 {
 	struct scsi_rig *rig = container_of(task, struct scsi_rig, task);

@@ -29,6 +29,9 @@ struct scsi_rig {
 
 void scsi_rig_init(struct scsi_rig *rig);
 void scsi_rig_fini(struct scsi_rig *rig);
+/* For cmocka_unit_test_setup_teardown(): a rig in *state. */
+int scsi_rig_setup(void **state);
+int scsi_rig_teardown(void **state);
 
 /* A CDB in scsi_rig_run()'s arguments: its length and bytes. */
 #define CDB(...)                                                                                   \

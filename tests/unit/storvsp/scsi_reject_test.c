@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/scsi_rig.h"
@@ -168,23 +167,6 @@ static const struct row rows[] = {
 		BE2(8 + 16 * (SCSI_UNMAP_DESCRIPTORS_MAX + 1))),
 };
 
-static int setup(void **state)
-{
-	struct scsi_rig *rig = malloc(sizeof(*rig));
-
-	assert_non_null(rig);
-	scsi_rig_init(rig);
-	*state = rig;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	scsi_rig_fini(*state);
-	free(*state);
-	return 0;
-}
-
 static void assert_untouched(struct scsi_rig *rig)
 {
 	for (enum disk_op op = 0; op < DISK_OP_COUNT; op++)
@@ -334,12 +316,14 @@ static void information_follows_the_standard(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(rejects_and_does_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(
-			refuses_all_writes_to_a_read_only_disk, setup, teardown),
+			rejects_and_does_nothing, scsi_rig_setup, scsi_rig_teardown),
 		cmocka_unit_test_setup_teardown(
-			has_no_unmap_on_a_disk_that_cannot, setup, teardown),
-		cmocka_unit_test_setup_teardown(knows_nothing_where_no_unit_is, setup, teardown),
+			refuses_all_writes_to_a_read_only_disk, scsi_rig_setup, scsi_rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			has_no_unmap_on_a_disk_that_cannot, scsi_rig_setup, scsi_rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			knows_nothing_where_no_unit_is, scsi_rig_setup, scsi_rig_teardown),
 		cmocka_unit_test(sense_follows_the_standard),
 		cmocka_unit_test(information_follows_the_standard),
 	};

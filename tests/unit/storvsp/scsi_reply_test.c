@@ -6,29 +6,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/scsi_rig.h"
 
 #define IN SCSI_DIR_IN
-
-static int setup(void **state)
-{
-	struct scsi_rig *rig = malloc(sizeof(*rig));
-
-	assert_non_null(rig);
-	scsi_rig_init(rig);
-	*state = rig;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	scsi_rig_fini(*state);
-	free(*state);
-	return 0;
-}
 
 /* Runs a data-in command over poisoned memory; gives the bytes moved and checks that no other byte
  * of the buffer was touched. */
@@ -465,7 +447,7 @@ static void opcode_questions(void **state)
 	assert_int_equal(rig->data[1], 1);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, scsi_rig_setup, scsi_rig_teardown)
 
 int main(void)
 {

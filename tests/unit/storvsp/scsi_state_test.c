@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/scsi_rig.h"
@@ -18,23 +17,6 @@
 	(uint8_t)((uint32_t)(v) >> 24), (uint8_t)((v) >> 16), (uint8_t)((v) >> 8), (uint8_t)(v)
 
 #define ATTENTION(kind) (SCSI_ERR_ATTENTION + SCSI_ATTENTION_##kind)
-
-static int setup(void **state)
-{
-	struct scsi_rig *rig = malloc(sizeof(*rig));
-
-	assert_non_null(rig);
-	scsi_rig_init(rig);
-	*state = rig;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	scsi_rig_fini(*state);
-	free(*state);
-	return 0;
-}
 
 static enum scsi_error test_unit_ready(struct scsi_rig *rig)
 {
@@ -238,7 +220,7 @@ static void flush_fails_when_the_cache_goes_off(void **state)
 	assert_int_equal(mode_byte(rig, 0), 0x00);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, scsi_rig_setup, scsi_rig_teardown)
 
 int main(void)
 {
