@@ -8,6 +8,7 @@
 
 tools=$build/bed
 state=${BED_STATE:-$build/bed/l1}
+thread=${BED_THREAD:-single}
 boot_tries=3
 boot_seconds=120
 agent_sock=$state/agent.sock
@@ -71,11 +72,14 @@ l1_kill()
 # norandmaps: QEMU keeps translated code by virtual address, so a library that is
 # always in one place is translated once; halves the time to start a program.
 # no-reboot with panic=-1: an L1 that dies is a QEMU that ends.
-# vmrun-fix: see bed/vmrun-fix.c. BED_THREAD=single makes L1 slow and the bug it mends frequent.
+# vmrun-fix: see bed/vmrun-fix.c.
+# thread=single, unless asked: with a thread for each CPU, QEMU's SVM loses the state of a guest's
+# CPU now and then: 1 boot of 5 with 4 VPs, far fewer with 2, ended in a triple fault or a panic; of
+# those with one thread none did.
 l1_start()
 {
 	LD_PRELOAD="$tools/vmrun-fix.so" qemu-system-x86_64 -name "enlite bed" -nodefaults -no-user-config -display none -no-reboot \
-		-accel "tcg,thread=${BED_THREAD:-multi}" -smp 2 -cpu max -m "${BED_MEMORY:-6144}" \
+		-accel "tcg,thread=$thread" -smp 2 -cpu max -m "${BED_MEMORY:-6144}" \
 		-kernel "$l1_kernel/vmlinux" -initrd "$tools/l1.cpio" \
 		-append "console=ttyS0 panic=-1 mitigations=off tsc=reliable norandmaps quiet" \
 		-fsdev local,id=host,path=/,security_model=none,multidevs=remap \
@@ -88,6 +92,7 @@ l1_start()
 		-monitor "unix:$monitor_sock,server=on,wait=off" \
 		-serial "file:$console" \
 		-daemonize -pidfile "$state/l1.pid" 9>&-
+	echo "$thread" >"$state/thread"
 	setsid "$tools/watchdog" "$monitor_sock" </dev/null >/dev/null 2>&1 9>&- &
 	echo $! >"$state/watchdog.pid"
 }
@@ -112,6 +117,7 @@ need_programs()
 	for program in qemu-system-x86_64 cpio make "${CC:-cc}"; do
 		command -v "$program" >/dev/null || die "$program is missing"
 	done
+	[[ $thread =~ ^(single|multi)$ ]] || die "BED_THREAD='$thread': want single or multi"
 	# What a socket's address has room for.
 	[ ${#monitor_sock} -lt 108 ] || die "$state: too long a path for a socket, set BED_STATE"
 }
@@ -122,6 +128,10 @@ is_up()
 	l1_pid >/dev/null || return 1
 	[ ! "$tools/l1.cpio" -nt "$state/l1.pid" ] || {
 		say "L1 is older than bed/ itself: booting anew"
+		return 1
+	}
+	[ "$(cat "$state/thread" 2>/dev/null)" = "$thread" ] || {
+		say "L1 is not of BED_THREAD=$thread: booting anew"
 		return 1
 	}
 	watchdog_pid >/dev/null
