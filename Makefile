@@ -11,6 +11,7 @@
 #   make coverage   line coverage of COVERAGE (default host/vsp/storvsp) by tests and fuzz corpora
 #   make fuzz-long  every fuzz target for FUZZ_LONG seconds (default 1200)
 #   make bench-native   storage through the ring beside fio, no virtual machine; BENCH_ARGS=-h
+#   make bench-storage  storage beside QEMU's devices, same kernel and image; BENCH_ARGS=--help
 #   make style deps unit loop fuzz flat cli vm bench clean deps-install
 #
 # V=1 shows commands. CC=clang builds with clang.
@@ -194,7 +195,7 @@ CAMPAIGN_SEED ?= 1
 campaign-kill campaign-powercut: campaign-%: $(B)/tests/campaign/%
 	$(Q)$< -s $(CAMPAIGN_SEED)
 
-.PHONY: demo demo-debian bench bench-native clean
+.PHONY: demo demo-debian bench bench-native bench-storage clean
 demo: $(B)/enlite
 	$(Q)bench/demo/run
 demo-debian: $(B)/enlite
@@ -205,6 +206,10 @@ bench: $(BENCH_BIN)
 # Our storage path without a virtual machine, beside fio on the same file; about four minutes.
 bench-native: $(B)/bench/io
 	$(Q)$< $(BENCH_ARGS)
+
+# The same guest on our storvsp and on QEMU's devices; about 16 minutes in the nested bed.
+bench-storage: $(B)/enlite
+	$(Q)bench/storage/run $(BENCH_ARGS)
 
 clean:
 	$(Q)[ ! -x bed/down ] || bed/down

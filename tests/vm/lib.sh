@@ -14,11 +14,13 @@ by_length() { # short long
 }
 
 # Kernels and images are read many times: keep them in memory, next to the guests.
-stage() { # flavour
-	mkdir -p "$work/$1" "$ENLITE_RUN_DIR"
-	local file
-	for file in "build/kernels/$1/vmlinuz" "build/vm/$1/initrd" "build/vm/$1/tools.img"; do
-		[ "$work/$1/$(basename "$file")" -nt "$file" ] || cp "$file" "$work/$1/"
+stage() { # flavour [images of it...]
+	local flavour=$1 file
+	shift
+	[ $# -gt 0 ] || set -- initrd tools.img
+	mkdir -p "$work/$flavour" "$ENLITE_RUN_DIR"
+	for file in "build/kernels/$flavour/vmlinuz" "${@/#/build/vm/$flavour/}"; do
+		[ "$work/$flavour/$(basename "$file")" -nt "$file" ] || cp "$file" "$work/$flavour/"
 	done
 }
 
