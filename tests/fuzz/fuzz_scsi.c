@@ -86,6 +86,8 @@ static void perform(struct disk_req *req)
 		move(d->bytes + req->offset, req);
 	else if (req->op != DISK_FLUSH)
 		memset(d->bytes + req->offset, 0, req->length);
+	if (req->iov_count) /* a disk may modify it */
+		memset(req->iov, 0, req->iov_count * sizeof(*req->iov));
 	req->done(req, 0);
 }
 

@@ -133,6 +133,7 @@ enum scsi_action {
 	SCSI_ACTION_WRITE_PATTERN,
 	SCSI_ACTION_COMPARE,
 	SCSI_ACTION_COMPARE_WRITE,
+	SCSI_ACTION_WRITE_VERIFY,
 	SCSI_ACTION_LBA_STATUS,
 	SCSI_ACTION_RESERVE,
 	SCSI_ACTION_TRAY,
@@ -185,7 +186,9 @@ struct scsi_task {
 	struct disk_queue *queue; /* of unit; NULL when the unit is absent */
 	struct disk_req *req;     /* disk_req_size() bytes */
 	struct scsi_input in;
-	struct iovec *iov; /* the data buffer, in.length bytes of guest memory; gets modified */
+	/* The data buffer, in.length bytes of guest memory; gets modified. No 256 pieces in a row
+	 * are less than a block. */
+	struct iovec *iov;
 	uint32_t iov_count;
 	uint32_t iov_max; /* room in iov, > 0 */
 	bool full;        /* no command may wait for the disk */
@@ -210,7 +213,7 @@ struct scsi_task {
 	bool submitting;
 	bool cancelled;
 	bool fenced; /* inside the unit's fence */
-	bool equal;  /* COMPARE AND WRITE has come to its write */
+	bool second; /* COMPARE AND WRITE has come to its write, WRITE AND VERIFY to its reads */
 	struct scsi_fence_pass pass;
 	uint8_t scratch[SCSI_SCRATCH_SIZE] __attribute__((aligned(16)));
 };
