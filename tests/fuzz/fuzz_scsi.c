@@ -153,7 +153,7 @@ static void reset(void)
 		memcpy(f.shadow[i], f.fresh + i * 512, DISK_BYTES);
 		f.units[i].size = DISK_BYTES;
 		f.units[i].tray = 0;
-		f.units[i].write_through = false;
+		f.units[i].cache = SCSI_CACHE_ON;
 		f.units[i].attentions = 0;
 	}
 	f.reservation.state = (struct scsi_reserve_state){0};

@@ -340,9 +340,9 @@ enum scsi_error scsi_decode(
 	if ((cmd->op->flags & SCSI_OP_MEDIUM) && scsi_tray_open(unit))
 		return SCSI_ERR_NO_MEDIUM;
 	error = cmd->op->decode(cmd, unit, in);
-	/* Without a write cache, done means durable. */
+	/* Without a write cache, or with one that is not to be used, done means durable. */
 	if ((cmd->op->flags & SCSI_OP_WRITES) &&
-		atomic_load_explicit(&unit->write_through, memory_order_relaxed))
+		atomic_load_explicit(&unit->cache, memory_order_relaxed) != SCSI_CACHE_ON)
 		cmd->fua = true;
 	return error;
 }

@@ -466,8 +466,9 @@ static void perform_lba_status(struct scsi_task *task)
 static void switch_cache(struct scsi_task *task)
 {
 	if (task->cmd.cache != SCSI_SWITCH_KEEP)
-		atomic_store_explicit(&task->unit->write_through,
-			task->cmd.cache == SCSI_SWITCH_OFF, memory_order_relaxed);
+		atomic_store_explicit(&task->unit->cache,
+			task->cmd.cache == SCSI_SWITCH_OFF ? SCSI_CACHE_OFF : SCSI_CACHE_ON,
+			memory_order_relaxed);
 }
 
 static void start_steps(struct scsi_fence_pass *pass)
