@@ -127,14 +127,7 @@ static void take(struct storvsp_rig *rig)
 
 static void start_read(struct storvsp_rig *rig, uint32_t slot, uint8_t lun)
 {
-	struct guest_slot *s = &rig->d.slots[slot];
-
-	s->byte_offset = 0;
-	s->cmd = (struct storvsc_command){.lun = lun,
-		.data = IN,
-		.length = 4096,
-		.cdb_length = 10,
-		.cdb = {0x28, 0, BE4(slot * 8), 0, 0, 8}};
+	guest_slot_read(&rig->d, slot, lun, slot * 8, 8);
 	assert_true(guest_disk_submit(&rig->d, slot, slot % rig->d.channel_count));
 }
 
