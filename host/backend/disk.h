@@ -110,7 +110,9 @@ int disk_null_open(struct disk **disk, uint64_t size, struct err *e);
 
 struct disk_nbd_options {
 	bool read_only;
-	uint64_t retry_ns; /* how long a lost server is waited for; 0: 30 s */
+	/* How long a lost or silent server is waited for, and a request it does not answer (then it
+	 * is sent anew, and fails when it hangs so long again); 0: 30 s. */
+	uint64_t retry_ns;
 };
 /* An export of an NBD server. Asks it for its size and abilities before it returns. */
 int disk_nbd_open(

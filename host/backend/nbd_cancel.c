@@ -51,14 +51,7 @@ static void answer_waiting(struct nbd_link *l)
 		list_del(pos);
 		list_add_tail(&done, pos);
 	}
-	while (!list_empty(&done)) {
-		struct nbd_req *r = req_of(done.next);
-
-		list_del(&r->list);
-		free(r->bounce);
-		r->error = -ECANCELED;
-		nbd_complete(r);
-	}
+	nbd_fail_all(&done, -ECANCELED);
 }
 
 static void cancel_due(struct loop_timer *t)

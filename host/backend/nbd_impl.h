@@ -88,8 +88,8 @@ struct nbd_link {
 	struct loop_task settle;
 	bool settle_posted;
 	struct loop_task close;
-	struct loop_timer timer; /* WAITING: when to connect; CONNECTING: when it is too late */
-	struct loop_timer limit;
+	struct loop_timer timer;  /* WAITING: when to connect; CONNECTING: when it is too late */
+	struct loop_timer limit;  /* see nbd_limit.c */
 	struct loop_timer cancel; /* when to look at cancelled requests */
 	uint64_t progress_ns;     /* last answer, or the first request after a pause */
 	uint64_t backoff_ns;
@@ -122,6 +122,8 @@ struct nbd_req {
 	enum nbd_stage stage;
 	uint32_t parts;        /* commands at the server */
 	bool lost;             /* some of them went down with the connection */
+	uint64_t oldest_ns;    /* since when the server has it longest of all; 0: it has not */
+	uint32_t hangs;        /* connections that were given up for its sake */
 	uint64_t cancelled_ns; /* when; 0: not */
 	int error;             /* 0 or -errno */
 	/* shared link only, on the queue's loop but for at_link */
@@ -141,8 +143,18 @@ struct nbd_link *nbd_link_open(struct nbd_disk *disk, struct loop *loop);
 void nbd_link_close(struct nbd_link *link);
 /* nbd_complete(r) when it is finished, not before this returns unless the server is given up. */
 void nbd_link_submit(struct nbd_link *link, struct nbd_req *r);
-/* For nbd_cancel.c. The connection, if there is one, ends; all requests wait for the next one. */
+/* For nbd_cancel.c and nbd_limit.c. The connection, if there is one, ends; all requests wait for
+ * the next one. */
 void nbd_link_give_up(struct nbd_link *link);
+
+/* ---- nbd_limit.c ----------------------------------------------------------------------------- */
+
+/* A request comes, and is on no list yet. */
+void nbd_limit_request(struct nbd_link *link);
+/* The list `active` has changed. */
+void nbd_limit_oldest(struct nbd_link *link);
+/* All of a list that is the caller's. */
+void nbd_fail_all(struct list *requests, int error);
 
 /* nbd.c: r->error is the result. */
 void nbd_complete(struct nbd_req *r);

@@ -19,10 +19,7 @@
  * so when the server died, that is known before the guest knows its last writes
  * were done (see nbd_ledger.c).
  *
- * The time limit runs while requests are there and nothing comes back. At half
- * of it a silent server is left for a new connection, at all of it the requests
- * fail and so do new ones, at once, until a connection is up again.
- *
+ * A server that is silent, or does not answer one request: nbd_limit.c.
  * Cancelling: nbd_cancel.c.
  */
 #include <assert.h>
@@ -200,6 +197,7 @@ static void issue(struct nbd_req *r)
 	r->parts = 1; /* ours, so that it cannot finish while parts are being sent */
 	r->lost = false;
 	r->error = 0;
+	r->oldest_ns = 0;
 	if (req->op == DISK_FLUSH || r->stage == NBD_STAGE_FLUSH)
 		command_sent(r, libnbd.aio_flush(r->link->h, callback_of(r), 0));
 	else if (req->op == DISK_READ || req->op == DISK_WRITE)
@@ -222,6 +220,7 @@ static void issue_waiting(struct nbd_link *l)
 	}
 	if (l->state != LINK_UP)
 		return;
+	nbd_limit_oldest(l);
 	link_arm(l);
 	if (!list_empty(&l->finished) || handle_dead(l))
 		settle_soon(l);
@@ -499,53 +498,6 @@ static void link_connect(struct nbd_link *l)
 		settle_soon(l);
 }
 
-/* ---- the time limit ----------------------------------------------------------------------------
- */
-
-static void fail_waiting(struct nbd_link *l)
-{
-	struct list done;
-
-	log_error("disk %s: no answer from the server for %llu s; requests fail until it is back",
-		l->disk->uri, (unsigned long long)(l->disk->retry_ns / (1000 * NS_PER_MS)));
-	l->down = true;
-	list_init(&done);
-	list_move_all(&l->waiting, &done);
-	list_for_each (pos, &done)
-		req_of(pos)->error = -EIO;
-	answer_all(&done);
-}
-
-static void limit_due(struct loop_timer *t);
-
-static void limit_start(struct nbd_link *l)
-{
-	uint64_t half = l->disk->retry_ns / 2;
-	uint64_t idle = loop_now_ns() - l->progress_ns;
-
-	loop_timer_start(
-		l->loop, &l->limit, idle < half ? half - idle : 2 * half - idle, limit_due);
-}
-
-static void limit_due(struct loop_timer *t)
-{
-	struct nbd_link *l = container_of(t, struct nbd_link, limit);
-	uint64_t idle = loop_now_ns() - l->progress_ns;
-
-	if (list_empty(&l->waiting) && list_empty(&l->active))
-		return;
-	if (idle < l->disk->retry_ns / 2) {
-		limit_start(l);
-		return;
-	}
-	if (l->state == LINK_UP) /* it is up, but silent */
-		link_drop(l);
-	if (idle < l->disk->retry_ns)
-		limit_start(l);
-	else
-		fail_waiting(l);
-}
-
 /* ---- life ---------------------------------------------------------------------------------------
  */
 
@@ -569,12 +521,7 @@ void nbd_link_submit(struct nbd_link *l, struct nbd_req *r)
 		nbd_complete(r);
 		return;
 	}
-	if (!l->limit.armed) {
-		l->progress_ns = loop_now_ns();
-		limit_start(l);
-	} else if (list_empty(&l->waiting) && list_empty(&l->active)) {
-		l->progress_ns = loop_now_ns();
-	}
+	nbd_limit_request(l);
 	list_add_tail(&l->waiting, &r->list);
 	issue_waiting(l);
 }

@@ -86,6 +86,8 @@ static void perform(struct disk_req *req)
 		move(d->bytes + req->offset, req);
 	else if (req->op != DISK_FLUSH)
 		memset(d->bytes + req->offset, 0, req->length);
+	if (req->iov_count) /* a disk may modify it */
+		memset(req->iov, 0, req->iov_count * sizeof(*req->iov));
 	req->done(req, 0);
 }
 
@@ -151,7 +153,7 @@ static void reset(void)
 		memcpy(f.shadow[i], f.fresh + i * 512, DISK_BYTES);
 		f.units[i].size = DISK_BYTES;
 		f.units[i].tray = 0;
-		f.units[i].write_through = false;
+		f.units[i].cache = SCSI_CACHE_ON;
 		f.units[i].attentions = 0;
 	}
 	f.reservation.state = (struct scsi_reserve_state){0};

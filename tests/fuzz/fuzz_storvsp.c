@@ -11,6 +11,8 @@
  *   - no byte of the guest's RAM changes outside what a reply says was moved, and
  *     what was read is what the shadow holds;
  *   - a plain READ or WRITE that nothing is wrong with succeeds.
+ * And bursts of commands in flight, while a LUN comes, goes and changes its size, with oracles of
+ * their own: tests/support/storvsp_burst.h.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +23,7 @@
 #include "tests/fuzz/input.h"
 #include "tests/support/fault_disk.h"
 #include "tests/support/guest_disk.h"
+#include "tests/support/storvsp_burst.h"
 #include "vsp/storvsp/storvsp.h"
 
 #define BLOCK       512u
@@ -42,7 +45,7 @@ static struct {
 	struct disk_queue *queues[LUNS];
 	struct disk_req *req;
 	uint8_t fresh[DISK_BYTES + LUNS * BLOCK]; /* what disks hold at first, each shifted */
-	uint8_t shadow[LUNS][DISK_BYTES];
+	uint8_t shadow[LUNS + 1][DISK_BYTES];     /* the last one's LUN comes and goes */
 	uint64_t data_gpa;
 	uint8_t model[DATA_BYTES]; /* what the guest's data pages must hold */
 	struct guest_chan chan;
@@ -51,7 +54,7 @@ static struct {
 	uint32_t state;
 	uint16_t version;
 	bool subs;
-	uint32_t attentions; /* bit: this LUN was reset and may still say so */
+	struct burst burst;
 } f;
 
 /* ---- the disks, seen directly ----------------------------------------------------- */
@@ -126,9 +129,16 @@ static void set_up(void)
 	log_set_level(LOG_ERROR);
 	guest_start(&f.g, &config);
 	open_disks(luns);
-	guest_add_device(&f.g, &storvsp_ops, INSTANCE, &storvsp);
+	f.burst.dev = guest_add_device(&f.g, &storvsp_ops, INSTANCE, &storvsp);
 	guest_connect(&f.g, VMBUS_VERSION_WIN10);
 	f.data_gpa = guest_ram(&f.g, DATA_BYTES);
+	f.burst.g = &f.g;
+	f.burst.chan = &f.chan;
+	memcpy(f.burst.disks, f.disks, sizeof(f.disks));
+	f.burst.shadow = f.shadow;
+	f.burst.model = f.model;
+	f.burst.data_gpa = f.data_gpa;
+	f.burst.read_only = LUN_READ_ONLY;
 	for (uint32_t i = 0; i < sizeof(f.fresh); i++)
 		f.fresh[i] = (uint8_t)(i / BLOCK + i);
 }
@@ -146,13 +156,13 @@ static uint32_t exchange(uint16_t type, uint16_t flags, const struct vmbus_vec *
 	for (uint32_t turn = 0; turn < 4; turn++)
 		guest_turn(&f.g);
 	memset(reply, 0, sizeof(*reply));
-	if (guest_chan_receive(&f.chan, &pkt)) {
-		check(pkt.desc.type == VMBUS_PKT_COMPLETION && pkt.desc.trans_id == TRANS_ID);
+	if (burst_receive(&f.burst, &pkt)) {
+		check(pkt.desc.trans_id == TRANS_ID);
 		check(pkt.payload_len == 48 || pkt.payload_len == 64);
 		got = pkt.payload_len;
 		memcpy(reply, pkt.payload, got);
 		check(reply->operation == VSTOR_OP_COMPLETE_IO && reply->flags == 0);
-		check(!guest_chan_receive(&f.chan, &pkt));
+		check(!burst_receive(&f.burst, &pkt));
 	}
 	check((got != 0) == (flags && (type == VMBUS_PKT_INBAND || type == VMBUS_PKT_GPA_DIRECT)));
 	return got;
@@ -180,14 +190,16 @@ static uint32_t model_reset(const struct vstor_packet *p, uint32_t payload_len)
 	struct vstor_srb srb = p->srb;
 
 	if (p->operation != VSTOR_OP_RESET_LUN) {
-		f.attentions = (1u << LUNS) - 1;
+		burst_news_reset(&f.burst, (1u << (LUNS + 1)) - 1);
 		return 0;
 	}
 	if (payload_len < 20)
 		return VSTOR_STATUS_INVALID_PARAMETER;
-	if (srb.path_id || srb.target_id || srb.lun >= LUNS)
+	if (!srb.path_id && !srb.target_id && srb.lun == BURST_LUN && f.burst.visible)
+		srb.lun = LUNS;
+	else if (srb.path_id || srb.target_id || srb.lun >= LUNS)
 		return VSTOR_STATUS_NO_SUCH_DEVICE;
-	f.attentions |= 1u << srb.lun;
+	burst_news_reset(&f.burst, 1u << srb.lun);
 	return 0;
 }
 
@@ -469,15 +481,13 @@ static void check_memory(void)
 	check(!memcmp(guest_at(&f.g, f.data_gpa), f.model, DATA_BYTES));
 }
 
-/* "A reset has occurred": nothing else has happened. */
+/* News of the unit: nothing else has happened. */
 static bool takes_attention(const struct vstor_srb *srb, const struct vstor_srb *r)
 {
-	if (r->scsi_status != 2 || (r->sense[2] & 0xF) != 6 || r->sense[12] != 0x29)
-		return false;
-	check(srb->lun < LUNS && !srb->path_id && !srb->target_id);
-	check(f.attentions >> srb->lun & 1);
-	f.attentions &= ~(1u << srb->lun);
-	return true;
+	bool here = srb->lun < LUNS && !srb->path_id && !srb->target_id;
+
+	check(here || r->scsi_status != 2 || (r->sense[2] & 0xF) != 6);
+	return here && burst_takes_attention(&f.burst, srb->lun, r);
 }
 
 static void check_result(const struct command *c, const struct vstor_packet *reply)
@@ -566,11 +576,27 @@ static void scribble(struct input *in)
 	memcpy(f.model + at, bytes, sizeof(bytes));
 }
 
-static void one_step(struct input *in)
+/* False: the guest closes, whatever is in flight. */
+static bool hot_step(struct input *in, uint8_t kind)
+{
+	if (kind == 0xF8)
+		burst_add(&f.burst);
+	else if (kind == 0xF9)
+		burst_remove(&f.burst);
+	else if (kind == 0xFA)
+		burst_resize(&f.burst, (uint32_t)take(in, 1));
+	else if (f.state == M_READY)
+		return burst_run(&f.burst, in);
+	return true;
+}
+
+static bool one_step(struct input *in)
 {
 	static const uint16_t versions[] = {0x602, 0x600, 0x501, 0x402, 0x200, 0x700};
 	uint8_t kind = (uint8_t)take(in, 1);
 
+	if (kind >= 0xF8)
+		return hot_step(in, kind);
 	switch (kind % 8) {
 	case 0:
 		negotiate(versions[take(in, 1) % 6]);
@@ -591,6 +617,7 @@ static void one_step(struct input *in)
 	default:
 		command(in);
 	}
+	return true;
 }
 
 /* ---- a life of the channel -------------------------------------------------------- */
@@ -609,6 +636,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct hv_guid class_id = VMBUS_GUID_SCSI;
 	struct input in = {data, size};
+	bool open = true;
 
 	if (!f.req)
 		set_up();
@@ -620,12 +648,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	f.subs = false;
 	f.offer = guest_wait_offer(&f.g, &class_id, INSTANCE, 0);
 	check(guest_chan_open(&f.chan, &f.g, &f.offer, 3, 0));
-	for (uint32_t i = 0; i < PACKETS_MAX && in.left; i++) {
-		one_step(&in);
+	for (uint32_t i = 0; i < PACKETS_MAX && in.left && open; i++) {
+		open = one_step(&in);
+		if (!open)
+			guest_chan_close(&f.chan);
 		check_memory();
 		check_disks();
 	}
 	guest_chan_close(&f.chan);
+	burst_reset(&f.burst);
 	give_back_sub_channels();
 	return 0;
 }

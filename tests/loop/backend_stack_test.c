@@ -168,11 +168,7 @@ static void a_stuck_unit_holds_nobody_else(void **state)
 	struct guest_slot *s = &rig->d.slots[GUEST_DISK_SLOTS - 1];
 	uint64_t start = loop_now_ns();
 
-	s->cmd = (struct storvsc_command){.lun = LUN,
-		.data = VSTOR_DATA_IN,
-		.length = 512,
-		.cdb_length = 10,
-		.cdb = {0x28, [8] = 1}};
+	guest_slot_read(&rig->d, GUEST_DISK_SLOTS - 1, LUN, 0, 1);
 	assert_true(guest_disk_submit(&rig->d, GUEST_DISK_SLOTS - 1, 0));
 	for (uint32_t i = 0; i < 200; i++)
 		assert_int_equal(guest_disk_run(&rig->d, LUN + 1, VSTOR_DATA_IN, 512, 10, read_one)

@@ -307,6 +307,97 @@ static void a_silent_server_is_given_up(void **state)
 	end();
 }
 
+/* ---- a server that answers, but not one request ---------------------------------------------- */
+
+static const char *const mute_reads[] = {"--filter=delay", "file", "FILE", "rdelay=1000", NULL};
+static const char *const mute_reads_single[] = {"--filter=multi-conn", "--filter=delay", "file",
+	"FILE", "rdelay=1000", "multi-conn-mode=disable", NULL};
+
+/* Writes and is answered, for as long as slot 0 waits. */
+static uint32_t write_meanwhile(void)
+{
+	uint32_t writes = 0;
+
+	while (rig.slots[0].busy) {
+		disk_rig_start(&rig, 1, DISK_WRITE, 0, AREA, 512, shadow[1]);
+		while (rig.slots[1].busy)
+			loop_run(&rig.loop);
+		assert_int_equal(rig.slots[1].error, 0);
+		writes++;
+	}
+	return writes;
+}
+
+/* It fails, within its time; what came meanwhile and comes later does not. */
+static void hang_one_for_ever(const char *const *args)
+{
+	uint64_t start;
+
+	begin(args, 1 * SECONDS, false);
+	start = loop_now_ns();
+	disk_rig_start(&rig, 0, DISK_READ, 0, 0, 512, in[0]);
+	assert_true(write_meanwhile() > 10);
+	assert_int_equal(rig.slots[0].error, -EIO);
+	assert_true(loop_now_ns() - start >= 2 * SECONDS);
+	assert_true(loop_now_ns() - start < 20 * SECONDS);
+	assert_int_equal(disk_rig_run(&rig, DISK_WRITE, 0, AREA, 512, shadow[1]), 0);
+	/* Connections were left over acknowledged writes. */
+	assert_int_equal(disk_rig_run(&rig, DISK_FLUSH, 0, 0, 0, NULL), -EIO);
+	assert_int_equal(disk_rig_run(&rig, DISK_FLUSH, 0, 0, 0, NULL), 0);
+	end();
+}
+
+static void one_request_hangs(void **state)
+{
+	hang_one_for_ever(mute_reads);
+}
+
+static void one_request_hangs_over_one_connection(void **state)
+{
+	hang_one_for_ever(mute_reads_single);
+}
+
+/* The next connection finds a server that answers: the request is done there. */
+static void a_hung_request_is_sent_again(void **state)
+{
+	pid_t mute;
+
+	begin(mute_reads, 1 * SECONDS, false);
+	fill(shadow[0], 512);
+	assert_int_equal(disk_rig_run(&rig, DISK_WRITE, 0, 0, 512, shadow[0]), 0);
+	mute = server.pid;
+	server.pid = 0;
+	server.args[3] = "rdelay=0";
+	nbd_server_start(&server);
+	disk_rig_start(&rig, 0, DISK_READ, 0, 0, 512, in[0]);
+	assert_true(write_meanwhile() > 10);
+	assert_int_equal(rig.slots[0].error, 0);
+	assert_memory_equal(in[0], shadow[0], 512);
+	end();
+	server.pid = mute;
+	nbd_server_kill(&server);
+}
+
+/* Each request waits for longer than the limit, but in a queue that moves. */
+static void a_slow_server_is_not_given_up(void **state)
+{
+	static const char *const slow[] = {
+		"--threads=1", "--filter=delay", "file", "FILE", "wdelay=50ms", NULL};
+	uint64_t start;
+
+	begin(slow, 1 * SECONDS, false);
+	start = loop_now_ns();
+	for (uint32_t slot = 0; slot < 60; slot++)
+		disk_rig_start(&rig, slot, DISK_WRITE, 0, (uint64_t)slot * AREA, 512, shadow[0]);
+	disk_rig_wait(&rig, 0);
+	assert_true(loop_now_ns() - start > 2 * SECONDS);
+	for (uint32_t slot = 0; slot < 60; slot++)
+		assert_int_equal(rig.slots[slot].error, 0);
+	/* no connection was lost */
+	assert_int_equal(disk_rig_run(&rig, DISK_FLUSH, 0, 0, 0, NULL), 0);
+	end();
+}
+
 /* It takes connections, or the kernel does for it, and never says a word. */
 static void a_mute_server_is_not_waited_for_at_start(void **state)
 {
@@ -554,6 +645,10 @@ int main(void)
 		cmocka_unit_test(losses_are_told_without_fua),
 		cmocka_unit_test(gives_up_and_recovers),
 		cmocka_unit_test(a_silent_server_is_given_up),
+		cmocka_unit_test(one_request_hangs),
+		cmocka_unit_test(one_request_hangs_over_one_connection),
+		cmocka_unit_test(a_hung_request_is_sent_again),
+		cmocka_unit_test(a_slow_server_is_not_given_up),
 		cmocka_unit_test(a_mute_server_is_not_waited_for_at_start),
 		cmocka_unit_test(cancels_at_a_hung_server),
 		cmocka_unit_test(cancels_at_a_hung_server_over_one_connection),

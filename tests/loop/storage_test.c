@@ -434,11 +434,7 @@ static void give_back(struct guest_disk *disk)
 static void read_all(uint8_t lun)
 {
 	for (uint32_t slot = 0; slot < GUEST_DISK_SLOTS; slot++) {
-		d.slots[slot].cmd = (struct storvsc_command){.lun = lun,
-			.data = IN,
-			.length = 4096,
-			.cdb_length = 10,
-			.cdb = {0x28, [8] = 8}};
+		guest_slot_read(&d, slot, lun, 0, 8);
 		while (!guest_disk_submit(&d, slot, slot % d.channel_count))
 			guest_disk_poll(&d);
 	}

@@ -336,6 +336,43 @@ static void prevents(void **state)
 	assert_sense(NONE, 2, 0x3A, 2, CDB(0, 0, 0, 0, 0, 0));
 }
 
+static void reset(uint32_t operation)
+{
+	struct vstor_packet packet, reply;
+
+	storvsc_reset_build(&packet);
+	packet.operation = operation;
+	packet.srb.lun = DRIVE;
+	guest_disk_packet(&drive, &packet, sizeof(packet), &reply);
+	assert_int_equal(reply.status, VSTOR_STATUS_SUCCESS);
+}
+
+static void a_reset_unlocks(void **state)
+{
+	static const uint32_t operations[] = {
+		VSTOR_OP_RESET_LUN, VSTOR_OP_RESET_ADAPTER, VSTOR_OP_RESET_BUS};
+
+	for (uint32_t i = 0; i < 3; i++) {
+		good(CDB(0x1E, 0, 0, 0, 1, 0));
+		assert_sense(NONE, 5, 0x53, 2, CDB(0x1B, 0, 0, 0, 2, 0));
+		reset(operations[i]);
+		assert_sense(NONE, 6, 0x29, 0, CDB(0, 0, 0, 0, 0, 0));
+		good(CDB(0, 0, 0, 0, 0, 0)); /* it has not moved */
+		good(CDB(0x1B, 0, 0, 0, 2, 0));
+		good(CDB(0x1B, 0, 0, 0, 3, 0));
+		assert_sense(NONE, 6, 0x28, 0, CDB(0, 0, 0, 0, 0, 0));
+	}
+}
+
+static void the_next_guest_finds_it_unlocked(void **state)
+{
+	good(CDB(0x1E, 0, 0, 0, 1, 0));
+	guest_disk_close(&drive);
+	guest_disk_open(&drive, VSTOR_VERSION_WIN10, 0);
+	good(CDB(0, 0, 0, 0, 0, 0));
+	good(CDB(0x1B, 0, 0, 0, 2, 0));
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -355,6 +392,8 @@ int main(void)
 		TEST(configuration),
 		TEST(ejects_and_closes),
 		TEST(prevents),
+		TEST(a_reset_unlocks),
+		TEST(the_next_guest_finds_it_unlocked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

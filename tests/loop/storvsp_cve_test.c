@@ -161,11 +161,7 @@ static void start_slow_reads(uint32_t count)
 {
 	atomic_store(&rig->disk->delay_ns, 500000);
 	for (uint32_t slot = 0; slot < count; slot++) {
-		rig->d.slots[slot].cmd = (struct storvsc_command){.lun = LUN,
-			.data = VSTOR_DATA_IN,
-			.length = 8192,
-			.cdb_length = 10,
-			.cdb = {0x28, 0, 0, 0, 0, 0, 0, 0, 16}};
+		guest_slot_read(&rig->d, slot, LUN, 0, 16);
 		assert_true(guest_disk_submit(&rig->d, slot, slot % rig->d.channel_count));
 	}
 }

@@ -288,14 +288,7 @@ static void a_queue_that_cannot_be_opened(void **state)
 
 static void read_block(struct storvsp_rig *rig, uint32_t slot, uint8_t lun)
 {
-	struct guest_slot *s = &rig->d.slots[slot];
-
-	s->byte_offset = 0;
-	s->cmd = (struct storvsc_command){.lun = lun,
-		.data = IN,
-		.length = 4096,
-		.cdb_length = 10,
-		.cdb = {0x28, 0, BE4(slot * 8), 0, 0, 8}};
+	guest_slot_read(&rig->d, slot, lun, slot * 8, 8);
 	while (!guest_disk_submit(&rig->d, slot, slot % rig->d.channel_count))
 		guest_disk_poll(&rig->d);
 }
@@ -576,11 +569,7 @@ static void start_second(struct hot *hot, struct guest_disk *d)
 	guest_disk_open(d, VSTOR_VERSION_WIN10, 1);
 	hot_wait(hot, HOT_ADDED);
 	for (uint32_t slot = 0; slot < 16; slot++) {
-		d->slots[slot].cmd = (struct storvsc_command){.lun = HOT,
-			.data = IN,
-			.length = 512,
-			.cdb_length = 10,
-			.cdb = {0x28, [8] = 1}};
+		guest_slot_read(d, slot, HOT, 0, 1);
 		assert_true(guest_disk_submit(d, slot, slot % 2));
 	}
 }

@@ -136,16 +136,9 @@ static void start_reads(struct storvsp_rig *rig)
 
 	atomic_store(&rig->disk->delay_ns, 2000000);
 	for (uint32_t slot = 0; slot < GUEST_DISK_SLOTS; slot++) {
-		struct guest_slot *s = &d->slots[slot];
-
 		memset(scratch, 0, 4096);
 		guest_slot_put(d, slot, scratch, 4096);
-		s->byte_offset = 0;
-		s->cmd = (struct storvsc_command){.lun = LUN,
-			.data = IN,
-			.length = 4096,
-			.cdb_length = 10,
-			.cdb = {0x28, 0, BE4(slot * 8), 0, 0, 8}};
+		guest_slot_read(d, slot, LUN, slot * 8, 8);
 		assert_true(guest_disk_submit(d, slot, slot % d->channel_count));
 	}
 }

@@ -127,14 +127,7 @@ static void take(struct storvsp_rig *rig)
 
 static void start_read(struct storvsp_rig *rig, uint32_t slot, uint8_t lun)
 {
-	struct guest_slot *s = &rig->d.slots[slot];
-
-	s->byte_offset = 0;
-	s->cmd = (struct storvsc_command){.lun = lun,
-		.data = IN,
-		.length = 4096,
-		.cdb_length = 10,
-		.cdb = {0x28, 0, BE4(slot * 8), 0, 0, 8}};
+	guest_slot_read(&rig->d, slot, lun, slot * 8, 8);
 	assert_true(guest_disk_submit(&rig->d, slot, slot % rig->d.channel_count));
 }
 
@@ -253,6 +246,61 @@ static void reservations_survive(void **state)
 		VSTOR_SRB_SUCCESS);
 	guest_slot_get(&rig->d, 0, reply, sizeof(reply));
 	assert_memory_equal(reply + 8, key + 8, 8);
+}
+
+static void set_cache(struct storvsp_rig *rig, bool on)
+{
+	const uint8_t list[24] = {0, 0, 0, 0, 0x08, 0x12, on ? 0x04 : 0};
+
+	guest_slot_put(&rig->d, 0, list, sizeof(list));
+	assert_int_equal(
+		guest_disk_run(&rig->d, RIG_LUN, OUT, 24, CDB(0x15, 0x10, 0, 0, 24, 0))->srb_status,
+		VSTOR_SRB_SUCCESS);
+}
+
+static bool cache_is_on(struct storvsp_rig *rig)
+{
+	uint8_t reply[24];
+
+	assert_int_equal(
+		guest_disk_run(&rig->d, RIG_LUN, IN, 24, CDB(0x1A, 0, 8, 0, 24, 0))->srb_status,
+		VSTOR_SRB_SUCCESS);
+	guest_slot_get(&rig->d, 0, reply, sizeof(reply));
+	return reply[6] & 0x04;
+}
+
+static bool write_is_durable(struct storvsp_rig *rig)
+{
+	uint64_t before = atomic_load(&rig->disk->fua_count);
+
+	assert_int_equal(guest_disk_run(&rig->d, RIG_LUN, OUT, RIG_BLOCK,
+				 CDB(0x2A, 0, 0, 0, 0, 0, 0, 0, 1, 0))
+				 ->srb_status,
+		VSTOR_SRB_SUCCESS);
+	return atomic_load(&rig->disk->fua_count) > before;
+}
+
+/* The guest is told that the mode page may be another one, and it is; what it has been promised
+ * holds all the same. */
+static void a_cache_switched_off_is_not_used_after_a_reset(void **state)
+{
+	static const uint32_t operations[] = {
+		VSTOR_OP_RESET_LUN, VSTOR_OP_RESET_ADAPTER, VSTOR_OP_RESET_BUS};
+	struct storvsp_rig *rig = *state;
+
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_false(write_is_durable(rig));
+		set_cache(rig, false);
+		assert_false(cache_is_on(rig));
+		assert_true(write_is_durable(rig));
+		reset(rig, i, 0, operations[i], RIG_LUN);
+		while (resets_left)
+			take(rig);
+		assert_attention(rig, RIG_LUN);
+		assert_true(cache_is_on(rig));
+		assert_true(write_is_durable(rig));
+		set_cache(rig, true);
+	}
 }
 
 /* A disk that gives nothing back: resets are answered all the same, commands only when it does. */
@@ -527,6 +575,7 @@ int main(void)
 		TEST(reset_adapter_aborts_on_all_channels),
 		TEST(another_lun_goes_on),
 		TEST(reservations_survive),
+		TEST(a_cache_switched_off_is_not_used_after_a_reset),
 		TEST(reset_does_not_wait_for_ever),
 		TEST(reset_aborts_what_waits_at_the_fence),
 		TEST(a_stuck_write_keeps_nobody_at_the_fence),

@@ -100,11 +100,7 @@ static void changes_under_load(void **state)
 			}
 			if (s->state != SLOT_FREE)
 				continue;
-			s->cmd = (struct storvsc_command){.lun = LUN,
-				.data = IN,
-				.length = 512,
-				.cdb_length = 10,
-				.cdb = {0x28, 0, BE4(RIG_BLOCKS - 1), 0, 0, 1}};
+			guest_slot_read(d, slot, LUN, RIG_BLOCKS - 1, 1);
 			guest_disk_submit(d, slot, slot % d->channel_count);
 			if (slot == 0)
 				resize(rig, RIG_DISK_BYTES / (1 + done % 2));

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct fault_queue {
 	struct disk_queue queue;
@@ -32,6 +33,9 @@ static void lower_done(struct disk_req *lower, int error)
 {
 	struct disk_req *req = lower->owner;
 
+	/* A disk may modify it, and files do. */
+	if (req->iov_count)
+		memset(req->iov, 0, req->iov_count * sizeof(*req->iov));
 	req->done(req, error);
 }
 

@@ -208,6 +208,20 @@ static uint64_t slot_id(const struct guest_disk *d, uint32_t slot)
 	return ((uint64_t)d->slots[slot].generation << 16 | slot) + 1;
 }
 
+void guest_slot_read(
+	struct guest_disk *d, uint32_t slot, uint8_t lun, uint32_t lba, uint16_t blocks)
+{
+	struct guest_slot *s = &d->slots[slot];
+
+	s->byte_offset = 0;
+	s->cmd = (struct storvsc_command){.lun = lun,
+		.data = VSTOR_DATA_IN,
+		.length = blocks * 512u,
+		.cdb_length = 10,
+		.cdb = {0x28, 0, (uint8_t)(lba >> 24), (uint8_t)(lba >> 16), (uint8_t)(lba >> 8),
+			(uint8_t)lba, 0, (uint8_t)(blocks >> 8), (uint8_t)blocks}};
+}
+
 bool guest_disk_submit(struct guest_disk *d, uint32_t slot, uint32_t channel)
 {
 	struct guest_slot *s = &d->slots[slot];

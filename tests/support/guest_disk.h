@@ -64,6 +64,10 @@ void guest_slot_get(struct guest_disk *d, uint32_t slot, void *bytes, uint32_t l
 /* The GPA-direct header of a slot's buffer; false when it has no data. */
 struct storvsc_range *guest_slot_range(struct guest_disk *d, uint32_t slot, uint32_t *len);
 
+/* Makes it a READ(10) of so many blocks of 512 bytes, to the start of its buffer. */
+void guest_slot_read(
+	struct guest_disk *d, uint32_t slot, uint8_t lun, uint32_t lba, uint16_t blocks);
+
 /* Starts slots[slot].cmd. False: no room in the ring. */
 bool guest_disk_submit(struct guest_disk *d, uint32_t slot, uint32_t channel);
 /* Takes what completions there are; returns how many. */

@@ -42,6 +42,7 @@ struct storvsp_rig *storvsp_rig_create(uint32_t vps)
 	check(!disk_memory_open(&memory, RIG_DISK_BYTES, NULL));
 	check(!disk_memory_open(&rig->last, RIG_DISK_BYTES, NULL));
 	rig->disk = fault_disk_open(memory);
+	rig->disk->disk.info.write_cache = true; /* so that it can be switched off */
 	guest_start(&rig->g, &config);
 	storvsp_rig_add_controller(rig);
 	guest_connect(&rig->g, VMBUS_VERSION_WIN10_V5_3);

@@ -64,6 +64,7 @@ static enum storvsp_count kind_of(enum scsi_action action)
 	case SCSI_ACTION_WRITE_ZEROES:
 	case SCSI_ACTION_WRITE_PATTERN:
 	case SCSI_ACTION_COMPARE_WRITE:
+	case SCSI_ACTION_WRITE_VERIFY:
 		return COUNT_WRITES;
 	case SCSI_ACTION_FLUSH:
 		return COUNT_FLUSHES;

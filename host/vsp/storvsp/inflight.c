@@ -109,7 +109,7 @@ void storvsp_reset(struct storvsp_request *r, uint64_t luns)
 		struct scsi_unit *unit = r->channel->places[__builtin_ctzll(rest)].unit;
 
 		if (unit)
-			scsi_unit_attention(unit, SCSI_ATTENTION_RESET);
+			scsi_unit_reset(unit);
 	}
 	list_add_tail(&r->channel->resets, &r->link);
 	r->reset = (struct reset){

@@ -89,6 +89,13 @@ enum scsi_dir {
 	SCSI_DIR_OUT, /* to the device */
 };
 
+/* The write cache: drawn in scsi_mode.c. But for ON every write is durable before it is done. */
+enum scsi_cache {
+	SCSI_CACHE_ON,
+	SCSI_CACHE_OFF,
+	SCSI_CACHE_UNUSED, /* on, says the mode page */
+};
+
 /* A logical unit, or the place where none is (present = false). */
 struct scsi_unit {
 	bool present;
@@ -105,12 +112,16 @@ struct scsi_unit {
 	/* any thread, any time */
 	_Atomic uint64_t size;       /* bytes */
 	_Atomic uint32_t tray;       /* of a CD-ROM: see scsi_cdrom.c */
-	_Atomic bool write_through;  /* the write cache of info is switched off */
+	_Atomic uint32_t cache;      /* enum scsi_cache; of a disk whose info has one */
 	_Atomic uint32_t attentions; /* bit: enum scsi_attention, not yet reported */
 };
 
 /* Any thread. The next command is refused with this, once; there is one initiator only. */
 void scsi_unit_attention(struct scsi_unit *unit, enum scsi_attention attention);
+/* Any thread. A reset of the unit, target or bus: what ends with it, and telling the initiator. */
+void scsi_unit_reset(struct scsi_unit *unit);
+/* Any thread. The initiator has gone; one that comes finds nothing that only it could undo. */
+void scsi_unit_nexus_lost(struct scsi_unit *unit);
 /* Any thread, one at a time. Tells the initiator when it is news. */
 void scsi_unit_resize(struct scsi_unit *unit, uint64_t size);
 
@@ -133,6 +144,7 @@ enum scsi_action {
 	SCSI_ACTION_WRITE_PATTERN,
 	SCSI_ACTION_COMPARE,
 	SCSI_ACTION_COMPARE_WRITE,
+	SCSI_ACTION_WRITE_VERIFY,
 	SCSI_ACTION_LBA_STATUS,
 	SCSI_ACTION_RESERVE,
 	SCSI_ACTION_TRAY,
@@ -185,7 +197,9 @@ struct scsi_task {
 	struct disk_queue *queue; /* of unit; NULL when the unit is absent */
 	struct disk_req *req;     /* disk_req_size() bytes */
 	struct scsi_input in;
-	struct iovec *iov; /* the data buffer, in.length bytes of guest memory; gets modified */
+	/* The data buffer, in.length bytes of guest memory; gets modified. No 256 pieces in a row
+	 * are less than a block. */
+	struct iovec *iov;
 	uint32_t iov_count;
 	uint32_t iov_max; /* room in iov, > 0 */
 	bool full;        /* no command may wait for the disk */
@@ -210,7 +224,7 @@ struct scsi_task {
 	bool submitting;
 	bool cancelled;
 	bool fenced; /* inside the unit's fence */
-	bool equal;  /* COMPARE AND WRITE has come to its write */
+	bool second; /* COMPARE AND WRITE has come to its write, WRITE AND VERIFY to its reads */
 	struct scsi_fence_pass pass;
 	uint8_t scratch[SCSI_SCRATCH_SIZE] __attribute__((aligned(16)));
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Unit attentions: news of the unit, each reported once.
+ * Unit attentions: news of the unit, each reported once. And what makes them: resets, new sizes.
  *
  * The writer changes the unit first and then sets the bit (release); who takes
  * the bit (acquire) sees the change. Two commands on two workers never both
@@ -37,6 +37,24 @@ enum scsi_error scsi_attention_take(struct scsi_unit *unit)
 			return SCSI_ERR_ATTENTION + (enum scsi_error)__builtin_ctz(pending);
 	}
 	return SCSI_OK;
+}
+
+/* The reservation and the size stay, and so does the tray's position. Why the writes stay as
+ * durable as they are: scsi_mode.c. */
+void scsi_unit_reset(struct scsi_unit *unit)
+{
+	uint32_t off = SCSI_CACHE_OFF;
+
+	atomic_compare_exchange_strong(&unit->cache, &off, SCSI_CACHE_UNUSED);
+	scsi_tray_unlock(unit);
+	scsi_unit_attention(unit, SCSI_ATTENTION_RESET);
+}
+
+/* Mode pages belong to the unit and not to the initiator: a Linux that wakes from hibernation opens
+ * its channel again and does not look at them. */
+void scsi_unit_nexus_lost(struct scsi_unit *unit)
+{
+	scsi_tray_unlock(unit);
 }
 
 void scsi_unit_resize(struct scsi_unit *unit, uint64_t size)

@@ -99,19 +99,34 @@ enum scsi_error scsi_decode_transfer(struct scsi_cmd *cmd, const struct scsi_uni
 	return SCSI_OK;
 }
 
-/* READ, WRITE and WRITE AND VERIFY. Verifying means being on the medium, so it is a FUA write. */
+/* Verifying means being on the medium, so it is a FUA write; and being read again and compared when
+ * that is asked for. */
+static enum scsi_error decode_write_verify(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	uint8_t check = cmd->cdb[1] & CDB1_BYTCHK;
+
+	if (check && check != BYTCHK_WHOLE)
+		return SCSI_ERR_CDB_FIELD;
+	cmd->fua = true;
+	return scsi_decode_transfer(
+		cmd, unit, in, check ? SCSI_ACTION_WRITE_VERIFY : SCSI_ACTION_WRITE);
+}
+
+/* READ, WRITE and WRITE AND VERIFY. */
 enum scsi_error scsi_decode_rw(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
 	bool write = cmd->op->flags & SCSI_OP_WRITES;
-	bool verify = cmd->op->flags & SCSI_OP_VERIFY;
 
 	decode_extent(cmd);
 	if (cmd->op->cdb_length > 6) {
-		if (cmd->cdb[1] & (verify ? CDB1_PROTECT | CDB1_BYTCHK : CDB1_PROTECT))
+		if (cmd->cdb[1] & CDB1_PROTECT)
 			return SCSI_ERR_CDB_FIELD;
-		cmd->fua = verify || (cmd->cdb[1] & CDB1_FUA);
+		cmd->fua = cmd->cdb[1] & CDB1_FUA;
 	}
+	if (cmd->op->flags & SCSI_OP_VERIFY)
+		return decode_write_verify(cmd, unit, in);
 	return scsi_decode_transfer(cmd, unit, in, write ? SCSI_ACTION_WRITE : SCSI_ACTION_READ);
 }
 
@@ -325,9 +340,9 @@ enum scsi_error scsi_decode(
 	if ((cmd->op->flags & SCSI_OP_MEDIUM) && scsi_tray_open(unit))
 		return SCSI_ERR_NO_MEDIUM;
 	error = cmd->op->decode(cmd, unit, in);
-	/* Without a write cache, done means durable. */
+	/* Without a write cache, or with one that is not to be used, done means durable. */
 	if ((cmd->op->flags & SCSI_OP_WRITES) &&
-		atomic_load_explicit(&unit->write_through, memory_order_relaxed))
+		atomic_load_explicit(&unit->cache, memory_order_relaxed) != SCSI_CACHE_ON)
 		cmd->fua = true;
 	return error;
 }

@@ -8,6 +8,7 @@
  *   WRITE_PATTERN                      steps of up to iov_max copies of the block
  *   COMPARE                            steps of a scratch full, compared before the next
  *   COMPARE_WRITE                      the same, then one step that writes
+ *   WRITE_VERIFY                       steps that write (nearly always one), then as COMPARE
  *
  * What writes does so inside the unit's fence (scsi_fence.h), from its first step to
  * its last; COMPARE_WRITE is alone there.
@@ -24,6 +25,7 @@
 #define LBA_STATUS_DESCRIPTOR  16u
 #define LBA_STATUS_MAPPED      0u
 #define LBA_STATUS_DEALLOCATED 1u
+#define PIECES_MAX             (SCSI_SCRATCH_SIZE / sizeof(struct iovec)) /* of a buffer, in scratch */
 
 static void leave_fence(struct scsi_task *task)
 {
@@ -84,18 +86,49 @@ static void buffer_take(struct scsi_task *task, uint8_t *to, uint32_t length)
 	assert(length == 0);
 }
 
+/* Cuts it to so many bytes, gives how many pieces are left. */
+static uint32_t iov_trim(struct iovec *iov, uint32_t count, uint64_t length)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (iov[i].iov_len >= length) {
+			iov[i].iov_len = length;
+			return i + 1;
+		}
+		length -= iov[i].iov_len;
+	}
+	assert(!"buffer shorter than decoded");
+	return 0;
+}
+
 /* The buffer may be longer than what the command moves. */
 static void buffer_trim(struct scsi_task *task, uint64_t length)
 {
-	for (uint32_t i = 0; i < task->iov_count; i++) {
-		if (task->iov[i].iov_len >= length) {
-			task->iov[i].iov_len = length;
-			task->iov_count = i + 1;
-			return;
+	task->iov_count = iov_trim(task->iov, task->iov_count, length);
+}
+
+/* Where its bytes from `at` on are, up to *length of them, which becomes less when there are too
+ * many pieces: whole blocks still. Gives the number of pieces. */
+static uint32_t buffer_pieces(const struct scsi_task *task, uint64_t at, uint64_t *length,
+	struct iovec *to, uint32_t room)
+{
+	uint64_t got = 0;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < task->iov_count && n < room && got < *length; i++) {
+		uint64_t piece = task->iov[i].iov_len;
+
+		if (at >= piece) {
+			at -= piece;
+			continue;
 		}
-		length -= task->iov[i].iov_len;
+		to[n++] = (struct iovec){(uint8_t *)task->iov[i].iov_base + at, piece - at};
+		got += piece - at;
+		at = 0;
 	}
-	assert(!"buffer shorter than decoded");
+	if (got < *length)
+		*length = got - got % task->unit->info.block_size;
+	assert(*length);
+	return iov_trim(to, n, *length);
 }
 
 /* Drops so much of its beginning; there is more. */
@@ -249,7 +282,7 @@ static bool compare_step(struct scsi_task *task)
 	uint32_t most = SCSI_SCRATCH_SIZE / task->unit->info.block_size;
 	uint32_t blocks = left < most ? (uint32_t)left : most;
 
-	if (task->steps && !last_step_compares(task)) {
+	if (task->next_lba != task->cmd.lba && !last_step_compares(task)) {
 		task->verdict = SCSI_ERR_MISCOMPARE;
 		return false;
 	}
@@ -265,18 +298,42 @@ static bool compare_step(struct scsi_task *task)
 
 static bool compare_write_step(struct scsi_task *task)
 {
-	if (task->equal)
+	if (task->second)
 		return false;
 	if (compare_step(task))
 		return true;
 	if (task->verdict)
 		return false;
-	task->equal = true;
+	task->second = true;
 	request_range(task, DISK_WRITE, task->cmd.lba, task->cmd.blocks);
 	buffer_skip(task, task->req->length);
 	buffer_trim(task, task->req->length);
 	task->req->iov = task->iov;
 	task->req->iov_count = task->iov_count;
+	return true;
+}
+
+/* Writes from a copy of the buffer's iov, since a disk may modify what it is given, and the buffer
+ * is still to be compared with. */
+static bool write_verify_step(struct scsi_task *task)
+{
+	uint32_t block_size = task->unit->info.block_size;
+	uint64_t written = task->next_lba - task->cmd.lba;
+	uint64_t length = (task->cmd.blocks - written) * block_size;
+	struct iovec *pieces = (struct iovec *)task->scratch;
+	uint32_t count;
+
+	if (!task->second && !length) {
+		task->second = true;
+		task->next_lba = task->cmd.lba;
+	}
+	if (task->second)
+		return compare_step(task);
+	count = buffer_pieces(task, written * block_size, &length, pieces, PIECES_MAX);
+	request_range(task, DISK_WRITE, task->next_lba, length / block_size);
+	task->req->iov = pieces;
+	task->req->iov_count = count;
+	task->next_lba += length / block_size;
 	return true;
 }
 
@@ -289,6 +346,7 @@ static bool (*const step_of[SCSI_ACTION_TRAY + 1])(struct scsi_task *task) = {
 	[SCSI_ACTION_WRITE_PATTERN] = pattern_step,
 	[SCSI_ACTION_COMPARE] = compare_step,
 	[SCSI_ACTION_COMPARE_WRITE] = compare_write_step,
+	[SCSI_ACTION_WRITE_VERIFY] = write_verify_step,
 };
 
 /* Bytes of the initiator's buffer a successful command has used. */
@@ -299,7 +357,7 @@ static uint32_t bytes_used(const struct scsi_task *task)
 	if (cmd->action == SCSI_ACTION_COMPARE_WRITE)
 		return (uint32_t)(2 * cmd->blocks * task->unit->info.block_size);
 	if (cmd->action == SCSI_ACTION_READ || cmd->action == SCSI_ACTION_WRITE ||
-		cmd->action == SCSI_ACTION_COMPARE)
+		cmd->action == SCSI_ACTION_COMPARE || cmd->action == SCSI_ACTION_WRITE_VERIFY)
 		return (uint32_t)(cmd->blocks * task->unit->info.block_size);
 	return cmd->list_length;
 }
@@ -408,8 +466,9 @@ static void perform_lba_status(struct scsi_task *task)
 static void switch_cache(struct scsi_task *task)
 {
 	if (task->cmd.cache != SCSI_SWITCH_KEEP)
-		atomic_store_explicit(&task->unit->write_through,
-			task->cmd.cache == SCSI_SWITCH_OFF, memory_order_relaxed);
+		atomic_store_explicit(&task->unit->cache,
+			task->cmd.cache == SCSI_SWITCH_OFF ? SCSI_CACHE_OFF : SCSI_CACHE_ON,
+			memory_order_relaxed);
 }
 
 static void start_steps(struct scsi_fence_pass *pass)
@@ -424,7 +483,7 @@ static bool changes_medium(enum scsi_action action)
 {
 	return action == SCSI_ACTION_WRITE || action == SCSI_ACTION_WRITE_ZEROES ||
 	       action == SCSI_ACTION_WRITE_PATTERN || action == SCSI_ACTION_UNMAP ||
-	       action == SCSI_ACTION_COMPARE_WRITE;
+	       action == SCSI_ACTION_COMPARE_WRITE || action == SCSI_ACTION_WRITE_VERIFY;
 }
 
 /* Now, or when the fence lets it. */
@@ -510,7 +569,7 @@ void scsi_execute(struct scsi_task *task)
 	task->verdict = SCSI_OK;
 	task->verdict_at = 0;
 	task->fenced = false;
-	task->equal = false;
+	task->second = false;
 	task->next_unmap = 0;
 	error = check(task);
 	task->next_lba = task->cmd.lba;

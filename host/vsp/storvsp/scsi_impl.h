@@ -43,6 +43,7 @@ extern const struct scsi_op scsi_cdrom_ops[];
 extern const uint32_t scsi_cdrom_op_count;
 /* scsi_tray.c */
 bool scsi_tray_open(const struct scsi_unit *unit);
+void scsi_tray_unlock(struct scsi_unit *unit);
 enum scsi_error scsi_tray_perform(struct scsi_unit *unit, const struct scsi_cmd *cmd);
 uint8_t scsi_tray_event(struct scsi_unit *unit, const struct scsi_cmd *cmd);
 

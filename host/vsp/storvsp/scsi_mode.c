@@ -1,7 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * MODE SENSE and MODE SELECT. There is one page, caching (08h), and one thing in it can change:
- * the write cache of a disk that has one can be switched off, until the device is created again.
+ * the write cache of a disk that has one can be switched off.
+ *
+ *   ON --WCE 0--> OFF --reset--> UNUSED --WCE 0--> OFF
+ *   ^----WCE 1-----'               |
+ *   ^------------------WCE 1-------'
+ *
+ * No values are saved (there is no memory for them that outlives us), so after a reset the page is
+ * the default one again (SPC), and the unit attention 29h tells the guest. But Linux does not look
+ * at the page then: it goes on believing that there is no cache and flushes nothing, and a cache
+ * that came back would lose what it was told is safe. A cache may be on and not be used: so it is
+ * not (UNUSED), until the guest itself switches it on, or the device is created again.
  */
 #include "vsp/storvsp/scsi_impl.h"
 
@@ -40,7 +50,7 @@ static uint8_t page_control(const struct scsi_cmd *cmd)
 static bool write_cache_on(const struct scsi_unit *unit)
 {
 	return unit->info.write_cache &&
-	       !atomic_load_explicit(&unit->write_through, memory_order_relaxed);
+	       atomic_load_explicit(&unit->cache, memory_order_relaxed) != SCSI_CACHE_OFF;
 }
 
 /* What is; which bits MODE SELECT could change; or what is after creation. */

@@ -9,6 +9,13 @@
  *        ^--clear, key 0, preempt-'  ^---------release------------'
  *        ^------------clear, register key 0----------------------'
  *
+ * There is no state LOST, and so no REPLACE LOST RESERVATION (08h), which gets a
+ * device out of it: a reservation is kept before the initiator is told that it is,
+ * and when what was kept cannot be read the disk is not there at all
+ * (scsi_reserve_load). So RLR_C is 0, the service action is not among the
+ * supported ones, and it ends as all those do that a device does not have: with
+ * INVALID FIELD IN CDB.
+ *
  * Any thread: the lock is held for a few instructions; or, when the state must
  * survive a loss of power, until a small file is on its disk.
  */

@@ -6,7 +6,8 @@
  *
  *   CLOSED --eject, not LOCKED--> OPEN, event "removed"
  *   OPEN --close--> CLOSED, event "new medium", and the unit attention for it
- *   LOCKED is set and cleared by PREVENT ALLOW, in both states.
+ *   LOCKED is set and cleared by PREVENT ALLOW, in both states; a reset, and a guest that goes,
+ *   clear it: nobody else could.
  */
 #include "vsp/storvsp/scsi_impl.h"
 
@@ -64,6 +65,11 @@ static enum scsi_error insert(struct scsi_unit *unit)
 	return SCSI_OK;
 }
 
+void scsi_tray_unlock(struct scsi_unit *unit)
+{
+	atomic_fetch_and(&unit->tray, ~TRAY_LOCKED);
+}
+
 enum scsi_error scsi_tray_perform(struct scsi_unit *unit, const struct scsi_cmd *cmd)
 {
 	if (cmd->op->opcode != OP_PREVENT)
@@ -71,7 +77,7 @@ enum scsi_error scsi_tray_perform(struct scsi_unit *unit, const struct scsi_cmd 
 	if (cmd->cdb[4] & PREVENT)
 		atomic_fetch_or(&unit->tray, TRAY_LOCKED);
 	else
-		atomic_fetch_and(&unit->tray, ~TRAY_LOCKED);
+		scsi_tray_unlock(unit);
 	return SCSI_OK;
 }
 

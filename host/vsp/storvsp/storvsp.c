@@ -140,6 +140,13 @@ static void storvsp_prepare(struct vsp_channel *ch)
 	storvsp_places_init(c);
 }
 
+static void forget_last_guest(struct storvsp_channel *c)
+{
+	for (uint32_t lun = 0; lun < SCSI_LUNS_MAX; lun++)
+		if (c->places[lun].unit)
+			scsi_unit_nexus_lost(c->places[lun].unit);
+}
+
 static int storvsp_open(struct vsp_channel *ch)
 {
 	struct storvsp_channel *c = vsp_channel_priv(ch);
@@ -157,6 +164,8 @@ static int storvsp_open(struct vsp_channel *ch)
 	c->closed = ret;
 	if (ret)
 		return ret;
+	if (!index)
+		forget_last_guest(c);
 	c->reset_port = (struct reset_port){
 		.loop = vsp_channel_chan(ch)->loop,
 		.visit = inflight_abort,

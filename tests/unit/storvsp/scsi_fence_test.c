@@ -171,7 +171,7 @@ static void durable_when_asked(void **state)
 {
 	assert_int_equal(swap(0x08, 1, 2 * BLOCK), SCSI_OK);
 	assert_int_equal(atomic_load(&rig.disk->fua_count), 1);
-	rig.unit.write_through = true;
+	rig.unit.cache = SCSI_CACHE_OFF;
 	assert_int_equal(swap(0, 1, 2 * BLOCK), SCSI_OK);
 	assert_int_equal(atomic_load(&rig.disk->fua_count), 2);
 }

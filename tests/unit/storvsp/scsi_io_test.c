@@ -254,6 +254,104 @@ static void lba_status_of_a_disk_with_holes(void **state)
 	rig->disk->disk.ops = real;
 }
 
+/* ---- WRITE AND VERIFY with data ---------------------------------------------------- */
+
+static void build_write_verify(uint8_t *cdb, size_t length, uint32_t lba, uint32_t blocks)
+{
+	static const uint8_t opcodes[] = {[10] = 0x2E, [12] = 0xAE, [16] = 0x8E};
+
+	build_rw(cdb, length, true, lba, blocks);
+	cdb[0] = opcodes[length];
+	cdb[1] = 0x02;
+}
+
+static void write_verify_reads_back(void **state)
+{
+	static const size_t lengths[] = {10, 12, 16};
+	struct scsi_rig *rig = *state;
+	uint8_t cdb[SCSI_CDB_SIZE];
+
+	for (uint32_t i = 0; i < 3; i++) {
+		uint64_t reads = atomic_load(&rig->disk->count[DISK_READ]);
+
+		build_write_verify(cdb, lengths[i], 700, 300);
+		fill_pattern(rig->data, 300, (uint8_t)(11 + i));
+		memcpy(shadow + 700 * 512, rig->data, 300 * 512);
+		assert_int_equal(scsi_rig_run(rig, OUT, 301 * 512, lengths[i], cdb), SCSI_OK);
+		assert_int_equal(rig->task.transferred, 300 * 512);
+		assert_int_equal(atomic_load(&rig->disk->fua_count), i + 1);
+		assert_int_equal(atomic_load(&rig->disk->count[DISK_READ]) - reads, 300 / 8 + 1);
+		assert_disk_is_shadow(rig);
+	}
+	build_write_verify(cdb, 10, 700, 0);
+	assert_int_equal(scsi_rig_run(rig, OUT, 0, 10, cdb), SCSI_OK);
+	assert_disk_is_shadow(rig);
+}
+
+/* More pieces than one write takes: still whole blocks, each written once. */
+static void write_verify_of_many_pieces(void **state)
+{
+	struct scsi_rig *rig = *state;
+	uint8_t cdb[SCSI_CDB_SIZE];
+
+	build_write_verify(cdb, 16, 5, SCSI_RIG_DATA / 512);
+	fill_pattern(rig->data, SCSI_RIG_DATA / 512, 5);
+	memcpy(shadow + 5 * 512, rig->data, SCSI_RIG_DATA);
+	assert_int_equal(scsi_rig_run(rig, OUT, SCSI_RIG_DATA, 16, cdb), SCSI_OK);
+	assert_int_equal(rig->task.transferred, SCSI_RIG_DATA);
+	assert_int_equal(atomic_load(&rig->disk->count[DISK_WRITE]), 2);
+	assert_disk_is_shadow(rig);
+}
+
+/* The medium changes between the write and the read. */
+static void write_verify_on_a_disk_that_lies(void **state)
+{
+	static const uint32_t odd[] = {0, 35, 36, 511, 512, 4096, 20 * 512 - 1};
+	struct scsi_rig *rig = *state;
+	uint8_t cdb[SCSI_CDB_SIZE], block[512];
+
+	build_write_verify(cdb, 10, 40, 20);
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		uint32_t lba = 40 + odd[i] / 512;
+		const uint8_t offset[] = {BE4(odd[i])};
+
+		fill_pattern(rig->data, 20, (uint8_t)i);
+		atomic_store(&rig->disk->hold, true);
+		scsi_rig_start(rig, OUT, 20 * 512, 10, cdb);
+		fault_disk_release(rig->queue);
+		assert_int_equal(rig->done, 0);
+		atomic_store(&rig->disk->hold, false);
+		scsi_rig_peek(rig, lba, 1, block);
+		assert_memory_equal(block, rig->data + odd[i] / 512 * 512, 512);
+		block[odd[i] % 512] ^= 0x40;
+		scsi_rig_poke(rig, lba, 1, block);
+		fault_disk_release(rig->queue);
+		assert_int_equal(rig->done, 1);
+		assert_int_equal(rig->task.error, SCSI_ERR_MISCOMPARE);
+		assert_int_equal(rig->task.transferred, 0);
+		assert_int_equal(rig->task.sense[0], 0xF0);
+		assert_int_equal(rig->task.sense[2], 0x0E);
+		assert_int_equal(rig->task.sense[12], 0x1D);
+		assert_memory_equal(rig->task.sense + 3, offset, 4);
+	}
+}
+
+static void write_verify_on_a_disk_that_fails(void **state)
+{
+	struct scsi_rig *rig = *state;
+	uint8_t cdb[SCSI_CDB_SIZE];
+
+	build_write_verify(cdb, 10, 0x40, 20);
+	atomic_store(&rig->disk->error[DISK_WRITE], -EIO);
+	assert_int_equal(scsi_rig_run(rig, OUT, 20 * 512, 10, cdb), SCSI_ERR_MEDIUM_WRITE);
+	assert_int_equal(atomic_load(&rig->disk->count[DISK_READ]), 0);
+	atomic_store(&rig->disk->error[DISK_WRITE], 0);
+	atomic_store(&rig->disk->fail_after, 1);
+	atomic_store(&rig->disk->error[DISK_READ], -EIO);
+	assert_int_equal(scsi_rig_run(rig, OUT, 20 * 512, 10, cdb), SCSI_ERR_MEDIUM_READ);
+	assert_memory_equal(rig->task.sense + 3, "\x00\x00\x00\x48", 4);
+}
+
 /* ---- commands without data -------------------------------------------------------- */
 
 static void flushes(void **state)
@@ -525,6 +623,10 @@ int main(void)
 		TEST(moving_nothing_is_good),
 		TEST(fua_reaches_the_disk),
 		TEST(verify_compares),
+		TEST(write_verify_reads_back),
+		TEST(write_verify_of_many_pieces),
+		TEST(write_verify_on_a_disk_that_lies),
+		TEST(write_verify_on_a_disk_that_fails),
 		TEST(lba_status_of_a_disk_that_cannot_tell),
 		TEST(lba_status_of_a_disk_with_holes),
 		TEST(lba_status_of_a_disk_that_fails),

@@ -355,14 +355,63 @@ static void cannot_be_moved(void **state)
 	assert_int_equal(in(rig, 1, 24)[21], 1); /* it stays */
 }
 
-/* Nothing is ever lost here, and so says REPORT CAPABILITIES. */
+#define REPLACE_LOST 8u
+#define RLR_C        0x80u
+
+/* REPORT SUPPORTED OPERATION CODES, this service action of PERSISTENT RESERVE OUT. */
+static bool is_reported(struct scsi_rig *rig, uint8_t action)
+{
+	memset(rig->data, 0xEE, 64);
+	assert_int_equal(
+		scsi_rig_run(rig, IN, 64, CDB(0xA3, 0x0C, 2, 0x5F, 0, action, 0, 0, 0, 64, 0, 0)),
+		SCSI_OK);
+	return (rig->data[1] & 7) == 3;
+}
+
+static bool is_listed(struct scsi_rig *rig, uint8_t action)
+{
+	bool listed = false;
+
+	assert_int_equal(
+		scsi_rig_run(rig, IN, 4096, CDB(0xA3, 0x0C, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0)),
+		SCSI_OK);
+	for (uint32_t at = 4; at < rig->task.transferred; at += 8)
+		listed |= rig->data[at] == 0x5F && rig->data[at + 3] == action;
+	return listed;
+}
+
+static void assert_replaces_nothing(struct scsi_rig *rig, uint8_t key)
+{
+	for (uint8_t type = 0; type < 16; type++) {
+		assert_int_equal(out(rig, REPLACE_LOST, type, key, 5, 0), SCSI_ERR_CDB_FIELD);
+		assert_int_equal(rig->task.sense[2], 5);
+		assert_int_equal(rig->task.sense[12], 0x24);
+		assert_int_equal(rig->task.sense[13], 0);
+		assert_int_equal(rig->task.transferred, 0);
+	}
+	assert_int_equal(in(rig, 2, 8)[2] & RLR_C, 0);
+	assert_false(is_reported(rig, REPLACE_LOST));
+	assert_false(is_listed(rig, REPLACE_LOST));
+	assert_true(is_reported(rig, RESERVE_REGISTER_AND_MOVE));
+	assert_true(is_listed(rig, RESERVE_REGISTER_AND_MOVE));
+}
+
+/* Nothing is ever lost here: in no state there is something to replace, and all that tells what
+ * this device can do says so. */
 static void has_no_lost_reservation(void **state)
 {
 	struct scsi_rig *rig = *state;
 
-	assert_int_equal(in(rig, 2, 8)[2] & 0x80, 0);
-	assert_int_equal(scsi_rig_run(rig, OUT, 24, CDB(0x5F, 8, 1, 0, 0, 0, 0, 0, 24, 0)),
-		SCSI_ERR_CDB_FIELD);
+	assert_replaces_nothing(rig, 0);
+	assert_state(rig, 0, 0, 0);
+	out(rig, RESERVE_REGISTER, 0, 0, 5, KEEP);
+	out(rig, RESERVE_RESERVE, 3, 5, 0, 0);
+	assert_replaces_nothing(rig, 5);
+	assert_state(rig, 1, 5, 3);
+	restart(rig);
+	assert_replaces_nothing(rig, 5);
+	assert_replaces_nothing(rig, 0); /* as who holds nothing sends it */
+	assert_state(rig, 0, 5, 3);
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)

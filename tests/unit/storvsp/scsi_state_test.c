@@ -199,6 +199,55 @@ static void write_cache_goes_off_and_on(void **state)
 	assert_int_equal(durable_writes(rig), 0);
 }
 
+/* The page is the default one again, and says so; but writes stay as durable as the guest has been
+ * told they are, until it asks for a cache. */
+static void a_reset_takes_no_durability_away(void **state)
+{
+	struct scsi_rig *rig = *state;
+
+	rig->unit.info.write_cache = true;
+	assert_int_equal(set_cache(rig, false), SCSI_OK);
+	for (uint32_t i = 0; i < 2; i++) { /* and a second reset changes nothing */
+		scsi_unit_reset(&rig->unit);
+		assert_int_equal(test_unit_ready(rig), ATTENTION(RESET));
+		assert_int_equal(rig->task.sense[12], 0x29);
+		assert_int_equal(mode_byte(rig, 0), 0x04);
+		assert_int_equal(mode_byte(rig, 2), 0x04);
+		assert_int_equal(durable_writes(rig), 5);
+	}
+	assert_int_equal(set_cache(rig, false), SCSI_OK);
+	assert_int_equal(mode_byte(rig, 0), 0x00);
+	scsi_unit_reset(&rig->unit);
+	assert_int_equal(test_unit_ready(rig), ATTENTION(RESET));
+	assert_int_equal(set_cache(rig, true), SCSI_OK);
+	assert_int_equal(durable_writes(rig), 0);
+}
+
+static void a_reset_leaves_a_cache_that_is_on(void **state)
+{
+	struct scsi_rig *rig = *state;
+
+	rig->unit.info.write_cache = true;
+	scsi_unit_reset(&rig->unit);
+	assert_int_equal(test_unit_ready(rig), ATTENTION(RESET));
+	assert_int_equal(mode_byte(rig, 0), 0x04);
+	assert_int_equal(durable_writes(rig), 0);
+}
+
+/* Nothing can be saved, and nothing says that it could. */
+static void nothing_is_saved(void **state)
+{
+	struct scsi_rig *rig = *state;
+
+	rig->unit.info.write_cache = true;
+	assert_int_equal(
+		scsi_rig_run(rig, IN, 24, CDB(0x1A, 0, 0xC8, 0, 24, 0)), SCSI_ERR_SAVE_UNSUPPORTED);
+	scsi_rig_run(rig, IN, 24, CDB(0x1A, 0, 0x08, 0, 24, 0));
+	assert_int_equal(rig->data[4], 0x08); /* PS is 0 */
+	assert_int_equal(
+		scsi_rig_run(rig, OUT, 24, CDB(0x15, 0x11, 0, 0, 24, 0)), SCSI_ERR_CDB_FIELD);
+}
+
 static void no_cache_no_switch(void **state)
 {
 	struct scsi_rig *rig = *state;
@@ -233,6 +282,9 @@ int main(void)
 		TEST(no_attention_without_a_unit),
 		TEST(size_changes_are_told),
 		TEST(write_cache_goes_off_and_on),
+		TEST(a_reset_takes_no_durability_away),
+		TEST(a_reset_leaves_a_cache_that_is_on),
+		TEST(nothing_is_saved),
 		TEST(no_cache_no_switch),
 		TEST(flush_fails_when_the_cache_goes_off),
 	};
