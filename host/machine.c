@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/pin.h"
+#include "base/wakeup.h"
 
 /* Kernels are read whole, debug information and all; nobody's is larger. */
 #define BOOT_IMAGE_MAX (4ull << 30)
@@ -482,27 +484,51 @@ static uint32_t worker_count(const struct run_options *o)
 	return cpus >= 4 && o->cpus > 1 ? 2 : 1;
 }
 
-/* Looking costs a CPU: only one that no VP needs. The window covers a doorbell and a wake-up on
- * nested machines; on real ones it adapts to less. */
-#define POLL_AUTO_NS 500000u
+/* Looking costs a CPU: only one that no VP needs. It saves the guest a doorbell and us a wake-up,
+ * and lets interrupts be held back (vmbus-host/hold.h): that pays for some wake-ups' time. The
+ * least is what a wake-up from a deep sleep of the CPU takes; the most covers a nested machine. */
+#define POLL_AUTO_WAKEUPS 20u
+#define POLL_AUTO_MIN_NS  50000u
+#define POLL_AUTO_MAX_NS  2000000u
+
+static bool has_spare_cpu(const struct run_options *o)
+{
+	cpu_set_t cpus;
+
+	return !sched_getaffinity(0, sizeof(cpus), &cpus) && CPU_COUNT(&cpus) > (int)o->cpus;
+}
+
+static uint64_t poll_auto_ns(void)
+{
+	uint64_t ns = POLL_AUTO_WAKEUPS * wakeup_measure_ns();
+
+	if (ns < POLL_AUTO_MIN_NS)
+		return POLL_AUTO_MIN_NS;
+	return ns < POLL_AUTO_MAX_NS ? ns : POLL_AUTO_MAX_NS;
+}
 
 static uint64_t poll_ns(const struct run_options *o)
 {
+	uint64_t ns;
+
 	if (o->poll_us >= 0)
 		return (uint64_t)o->poll_us * 1000;
-	return sysconf(_SC_NPROCESSORS_ONLN) > (long)o->cpus ? POLL_AUTO_NS : 0;
+	ns = has_spare_cpu(o) ? poll_auto_ns() : 0;
+	log_debug("workers look for work for up to %llu us", (unsigned long long)ns / 1000);
+	return ns;
 }
 
 static int start_workers(struct machine *m, struct err *e)
 {
 	uint32_t count = worker_count(m->options);
+	uint64_t window_ns = poll_ns(m->options);
 
 	for (uint32_t i = 0; i < count; i++) {
 		int ret = loop_init(&m->worker[i], "worker", e);
 
 		if (ret)
 			return ret;
-		loop_set_polling(&m->worker[i], poll_ns(m->options));
+		loop_set_polling(&m->worker[i], window_ns);
 		ret = loop_start(&m->worker[i]);
 		if (ret) {
 			loop_fini(&m->worker[i]);

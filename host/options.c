@@ -41,8 +41,8 @@ const char options_help[] =
 	"  --console WHERE      COM1: stdio (default), none, or a file to write to\n"
 	"  --name NAME          name of the partition; opens a control socket for `enlite ctl`\n"
 	"  --workers N          worker threads for channels (default: one, two from 4 host CPUs)\n"
-	"  --poll WHEN          how long a worker looks for work before it sleeps: off (default),\n"
-	"                       auto (adapts; off without a spare host CPU), or microseconds\n"
+	"  --poll WHEN          how long a worker looks for work before it sleeps: auto (default;\n"
+	"                       adapts, off without a spare host CPU), off, or microseconds\n"
 	"  --no-reboot          a guest reset ends the partition instead of restarting it\n"
 	"  --on-crash WHAT      exit (default) or continue (lets kdump run) after a guest\n"
 	"                       reported its crash\n"
@@ -407,6 +407,7 @@ int options_parse(struct run_options *o, int argc, char **argv, struct err *e)
 		.memory = MEMORY_DEFAULT,
 		.console = "stdio",
 		.reboot = true,
+		.poll_us = -1,
 	};
 	optind = 0; /* glibc: start anew, also within a group of short options */
 	while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {

@@ -477,7 +477,8 @@ static bool poll_window(struct loop *loop)
 			atomic_load_explicit(&loop->posted, memory_order_relaxed) ||
 			atomic_load(&loop->stop))
 			return true;
-		__builtin_ia32_pause();
+		/* To others who want this CPU: the kernel's I/O threads do our work. */
+		sched_yield();
 		loop->turn_ns = loop_now_ns(); /* what is found next was not there before */
 	} while (loop->turn_ns < end);
 	return false;

@@ -129,10 +129,10 @@ struct io_uring_sqe *loop_sqe(struct loop *loop, struct loop_op *op);
  * doubles after a sleep that was shorter than max_ns and closes after a longer one, so that an idle
  * loop costs nothing. Before the loop runs. */
 void loop_set_polling(struct loop *loop, uint64_t max_ns);
-/* True when it is worth while to be a poller now. */
-static inline bool loop_polls(const struct loop *loop)
+/* How long it looks now; 0: it is not worth while to be a poller. */
+static inline uint64_t loop_poll_ns(const struct loop *loop)
 {
-	return loop->poll_ns != 0;
+	return loop->poll_ns;
 }
 /* Idempotent both. poller->link is initialised by the owner. */
 void loop_poller_add(struct loop *loop, struct loop_poller *poller);

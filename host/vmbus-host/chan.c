@@ -36,7 +36,8 @@
 #include "base/log.h"
 #include "hv/vmbus_reg.h"
 
-#define DRAIN_BUDGET 256u
+#define DRAIN_BUDGET         256u
+#define HOLD_GAPS_PER_WINDOW 8u
 
 /* ---- the end of a turn ----------------------------------------------------------- */
 
@@ -47,10 +48,35 @@ static void chan_interrupt(struct chan *chan)
 	if (!chan->irq_wanted)
 		return;
 	chan->irq_wanted = false;
+	hold_raised(&chan->hold, chan->published);
 	if (vp == VMBUS_VP_NONE)
 		return;
 	chan->counters.interrupts++;
 	chan->irq.raise(chan->irq.ctx, vp, chan->flag);
+}
+
+static bool chan_polls(const struct chan *chan)
+{
+	return !list_empty(&chan->poller.link);
+}
+
+/* An interrupt is held back only as long as we look into the ring all the time; it goes out before
+ * the loop sleeps. */
+static void chan_interrupt_soon(struct chan *chan)
+{
+	const struct hold_view view = {
+		.packets = chan->counters.packets,
+		.answers = chan->published,
+		.in_flight = chan->in_flight > 0 ? (uint64_t)chan->in_flight : 0,
+	};
+	uint64_t gap_ns = loop_poll_ns(chan->loop) / HOLD_GAPS_PER_WINDOW;
+
+	if (!chan->irq_wanted)
+		return;
+	if (chan_polls(chan) && gap_ns &&
+		hold_wait(&chan->hold, &view, loop_turn_ns(chan->loop), gap_ns))
+		return;
+	chan_interrupt(chan);
 }
 
 static void chan_count_published(struct chan *chan, bool signal)
@@ -86,8 +112,11 @@ static void chan_hook(struct loop_hook *hook)
 	if (chan->faulted)
 		return;
 	chan_publish(chan);
-	chan->irq_wanted |= vmbus_rx_commit(&chan->rx);
-	chan_interrupt(chan);
+	if (vmbus_rx_commit(&chan->rx)) { /* it waits for room: there is nothing it could send */
+		chan->irq_wanted = true;
+		chan_interrupt(chan);
+	}
+	chan_interrupt_soon(chan);
 }
 
 /* ---- faults ---------------------------------------------------------------------- */
@@ -133,6 +162,8 @@ static int chan_try_send(struct chan *chan, struct chan_out *out)
 	rc = vmbus_tx_write(&chan->tx, out->type, out->flags, out->trans_id, NULL, &payload, 1);
 	if (rc == -EAGAIN && !chan->quiesced)
 		return -EAGAIN;
+	if (out->type == VMBUS_PKT_COMPLETION)
+		chan->in_flight--;
 	if (!rc)
 		chan->counters.sent++;
 	else if (rc != -EAGAIN)
@@ -196,6 +227,8 @@ static bool chan_take_one(struct chan *chan)
 		return false;
 	}
 	chan->counters.packets++;
+	if (pkt.desc.flags & VMBUS_PKT_FLAG_COMPLETION_REQUESTED)
+		chan->in_flight++;
 	if (rc)
 		chan_fault(chan, "packet", rc);
 	return !chan->faulted;
@@ -218,7 +251,7 @@ static void chan_take_batch(struct chan *chan)
 			continue;
 		if (chan->faulted || chan->stalled)
 			return;
-		if (loop_polls(chan->loop)) {
+		if (loop_poll_ns(chan->loop)) {
 			loop_poller_add(chan->loop, &chan->poller);
 			return;
 		}
@@ -249,8 +282,10 @@ static bool chan_poll(struct loop_poller *poller)
 {
 	struct chan *chan = container_of(poller, struct chan, poller);
 
-	if (chan->stalled || chan->drain_posted || !vmbus_rx_pending(&chan->rx))
+	if (chan->stalled || chan->drain_posted || !vmbus_rx_pending(&chan->rx)) {
+		chan_interrupt_soon(chan);
 		return false;
+	}
 	chan->counters.polls++;
 	chan_drain(chan);
 	return true;
@@ -260,6 +295,8 @@ static bool chan_before_sleep(struct loop_poller *poller)
 {
 	struct chan *chan = container_of(poller, struct chan, poller);
 
+	if (!chan->faulted)
+		chan_interrupt(chan);
 	if (chan->stalled || chan->faulted || chan->quiesced || chan->drain_posted ||
 		!chan_unmask(chan))
 		return false;

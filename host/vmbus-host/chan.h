@@ -16,6 +16,7 @@
 #include "base/gmem.h"
 #include "base/loop.h"
 #include "ring/vmbus_ring.h"
+#include "vmbus-host/hold.h"
 
 struct chan;
 
@@ -92,7 +93,9 @@ struct chan {
 	struct list out;    /* chan_out waiting for room, in order */
 	bool started;       /* doorbell and hook are on the loop */
 	bool drain_posted;  /* drain_task is on its way */
-	bool irq_wanted;    /* interrupt at the end of this turn */
+	int64_t in_flight;  /* packets that want an answer and have none; a VSP may answer more */
+	struct hold hold;   /* when to interrupt */
+	bool irq_wanted;    /* there is something to interrupt for */
 	bool stalled;       /* packet() said -EAGAIN */
 	bool faulted;       /* the rings are not touched any more */
 	bool quiesced;      /* no packet is taken, no packet waits for room */

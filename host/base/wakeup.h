@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What it costs to wake a sleeping thread on this machine: microseconds on a real one, a hundred
+ * times that on a nested one. The unit in which polling pays or does not.
+ */
+#ifndef HOST_BASE_WAKEUP_H
+#define HOST_BASE_WAKEUP_H
+
+#include <stdint.h>
+
+/* Two threads wake each other through eventfds a few times, from sleep; the median of there and
+ * back, in nanoseconds. Takes a few milliseconds. 0: there are no resources to measure it. Any
+ * thread. */
+uint64_t wakeup_measure_ns(void);
+
+#endif

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#include "vmbus-host/hold.h"
+
+#define INTERVAL_MIN 8u
+#define INTERVAL_MAX 256u
+#define GAPS_MAX     16u /* the longest wait, in gaps: a guest may send without end */
+
+static void learn(struct hold *hold, uint64_t depth)
+{
+	if (depth != hold->depth || !hold->interval)
+		hold->interval = INTERVAL_MIN;
+	else if (hold->interval < INTERVAL_MAX)
+		hold->interval *= 2;
+	hold->depth = depth;
+	hold->sure = hold->interval;
+}
+
+bool hold_wait(struct hold *hold, const struct hold_view *view, uint64_t now_ns, uint64_t gap_ns)
+{
+	uint64_t untold = view->answers - hold->told;
+	uint64_t outstanding = view->in_flight + untold;
+
+	if (hold->sure && outstanding >= hold->depth && 2 * untold >= hold->depth) {
+		hold->sure--;
+		return false;
+	}
+	if (!hold->begin_ns)
+		hold->begin_ns = hold->quiet_ns = now_ns;
+	if (view->packets + view->answers != hold->seen)
+		hold->quiet_ns = now_ns;
+	hold->seen = view->packets + view->answers;
+	if (now_ns - hold->quiet_ns < gap_ns && now_ns - hold->begin_ns < GAPS_MAX * gap_ns)
+		return true;
+	learn(hold, outstanding);
+	return false;
+}
+
+void hold_raised(struct hold *hold, uint64_t answers)
+{
+	hold->told = answers;
+	hold->begin_ns = 0;
+}
