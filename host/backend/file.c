@@ -10,6 +10,9 @@
  *   DISCARD          PUNCH                                      [SYNC when FUA]
  *   WRITE_ZEROES     ZERO_RANGE, else PUNCH, else ZEROS ...      [SYNC when FUA]
  *
+ * The bytes of a file in memory (tmpfs) are copied at once, without an operation: io_uring would
+ * give each write to a kernel thread, whose wake-up costs more than the copy.
+ *
  * EINTR and EAGAIN repeat a step, a bounded number of times.
  *
  * A failed fsync means that data the guest was told is written are lost, and
@@ -40,6 +43,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <linux/falloc.h>
@@ -61,6 +65,7 @@ struct file_disk {
 	struct disk disk;
 	int fd;
 	bool direct;
+	bool in_memory;
 	char *path;                       /* for the log */
 	_Atomic int sync_error;           /* first failed fsync: sticky */
 	_Atomic bool tight;               /* space had run out */
@@ -178,10 +183,31 @@ static void segment_prepare(struct file_req *r, struct io_uring_sqe *sqe, uint64
 		io_uring_prep_write(sqe, fd, at, len, offset);
 }
 
+static int transfer_flags(const struct file_req *r)
+{
+	const struct disk_req *req = req_of(r);
+
+	return r->step == STEP_TRANSFER && req->op == DISK_WRITE && !r->apart &&
+			       (req->flags & DISK_FLAG_FUA)
+		       ? RWF_DSYNC
+		       : 0;
+}
+
+/* The bytes moved, or -errno. */
+static int transfer_now(struct file_req *r)
+{
+	off_t offset = (off_t)(req_of(r)->offset + r->moved);
+	int count = (int)r->iov_count, flags = transfer_flags(r);
+	ssize_t n = req_of(r)->op == DISK_READ
+			    ? preadv2(r->file->fd, r->iov, count, offset, flags)
+			    : pwritev2(r->file->fd, r->iov, count, offset, flags);
+
+	return n < 0 ? -errno : (int)n;
+}
+
 static void transfer_prepare(struct file_req *r, struct io_uring_sqe *sqe)
 {
 	struct disk_req *req = req_of(r);
-	bool dsync = r->step == STEP_TRANSFER && (req->flags & DISK_FLAG_FUA) && !r->apart;
 	uint64_t offset = req->offset + r->moved;
 
 	if (r->iov_count == 1 && r->iov->iov_len <= FILE_SEGMENT_MAX)
@@ -190,8 +216,7 @@ static void transfer_prepare(struct file_req *r, struct io_uring_sqe *sqe)
 		io_uring_prep_readv(sqe, r->file->fd, r->iov, r->iov_count, offset);
 	else
 		io_uring_prep_writev(sqe, r->file->fd, r->iov, r->iov_count, offset);
-	if (req->op == DISK_WRITE)
-		sqe->rw_flags = dsync ? RWF_DSYNC : 0;
+	sqe->rw_flags = transfer_flags(r);
 }
 
 static void iov_advance(struct file_req *r, size_t bytes)
@@ -416,8 +441,12 @@ static void step_start(struct file_req *r, enum file_step step)
 		finish(r, -ECANCELED);
 		return;
 	}
-	sqe = loop_sqe(r->loop, &r->op);
 	r->step = step;
+	if (step == STEP_TRANSFER && r->file->in_memory) {
+		step_done(&r->op, transfer_now(r));
+		return;
+	}
+	sqe = loop_sqe(r->loop, &r->op);
 	steps[step].prepare(r, sqe);
 }
 
@@ -606,6 +635,7 @@ static int read_geometry(
 		.write_cache = true,
 	};
 	f->disk.info.discard = file_can_punch(f, &st);
+	f->in_memory = file_is_in_memory(f->fd, &st);
 	if (S_ISREG(st.st_mode) && !o->read_only)
 		f->disk.path = f->path;
 	return 0;

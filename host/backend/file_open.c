@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#include <linux/magic.h>
 
 static int open_error(const char *path, int error, struct err *e)
 {
@@ -100,6 +103,15 @@ int file_lock(int fd, const char *path, const struct disk_file_options *o, struc
 			"disk %s: is used by another process; stop that or use another image%s",
 			path, o->read_only ? "" : " (\"ro\" can be shared)");
 	return err_set(e, -errno, "disk %s: cannot be locked: %s", path, strerror(errno));
+}
+
+/* The node of a block device may be on a tmpfs too, but its bytes are not. */
+bool file_is_in_memory(int fd, const struct stat *st)
+{
+	struct statfs fs;
+
+	return S_ISREG(st->st_mode) && !fstatfs(fd, &fs) &&
+	       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 
 bool file_device_can_punch(const struct stat *st)

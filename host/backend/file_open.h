@@ -23,6 +23,8 @@ int file_open_fd(
 int file_lock(int fd, const char *path, const struct disk_file_options *o, struct err *e);
 /* fd was opened with O_DIRECT: does it take our blocks? */
 int file_check_direct(int fd, const char *path, struct err *e);
+/* No device is behind it: reading and writing are copying. */
+bool file_is_in_memory(int fd, const struct stat *st);
 bool file_device_can_punch(const struct stat *st);
 
 #endif

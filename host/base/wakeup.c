@@ -4,13 +4,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/loop.h"
 
-#define ROUNDS   7u
-#define PAUSE_NS 200000 /* lets the other CPU go to sleep as it does between requests */
+#define ROUNDS 15u
 
 struct pair {
 	int there, back;
@@ -44,11 +42,9 @@ static int compare(const void *a, const void *b)
 
 static uint64_t median_round(struct pair *pair)
 {
-	const struct timespec pause = {.tv_nsec = PAUSE_NS};
 	uint64_t ns[ROUNDS];
 
 	for (uint32_t i = 0; i < ROUNDS; i++) {
-		nanosleep(&pause, NULL);
 		ns[i] = loop_now_ns();
 		loop_event_signal(pair->there);
 		wait_for(pair->back);

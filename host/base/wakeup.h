@@ -8,8 +8,8 @@
 
 #include <stdint.h>
 
-/* Two threads wake each other through eventfds a few times, from sleep; the median of there and
- * back, in nanoseconds. Takes a few milliseconds. 0: there are no resources to measure it. Any
+/* Two threads wake each other through eventfds a few times; the median of there and back, in
+ * nanoseconds. Takes milliseconds at most. 0: there are no resources to measure it. Any
  * thread. */
 uint64_t wakeup_measure_ns(void);
 

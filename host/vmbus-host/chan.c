@@ -37,7 +37,7 @@
 #include "hv/vmbus_reg.h"
 
 #define DRAIN_BUDGET         256u
-#define HOLD_GAPS_PER_WINDOW 8u
+#define HOLD_GAPS_PER_WINDOW 4u
 
 /* ---- the end of a turn ----------------------------------------------------------- */
 

@@ -329,10 +329,8 @@ static void zeroes_direct(void **state)
 	zero_out(rig);
 }
 
-/* tmpfs can punch holes but has no other way to zero. */
-static void zeroes_by_punching(void **state)
+static void open_memfd(struct rig *rig)
 {
-	struct rig *rig = *state;
 	int fd = memfd_create("disk", MFD_CLOEXEC);
 	char path[64];
 
@@ -341,6 +339,34 @@ static void zeroes_by_punching(void **state)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	open_path(rig, path, &(struct disk_file_options){0});
 	close(fd);
+}
+
+/* Nothing to wait for: answered inside submit, FUA or not; a read behind the end is still an error.
+ */
+static void files_in_memory_answer_at_once(void **state)
+{
+	struct rig *rig = *state;
+
+	open_memfd(rig);
+	fill(rig, 0, SIZE, 7);
+	for (uint32_t i = 0; i < DEPTH; i++) {
+		start(rig, DISK_WRITE, i % 2 ? DISK_FLAG_FUA : 0, i * (SIZE / DEPTH), SIZE / DEPTH,
+			rig->bytes + i * (SIZE / DEPTH));
+		assert_int_equal(rig->in_flight, 0);
+	}
+	assert_int_equal(rig->error, 0);
+	memset(rig->bytes, 0xEE, SIZE);
+	start(rig, DISK_READ, 0, 0, SIZE, rig->bytes);
+	assert_int_equal(rig->in_flight, 0);
+	assert_memory_equal(rig->bytes, shadow, SIZE);
+}
+
+/* tmpfs can punch holes but has no other way to zero. */
+static void zeroes_by_punching(void **state)
+{
+	struct rig *rig = *state;
+
+	open_memfd(rig);
 	zero_out(rig);
 }
 
@@ -591,6 +617,7 @@ int main(void)
 		TEST(discards),
 		TEST(zeroes),
 		TEST(zeroes_direct),
+		TEST(files_in_memory_answer_at_once),
 		TEST(zeroes_by_punching),
 		TEST(truncated_behind_our_back),
 		TEST(refreshes_its_size),
