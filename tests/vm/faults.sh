@@ -22,7 +22,7 @@ test_errors() { # flavour cpus
 	new_disk "$work/bad.img" 64M
 	rm -f "$work/bad.log"
 	guest_set="passes=$(by_length 2 80)"
-	guest_timeout=$(by_length 120 900)
+	guest_timeout=$(by_length 120 2700)
 	boot_guest "$1" "$2" errors --disk "$work/bad.img,error=1%:read:EIO,log=$work/bad.log"
 	errors_of_host=$(($(cat "$work/errors_after") - $(cat "$work/errors_before")))
 	injected_by_filter=$(($(injected) - $(cat "$work/injected_before")))

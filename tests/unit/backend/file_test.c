@@ -341,8 +341,7 @@ static void open_memfd(struct rig *rig)
 	close(fd);
 }
 
-/* Nothing to wait for: answered inside submit, FUA or not; a read behind the end is still an error.
- */
+/* Nothing to wait for: answered inside submit, FUA or not. */
 static void files_in_memory_answer_at_once(void **state)
 {
 	struct rig *rig = *state;
