@@ -19,6 +19,7 @@
 
 #include "proto/vmbus_proto.h"
 #include "tests/support/bus_rig.h"
+#include "tests/support/check.h"
 
 #define RELIDS      8u /* that structured messages choose from */
 #define GPADL_IDS   4u
@@ -26,14 +27,6 @@
 #define DEVS_MAX    64u
 #define OPENS_MAX   4096u
 #define GPADL_PAGES 300u
-
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond)) {                                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                 \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 enum open_fate { OPEN_IGNORED, OPEN_EXPECTED, OPEN_ANSWERED };
 enum relid_fate { RELID_FREE, RELID_OFFERED, RELID_RESCINDED };
@@ -123,10 +116,10 @@ static void model_open_result(struct model *m, const struct rig_msg *msg)
 
 	if (m->reserved)
 		return;
-	CHECK(msg->sint == VMBUS_SINT);
-	CHECK(id < m->open_count && m->opens[id].relid == msg->open_result.relid);
-	CHECK(m->opens[id].epoch == m->epoch && m->opens[id].fate == OPEN_EXPECTED);
-	CHECK(m->relid[msg->open_result.relid] == RELID_OFFERED);
+	check(msg->sint == VMBUS_SINT);
+	check(id < m->open_count && m->opens[id].relid == msg->open_result.relid);
+	check(m->opens[id].epoch == m->epoch && m->opens[id].fate == OPEN_EXPECTED);
+	check(m->relid[msg->open_result.relid] == RELID_OFFERED);
 	m->opens[id].fate = OPEN_ANSWERED;
 }
 
@@ -137,35 +130,35 @@ static void model_sent(struct rig *rig, const struct rig_msg *msg)
 	model_sync(m);
 	switch (msg->h.type) {
 	case VMBUS_MSG_OFFER:
-		CHECK(msg->offer.relid && msg->offer.relid <= VMBUS_RELID_MAX);
-		CHECK(m->requested && m->relid[msg->offer.relid] == RELID_FREE);
+		check(msg->offer.relid && msg->offer.relid <= VMBUS_RELID_MAX);
+		check(m->requested && m->relid[msg->offer.relid] == RELID_FREE);
 		m->relid[msg->offer.relid] = RELID_OFFERED;
 		break;
 	case VMBUS_MSG_RESCIND:
-		CHECK(m->relid[msg->relid.relid] == RELID_OFFERED);
-		CHECK(!m->building[msg->relid.relid]); /* somebody waits for it */
+		check(m->relid[msg->relid.relid] == RELID_OFFERED);
+		check(!m->building[msg->relid.relid]); /* somebody waits for it */
 		m->relid[msg->relid.relid] = RELID_RESCINDED;
 		break;
 	case VMBUS_MSG_OPEN_RESULT:
 		model_open_result(m, msg);
 		break;
 	case VMBUS_MSG_GPADL_CREATED:
-		CHECK(--m->headers >= 0);
+		check(--m->headers >= 0);
 		if (msg->created.relid <= VMBUS_RELID_MAX)
 			m->building[msg->created.relid]--;
-		CHECK(msg->created.status || m->relid[msg->created.relid] != RELID_FREE);
+		check(msg->created.status || m->relid[msg->created.relid] != RELID_FREE);
 		break;
 	case VMBUS_MSG_GPADL_TORNDOWN:
-		CHECK(--m->teardowns >= 0);
+		check(--m->teardowns >= 0);
 		break;
 	case VMBUS_MSG_MODIFY_CHANNEL_RESPONSE:
-		CHECK(--m->modifies >= 0);
+		check(--m->modifies >= 0);
 		break;
 	case VMBUS_MSG_VERSION_RESPONSE:
-		CHECK(--m->contacts >= 0);
+		check(--m->contacts >= 0);
 		break;
 	case VMBUS_MSG_UNLOAD_RESPONSE:
-		CHECK(--m->unloads >= 0);
+		check(--m->unloads >= 0);
 		break;
 	}
 }
@@ -251,11 +244,11 @@ static void model_check_idle(struct model *m)
 	if (!bus_version(fuzz.rig.bus) || m->lossy)
 		return;
 	for (uint32_t i = 0; i < m->open_count; i++)
-		CHECK(m->opens[i].epoch != m->epoch || m->opens[i].fate != OPEN_EXPECTED);
+		check(m->opens[i].epoch != m->epoch || m->opens[i].fate != OPEN_EXPECTED);
 	if (bus_version(fuzz.rig.bus) >= VMBUS_VERSION_WIN10_V5_3)
-		CHECK(!m->modifies);
+		check(!m->modifies);
 	if (!gpadls_in_use())
-		CHECK(!m->teardowns);
+		check(!m->teardowns);
 }
 
 /* ---- guest ---------------------------------------------------------------------------------- */

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "tests/support/check.h"
 #include "tests/unit/hv/fake_machine.h"
 
 #define VPS_MAX     3u
@@ -30,12 +31,6 @@
 #define OPERATIONS  256u /* per input */
 #define PORT_CALLS  200u /* per operation; 3 VPs x 16 SINTs x 2 + timers stay below */
 #define INPUT_GPA   (7 * HV_PAGE_SIZE + 0x100)
-
-#define check(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
 
 /* ---- the program -------------------------------------------------------------------------------
  */

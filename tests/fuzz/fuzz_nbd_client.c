@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "tests/support/check.h"
 #include "tests/support/disk_rig.h"
 
 #define SIZE         65536u
@@ -36,14 +37,6 @@
 #define LIMIT_NS     20000000000ull /* far beyond any legal delay */
 #define FLAGS_COMMON 0x006d         /* has flags, flush, FUA, trim, zeroes */
 #define FLAG_MULTI   0x0100
-
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond)) {                                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                 \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 /* ---- the server's thread ----------------------------------------------------------- */
 
@@ -134,7 +127,7 @@ static bool skip_bytes(int fd, uint32_t len)
 {
 	uint8_t bytes[512];
 
-	CHECK(len < 65536);
+	check(len < 65536);
 	for (uint32_t n; len; len -= n) {
 		n = len < sizeof(bytes) ? len : (uint32_t)sizeof(bytes);
 		if (!get(fd, bytes, n))
@@ -188,7 +181,7 @@ static bool perform(int fd, const struct request *r, uint8_t *data)
 {
 	bool in = r->offset <= SIZE && r->length <= SIZE - r->offset;
 
-	CHECK(in); /* what we ask for lies inside */
+	check(in); /* what we ask for lies inside */
 	if (r->type == 1 && !get(fd, data, r->length))
 		return false;
 	if (r->type == 1)
@@ -310,11 +303,11 @@ static void start_server(void)
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", server.path);
 	unlink(server.path);
 	server.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	CHECK(server.listener >= 0);
-	CHECK(!bind(server.listener, (struct sockaddr *)&addr, sizeof(addr)));
-	CHECK(!listen(server.listener, 16));
+	check(server.listener >= 0);
+	check(!bind(server.listener, (struct sockaddr *)&addr, sizeof(addr)));
+	check(!listen(server.listener, 16));
 	atexit(remove_socket);
-	CHECK(!pthread_create(&thread, NULL, serve_all, NULL));
+	check(!pthread_create(&thread, NULL, serve_all, NULL));
 }
 
 /* ---- the client --------------------------------------------------------------------- */
@@ -325,7 +318,7 @@ static bool certain[SLOTS]; /* what the disk holds is what out says */
 
 static void too_late(struct loop_timer *t)
 {
-	CHECK(!"a request is not answered");
+	check(!"a request is not answered");
 }
 
 /* Until the slot is free; then what came back is judged. */
@@ -339,7 +332,7 @@ static void settle(uint32_t slot)
 		loop_run(&rig.loop);
 	loop_timer_cancel(&t);
 	if (s->req->op == DISK_READ && !s->error && certain[slot] && !atomic_load(&server.lied))
-		CHECK(!memcmp(in[slot], out[slot], s->req->length));
+		check(!memcmp(in[slot], out[slot], s->req->length));
 	if (s->req->op == DISK_WRITE || s->req->op == DISK_WRITE_ZEROES)
 		certain[slot] = !s->error && s->req->length == AREA;
 }

@@ -1,23 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* What the SCSI fuzz targets share: bytes off the front of the fuzzer's input, and an oracle's
- * check.
- */
+/* What the SCSI fuzz targets share: bytes off the front of the fuzzer's input. */
 #ifndef FUZZ_INPUT_H
 #define FUZZ_INPUT_H
 
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define check(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
+#include "tests/support/check.h"
 
 struct input {
 	const uint8_t *at;

@@ -16,6 +16,7 @@
 #include "backend/filter.h"
 #include "backend/filters.h"
 #include "base/log.h"
+#include "tests/support/check.h"
 #include "tests/support/disk_rig.h"
 #include "vsp/storvsp/storvsp.h"
 
@@ -28,14 +29,6 @@
 #define GUEST_WORKERS 2u
 
 static uint8_t medium[IO_MODEL_BYTES];
-
-#define check(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 static void __attribute__((format(printf, 2, 3)))
 violation(struct campaign *c, const char *format, ...)

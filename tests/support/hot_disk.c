@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/support/hot_disk.h"
+#include "tests/support/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,14 +8,6 @@
 #include "vsp/storvsp/storvsp_impl.h"
 
 #define CHANNELS_MAX 8u
-
-#define check(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 void hot_open_disk(struct hot *hot)
 {

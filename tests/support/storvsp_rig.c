@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/support/storvsp_rig.h"
+#include "tests/support/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,14 +8,6 @@
 
 /* Slot n works in its own part of the disk, so that what it reads is known. */
 #define AREA_BLOCKS (RIG_BLOCKS / GUEST_DISK_SLOTS)
-
-#define check(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 static uint8_t scratch[AREA_BLOCKS * RIG_BLOCK];
 
