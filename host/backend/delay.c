@@ -12,19 +12,6 @@ struct delay_disk {
 	struct disk_delay_options o;
 };
 
-/* Scratch. */
-struct delay_req {
-	struct loop_timer timer;
-	struct disk_queue *queue;
-};
-
-static void delay_over(struct loop_timer *t)
-{
-	struct delay_req *r = container_of(t, struct delay_req, timer);
-
-	filter_pass(r->queue, (struct disk_req *)r - 1);
-}
-
 static uint64_t choose(struct disk_queue *queue, const struct disk_delay_options *o)
 {
 	uint64_t span = o->max_ns - o->min_ns;
@@ -35,31 +22,11 @@ static uint64_t choose(struct disk_queue *queue, const struct disk_delay_options
 static void delay_submit(struct disk_queue *queue, struct disk_req *req)
 {
 	struct delay_disk *d = (struct delay_disk *)queue->disk;
-	struct delay_req *r = disk_req_scratch(req);
 
-	*r = (struct delay_req){.queue = queue};
-	if (!(d->o.ops >> req->op & 1)) {
-		filter_pass(queue, req);
-		return;
-	}
-	loop_timer_start(queue->loop, &r->timer, choose(queue, &d->o), delay_over);
-}
-
-static void delay_cancelled(struct loop_timer *t)
-{
-	struct disk_req *req = (struct disk_req *)container_of(t, struct delay_req, timer) - 1;
-
-	req->done(req, -ECANCELED);
-}
-
-static void delay_cancel(struct disk_queue *queue, struct disk_req *req)
-{
-	struct delay_req *r = disk_req_scratch(req);
-
-	if (r->timer.armed)
-		loop_timer_start(queue->loop, &r->timer, 0, delay_cancelled);
+	if (d->o.ops >> req->op & 1)
+		filter_pass_later(queue, req, choose(queue, &d->o));
 	else
-		filter_cancel(queue, req);
+		filter_pass_now(queue, req);
 }
 
 static void delay_close(struct disk *disk)
@@ -69,12 +36,12 @@ static void delay_close(struct disk *disk)
 
 static const struct disk_ops delay_ops = {
 	.name = "delay",
-	.req_size = sizeof(struct delay_req),
+	.req_size = sizeof(struct filter_wait),
 	.close = delay_close,
 	.queue_open = filter_queue_open,
 	.queue_close = filter_queue_close,
 	.submit = delay_submit,
-	.cancel = delay_cancel,
+	.cancel = filter_wait_cancel,
 };
 
 int disk_delay_open(

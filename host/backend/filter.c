@@ -66,3 +66,48 @@ void filter_cancel(struct disk_queue *queue, struct disk_req *req)
 {
 	disk_cancel(filter_lower_queue(queue), disk_req_lower(queue->disk, req));
 }
+
+/* ---- waiting ---------------------------------------------------------------------- */
+
+static struct disk_req *waiting(struct loop_timer *t)
+{
+	return (struct disk_req *)container_of(t, struct filter_wait, timer) - 1;
+}
+
+static void wait_over(struct loop_timer *t)
+{
+	filter_pass(container_of(t, struct filter_wait, timer)->queue, waiting(t));
+}
+
+static void wait_cancelled(struct loop_timer *t)
+{
+	struct disk_req *req = waiting(t);
+
+	req->done(req, -ECANCELED);
+}
+
+void filter_pass_later(struct disk_queue *queue, struct disk_req *req, uint64_t delay_ns)
+{
+	struct filter_wait *wait = disk_req_scratch(req);
+
+	*wait = (struct filter_wait){.queue = queue};
+	loop_timer_start(queue->loop, &wait->timer, delay_ns, wait_over);
+}
+
+void filter_pass_now(struct disk_queue *queue, struct disk_req *req)
+{
+	struct filter_wait *wait = disk_req_scratch(req);
+
+	wait->timer.armed = false;
+	filter_pass(queue, req);
+}
+
+void filter_wait_cancel(struct disk_queue *queue, struct disk_req *req)
+{
+	struct filter_wait *wait = disk_req_scratch(req);
+
+	if (wait->timer.armed)
+		loop_timer_start(queue->loop, &wait->timer, 0, wait_cancelled);
+	else
+		filter_cancel(queue, req);
+}

@@ -24,6 +24,19 @@ void filter_pass(struct disk_queue *queue, struct disk_req *req);
 /* disk_ops.cancel, of a request that is at the lower disk. */
 void filter_cancel(struct disk_queue *queue, struct disk_req *req);
 
+/* The scratch of filters that make requests wait. */
+struct filter_wait {
+	struct loop_timer timer;
+	struct disk_queue *queue;
+};
+
+/* filter_pass(), when delay_ns is over. */
+void filter_pass_later(struct disk_queue *queue, struct disk_req *req, uint64_t delay_ns);
+/* filter_pass() in a filter where other requests wait. */
+void filter_pass_now(struct disk_queue *queue, struct disk_req *req);
+/* disk_ops.cancel, of a request that waits or is at the lower disk. */
+void filter_wait_cancel(struct disk_queue *queue, struct disk_req *req);
+
 static inline struct disk_queue *filter_lower_queue(struct disk_queue *queue)
 {
 	return ((struct filter_queue *)queue)->lower;

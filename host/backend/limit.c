@@ -4,7 +4,8 @@
  * all that was admitted would be through at the limit's pace. A request may
  * start as long as that is no more than a burst ahead of now; else it waits for
  * that moment on a timer. Each request reserves its place when it arrives, so
- * nothing is queued here and the first to come is the first to go.
+ * nothing is queued here and the first to come is the first to go. What a cancelled
+ * one has reserved stays so: those behind it have their places already.
  */
 #include <assert.h>
 #include <errno.h>
@@ -30,12 +31,6 @@ struct limit_disk {
 	struct bucket bytes;
 };
 
-/* Scratch. */
-struct limit_req {
-	struct loop_timer timer;
-	struct disk_queue *queue;
-};
-
 /* When `amount` may start. */
 static uint64_t reserve(struct bucket *b, uint64_t amount, uint64_t now)
 {
@@ -59,47 +54,19 @@ static uint64_t bytes_of(const struct disk_req *req)
 	return req->length < BYTES_COUNTED_MAX ? req->length : BYTES_COUNTED_MAX;
 }
 
-static void limit_over(struct loop_timer *t)
-{
-	struct limit_req *r = container_of(t, struct limit_req, timer);
-
-	filter_pass(r->queue, (struct disk_req *)r - 1);
-}
-
 static void limit_submit(struct disk_queue *queue, struct disk_req *req)
 {
 	struct limit_disk *d = (struct limit_disk *)queue->disk;
-	struct limit_req *r = disk_req_scratch(req);
 	uint64_t now = loop_now_ns();
 	uint64_t start = reserve(&d->requests, 1, now);
 	uint64_t bytes_start = reserve(&d->bytes, bytes_of(req), now);
 
 	if (bytes_start > start)
 		start = bytes_start;
-	*r = (struct limit_req){.queue = queue};
-	if (start == now) {
-		filter_pass(queue, req);
-		return;
-	}
-	loop_timer_start(queue->loop, &r->timer, start - now, limit_over);
-}
-
-static void limit_cancelled(struct loop_timer *t)
-{
-	struct disk_req *req = (struct disk_req *)container_of(t, struct limit_req, timer) - 1;
-
-	req->done(req, -ECANCELED);
-}
-
-/* What the request has reserved stays so: those behind it have their places already. */
-static void limit_cancel(struct disk_queue *queue, struct disk_req *req)
-{
-	struct limit_req *r = disk_req_scratch(req);
-
-	if (r->timer.armed)
-		loop_timer_start(queue->loop, &r->timer, 0, limit_cancelled);
+	if (start == now)
+		filter_pass_now(queue, req);
 	else
-		filter_cancel(queue, req);
+		filter_pass_later(queue, req, start - now);
 }
 
 static void limit_close(struct disk *disk)
@@ -109,12 +76,12 @@ static void limit_close(struct disk *disk)
 
 static const struct disk_ops limit_ops = {
 	.name = "limit",
-	.req_size = sizeof(struct limit_req),
+	.req_size = sizeof(struct filter_wait),
 	.close = limit_close,
 	.queue_open = filter_queue_open,
 	.queue_close = filter_queue_close,
 	.submit = limit_submit,
-	.cancel = limit_cancel,
+	.cancel = filter_wait_cancel,
 };
 
 /* A burst of n starts n at once: n - 1 ahead of the pace. */

@@ -60,9 +60,7 @@ static bool chan_polls(const struct chan *chan)
 	return !list_empty(&chan->poller.link);
 }
 
-/* An interrupt is held back only as long as we look into the ring all the time; it goes out before
- * the loop sleeps. */
-static void chan_interrupt_soon(struct chan *chan)
+static bool chan_hold(struct chan *chan)
 {
 	const struct hold_view view = {
 		.packets = chan->counters.packets,
@@ -71,12 +69,15 @@ static void chan_interrupt_soon(struct chan *chan)
 	};
 	uint64_t gap_ns = loop_poll_ns(chan->loop) / HOLD_GAPS_PER_WINDOW;
 
-	if (!chan->irq_wanted)
-		return;
-	if (chan_polls(chan) && gap_ns &&
-		hold_wait(&chan->hold, &view, loop_turn_ns(chan->loop), gap_ns))
-		return;
-	chan_interrupt(chan);
+	return gap_ns && hold_wait(&chan->hold, &view, loop_turn_ns(chan->loop), gap_ns);
+}
+
+/* An interrupt is held back only as long as we look into the ring all the time; it goes out before
+ * the loop sleeps. */
+static void chan_interrupt_soon(struct chan *chan)
+{
+	if (chan->irq_wanted && !(chan_polls(chan) && chan_hold(chan)))
+		chan_interrupt(chan);
 }
 
 static void chan_count_published(struct chan *chan, bool signal)
