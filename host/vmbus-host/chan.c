@@ -10,8 +10,9 @@
  * Receiving, while running:
  *
  *   idle       signals wanted; nothing unread
- *   draining   masked; after DRAIN_BUDGET packets the rest waits for the next
- *              turn, so that one channel cannot starve others of its worker
+ *   draining   masked; after DRAIN_BUDGET packets, or DRAIN_NS with answers to
+ *              publish, the rest waits for the next turn, so that one channel
+ *              starves neither others of its worker nor its guest of answers
  *   stalled    masked; unread packets wait for chan_resume()
  *
  *   polling    masked; the loop looks into the ring for a while before it sleeps
@@ -37,6 +38,7 @@
 #include "hv/vmbus_reg.h"
 
 #define DRAIN_BUDGET         256u
+#define DRAIN_NS             50000u
 #define HOLD_GAPS_PER_WINDOW 4u
 
 /* ---- the end of a turn ----------------------------------------------------------- */
@@ -242,12 +244,24 @@ static bool chan_unmask(struct chan *chan)
 	return vmbus_rx_unmask(&chan->rx);
 }
 
+/* A back end that answers at once, by copying, makes the first answer wait for the last one: the
+ * guest could work on it meanwhile. */
+static bool chan_answers_wait(const struct chan *chan)
+{
+	uint64_t since;
+
+	if (chan->counters.sent == chan->published)
+		return false;
+	since = loop_turn_ns(chan->loop);
+	return loop_now_ns() - since > chan->drain_ns;
+}
+
 static void chan_take_batch(struct chan *chan)
 {
 	uint32_t budget = DRAIN_BUDGET;
 
 	vmbus_rx_mask(&chan->rx);
-	while (budget--) {
+	while (budget-- && !chan_answers_wait(chan)) {
 		if (chan_take_one(chan))
 			continue;
 		if (chan->faulted || chan->stalled)
@@ -355,6 +369,7 @@ int chan_init(struct chan *chan, const struct chan_params *params)
 		.irq = params->irq,
 		.flag = params->flag,
 		.packet_max = params->packet_max,
+		.drain_ns = DRAIN_NS,
 		.hook.fn = chan_hook,
 		.drain_task.fn = chan_drain_task,
 		.poller = {.poll = chan_poll, .before_sleep = chan_before_sleep},

@@ -80,6 +80,7 @@ struct chan {
 	int doorbell_fd; /* eventfd, owned; signalled by the guest */
 	uint32_t packet_max;
 	uint8_t *packet_buf; /* private copy of the packet being handled */
+	uint64_t drain_ns;   /* longest batch while there are answers to publish */
 
 	_Atomic uint32_t target_vp; /* VMBUS_VP_NONE: never interrupt */
 

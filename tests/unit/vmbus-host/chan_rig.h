@@ -232,7 +232,10 @@ static inline int setup(void **state)
 	vmbus_tx_init(&f->tx, f->ring->g2h, RING_BYTES);
 	vmbus_rx_init(&f->rx, f->ring->h2g, RING_BYTES);
 	p = params();
-	return chan_init(&f->chan, &p);
+	if (chan_init(&f->chan, &p))
+		return -1;
+	f->chan.drain_ns = UINT64_MAX; /* batches do not depend on how busy this machine is */
+	return 0;
 }
 
 static inline void start(void)

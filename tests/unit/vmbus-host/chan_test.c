@@ -339,6 +339,39 @@ static void a_busy_channel_does_not_starve_others(void **state)
 	f->ring = ring;
 }
 
+/* Each packet is answered at once and takes a millisecond: the guest has answers to work on before
+ * the last one is taken. */
+#define SLOW_PACKETS   8u
+#define SLOW_PACKET_NS 1000000u
+
+static uint64_t published_at_last;
+
+static int slow_packet(struct chan *chan, const struct vmbus_pkt *pkt)
+{
+	uint64_t begin = loop_now_ns();
+
+	while (loop_now_ns() - begin < SLOW_PACKET_NS)
+		;
+	published_at_last = chan->published;
+	return host_packet(chan, pkt);
+}
+
+static void answers_do_not_wait_for_a_long_batch(void **state)
+{
+	static const struct chan_ops slow_ops = {.packet = slow_packet, .fault = host_fault};
+
+	f->chan.ops = &slow_ops;
+	f->chan.drain_ns = SLOW_PACKET_NS / 5;
+	f->echo = true;
+	for (unsigned int i = 0; i < SLOW_PACKETS; i++)
+		assert_int_equal(guest_stage(i, 32), 0);
+	vmbus_tx_commit(&f->tx);
+	start();
+	assert_int_equal(f->taken, SLOW_PACKETS);
+	assert_in_range(published_at_last, 1, SLOW_PACKETS - 1);
+	assert_int_equal(guest_receive(0), SLOW_PACKETS);
+}
+
 /* ---- a guest on its own CPU ------------------------------------------------------ */
 
 /* Sends the next packet when the one before is taken. packet() lingers more or less long, so that
@@ -473,6 +506,7 @@ int main(void)
 		T(sent_may_send),
 		T(quiesce_drops_what_waits),
 		T(a_busy_channel_does_not_starve_others),
+		T(answers_do_not_wait_for_a_long_batch),
 		T(no_wakeup_is_lost),
 		T(no_wakeup_is_lost_at_the_end_of_a_poll_window),
 		T(polling_saves_doorbells),
