@@ -3,9 +3,10 @@
 
 #define INTERVAL_MIN 8u
 #define INTERVAL_MAX 256u
+#define MISSES_MAX   4u
 #define GAPS_MAX     16u /* the longest wait, in gaps: a guest may send without end */
 
-static void learn(struct hold *hold, uint64_t depth)
+static void set_depth(struct hold *hold, uint64_t depth)
 {
 	if (depth != hold->depth || !hold->interval)
 		hold->interval = INTERVAL_MIN;
@@ -15,6 +16,22 @@ static void learn(struct hold *hold, uint64_t depth)
 	hold->sure = hold->interval;
 }
 
+static void forget_misses(struct hold *hold)
+{
+	hold->misses = 0;
+	hold->missed = 0;
+}
+
+static void learn(struct hold *hold, uint64_t outstanding)
+{
+	if (outstanding > hold->missed)
+		hold->missed = outstanding;
+	if (outstanding < hold->depth && ++hold->misses < MISSES_MAX)
+		return;
+	set_depth(hold, hold->missed);
+	forget_misses(hold);
+}
+
 bool hold_wait(struct hold *hold, const struct hold_view *view, uint64_t now_ns, uint64_t gap_ns)
 {
 	uint64_t untold = view->answers - hold->told;
@@ -22,6 +39,7 @@ bool hold_wait(struct hold *hold, const struct hold_view *view, uint64_t now_ns,
 
 	if (hold->sure && outstanding >= hold->depth && 2 * untold >= hold->depth) {
 		hold->sure--;
+		forget_misses(hold);
 		return false;
 	}
 	if (!hold->begin_ns)

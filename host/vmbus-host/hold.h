@@ -11,6 +11,10 @@
  *   sure      as much is outstanding as before: raise at once. After some of these: learning
  *   learning  raise when there was no progress for a while; what is outstanding then is the depth
  *
+ * Quiet with less outstanding than the depth is a miss: the guest may send less now, or be busy
+ * with what it was told before and go on sending after that. The first misses in a row change
+ * nothing, the last one sets the depth to the most there was in them.
+ *
  * One request at a time is a depth of one: no interrupt waits, except when it is learned anew.
  *
  * No lock, no allocation, no clock: the channel's worker calls it.
@@ -28,6 +32,8 @@ struct hold {
 	uint64_t begin_ns; /* of waiting; 0: not waiting */
 	uint64_t quiet_ns; /* since when there was no progress */
 	uint64_t depth;    /* requests outstanding as the guest sees it, as learned */
+	uint64_t missed;   /* most outstanding in misses */
+	uint32_t misses;   /* in a row */
 	uint32_t sure;     /* interrupts until it is learned anew */
 	uint32_t interval; /* what `sure` starts from */
 };

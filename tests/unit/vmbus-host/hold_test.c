@@ -107,16 +107,37 @@ static void a_burst_that_grew_is_learned(void **state)
 	assert_in_range(m.raises - before, 8, 16);
 }
 
-static void a_burst_that_shrank_waits_once(void **state)
+static void a_burst_that_shrank_waits_a_few_times(void **state)
 {
 	struct model m = {.now = 1};
 
 	for (unsigned i = 0; i < 100; i++)
 		burst(&m, 32, 20);
-	burst(&m, 4, 20);
-	assert_true(m.waited > 0);
+	for (unsigned i = 0; i < 4; i++) {
+		burst(&m, 4, 20);
+		assert_true(m.waited > 0);
+	}
 	burst(&m, 4, 20);
 	assert_int_equal(m.waited, 0);
+}
+
+/* A guest that works on what it was told, longer than a gap, before it sends the rest. */
+static void a_pause_does_not_make_bursts_shorter(void **state)
+{
+	struct model m = {.now = 1};
+	unsigned before;
+
+	for (unsigned i = 0; i < 100; i++)
+		burst(&m, 32, 20);
+	before = m.raises;
+	for (unsigned i = 0; i < 100; i++) {
+		burst(&m, i % 10 ? 32 : 10, 20);
+		if (i % 10 == 0)
+			burst(&m, 22, 20);
+	}
+	/* Two for a burst with a pause, one for the others, which do not wait more often for it. */
+	assert_in_range(m.raises - before, 100, 112);
+	assert_int_equal(m.hold.depth, 32);
 }
 
 /* All is sent at once and answered bit by bit: the first half is told while the disk does the rest.
@@ -164,7 +185,8 @@ int main(void)
 		cmocka_unit_test(a_known_burst_does_not_wait),
 		cmocka_unit_test(one_at_a_time_does_not_wait),
 		cmocka_unit_test(a_burst_that_grew_is_learned),
-		cmocka_unit_test(a_burst_that_shrank_waits_once),
+		cmocka_unit_test(a_burst_that_shrank_waits_a_few_times),
+		cmocka_unit_test(a_pause_does_not_make_bursts_shorter),
 		cmocka_unit_test(half_of_the_answers_need_not_wait_for_the_others),
 		cmocka_unit_test(answers_that_come_slowly_do_not_wait_for_each_other),
 		cmocka_unit_test(an_endless_burst_is_interrupted),
