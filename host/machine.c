@@ -487,24 +487,11 @@ static uint32_t worker_count(const struct run_options *o)
 /* Looking costs a CPU: only one that no VP needs. It saves the guest a doorbell and us a wake-up,
  * and lets interrupts be held back (vmbus-host/hold.h): that pays for some wake-ups' time. The
  * least is what a wake-up from a deep sleep of the CPU takes; the most covers a nested machine. */
-#define POLL_AUTO_WAKEUPS 20u
-#define POLL_AUTO_MIN_NS  50000u
-#define POLL_AUTO_MAX_NS  2000000u
-
 static bool has_spare_cpu(const struct run_options *o)
 {
 	cpu_set_t cpus;
 
 	return !sched_getaffinity(0, sizeof(cpus), &cpus) && CPU_COUNT(&cpus) > (int)o->cpus;
-}
-
-static uint64_t poll_auto_ns(void)
-{
-	uint64_t ns = POLL_AUTO_WAKEUPS * wakeup_measure_ns();
-
-	if (ns < POLL_AUTO_MIN_NS)
-		return POLL_AUTO_MIN_NS;
-	return ns < POLL_AUTO_MAX_NS ? ns : POLL_AUTO_MAX_NS;
 }
 
 static uint64_t poll_ns(const struct run_options *o)
@@ -513,7 +500,7 @@ static uint64_t poll_ns(const struct run_options *o)
 
 	if (o->poll_us >= 0)
 		return (uint64_t)o->poll_us * 1000;
-	ns = has_spare_cpu(o) ? poll_auto_ns() : 0;
+	ns = has_spare_cpu(o) ? wakeup_poll_window_ns() : 0;
 	log_debug("workers look for work for up to %llu us", (unsigned long long)ns / 1000);
 	return ns;
 }

@@ -4,6 +4,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,8 +111,13 @@ static void prepare(struct bench_client *c, uint32_t i, bool write)
 	r->data.range.pfns[0] = c->d.slots[i].gpa / HV_PAGE_SIZE;
 }
 
-/* Into the ring, not published. */
-static void stage(struct bench_client *c, uint32_t i)
+static void publish(struct bench_client *c)
+{
+	if (vmbus_tx_commit(c->tx))
+		ring_doorbell(c);
+}
+
+static void submit(struct bench_client *c, uint32_t i)
 {
 	struct bench_request *r = &c->requests[i];
 	uint32_t sector = htobe32(random_block(c) * SECTORS_PER_BLOCK);
@@ -125,6 +131,7 @@ static void stage(struct bench_client *c, uint32_t i)
 	if (ret)
 		die("sending: %s", strerror(-ret));
 	c->in_flight++;
+	publish(c);
 }
 
 /* The number of the request that is done. */
@@ -154,15 +161,24 @@ static bool drain(struct bench_client *c, bool more)
 		uint32_t i = completed(c, &pkt);
 
 		if (more)
-			stage(c, i);
+			submit(c, i);
 	}
 	if (ret != -EAGAIN)
 		die("receiving: %s", strerror(-ret));
-	if (vmbus_tx_commit(c->tx))
-		ring_doorbell(c);
 	if (vmbus_rx_commit(c->rx))
 		ring_doorbell(c);
 	return c->done != before;
+}
+
+static void wait_for_answers(struct bench_client *c, bool polled)
+{
+	if (polled) {
+		sched_yield();
+		return;
+	}
+	if (!vmbus_rx_unmask(c->rx))
+		wait_interrupt(c);
+	vmbus_rx_mask(c->rx);
 }
 
 static void keep_busy(struct bench_client *c, const struct bench_load *load)
@@ -173,20 +189,15 @@ static void keep_busy(struct bench_client *c, const struct bench_load *load)
 
 	for (uint32_t i = 0; i < load->depth; i++) {
 		prepare(c, i, load->write);
-		stage(c, i);
+		submit(c, i);
 	}
-	if (vmbus_tx_commit(c->tx))
-		ring_doorbell(c);
 	while (c->in_flight) {
 		if (more && c->done >= next_check) {
 			more = loop_now_ns() < end;
 			next_check = c->done + TIME_CHECK;
 		}
-		if (drain(c, more))
-			continue;
-		if (!vmbus_rx_unmask(c->rx))
-			wait_interrupt(c);
-		vmbus_rx_mask(c->rx);
+		if (!drain(c, more))
+			wait_for_answers(c, load->polled);
 	}
 }
 

@@ -4,8 +4,9 @@
  * runs on the caller's thread and plays the guest's processor; the host is the
  * real one, on a worker thread of its own.
  *
- * Like hv_storvsc it masks interrupts while it drains, gives room back once per
- * batch and sleeps when there is nothing to do. Doorbells and interrupts are
+ * Like hv_storvsc it publishes each command by itself, masks interrupts while it
+ * drains, gives room back once per batch and sleeps when there is nothing to do;
+ * or it never sleeps, like a polled driver in user space. Doorbells and interrupts are
  * eventfds, as with KVM, only without the VM exits around them.
  */
 #ifndef BENCH_IO_CLIENT_H
@@ -19,6 +20,7 @@
 
 struct bench_load {
 	bool write;
+	bool polled; /* the guest looks into its ring all the time and takes no interrupt */
 	uint32_t depth;
 	uint64_t ns; /* how long to start new commands */
 };

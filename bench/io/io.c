@@ -6,6 +6,7 @@
  *
  *   ring       our client, the worker sleeps when it has nothing to do (--poll off)
  *   ring-poll  the same with a worker that looks around before it sleeps (--poll auto)
+ *   ring-busy  and with a guest that looks all the time, like a polled driver in user space
  *   fio        one thread, fio's defaults: submits and takes commands one by one
  *   fio-batch  one thread, up to 32 commands at a time
  *
@@ -24,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "base/wakeup.h"
 #include "bench/io/client.h"
 #include "bench/io/die.h"
 #include "bench/io/fio.h"
@@ -31,7 +33,6 @@
 #define ROUNDS_MAX 99u
 #define REPORT     "build/bench/io.json"
 #define CHUNK      (1u << 20)
-#define POLL_NS    500000u /* what --poll auto takes */
 #define NS         1000000000ull
 
 struct options {
@@ -50,11 +51,26 @@ struct bench {
 	const struct place *place;
 	struct disk *disk;
 	struct bench_load load;
+	uint64_t poll_ns; /* of a worker that polls */
 };
 
-enum series { RING, RING_POLL, FIO, FIO_BATCH, SERIES };
+enum series { RING, RING_POLL, RING_BUSY, FIO, FIO_BATCH, SERIES };
 
-static const char *const series_name[SERIES] = {"ring", "ring-poll", "fio", "fio-batch"};
+static const struct {
+	const char *name;
+	bool ours;
+	bool worker_polls, guest_polls; /* of ours */
+	bool batch;                     /* of fio */
+} all_series[SERIES] = {
+	[RING] = {.name = "ring", .ours = true},
+	[RING_POLL] = {.name = "ring-poll", .ours = true, .worker_polls = true},
+	[RING_BUSY] = {.name = "ring-busy",
+		.ours = true,
+		.worker_polls = true,
+		.guest_polls = true},
+	[FIO] = {.name = "fio"},
+	[FIO_BATCH] = {.name = "fio-batch", .batch = true},
+};
 
 struct figures {
 	double value[ROUNDS_MAX];
@@ -111,15 +127,18 @@ static void settle(const char *path)
 
 /* ---- rounds ----------------------------------------------------------------------- */
 
-static void run_ours(const struct bench *b, uint64_t poll_ns, struct bench_result *r)
+static void run_ours(const struct bench *b, enum series s, struct bench_result *r)
 {
+	uint64_t poll_ns = all_series[s].worker_polls ? b->poll_ns : 0;
 	struct bench_client *c = bench_client_create(b->disk, poll_ns);
+	struct bench_load load = b->load;
 
-	bench_client_run(c, &b->load, r);
+	load.polled = all_series[s].guest_polls;
+	bench_client_run(c, &load, r);
 	bench_client_destroy(c);
 }
 
-static void run_fio(const struct bench *b, bool batch, struct bench_result *r)
+static void run_fio(const struct bench *b, enum series s, struct bench_result *r)
 {
 	struct fio_load load = {
 		.path = b->place->path,
@@ -127,7 +146,7 @@ static void run_fio(const struct bench *b, bool batch, struct bench_result *r)
 		.write = b->load.write,
 		.depth = b->load.depth,
 		.seconds = (uint32_t)b->o->seconds,
-		.batch = batch,
+		.batch = all_series[s].batch,
 	};
 	struct fio_result result;
 
@@ -138,10 +157,10 @@ static void run_fio(const struct bench *b, bool batch, struct bench_result *r)
 static void run_series(const struct bench *b, enum series s, struct bench_result *r)
 {
 	settle(b->place->path);
-	if (s == RING || s == RING_POLL)
-		run_ours(b, s == RING_POLL ? POLL_NS : 0, r);
+	if (all_series[s].ours)
+		run_ours(b, s, r);
 	else
-		run_fio(b, s == FIO_BATCH, r);
+		run_fio(b, s, r);
 }
 
 /* Every second round the other way around. */
@@ -209,7 +228,7 @@ static json_t *json_series(const struct outcome *out, enum series s, uint64_t ro
 			"iops_rounds", json_rounds(&out->iops[s], rounds), "cpu_us_per_command",
 			json_spread(spread_of(&out->cpu_us[s], rounds)));
 
-	if (s == RING || s == RING_POLL) {
+	if (all_series[s].ours) {
 		json_object_set_new(j, "host_cpu_us_per_command",
 			json_spread(spread_of(&out->host_cpu_us[s], rounds)));
 		json_object_set_new(
@@ -228,26 +247,40 @@ static json_t *json_case(const struct bench *b, const struct outcome *out)
 		(int)b->load.depth);
 
 	for (enum series s = 0; s < SERIES; s++)
-		json_object_set_new(j, series_name[s], json_series(out, s, rounds));
+		json_object_set_new(j, all_series[s].name, json_series(out, s, rounds));
 	json_object_set_new(j, "ratio", json_spread(ratio_of(out, RING, FIO, rounds)));
 	json_object_set_new(j, "ratio_poll", json_spread(ratio_of(out, RING_POLL, FIO, rounds)));
+	json_object_set_new(j, "ratio_busy", json_spread(ratio_of(out, RING_BUSY, FIO, rounds)));
 	json_object_set_new(j, "ratio_batch", json_spread(ratio_of(out, RING, FIO_BATCH, rounds)));
 	return j;
+}
+
+static void print_head(const struct options *o)
+{
+	printf("# median IOPS (processor time per command) of %llu rounds of %llu s; of ours the "
+	       "ratio to fio\n# %-10s %-9s %2s",
+		(unsigned long long)o->rounds, (unsigned long long)o->seconds, "where", "what",
+		"qd");
+	for (enum series s = 0; s < SERIES; s++)
+		printf(all_series[s].ours ? " %-35s" : " %-17s", all_series[s].name);
+	printf("\n");
 }
 
 static void print_case(const struct bench *b, const struct outcome *out)
 {
 	uint64_t rounds = b->o->rounds;
-	struct spread ring = ratio_of(out, RING, FIO, rounds);
-	struct spread poll = ratio_of(out, RING_POLL, FIO, rounds);
 
-	printf("%-12s %-9s %2u ", b->place->name, b->load.write ? "randwrite" : "randread",
+	printf("%-12s %-9s %2u", b->place->name, b->load.write ? "randwrite" : "randread",
 		b->load.depth);
-	for (enum series s = 0; s < SERIES; s++)
+	for (enum series s = 0; s < SERIES; s++) {
+		struct spread ratio = ratio_of(out, s, FIO, rounds);
+
 		printf(" %7.0f (%4.1f us)", spread_of(&out->iops[s], rounds).median,
 			spread_of(&out->cpu_us[s], rounds).median);
-	printf("  %.2f (%.2f to %.2f)  %.2f (%.2f to %.2f)\n", ring.median, ring.min, ring.max,
-		poll.median, poll.min, poll.max);
+		if (all_series[s].ours)
+			printf(" %.2f (%.2f-%.2f)", ratio.median, ratio.min, ratio.max);
+	}
+	printf("\n");
 	fflush(stdout);
 }
 
@@ -274,7 +307,7 @@ static void run_case(struct bench *b, bool write, uint32_t depth, json_t *cases)
 
 static void run_place(const struct options *o, const struct place *place, json_t *cases)
 {
-	struct bench b = {.o = o, .place = place};
+	struct bench b = {.o = o, .place = place, .poll_ns = wakeup_poll_window_ns()};
 	struct disk_file_options disk_options = {.direct = place->direct};
 	struct err e;
 
@@ -297,11 +330,7 @@ static void run_all(const struct options *o, json_t *cases)
 
 	make_file(places[0].path, o->mib << 20);
 	make_file(places[1].path, o->mib << 20);
-	printf("# median IOPS (processor time per command) of %llu rounds of %llu s; ratios: ring "
-	       "to "
-	       "fio, ring-poll to fio\n# %-10s %-9s %2s  %17s  %16s  %16s  %16s\n",
-		(unsigned long long)o->rounds, (unsigned long long)o->seconds, "where", "what",
-		"qd", series_name[0], series_name[1], series_name[2], series_name[3]);
+	print_head(o);
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
 		run_place(o, &places[i], cases);
 	unlink(places[0].path);

@@ -8,7 +8,10 @@
 
 #include "base/loop.h"
 
-#define ROUNDS 15u
+#define ROUNDS        15u
+#define WINDOW_ROUNDS 20u /* docs/adr/0007 */
+#define WINDOW_MIN_NS 50000u
+#define WINDOW_MAX_NS 2000000u
 
 struct pair {
 	int there, back;
@@ -69,4 +72,13 @@ uint64_t wakeup_measure_ns(void)
 	if (pair.back >= 0)
 		close(pair.back);
 	return ns;
+}
+
+uint64_t wakeup_poll_window_ns(void)
+{
+	uint64_t ns = WINDOW_ROUNDS * wakeup_measure_ns();
+
+	if (ns < WINDOW_MIN_NS)
+		return WINDOW_MIN_NS;
+	return ns < WINDOW_MAX_NS ? ns : WINDOW_MAX_NS;
 }

@@ -12,5 +12,8 @@
  * nanoseconds. Takes milliseconds at most. 0: there are no resources to measure it. Any
  * thread. */
 uint64_t wakeup_measure_ns(void);
+/* How long it is worth while to look for work before sleeping, by that measure: what `--poll auto`
+ * takes, for loop_set_polling(). Within limits, so that no measure can make it absurd. */
+uint64_t wakeup_poll_window_ns(void);
 
 #endif

@@ -37,7 +37,7 @@
 #include "base/log.h"
 #include "hv/vmbus_reg.h"
 
-#define DRAIN_BUDGET         256u
+#define DRAIN_BUDGET         16u /* half of a common queue: the other half overlaps with the guest */
 #define DRAIN_NS             50000u
 #define HOLD_GAPS_PER_WINDOW 4u
 

@@ -128,7 +128,8 @@ static void take(struct storvsp_rig *rig)
 static void start_read(struct storvsp_rig *rig, uint32_t slot, uint8_t lun)
 {
 	guest_slot_read(&rig->d, slot, lun, slot * 8, 8);
-	assert_true(guest_disk_submit(&rig->d, slot, slot % rig->d.channel_count));
+	while (!guest_disk_submit(&rig->d, slot, slot % rig->d.channel_count))
+		sched_yield(); /* the ring is full, the worker is at it */
 }
 
 static void start_reads(struct storvsp_rig *rig)
