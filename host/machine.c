@@ -471,27 +471,30 @@ static int open_signals(struct machine *m, struct err *e)
 	return 0;
 }
 
-/* ---- the machine: what outlives a boot
- * ------------------------------------------------------------------------ */
+/* ---- the machine: what outlives a boot --------------------------------------------- */
+
+/* Those of the host that we may run on. */
+static uint32_t host_cpus(void)
+{
+	cpu_set_t cpus;
+
+	return sched_getaffinity(0, sizeof(cpus), &cpus) ? 1 : (uint32_t)CPU_COUNT(&cpus);
+}
 
 /* On a small host a second worker only adds wake-ups: the VPs need the CPUs. */
 static uint32_t worker_count(const struct run_options *o)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
 	if (o->workers)
 		return o->workers;
-	return cpus >= 4 && o->cpus > 1 ? 2 : 1;
+	return host_cpus() >= 4 && o->cpus > 1 ? 2 : 1;
 }
 
-/* Looking costs a CPU: only one that no VP needs. It saves the guest a doorbell and us a wake-up,
- * and lets interrupts be held back (vmbus-host/hold.h): that pays for some wake-ups' time. The
- * least is what a wake-up from a deep sleep of the CPU takes; the most covers a nested machine. */
-static bool has_spare_cpu(const struct run_options *o)
+/* Looking costs each worker a CPU: only those that no VP needs. It saves the guest a doorbell and
+ * us a wake-up, and lets interrupts be held back (vmbus-host/hold.h): that pays for some wake-ups'
+ * time. */
+static bool have_spare_cpus(const struct run_options *o)
 {
-	cpu_set_t cpus;
-
-	return !sched_getaffinity(0, sizeof(cpus), &cpus) && CPU_COUNT(&cpus) > (int)o->cpus;
+	return host_cpus() >= o->cpus + worker_count(o);
 }
 
 static uint64_t poll_ns(const struct run_options *o)
@@ -500,7 +503,7 @@ static uint64_t poll_ns(const struct run_options *o)
 
 	if (o->poll_us >= 0)
 		return (uint64_t)o->poll_us * 1000;
-	ns = has_spare_cpu(o) ? wakeup_poll_window_ns() : 0;
+	ns = have_spare_cpus(o) ? wakeup_poll_window_ns() : 0;
 	log_debug("workers look for work for up to %llu us", (unsigned long long)ns / 1000);
 	return ns;
 }

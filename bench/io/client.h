@@ -6,8 +6,8 @@
  *
  * Like hv_storvsc it publishes each command by itself, masks interrupts while it
  * drains, gives room back once per batch and sleeps when there is nothing to do;
- * or it never sleeps, like a polled driver in user space. Doorbells and interrupts are
- * eventfds, as with KVM, only without the VM exits around them.
+ * or it never sleeps, like a polled driver in user space. Doorbells and
+ * interrupts are eventfds, as with KVM, only without the VM exits around them.
  */
 #ifndef BENCH_IO_CLIENT_H
 #define BENCH_IO_CLIENT_H
