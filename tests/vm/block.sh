@@ -72,7 +72,7 @@ $kind: cannot be made"
 		options+=(--disk "$spec")
 	done
 	disk=${options[1]}
-	guest_timeout=$(by_length 300 1200)
+	guest_timeout=$(by_length 300 2400)
 	guest_memory=768M
 	guest_set="kinds=$(IFS=+; echo "${kinds[*]}"),mib=$(by_length 2 24)"
 	boot_guest "$1" "$2" block "${options[@]:2}"

@@ -71,7 +71,7 @@ test_nbd_kill() { # flavour cpus
 	new_disk "$work/nbd.img" 64M
 	start_kill_target
 	guest_set="kills=$kills"
-	guest_timeout=$(by_length 180 1200)
+	guest_timeout=$(by_length 180 2400)
 	boot_guest "$1" "$2" nbd_kill --disk "nbd+unix:///?socket=$work/nbd.sock"
 	kill "$(cat "$work/nbd.pid")" 2>/dev/null
 	expect "exit status" "$status" 0
