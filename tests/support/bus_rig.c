@@ -3,19 +3,11 @@
 
 #include <errno.h>
 #include <malloc.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/vmbus_proto.h"
-
-#define RIG_CHECK(cond)                                                                            \
-	do {                                                                                       \
-		if (!(cond)) {                                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                 \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
+#include "tests/support/check.h"
 
 /* ---- port ------------------------------------------------------------------------------- */
 
@@ -25,16 +17,16 @@ static int port_send(void *ctx, uint32_t vp, uint32_t sint, const void *bytes, u
 	struct rig_msg msg = {.vp = vp, .sint = sint, .len = len};
 	uint32_t type;
 
-	RIG_CHECK(vp < RIG_VPS && sint < 16 && len <= VMBUS_MESSAGE_SIZE_MAX);
+	check(vp < RIG_VPS && sint < 16 && len <= VMBUS_MESSAGE_SIZE_MAX);
 	memcpy(msg.bytes, bytes, len);
 	/* The version response comes without a connection, all else needs one that is new enough.
 	 */
-	RIG_CHECK(vmbus_msg_check(bytes, len, VMBUS_H2G, VMBUS_VERSION_WIN10_V5_3, &type) ==
-		  VMBUS_CHECK_OK);
-	RIG_CHECK(len == vmbus_msg_info(type)->size_min && !msg.h.padding);
-	RIG_CHECK(type == VMBUS_MSG_VERSION_RESPONSE || type == VMBUS_MSG_UNLOAD_RESPONSE ||
-		  (bus_version(rig->bus) &&
-			  bus_version(rig->bus) >= vmbus_msg_info(type)->version_min));
+	check(vmbus_msg_check(bytes, len, VMBUS_H2G, VMBUS_VERSION_WIN10_V5_3, &type) ==
+		VMBUS_CHECK_OK);
+	check(len == vmbus_msg_info(type)->size_min && !msg.h.padding);
+	check(type == VMBUS_MSG_VERSION_RESPONSE || type == VMBUS_MSG_UNLOAD_RESPONSE ||
+		(bus_version(rig->bus) &&
+			bus_version(rig->bus) >= vmbus_msg_info(type)->version_min));
 	if (rig->port_full)
 		return -ENOMEM;
 	if (rig->on_sent) {
@@ -44,7 +36,7 @@ static int port_send(void *ctx, uint32_t vp, uint32_t sint, const void *bytes, u
 	if (rig->sent_end == rig->sent_size) {
 		rig->sent_size = rig->sent_size ? 2 * rig->sent_size : 256;
 		rig->sent = realloc(rig->sent, rig->sent_size * sizeof(rig->sent[0]));
-		RIG_CHECK(rig->sent);
+		check(rig->sent);
 	}
 	rig->sent[rig->sent_end++] = msg;
 	return 0;
@@ -72,7 +64,7 @@ void rig_answer(struct rig_dev *dev, bool ok)
 {
 	enum rig_dev_state asked = dev->state;
 
-	RIG_CHECK(rig_dev_owes(dev));
+	check(rig_dev_owes(dev));
 	if (asked == DEV_CLOSING) {
 		dev->state = DEV_CLOSED;
 		bus_close_done(dev->chan);
@@ -90,7 +82,7 @@ static struct rig_dev *dev_of(struct bus_channel *chan)
 	struct rig_dev *dev = bus_channel_ctx(chan);
 
 	/* chan itself is not known yet while bus_offer() runs. */
-	RIG_CHECK(!dev->chan || dev->chan == chan);
+	check(!dev->chan || dev->chan == chan);
 	dev->chan = chan;
 	return dev;
 }
@@ -111,15 +103,15 @@ static void dev_open(struct bus_channel *chan, const struct bus_open_params *par
 {
 	struct rig_dev *dev = dev_of(chan);
 
-	RIG_CHECK(dev->state == DEV_CLOSED);
+	check(dev->state == DEV_CLOSED);
 	dev->state = DEV_OPENING;
 	dev->opens++;
 	dev->target_vp = params->target_vp;
 	dev->downstream_page = params->downstream_page;
 	gpadl_pfns(params->ring, &dev->ring_pages);
-	RIG_CHECK(gpadl_is_whole_pages(params->ring));
-	RIG_CHECK(params->downstream_page >= 2 && params->downstream_page + 2 <= dev->ring_pages);
-	RIG_CHECK(params->target_vp < RIG_VPS || params->target_vp == VMBUS_VP_NONE);
+	check(gpadl_is_whole_pages(params->ring));
+	check(params->downstream_page >= 2 && params->downstream_page + 2 <= dev->ring_pages);
+	check(params->target_vp < RIG_VPS || params->target_vp == VMBUS_VP_NONE);
 	memcpy(dev->user, params->user, sizeof(dev->user));
 	if (dev->rig->answer_at_once)
 		rig_answer(dev, !dev->rig->fail_opens);
@@ -129,7 +121,7 @@ static void dev_close(struct bus_channel *chan)
 {
 	struct rig_dev *dev = dev_of(chan);
 
-	RIG_CHECK(dev->state == DEV_OPEN && !subs_short_of(dev, DEV_CLOSED));
+	check(dev->state == DEV_OPEN && !subs_short_of(dev, DEV_CLOSED));
 	dev->state = DEV_CLOSING;
 	dev->closes++;
 	if (dev->rig->answer_at_once)
@@ -140,7 +132,7 @@ static void dev_retarget(struct bus_channel *chan, uint32_t target_vp)
 {
 	struct rig_dev *dev = dev_of(chan);
 
-	RIG_CHECK(dev->state == DEV_OPEN && target_vp < RIG_VPS);
+	check(dev->state == DEV_OPEN && target_vp < RIG_VPS);
 	dev->state = DEV_RETARGETING;
 	dev->retargets++;
 	dev->target_vp = target_vp;
@@ -152,7 +144,7 @@ static void dev_released(struct bus_channel *chan)
 {
 	struct rig_dev *dev = dev_of(chan);
 
-	RIG_CHECK(dev->state == DEV_CLOSED && !dev->released && !subs_short_of(dev, DEV_RELEASED));
+	check(dev->state == DEV_CLOSED && !dev->released && !subs_short_of(dev, DEV_RELEASED));
 	dev->state = DEV_RELEASED;
 	dev->released++;
 	dev->chan = NULL;
@@ -165,7 +157,7 @@ static struct rig_dev *dev_new(struct rig *rig)
 {
 	struct rig_dev *dev = calloc(1, sizeof(*dev));
 
-	RIG_CHECK(dev);
+	check(dev);
 	dev->rig = rig;
 	list_add_tail(&rig->devs, &dev->link);
 	return dev;
@@ -203,7 +195,7 @@ struct rig_dev *rig_offer(struct rig *rig, uint8_t class_byte, uint32_t instance
 {
 	struct rig_dev *dev;
 
-	RIG_CHECK(!rig_try_offer(rig, class_byte, instance, &dev));
+	check(!rig_try_offer(rig, class_byte, instance, &dev));
 	return dev;
 }
 
@@ -222,7 +214,7 @@ struct rig_dev *rig_sub(struct rig_dev *primary, uint16_t index)
 {
 	struct rig_dev *dev;
 
-	RIG_CHECK(!rig_try_sub(primary, index, &dev));
+	check(!rig_try_sub(primary, index, &dev));
 	return dev;
 }
 
@@ -244,7 +236,7 @@ void rig_init(struct rig *rig, uint32_t max_version, uint64_t gpadl_pages_max)
 	rig->gmem.low_size = rig->gmem.high_size = RIG_RAM_PAGES * GMEM_PAGE_SIZE;
 	rig->answer_at_once = true;
 	list_init(&rig->devs);
-	RIG_CHECK(!bus_create(&rig->bus, &config));
+	check(!bus_create(&rig->bus, &config));
 }
 
 static void shutdown_done(void *ctx)
@@ -255,7 +247,7 @@ static void shutdown_done(void *ctx)
 	list_for_each (pos, &rig->devs) {
 		struct rig_dev *dev = container_of(pos, struct rig_dev, link);
 
-		RIG_CHECK(dev->state == DEV_CLOSED || dev->state == DEV_RELEASED);
+		check(dev->state == DEV_CLOSED || dev->state == DEV_RELEASED);
 	}
 }
 
@@ -287,10 +279,10 @@ void rig_fini(struct rig *rig)
 		rig_shutdown(rig);
 	while (answer_one(rig))
 		;
-	RIG_CHECK(rig->shutdowns_done == 1);
+	check(rig->shutdowns_done == 1);
 	bus_gpadl_usage(rig->bus, &gpadls, &pages);
-	RIG_CHECK(!gpadls && !pages);
-	RIG_CHECK(bus_counters(rig->bus)->opens == bus_counters(rig->bus)->closes);
+	check(!gpadls && !pages);
+	check(bus_counters(rig->bus)->opens == bus_counters(rig->bus)->closes);
 	bus_destroy(rig->bus);
 	free(rig->sent);
 	list_for_each_safe (pos, &rig->devs) {
@@ -365,7 +357,7 @@ static void gpadl_header(
 	uint8_t bytes[VMBUS_MESSAGE_SIZE_MAX];
 	struct vmbus_gpadl_header *msg = (void *)bytes;
 
-	RIG_CHECK(sizeof(*msg) + words * 8 <= sizeof(bytes));
+	check(sizeof(*msg) + words * 8 <= sizeof(bytes));
 	*msg = (struct vmbus_gpadl_header){
 		.relid = relid, .gpadl = gpadl, .range_buflen = r->buflen, .range_count = r->count};
 	memcpy(msg->ranges, r->words, words * 8);
@@ -377,7 +369,7 @@ void rig_gpadl_body(struct rig *rig, uint32_t gpadl, const uint64_t *words, uint
 	uint8_t bytes[VMBUS_MESSAGE_SIZE_MAX];
 	struct vmbus_gpadl_body *msg = (void *)bytes;
 
-	RIG_CHECK(sizeof(*msg) + count * 8 <= sizeof(bytes));
+	check(sizeof(*msg) + count * 8 <= sizeof(bytes));
 	*msg = (struct vmbus_gpadl_body){.gpadl = gpadl};
 	memcpy(msg->ranges, words, count * 8);
 	rig_post(rig, VMBUS_MSG_GPADL_BODY, bytes, sizeof(*msg) + count * 8);
@@ -396,7 +388,7 @@ void rig_gpadl_raw(struct rig *rig, uint32_t relid, uint32_t gpadl, const struct
 	while (at < r->word_count) {
 		uint32_t n = min_u32(r->body_words, r->word_count - at);
 
-		RIG_CHECK(n);
+		check(n);
 		rig_gpadl_body(rig, gpadl, r->words + at, n);
 		at += n;
 	}
@@ -414,7 +406,7 @@ void rig_gpadl(struct rig *rig, uint32_t relid, uint32_t gpadl, uint32_t pages)
 		.body_words = VMBUS_GPADL_BODY_PFNS_MAX,
 	};
 
-	RIG_CHECK(pages < 8192);
+	check(pages < 8192);
 	words[0] = pages * GMEM_PAGE_SIZE; /* byte_offset 0 */
 	for (uint32_t i = 0; i < pages; i++)
 		words[i + 1] = i % RIG_RAM_PAGES;
@@ -438,7 +430,7 @@ void rig_forget_sent(struct rig *rig)
 void rig_connect(struct rig *rig)
 {
 	rig_contact(rig, VMBUS_VERSION_WIN10_V5_3, 0);
-	RIG_CHECK(bus_version(rig->bus) == VMBUS_VERSION_WIN10_V5_3);
+	check(bus_version(rig->bus) == VMBUS_VERSION_WIN10_V5_3);
 	rig_simple(rig, VMBUS_MSG_REQUEST_OFFERS);
 	rig_forget_sent(rig);
 }
@@ -449,7 +441,7 @@ void rig_open_dev(struct rig *rig, struct rig_dev *dev)
 
 	rig_gpadl(rig, relid, relid, 8);
 	rig_open(rig, relid, relid, relid);
-	RIG_CHECK(dev->state == DEV_OPEN || dev->state == DEV_OPENING);
+	check(dev->state == DEV_OPEN || dev->state == DEV_OPENING);
 	rig_forget_sent(rig);
 }
 
