@@ -51,8 +51,8 @@ FLAGS_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-reco
 FLAGS_cov := -O0 --coverage -fprofile-update=atomic
 VARIANTS := plain asan tsan fuzz cov
 
-MAIN_SRC := host/main.c
-LIB_SRC := $(filter-out $(MAIN_SRC),$(wildcard common/*/*.c host/*.c host/*/*.c host/*/*/*.c hyper/*.c \
+MAIN_SRC := host/cli/main.c
+LIB_SRC := $(filter-out $(MAIN_SRC),$(wildcard base/*.c common/*/*.c host/*/*.c host/*/*/*.c \
 	hyper/*/*.c guest/*/proto.c))
 TEST_SRC := $(wildcard tests/unit/*/*_test.c tests/unit/*_test.c)
 LOOP_SRC := $(wildcard tests/loop/*_test.c)

@@ -78,7 +78,7 @@ static void watch(int fd)
 		die("watch");
 }
 
-/* ---- KVM ---- */
+/* ---- KVM ----------------------------------------------------------------- */
 
 /*
  * Make a virtual machine with one VCPU and keep it for ever, for two reasons.
@@ -101,7 +101,7 @@ static int kvm_hold(void)
 	return 0;
 }
 
-/* ---- frames out ---- */
+/* ---- frames out ---------------------------------------------------------- */
 
 static void *frame_body(void)
 {
@@ -158,7 +158,7 @@ static void emit_exit(void)
 	frame_emit(FRAME_EXIT, sizeof(status));
 }
 
-/* ---- the job ---- */
+/* ---- the job ------------------------------------------------------------- */
 
 static void output_close(int which)
 {
@@ -271,7 +271,7 @@ static void blob_drop(void)
 	session.blob_len = 0;
 }
 
-/* ---- frames in ---- */
+/* ---- frames in ----------------------------------------------------------- */
 
 /* Software emulation lets clocks drift; make compares time stamps. */
 static void set_clock(int64_t now_ns)
@@ -419,7 +419,7 @@ static void port_check_client(void)
 	port.connected = connected;
 }
 
-/* ---- main ---- */
+/* ---- main ---------------------------------------------------------------- */
 
 static void reap(void)
 {

@@ -91,7 +91,7 @@ _Noreturn static void bed_failed(const char *verdict, const char *why)
 	exit(stop.stage == RUNNING ? STATUS_BED : stop.status);
 }
 
-/* ---- the socket ---- */
+/* ---- the socket ---------------------------------------------------------- */
 
 static void sock_connect(const char *path)
 {
@@ -163,7 +163,7 @@ static const uint8_t *frame_peek(struct frame_head *head)
 	return sock.len < sizeof(*head) + head->len ? NULL : sock.in + sizeof(*head);
 }
 
-/* ---- signals ---- */
+/* ---- signals ------------------------------------------------------------- */
 
 static void on_signal(int sig)
 {
@@ -198,7 +198,7 @@ static void wait_event(struct pollfd *p, int64_t deadline)
 		bed_failed("died", strerror(errno));
 }
 
-/* ---- opening a session ---- */
+/* ---- opening a session --------------------------------------------------- */
 
 static void hello_send(uint8_t nonce[NONCE_SIZE])
 {
@@ -260,7 +260,7 @@ static int ping(const struct ready *ready)
 	return 0;
 }
 
-/* ---- running a job ---- */
+/* ---- running a job ------------------------------------------------------- */
 
 struct blob {
 	char *p;

@@ -35,7 +35,7 @@ check_licences() {
 	files 'include/hv/*.h' 'common/*.[ch]' 'common/*/*.[ch]' | while read -r f; do
 		head -n 1 "$f" | grep -q 'GPL-2.0 OR MIT' || echo "$f: must be GPL-2.0 OR MIT"
 	done
-	files 'host/*.[ch]' 'hyper/*.[ch]' | while read -r f; do
+	files 'base/*.[ch]' 'host/*.[ch]' 'hyper/*.[ch]' | while read -r f; do
 		head -n 1 "$f" | grep -qE 'SPDX-License-Identifier: MIT( \*/)?$' || echo "$f: must be MIT"
 	done
 }
@@ -49,7 +49,7 @@ check_forbidden() {
 	files '*.c' '*.h' | grep -v '^bed/' |
 		xargs grep -nE '\b(strcpy|strcat|sprintf|vsprintf|gets|alloca|usleep|nanosleep)\(|[^_a-z]sleep\(' |
 		grep -v '^tests/flat/'
-	files 'host/*.c' 'hyper/*.c' 'common/*.c' | grep -v '^host/main.c$' |
+	files 'base/*.c' 'host/*.c' 'hyper/*.c' 'common/*.c' | grep -v '^host/cli/main.c$' |
 		xargs grep -nE '\b(exit|_exit|abort)\(' | grep -vE '(debug_|_)exit\('
 }
 
@@ -58,15 +58,16 @@ check_whitespace() {
 }
 
 check_cppcheck() {
-	files 'host/*.c' 'hyper/*.c' 'common/*.c' 'guest/*.c' |
+	files 'base/*.c' 'host/*.c' 'hyper/*.c' 'common/*.c' 'guest/*.c' |
 		xargs cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr \
 			--suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches \
 			--error-exitcode=0 -Iinclude -Icommon -Ihost -I. -DENLITE_VERSION='"x"' 2>&1 | grep -E ': (error|warning|portability):'
 }
 
 check_folder_readmes() {
-	for d in common/ring common/proto host/base host/backend host/vmbus-host host/vsp host/vsp/storvsp \
-		host/mgmt host/probe hyper hyper/hv hyper/boot hyper/dev bed bench tests include/hv guest; do
+	for d in base common/ring common/proto host/cli host/config host/disk host/mgmt host/scsi host/vm \
+		host/vmbus-host host/vsp host/vsp/null host/vsp/storvsp hyper hyper/kvm hyper/hv hyper/boot \
+		hyper/dev bed bench tests include/hv guest; do
 		[ -f "$d/README.md" ] || { echo "$d/README.md is missing"; continue; }
 		[ "$(wc -l <"$d/README.md")" -le 30 ] || echo "$d/README.md has more than 30 lines"
 	done

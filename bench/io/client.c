@@ -47,9 +47,9 @@ struct bench_client {
 	struct bench_request requests[BENCH_DEPTH_MAX];
 };
 
-/* ---- signals ---------------------------------------------------------------------- */
+/* ---- signals ------------------------------------------------------------- */
 
-/* On the worker. A flag that is set needs no second interrupt, as in the SynIC. */
+/* On the I/O thread. A flag that is set needs no second interrupt, as in the SynIC. */
 static void raise_interrupt(void *ctx, uint32_t vp, uint32_t flag)
 {
 	struct bench_client *c = ctx;
@@ -86,7 +86,7 @@ static int find_doorbell(const struct bench_client *c)
 	die("no doorbell");
 }
 
-/* ---- commands --------------------------------------------------------------------- */
+/* ---- commands ------------------------------------------------------------ */
 
 static uint32_t random_block(struct bench_client *c)
 {
@@ -228,7 +228,7 @@ void bench_client_run(struct bench_client *c, const struct bench_load *load, str
 	r->per_interrupt = (double)c->done / (double)(c->interrupts ? c->interrupts : 1);
 }
 
-/* ---- life ------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------- */
 
 struct polling {
 	struct loop *loop;
@@ -244,10 +244,10 @@ static void set_polling(void *arg)
 
 static void start_host(struct bench_client *c, struct disk *disk, uint64_t poll_ns)
 {
-	struct guest_config config = {.ram = RAM, .vps = 1, .workers = 1};
+	struct guest_config config = {.ram = RAM, .vps = 1, .io_threads = 1};
 	struct storvsp_lun lun = {.disk = disk};
 	struct storvsp_config controller = {.luns = &lun, .lun_count = 1};
-	struct polling polling = {.loop = &c->g.workers[0], .ns = poll_ns};
+	struct polling polling = {.loop = &c->g.io_threads[0], .ns = poll_ns};
 
 	guest_start(&c->g, &config);
 	loop_call(polling.loop, set_polling, &polling);

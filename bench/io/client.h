@@ -2,7 +2,7 @@
 /*
  * The measured guest: as little driver as there can be around the real ring. It
  * runs on the caller's thread and plays the guest's processor; the host is the
- * real one, on a worker thread of its own.
+ * real one, on an I/O thread thread of its own.
  *
  * Like hv_storvsc it publishes each command by itself, masks interrupts while it
  * drains, gives room back once per batch and sleeps when there is nothing to do;
@@ -12,7 +12,7 @@
 #ifndef BENCH_IO_CLIENT_H
 #define BENCH_IO_CLIENT_H
 
-#include "backend/disk.h"
+#include "disk/disk.h"
 #include "tests/support/guest_disk.h"
 
 #define BENCH_BLOCK     4096u
@@ -32,8 +32,8 @@ struct bench_result {
 	double per_doorbell, per_interrupt; /* commands */
 };
 
-/* A machine with one LUN. poll_ns: the worker's longest look before it sleeps. The disk stays the
- * caller's. */
+/* A machine with one LUN. poll_ns: the I/O thread's longest look before it sleeps. The disk stays
+ * the caller's. */
 struct bench_client *bench_client_create(struct disk *disk, uint64_t poll_ns);
 void bench_client_destroy(struct bench_client *c);
 

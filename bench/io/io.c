@@ -4,13 +4,13 @@
  * channel, storvsp and the file back end, beside fio's io_uring engine on the
  * same file, in turn. A ratio is ours to fio's of the same round.
  *
- *   ring       our client, the worker sleeps when it has nothing to do (--poll off)
- *   ring-poll  the same with a worker that looks around before it sleeps (--poll auto)
+ *   ring       our client, the I/O thread sleeps when it has nothing to do (--poll off)
+ *   ring-poll  the same with an I/O thread that looks around before it sleeps (--poll auto)
  *   ring-busy  and with a guest that looks all the time, like a polled driver in user space
  *   fio        one thread, fio's defaults: submits and takes commands one by one
  *   fio-batch  one thread, up to 32 commands at a time
  *
- * Our side is two threads, guest and worker, that wake each other; fio is one,
+ * Our side is two threads, guest and I/O thread, that wake each other; fio is one,
  * which is why processor time per command is printed too.
  */
 #include <errno.h>
@@ -51,7 +51,7 @@ struct bench {
 	const struct place *place;
 	struct disk *disk;
 	struct bench_load load;
-	uint64_t poll_ns; /* of a worker that polls */
+	uint64_t poll_ns; /* of an I/O thread that polls */
 };
 
 enum series { RING, RING_POLL, RING_BUSY, FIO, FIO_BATCH, SERIES };
@@ -59,14 +59,14 @@ enum series { RING, RING_POLL, RING_BUSY, FIO, FIO_BATCH, SERIES };
 static const struct {
 	const char *name;
 	bool ours;
-	bool worker_polls, guest_polls; /* of ours */
-	bool batch;                     /* of fio */
+	bool io_thread_polls, guest_polls; /* of ours */
+	bool batch;                        /* of fio */
 } all_series[SERIES] = {
 	[RING] = {.name = "ring", .ours = true},
-	[RING_POLL] = {.name = "ring-poll", .ours = true, .worker_polls = true},
+	[RING_POLL] = {.name = "ring-poll", .ours = true, .io_thread_polls = true},
 	[RING_BUSY] = {.name = "ring-busy",
 		.ours = true,
-		.worker_polls = true,
+		.io_thread_polls = true,
 		.guest_polls = true},
 	[FIO] = {.name = "fio"},
 	[FIO_BATCH] = {.name = "fio-batch", .batch = true},
@@ -83,7 +83,7 @@ struct outcome {
 	struct bench_result last[SERIES];
 };
 
-/* ---- files ------------------------------------------------------------------------ */
+/* ---- files --------------------------------------------------------------- */
 
 static void fill(int fd, const char *path, uint64_t bytes)
 {
@@ -125,11 +125,11 @@ static void settle(const char *path)
 	close(fd);
 }
 
-/* ---- rounds ----------------------------------------------------------------------- */
+/* ---- rounds -------------------------------------------------------------- */
 
 static void run_ours(const struct bench *b, enum series s, struct bench_result *r)
 {
-	uint64_t poll_ns = all_series[s].worker_polls ? b->poll_ns : 0;
+	uint64_t poll_ns = all_series[s].io_thread_polls ? b->poll_ns : 0;
 	struct bench_client *c = bench_client_create(b->disk, poll_ns);
 	struct bench_load load = b->load;
 
@@ -176,7 +176,7 @@ static void run_round(const struct bench *b, uint32_t round, struct outcome *out
 	}
 }
 
-/* ---- report ----------------------------------------------------------------------- */
+/* ---- report -------------------------------------------------------------- */
 
 static int compare(const void *a, const void *b)
 {
@@ -284,7 +284,7 @@ static void print_case(const struct bench *b, const struct outcome *out)
 	fflush(stdout);
 }
 
-/* ---- cases ------------------------------------------------------------------------ */
+/* ---- cases --------------------------------------------------------------- */
 
 static void run_case(struct bench *b, bool write, uint32_t depth, json_t *cases)
 {

@@ -19,7 +19,7 @@
 #include <stdbool.h>
 #endif
 
-/* ---- channel messages ------------------------------------------------------------- */
+/* ---- channel messages ---------------------------------------------------- */
 
 enum vmbus_dir {
 	VMBUS_G2H,
@@ -57,7 +57,7 @@ const struct vmbus_msg_info *vmbus_msg_info(uint32_t type);
 const char *vmbus_msg_name(uint32_t type);
 const char *vmbus_check_name(enum vmbus_check verdict);
 
-/* ---- range lists ------------------------------------------------------------------- */
+/* ---- range lists --------------------------------------------------------- */
 
 /* What the receiver is willing to take; legal but larger is -EMSGSIZE, not a broken protocol. */
 struct gpa_limits {

@@ -20,7 +20,7 @@
 #define PKT_UNIT    8u
 #define PKT_LEN_MAX (0xFFFFu * PKT_UNIT)
 
-/* ---- index arithmetic ------------------------------------------------------------ */
+/* ---- index arithmetic ---------------------------------------------------- */
 
 static bool index_valid(uint32_t index, uint32_t size)
 {
@@ -45,7 +45,7 @@ static int ring_check(const void *ring, uint32_t bytes)
 	return bytes - HV_PAGE_SIZE <= VMBUS_RING_SIZE_MAX ? 0 : -EINVAL;
 }
 
-/* ---- producer -------------------------------------------------------------------- */
+/* ---- producer ------------------------------------------------------------ */
 
 int vmbus_tx_init(struct vmbus_tx *tx, void *ring, uint32_t bytes)
 {
@@ -246,7 +246,7 @@ bool vmbus_tx_masked(const struct vmbus_tx *tx)
 	return ring_load(&tx->ctl->interrupt_mask) != 0;
 }
 
-/* ---- consumer -------------------------------------------------------------------- */
+/* ---- consumer ------------------------------------------------------------ */
 
 int vmbus_rx_init(struct vmbus_rx *rx, void *ring, uint32_t bytes)
 {

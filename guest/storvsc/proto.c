@@ -25,7 +25,7 @@ static const uint16_t versions[] = {
 };
 #define VERSION_COUNT (sizeof(versions) / sizeof(versions[0]))
 
-/* ---- initialization --------------------------------------------------------------- */
+/* ---- initialization ------------------------------------------------------ */
 
 int storvsc_conn_init(struct storvsc_conn *conn, uint16_t newest, uint16_t sub_channels_wanted)
 {
@@ -141,7 +141,7 @@ int storvsc_init_reply(struct storvsc_conn *conn, const void *payload, uint32_t 
 	return 0;
 }
 
-/* ---- commands --------------------------------------------------------------------- */
+/* ---- commands ------------------------------------------------------------ */
 
 /* One layout for all versions: the fields beyond the old packet are not sent there. */
 void storvsc_command_build(const struct storvsc_command *cmd, struct vstor_packet *packet)
@@ -192,7 +192,7 @@ uint32_t storvsc_range_build(struct storvsc_range *range, uint32_t byte_offset, 
 	       storvsc_range_pfns(byte_offset, byte_count) * (uint32_t)sizeof(range->pfns[0]);
 }
 
-/* ---- what comes back -------------------------------------------------------------- */
+/* ---- what comes back ----------------------------------------------------- */
 
 static void take_sense(const struct vstor_srb *srb, struct storvsc_completion *out)
 {

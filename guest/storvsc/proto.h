@@ -58,7 +58,7 @@ void storvsc_init_request(const struct storvsc_conn *conn, struct vstor_packet *
 /* Moves on. -EPROTONOSUPPORT: no common version. -EPROTO: not a valid reply. -EIO: refused. */
 int storvsc_init_reply(struct storvsc_conn *conn, const void *payload, uint32_t len);
 
-/* ---- commands --------------------------------------------------------------------- */
+/* ---- commands ------------------------------------------------------------ */
 
 struct storvsc_command {
 	uint8_t path, target, lun;
@@ -89,7 +89,7 @@ static inline uint32_t storvsc_range_pfns(uint32_t byte_offset, uint32_t byte_co
 uint32_t storvsc_range_build(
 	struct storvsc_range *range, uint32_t byte_offset, uint32_t byte_count);
 
-/* ---- what comes back -------------------------------------------------------------- */
+/* ---- what comes back ----------------------------------------------------- */
 
 struct storvsc_completion {
 	uint32_t status;    /* VSTOR_STATUS_* */

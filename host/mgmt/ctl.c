@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* ---- addresses --------------------------------------------------------------------------- */
+/* ---- addresses ----------------------------------------------------------- */
 
 static const char *run_dir(void)
 {
@@ -84,7 +84,7 @@ static int connect_to(const char *path, int *fd)
 	return ret;
 }
 
-/* ---- server: one client --------------------------------------------------------------------- */
+/* ---- server: one client -------------------------------------------------- */
 
 static void client_recv(struct ctl_client *c);
 static void start_accept(struct ctl *ctl);
@@ -129,7 +129,7 @@ static void client_send(struct ctl_client *c)
 		c->reply_len - c->reply_sent, MSG_NOSIGNAL);
 }
 
-/* ---- server: requests ------------------------------------------------------------------------ */
+/* ---- server: requests ---------------------------------------------------- */
 
 /* Gives the client its answer, with its newline in the place of the terminator. */
 static void client_reply(struct ctl_client *c, json_t *reply)
@@ -385,7 +385,7 @@ static int take_path(struct ctl *ctl, const char *name, struct err *e)
 	if (name_is_live(ctl->path, &ret))
 		return err_set(e, -EADDRINUSE,
 			"--name %s: a running partition has this name; choose another", name);
-	if (ret == -ECONNREFUSED) /* left behind by a worker that was killed */
+	if (ret == -ECONNREFUSED) /* left behind by an I/O thread that was killed */
 		unlink_socket(ctl->path);
 	return 0;
 }

@@ -56,7 +56,7 @@ static bool version_is_known(uint32_t version)
 	return false;
 }
 
-/* ---- sending ---------------------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------- */
 
 void bus_bad(struct bus *bus, const char *what)
 {
@@ -81,7 +81,7 @@ void bus_send(struct bus *bus, uint32_t type, void *msg, uint32_t len)
 		bus_send_to(bus, bus->message_vp, VMBUS_SINT, type, msg, len);
 }
 
-/* ---- the connection ------------------------------------------------------------------------ */
+/* ---- the connection ------------------------------------------------------ */
 
 /* Where the answer goes is decoded also for versions we refuse: newer ones keep the fields. */
 static struct contact contact_decode(
@@ -165,7 +165,7 @@ static void disconnect_finish(struct bus *bus)
 		unload_answer(bus);
 }
 
-/* ---- entry and exit ---------------------------------------------------------------------- */
+/* ---- entry and exit ------------------------------------------------------ */
 
 static struct bus_channel *work_pop(struct bus *bus)
 {
@@ -216,7 +216,7 @@ void bus_leave(struct bus *bus)
 		done(bus->shutdown_ctx);
 }
 
-/* ---- messages ------------------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------ */
 
 static void on_contact(struct bus *bus, const void *bytes, uint32_t len)
 {
@@ -352,8 +352,7 @@ void bus_message(struct bus *bus, const void *msg, uint32_t len)
 	bus_leave(bus);
 }
 
-/* ---- life ---------------------------------------------------------------------------------------
- */
+/* ---- life ---------------------------------------------------------------- */
 
 int bus_create(struct bus **out, const struct bus_config *config)
 {

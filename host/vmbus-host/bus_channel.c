@@ -41,7 +41,7 @@
 #include "base/log.h"
 #include "vmbus-host/bus_impl.h"
 
-/* ---- basics --------------------------------------------------------------------------- */
+/* ---- basics -------------------------------------------------------------- */
 
 static const char *const state_names[] = {
 	[CHANNEL_CLOSED] = "closed",
@@ -109,7 +109,7 @@ static void send_modify_response(struct bus *bus, uint32_t relid, bool ok)
 		bus_send(bus, VMBUS_MSG_MODIFY_CHANNEL_RESPONSE, &msg, sizeof(msg));
 }
 
-/* ---- offers ----------------------------------------------------------------------------- */
+/* ---- offers -------------------------------------------------------------- */
 
 static int relid_alloc(struct bus *bus, struct bus_channel *chan)
 {
@@ -293,7 +293,7 @@ int bus_offer_subchannel(
 	return 0;
 }
 
-/* ---- what the channel waits for ------------------------------------------------------------ */
+/* ---- what the channel waits for ------------------------------------------ */
 
 /* All that OPENCHANNEL says is checked here; NULL when it cannot be. */
 static struct gpadl *open_decode(struct bus_channel *chan)
@@ -445,7 +445,7 @@ void channel_forget(struct bus_channel *primary)
 	channel_forget_one(primary);
 }
 
-/* ---- the device's answers ------------------------------------------------------------------ */
+/* ---- the device's answers ------------------------------------------------ */
 
 void bus_open_done(struct bus_channel *chan, bool ok)
 {
@@ -482,7 +482,7 @@ void bus_retarget_done(struct bus_channel *chan, bool ok)
 	bus_leave(bus);
 }
 
-/* ---- guest messages ------------------------------------------------------------------------ */
+/* ---- guest messages ------------------------------------------------------ */
 
 void channel_on_open(struct bus *bus, const void *bytes, uint32_t len)
 {
@@ -553,7 +553,7 @@ void channel_on_released(struct bus *bus, const void *bytes, uint32_t len)
 	channel_queue(chan);
 }
 
-/* ---- what others may ask -------------------------------------------------------------------- */
+/* ---- what others may ask ------------------------------------------------- */
 
 uint32_t bus_channel_relid(const struct bus_channel *chan)
 {

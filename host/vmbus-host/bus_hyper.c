@@ -11,7 +11,7 @@
 /* Pages of GPADL a guest may hold: what Hyper-V grants, 1280 MiB. */
 #define GPADL_PAGES_MAX (1280ull << (20 - HV_PAGE_SHIFT))
 
-/* ---- guest to host ------------------------------------------------------------------- */
+/* ---- guest to host ------------------------------------------------------- */
 
 static bool dequeue(struct bus_hyper *bh, struct bus_hyper_message *message)
 {
@@ -37,8 +37,8 @@ static void bus_hyper_free(struct bus_hyper *bh)
 }
 
 /* ON_CONTROL: messages are handled strictly in the order the guest posted them. A guest that posts
- * without end gets DRAIN_BUDGET of them handled a turn, so that signals, workers and the control
- * socket have theirs. */
+ * without end gets DRAIN_BUDGET of them handled a turn, so that signals, I/O threads and the
+ * control socket have theirs. */
 static void drain(struct loop_task *task)
 {
 	struct bus_hyper *bh = container_of(task, struct bus_hyper, task);
@@ -85,7 +85,7 @@ static enum hv_status on_message(
 	return status;
 }
 
-/* ---- host to guest --------------------------------------------------------------------- */
+/* ---- host to guest ------------------------------------------------------- */
 
 static int port_send(void *ctx, uint32_t vp, uint32_t sint, const void *msg, uint32_t len)
 {
@@ -119,7 +119,7 @@ struct chan_irq bus_hyper_irq(struct bus_hyper *bh)
 	return (struct chan_irq){.raise = irq_raise, .ctx = bh};
 }
 
-/* ---- life ---------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------- */
 
 int bus_hyper_create(struct bus_hyper **out, struct partition *p, struct loop *control,
 	uint32_t vp_count, struct err *e)

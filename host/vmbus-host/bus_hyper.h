@@ -11,7 +11,7 @@
 #include <pthread.h>
 
 #include "base/loop.h"
-#include "hyper/partition.h"
+#include "hyper/kvm/partition.h"
 #include "vmbus-host/bus.h"
 #include "vmbus-host/chan.h"
 

@@ -17,7 +17,7 @@
 #define GPADL_BUCKETS_SHIFT 10
 #define GPADL_BUCKETS       (1u << GPADL_BUCKETS_SHIFT)
 
-/* ---- the connection (bus.c) ---------------------------------------------------------- */
+/* ---- the connection (bus.c) ---------------------------------------------- */
 
 enum bus_state {
 	BUS_DISCONNECTED,
@@ -86,7 +86,7 @@ void bus_bad(struct bus *bus, const char *what);
  * which is filled here. */
 void bus_send(struct bus *bus, uint32_t type, void *msg, uint32_t len);
 
-/* ---- channels (bus_channel.c) ------------------------------------------------------------ */
+/* ---- channels (bus_channel.c) -------------------------------------------- */
 
 /* What the device knows. */
 enum channel_state {
@@ -159,7 +159,7 @@ void channel_on_close(struct bus *bus, const void *msg, uint32_t len);
 void channel_on_modify(struct bus *bus, const void *msg, uint32_t len);
 void channel_on_released(struct bus *bus, const void *msg, uint32_t len);
 
-/* ---- GPADLs (gpadl.c) ----------------------------------------------------------------------- */
+/* ---- GPADLs (gpadl.c) ---------------------------------------------------- */
 
 int gpadl_table_init(struct bus *bus);
 /* The relid is released or the connection over: forgets all, torn down or not. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A channel's life, all on its worker:
+ * A channel's life, all on its I/O thread:
  *
  *   initialised --start--> running --quiesce--> quiesced --stop--> stopping --> stopped()
  *
@@ -12,7 +12,7 @@
  *   idle       signals wanted; nothing unread
  *   draining   masked; after DRAIN_BUDGET packets, or DRAIN_NS with answers to
  *              publish, the rest waits for the next turn, so that one channel
- *              starves neither others of its worker nor its guest of answers
+ *              starves neither others of its I/O thread nor its guest of answers
  *   stalled    masked; unread packets wait for chan_resume()
  *
  *   polling    masked; the loop looks into the ring for a while before it sleeps
@@ -41,7 +41,7 @@
 #define DRAIN_NS             50000u
 #define HOLD_GAPS_PER_WINDOW 4u
 
-/* ---- the end of a turn ----------------------------------------------------------- */
+/* ---- the end of a turn --------------------------------------------------- */
 
 static void chan_interrupt(struct chan *chan)
 {
@@ -122,7 +122,7 @@ static void chan_hook(struct loop_hook *hook)
 	chan_interrupt_soon(chan);
 }
 
-/* ---- faults ---------------------------------------------------------------------- */
+/* ---- faults -------------------------------------------------------------- */
 
 static void out_sent(struct chan *chan, struct chan_out *out)
 {
@@ -152,7 +152,7 @@ static void chan_fault(struct chan *chan, const char *what, int error)
 		chan->ops->fault(chan);
 }
 
-/* ---- sending --------------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------- */
 
 /* -EAGAIN: no room now. Anything else: done with, sent or not. */
 static int chan_try_send(struct chan *chan, struct chan_out *out)
@@ -201,7 +201,7 @@ static void chan_send_waiting(struct chan *chan)
 	}
 }
 
-/* ---- receiving ------------------------------------------------------------------- */
+/* ---- receiving ----------------------------------------------------------- */
 
 static void chan_post_drain(struct chan *chan)
 {
@@ -356,7 +356,7 @@ void chan_resume(struct chan *chan)
 		chan_post_drain(chan);
 }
 
-/* ---- life ------------------------------------------------------------------------ */
+/* ---- life ---------------------------------------------------------------- */
 
 int chan_init(struct chan *chan, const struct chan_params *params)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An open channel at work on its worker: both rings, the doorbell, the
+ * An open channel at work on its I/O thread: both rings, the doorbell, the
  * interrupt. The bus decides when it lives; a VSP only sees this.
  *
- * Thread: the worker whose loop it is (ON_LOOP), except where noted.
+ * Thread: the I/O thread whose loop it is (ON_LOOP), except where noted.
  *
  * Receive: doorbell -> mask -> packets one by one to ops->packet -> unmask and
  * re-check. Send: chan_send() stages into the ring, or queues when it is full.
@@ -84,7 +84,7 @@ struct chan {
 
 	_Atomic uint32_t target_vp; /* VMBUS_VP_NONE: never interrupt */
 
-	/* the worker's */
+	/* the I/O thread's */
 	struct vmbus_rx rx;
 	struct vmbus_tx tx;
 	struct loop_event doorbell;
@@ -141,8 +141,8 @@ void chan_send(struct chan *chan, struct chan_out *out);
 void chan_resume(struct chan *chan);
 /* A ring whose index lies counts as empty. */
 void chan_rings(const struct chan *chan, struct chan_rings *rings);
-/* Any thread: interrupts go to another VP from now on. When it returns to the chan's own worker, no
- * interrupt goes to the old one; on another thread one may still be under way. */
+/* Any thread: interrupts go to another VP from now on. When it returns to the chan's own I/O
+ * thread, no interrupt goes to the old one; on another thread one may still be under way. */
 void chan_retarget(struct chan *chan, uint32_t target_vp);
 
 #endif

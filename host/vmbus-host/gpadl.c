@@ -46,7 +46,7 @@ struct gpadl {
 	uint64_t words[];
 };
 
-/* ---- table --------------------------------------------------------------------------- */
+/* ---- table --------------------------------------------------------------- */
 
 int gpadl_table_init(struct bus *bus)
 {
@@ -132,7 +132,7 @@ static void gpadl_fail(struct gpadl *g)
 	gpadl_send_created(bus, relid, id, VMBUS_STATUS_GPADL_FAILED);
 }
 
-/* ---- creation --------------------------------------------------------------------------- */
+/* ---- creation ------------------------------------------------------------ */
 
 static bool pfn_is_ram(const struct gmem *gmem, uint64_t pfn)
 {
@@ -278,7 +278,7 @@ void gpadl_on_body(struct bus *bus, const void *bytes, uint32_t len)
 	}
 }
 
-/* ---- end ---------------------------------------------------------------------------------- */
+/* ---- end ----------------------------------------------------------------- */
 
 void gpadl_on_teardown(struct bus *bus, const void *bytes, uint32_t len)
 {
@@ -317,7 +317,7 @@ void gpadl_fail_building(struct bus_channel *chan)
 	}
 }
 
-/* ---- users -------------------------------------------------------------------------------- */
+/* ---- users --------------------------------------------------------------- */
 
 struct gpadl *bus_gpadl_find(struct bus_channel *chan, uint32_t gpadl_id)
 {

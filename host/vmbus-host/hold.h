@@ -17,7 +17,7 @@
  *
  * One request at a time is a depth of one: no interrupt waits, except when it is learned anew.
  *
- * No lock, no allocation, no clock: the channel's worker calls it.
+ * No lock, no allocation, no clock: the channel's I/O thread calls it.
  */
 #ifndef VMBUS_HOST_HOLD_H
 #define VMBUS_HOST_HOLD_H

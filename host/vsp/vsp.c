@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Life of an open channel, between the control thread (C) and its worker (W).
+ * Life of an open channel, between the control thread (C) and its I/O thread (W).
  * The arrows are posted tasks; tasks from one thread to another keep their
  * order, which is why nothing here needs a generation count.
  *
@@ -46,7 +46,7 @@
 /* 8 MiB each way. More is not faster, and scattered pages cost a kernel mapping each. */
 #define RING_PAGES_MAX 4098u
 
-/* ---- channel: what the ring calls (worker) --------------------------------------- */
+/* ---- channel: what the ring calls (I/O thread) --------------------------- */
 
 static int on_packet(struct chan *chan, const struct vmbus_pkt *pkt)
 {
@@ -78,7 +78,7 @@ static const struct chan_ops chan_ops = {
 	.fault = on_fault,
 };
 
-/* ---- channel: allocation (control) ----------------------------------------------- */
+/* ---- channel: allocation (control) --------------------------------------- */
 
 static int channel_map_ring(struct vsp_channel *ch, const struct bus_open_params *params)
 {
@@ -105,7 +105,7 @@ static int channel_init_chan(struct vsp_channel *ch, const struct bus_open_param
 	uint32_t g2h_bytes = params->downstream_page * HV_PAGE_SIZE;
 	struct chan_params p = {
 		.ops = &chan_ops,
-		.loop = ch->worker,
+		.loop = ch->io_thread,
 		.irq = ch->dev->host->irq,
 		.flag = bus_channel_relid(ch->offer->bus_chan),
 		.target_vp = params->target_vp,
@@ -119,12 +119,12 @@ static int channel_init_chan(struct vsp_channel *ch, const struct bus_open_param
 	return chan_init(&ch->chan, &p);
 }
 
-/* Guests interrupt-balance channels over VPs; workers follow. */
-static struct loop *pick_worker(struct vsp_host *host, uint32_t target_vp, uint16_t index)
+/* Guests interrupt-balance channels over VPs; I/O threads follow. */
+static struct loop *pick_io_thread(struct vsp_host *host, uint32_t target_vp, uint16_t index)
 {
 	uint32_t n = target_vp == VMBUS_VP_NONE ? index : target_vp;
 
-	return host->workers[n % host->worker_count];
+	return host->io_threads[n % host->io_thread_count];
 }
 
 static int channel_init_pool(struct vsp_channel *ch)
@@ -149,7 +149,7 @@ static int channel_create(
 	ch->dev = dev;
 	ch->offer = offer;
 	ch->index = bus_channel_index(offer->bus_chan);
-	ch->worker = pick_worker(host, params->target_vp, ch->index);
+	ch->io_thread = pick_io_thread(host, params->target_vp, ch->index);
 	rc = channel_init_pool(ch);
 	if (rc)
 		goto free_channel;
@@ -190,9 +190,9 @@ static void channel_destroy(struct vsp_channel *ch)
 	free(ch);
 }
 
-/* ---- channel: open --------------------------------------------------------------- */
+/* ---- channel: open ------------------------------------------------------- */
 
-static void start_on_worker(struct loop_task *task)
+static void start_on_io_thread(struct loop_task *task)
 {
 	struct vsp_channel *ch = container_of(task, struct vsp_channel, open_task);
 
@@ -228,14 +228,14 @@ static void opened_on_control(struct loop_task *task)
 	ch->state = CHANNEL_OPEN;
 	bus_open_done(offer->bus_chan, true);
 	if (ch->state == CHANNEL_OPEN)
-		vsp_post(ch->worker, &ch->open_task, start_on_worker);
+		vsp_post(ch->io_thread, &ch->open_task, start_on_io_thread);
 }
 
-static void open_on_worker(struct loop_task *task)
+static void open_on_io_thread(struct loop_task *task)
 {
 	struct vsp_channel *ch = container_of(task, struct vsp_channel, open_task);
 
-	ON_WORKER(ch);
+	ON_IO_THREAD(ch);
 	ch->open_result = ch->dev->ops->open(ch);
 	if (ch->open_result)
 		chan_quiesce(&ch->chan);
@@ -258,10 +258,10 @@ static void device_open(struct bus_channel *bus_chan, const struct bus_open_para
 	offer->ch = ch;
 	if (offer->dev->ops->prepare)
 		offer->dev->ops->prepare(ch);
-	vsp_post(ch->worker, &ch->open_task, open_on_worker);
+	vsp_post(ch->io_thread, &ch->open_task, open_on_io_thread);
 }
 
-/* ---- channel: close -------------------------------------------------------------- */
+/* ---- channel: close ------------------------------------------------------ */
 
 static void closed(struct vsp_channel *ch)
 {
@@ -288,12 +288,12 @@ static void on_stopped(struct chan *chan)
 
 void vsp_channel_closed(struct vsp_channel *ch)
 {
-	ON_WORKER(ch);
+	ON_IO_THREAD(ch);
 	assert(!ch->pool.used);
 	chan_stop(&ch->chan, on_stopped);
 }
 
-static void close_on_worker(struct loop_task *task)
+static void close_on_io_thread(struct loop_task *task)
 {
 	struct vsp_channel *ch = container_of(task, struct vsp_channel, close_task);
 
@@ -309,10 +309,10 @@ static void device_close(struct bus_channel *bus_chan)
 	ON_CONTROL(offer->dev);
 	assert(ch && ch->state == CHANNEL_OPEN);
 	ch->state = CHANNEL_CLOSING;
-	vsp_post(ch->worker, &ch->close_task, close_on_worker);
+	vsp_post(ch->io_thread, &ch->close_task, close_on_io_thread);
 }
 
-/* ---- channel: retarget ----------------------------------------------------------- */
+/* ---- channel: retarget --------------------------------------------------- */
 
 static void retargeted_on_control(struct loop_task *task)
 {
@@ -321,9 +321,9 @@ static void retargeted_on_control(struct loop_task *task)
 	bus_retarget_done(ch->offer->bus_chan, true);
 }
 
-/* On the worker, so that no interrupt to the old VP can come after the answer. The channel stays
- * with its worker: moving it would cost more than the interrupt's locality is worth. */
-static void retarget_on_worker(struct loop_task *task)
+/* On the I/O thread, so that no interrupt to the old VP can come after the answer. The channel
+ * stays with its I/O thread: moving it would cost more than the interrupt's locality is worth. */
+static void retarget_on_io_thread(struct loop_task *task)
 {
 	struct vsp_channel *ch = container_of(task, struct vsp_channel, retarget_task);
 
@@ -338,10 +338,10 @@ static void device_retarget(struct bus_channel *bus_chan, uint32_t target_vp)
 
 	ON_CONTROL(offer->dev);
 	ch->retarget_vp = target_vp;
-	vsp_post(ch->worker, &ch->retarget_task, retarget_on_worker);
+	vsp_post(ch->io_thread, &ch->retarget_task, retarget_on_io_thread);
 }
 
-/* ---- sub-channels ---------------------------------------------------------------- */
+/* ---- sub-channels -------------------------------------------------------- */
 
 static int sub_offer(struct vsp_device *dev, uint16_t index)
 {
@@ -378,14 +378,14 @@ static void subs_on_control(struct loop_task *task)
 
 void vsp_offer_subchannels(struct vsp_channel *primary, uint16_t count)
 {
-	ON_WORKER(primary);
+	ON_IO_THREAD(primary);
 	assert(!primary->index && !primary->subs_count);
 	primary->subs_count = count;
 	if (count)
 		vsp_post(primary->dev->host->control, &primary->subs_task, subs_on_control);
 }
 
-/* ---- devices --------------------------------------------------------------------- */
+/* ---- devices ------------------------------------------------------------- */
 
 static const struct bus_device_ops device_ops;
 
@@ -516,7 +516,7 @@ static void offer_stats(struct vsp_offer *offer,
 		return;
 	call.stats.index = offer->ch->index;
 	call.stats.relid = bus_channel_relid(offer->bus_chan);
-	loop_call(offer->ch->worker, read_stats, &call);
+	loop_call(offer->ch->io_thread, read_stats, &call);
 	fn(ctx, &call.stats);
 }
 
@@ -534,17 +534,17 @@ uint64_t vsp_device_faults(const struct vsp_device *dev)
 	return dev->faults;
 }
 
-/* ---- requests -------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------ */
 
 void *vsp_request_get(struct vsp_channel *ch)
 {
-	ON_WORKER(ch);
+	ON_IO_THREAD(ch);
 	return pool_get(&ch->pool);
 }
 
 void vsp_request_put(struct vsp_channel *ch, void *request)
 {
-	ON_WORKER(ch);
+	ON_IO_THREAD(ch);
 	pool_put(&ch->pool, request);
 	chan_resume(&ch->chan);
 }
@@ -554,7 +554,7 @@ uint32_t vsp_requests_in_use(const struct vsp_channel *ch)
 	return ch->pool.used;
 }
 
-/* ---- what VSPs ask --------------------------------------------------------------- */
+/* ---- what VSPs ask ------------------------------------------------------- */
 
 void *vsp_device_priv(struct vsp_device *dev)
 {

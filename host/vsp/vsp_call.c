@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Calls: what a VSP's control side asks of open channels. A call goes to the
- * worker and comes back; until then the channel's memory stays, whatever
+ * I/O thread and comes back; until then the channel's memory stays, whatever
  * happens to the channel meanwhile.
  */
 #include "vsp/vsp_impl.h"
@@ -20,11 +20,11 @@ void vsp_device_each_channel(
 	}
 }
 
-static void run_on_worker(struct loop_task *task)
+static void run_on_io_thread(struct loop_task *task)
 {
 	struct vsp_call *call = container_of(task, struct vsp_call, task);
 
-	ON_WORKER(call->ch);
+	ON_IO_THREAD(call->ch);
 	call->run(call);
 }
 
@@ -36,7 +36,7 @@ void vsp_channel_call(struct vsp_channel *ch, struct vsp_call *call,
 	call->run = run;
 	call->done = done;
 	ch->calls++;
-	vsp_post(ch->worker, &call->task, run_on_worker);
+	vsp_post(ch->io_thread, &call->task, run_on_io_thread);
 }
 
 /* done() may call again: then the channel stays. */
@@ -53,7 +53,7 @@ static void done_on_control(struct loop_task *task)
 
 void vsp_call_done(struct vsp_call *call)
 {
-	ON_WORKER(call->ch);
+	ON_IO_THREAD(call->ch);
 	vsp_post(call->ch->dev->host->control, &call->task, done_on_control);
 }
 

@@ -8,8 +8,8 @@
 #include "vsp/pool.h"
 #include "vsp/vsp.h"
 
-#define ON_CONTROL(dev) ON_LOOP((dev)->host->control)
-#define ON_WORKER(ch)   ON_LOOP((ch)->worker)
+#define ON_CONTROL(dev)  ON_LOOP((dev)->host->control)
+#define ON_IO_THREAD(ch) ON_LOOP((ch)->io_thread)
 
 enum channel_state {
 	CHANNEL_OPENING,
@@ -44,7 +44,7 @@ struct vsp_channel {
 	/* fixed while open */
 	struct vsp_device *dev;
 	struct vsp_offer *offer;
-	struct loop *worker;
+	struct loop *io_thread;
 	uint16_t index;
 	struct gpadl *ring;
 	void *view; /* of the ring's pages */
@@ -63,7 +63,7 @@ struct vsp_channel {
 	struct loop_task fault_task;
 	struct loop_task subs_task;
 	uint16_t subs_count;
-	/* worker */
+	/* I/O thread */
 	struct chan chan;
 	struct pool pool;
 	/* the VSP's */

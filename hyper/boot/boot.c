@@ -99,7 +99,7 @@ int boot_place_initrd(const struct gmem *g, const struct boot_config *config, ui
 		initrd->path, boot_mib(initrd->size), boot_mib(g->low_size), boot_mib(need));
 }
 
-/* ---- put --------------------------------------------------------------------------------- */
+/* ---- put ----------------------------------------------------------------- */
 
 void boot_put(const struct gmem *g, uint64_t gpa, const void *from, uint64_t len)
 {

@@ -56,7 +56,7 @@ struct boot_region {
 #define BOOT_REGIONS_MAX 4u
 unsigned boot_memory_map(const struct gmem *g, struct boot_region map[BOOT_REGIONS_MAX]);
 
-/* ---- decode ------------------------------------------------------------------------------ */
+/* ---- decode -------------------------------------------------------------- */
 
 /* Copies part of the file out. -ENODATA past its end; no overflow for any input. */
 int boot_image_get(const struct boot_image *image, uint64_t offset, void *to, uint64_t len);
@@ -89,7 +89,7 @@ bool boot_segments_contain(const struct boot_segments *list, uint64_t gpa);
 void boot_segments_put(
 	const struct boot_segments *list, const struct gmem *g, const struct boot_image *kernel);
 
-/* ---- put: the caller has checked that g has BOOT_MEMORY_MIN, and its own ranges ------------ */
+/* ---- put: the caller has checked that g has BOOT_MEMORY_MIN, and its own ranges --- */
 
 void boot_put(const struct gmem *g, uint64_t gpa, const void *from, uint64_t len);
 void boot_put_cmdline(const struct gmem *g, const char *cmdline);

@@ -140,7 +140,7 @@ int boot_load_bzimage(const struct gmem *g, const struct boot_config *config,
 	return 0;
 }
 
-/* ---- boot_params, for bzImage and vmlinux --------------------------------------------------- */
+/* ---- boot_params, for bzImage and vmlinux -------------------------------- */
 
 static void fill_e820(const struct gmem *g, struct linux_boot_params *params)
 {

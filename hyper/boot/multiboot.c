@@ -129,7 +129,7 @@ static int decode(
 	return ret;
 }
 
-/* ---- put ----------------------------------------------------------------------------------- */
+/* ---- put ----------------------------------------------------------------- */
 
 static void put_module(
 	const struct gmem *g, const struct boot_config *config, const struct flat *flat)

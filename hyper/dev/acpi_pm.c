@@ -138,7 +138,7 @@ static const struct pio_ops reset_ops = {
 };
 
 int acpi_pm_init(
-	struct acpi_pm *pm, struct pio *pio, struct machine_control control, struct dev_irq sci)
+	struct acpi_pm *pm, struct pio *pio, struct power_control control, struct dev_irq sci)
 {
 	int ret;
 

@@ -58,7 +58,7 @@ static const struct pio_ops shutdown_ops = {
 	.write = shutdown_write,
 };
 
-int debug_exit_init(struct debug_exit *d, struct pio *pio, struct machine_control control)
+int debug_exit_init(struct debug_exit *d, struct pio *pio, struct power_control control)
 {
 	int ret;
 

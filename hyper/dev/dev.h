@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "hyper/pio.h"
+#include "hyper/dev/pio.h"
 
 /* Level of an interrupt line. Called under the device's lock, only when the level changes. */
 struct dev_irq {
@@ -23,7 +23,7 @@ struct dev_irq {
 };
 
 /* What a device may ask of the machine. From VP threads, never under a device's lock. */
-struct machine_control {
+struct power_control {
 	void (*power_off)(void *ctx);
 	void (*reset)(void *ctx);
 	/* Debug exit: status as the shell sees it. */
@@ -31,7 +31,7 @@ struct machine_control {
 	void *ctx;
 };
 
-/* ---- 16550A UART on COM1 (serial.c) ----------------------------------------------------- */
+/* ---- 16550A UART on COM1 (serial.c) -------------------------------------- */
 #define SERIAL_PORT    0x3F8u
 #define SERIAL_GSI     4u
 #define SERIAL_RX_FIFO 1024u /* host input waiting for the guest; the chip has 16 */
@@ -53,7 +53,7 @@ int serial_init(struct serial *s, struct pio *pio, struct dev_irq irq,
 /* Host input; returns how many bytes fitted. */
 size_t serial_input(struct serial *s, const uint8_t *bytes, size_t count);
 
-/* ---- RTC / CMOS 0x70-0x71 (rtc.c): wall clock in UTC, UIP clear, no alarms ---------------- */
+/* ---- RTC / CMOS 0x70-0x71 (rtc.c): wall clock in UTC, UIP clear, no alarms --- */
 #define RTC_PORT    0x70u
 #define RTC_CENTURY 0x32u /* register; FADT names it */
 struct rtc {
@@ -63,7 +63,7 @@ struct rtc {
 };
 int rtc_init(struct rtc *r, struct pio *pio);
 
-/* ---- ACPI power management (acpi_pm.c): PM1 event/control blocks, and reset register -------- */
+/* ---- ACPI power management (acpi_pm.c): PM1 event/control blocks, and reset register --- */
 #define ACPI_PM1_EVT_PORT 0x600u /* 4 bytes: status, enable */
 #define ACPI_PM1_CNT_PORT 0x604u /* 2 bytes */
 #define ACPI_RESET_PORT   0x608u /* write ACPI_RESET_VALUE */
@@ -72,36 +72,34 @@ int rtc_init(struct rtc *r, struct pio *pio);
 #define ACPI_SCI_GSI      9u
 struct acpi_pm {
 	pthread_mutex_t lock;
-	struct machine_control control;
+	struct power_control control;
 	struct dev_irq sci;
 	uint16_t status, enable, cnt;
 	bool line; /* level of sci as last set */
 };
 int acpi_pm_init(
-	struct acpi_pm *pm, struct pio *pio, struct machine_control control, struct dev_irq sci);
+	struct acpi_pm *pm, struct pio *pio, struct power_control control, struct dev_irq sci);
 /* Presses the power button: the guest's init shuts down. Any thread. */
 void acpi_pm_power_button(struct acpi_pm *pm);
 
-/* ---- what is left of the PC (i8042.c): two ways to reset, and no PCI ------------------------ */
+/* ---- what is left of the PC (i8042.c): two ways to reset, and no PCI ----- */
 #define I8042_STATUS_PORT 0x64u  /* reads 0; command 0xFE resets */
 #define PCI_CONFIG_PORT   0xCF8u /* 8 ports: no PCI, and the reset register at 0xCF9 */
 struct i8042 {
-	struct machine_control control;
+	struct power_control control;
 };
-int i8042_init(struct i8042 *k, struct pio *pio, struct machine_control control);
+int i8042_init(struct i8042 *k, struct pio *pio, struct power_control control);
 
-/* ---- POST port and friends are unowned: reads all ones; the PICs are in KVM -------------------
- */
+/* ---- POST port and friends are unowned: reads all ones; the PICs are in KVM --- */
 
-/* ---- debug exit (debugexit.c): 32-bit OUT to 0xF4, text "Shutdown" to 0x8900. Tests only. -------
- */
+/* ---- debug exit (debugexit.c): 32-bit OUT to 0xF4, text "Shutdown" to 0x8900. Tests only. --- */
 #define DEBUG_EXIT_PORT 0xF4u   /* 4 bytes */
 #define SHUTDOWN_PORT   0x8900u /* 1 byte */
 struct debug_exit {
 	pthread_mutex_t lock;
-	struct machine_control control;
+	struct power_control control;
 	unsigned shutdown_matched;
 };
-int debug_exit_init(struct debug_exit *d, struct pio *pio, struct machine_control control);
+int debug_exit_init(struct debug_exit *d, struct pio *pio, struct power_control control);
 
 #endif

@@ -59,7 +59,7 @@ static const struct pio_ops pci_ops = {
 	.write = pci_write,
 };
 
-int i8042_init(struct i8042 *k, struct pio *pio, struct machine_control control)
+int i8042_init(struct i8042 *k, struct pio *pio, struct power_control control)
 {
 	int ret;
 

@@ -32,7 +32,7 @@ struct hcall {
 	enum hv_status (*perform)(struct hv *hv, const union hcall_input *in);
 };
 
-/* ---- connections ----------------------------------------------------------------------------- */
+/* ---- connections --------------------------------------------------------- */
 
 static struct hv_connection *connection_find(struct hv *hv, uint32_t id)
 {
@@ -68,7 +68,7 @@ void hv_connection_del(struct hv *hv, struct hv_connection *conn)
 	pthread_rwlock_unlock(&hv->connection_lock);
 }
 
-/* ---- the calls ------------------------------------------------------------------------------- */
+/* ---- the calls ----------------------------------------------------------- */
 
 static enum hv_status notify_long_spin_wait(struct hv *hv, const union hcall_input *in)
 {
@@ -130,7 +130,7 @@ static const struct hcall hcall_table[] = {
 	{HV_CALL_SIGNAL_EVENT, sizeof(struct hv_input_signal_event), signal_event},
 };
 
-/* ---- decoding -------------------------------------------------------------------------------- */
+/* ---- decoding ------------------------------------------------------------ */
 
 static const struct hcall *hcall_find(uint64_t control)
 {

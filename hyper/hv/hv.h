@@ -166,7 +166,7 @@ int hv_init(struct hv *hv, const struct hv_config *config);
 /* No VP or timer thread may use hv any more; connections are forgotten. */
 void hv_fini(struct hv *hv);
 
-/* ---- CPUID (cpuid.c) ------------------------------------------------------------- */
+/* ---- CPUID (cpuid.c) ----------------------------------------------------- */
 struct hv_cpuid_leaf {
 	uint32_t leaf, eax, ebx, ecx, edx;
 };
@@ -174,12 +174,12 @@ struct hv_cpuid_leaf {
 /* The leaves HV_CPUID_VENDOR.. in order, for this configuration. */
 void hv_cpuid(const struct hv_config *config, struct hv_cpuid_leaf leaves[HV_CPUID_LEAVES]);
 
-/* ---- MSRs (msr.c) ------------------------------------------------------------------ */
+/* ---- MSRs (msr.c) -------------------------------------------------------- */
 /* 0, or -EPERM: inject #GP. */
 int hv_msr_read(struct hv *hv, uint32_t vp, uint32_t msr, uint64_t *value);
 int hv_msr_write(struct hv *hv, uint32_t vp, uint32_t msr, uint64_t value);
 
-/* ---- hypercalls (hcall.c, hcall_page.c) ---------------------------------------------- */
+/* ---- hypercalls (hcall.c, hcall_page.c) ---------------------------------- */
 struct hv_hypercall {
 	uint64_t control, input, output; /* RCX, RDX, R8 of a 64-bit caller */
 };
@@ -195,7 +195,7 @@ int hv_connection_add(struct hv *hv, struct hv_connection *conn);
 /* Waits for handlers that run. Any thread, not from a handler; see struct hv_connection. */
 void hv_connection_del(struct hv *hv, struct hv_connection *conn);
 
-/* ---- SynIC (synic.c). Any thread. -------------------------------------------------------- */
+/* ---- SynIC (synic.c). Any thread. ---------------------------------------- */
 /* Queues a message for the VP's slot `sint`; delivers what can be delivered. FIFO per SINT.
  * -ENOBUFS: HV_SYNIC_QUEUE_MAX reached. -ENOMEM. -EINVAL: vp, sint, type (0 or bit 31 set)
  * or size out of range. */
@@ -207,7 +207,7 @@ void synic_signal(struct hv *hv, uint32_t vp, uint32_t sint, uint32_t flag);
 /* Forgets, on all VPs, messages not yet in a slot and events remembered for later. */
 void synic_flush(struct hv *hv, uint32_t sint);
 
-/* ---- time (reftime.c, stimer.c) -------------------------------------------------------------- */
+/* ---- time (reftime.c, stimer.c) ------------------------------------------ */
 uint64_t hv_ref_time(struct hv *hv); /* 100 ns since the partition started, never steps back */
 /* The machine's timer for this VP went off: expires what is due, arms for the rest. Harmless
  * when early or repeated. Any thread. */

@@ -33,7 +33,7 @@
 
 #define SLOT_PAYLOAD_WORD (offsetof(struct hv_message, payload) / sizeof(uint64_t))
 
-/* ---- interrupts ------------------------------------------------------------------------------ */
+/* ---- interrupts ---------------------------------------------------------- */
 
 static bool sint_open(const struct hv_vp *vp, uint32_t sint)
 {
@@ -57,7 +57,7 @@ static void interrupt(struct hv *hv, struct hv_vp *vp, uint32_t sint)
 	hv->config.port->inject(hv->config.ctx, vp->index, sint, vector);
 }
 
-/* ---- messages -------------------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------ */
 
 static bool slot_free(struct hv_message GUEST_SHARED *slot)
 {
@@ -189,7 +189,7 @@ static void queue_drop(struct hv_vp *vp, uint32_t sint)
 		queue_take(vp, sint, &dropped);
 }
 
-/* ---- events ---------------------------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------- */
 
 /* Raises flags of one word; true when one of them was clear. */
 static bool flags_raise(
@@ -248,7 +248,7 @@ static void events_replay(struct hv *hv, struct hv_vp *vp, uint32_t sint)
 		interrupt(hv, vp, sint);
 }
 
-/* ---- both ------------------------------------------------------------------------------------ */
+/* ---- both ---------------------------------------------------------------- */
 
 /* Under the lock: does what a change of the SynIC's state made possible. */
 static void rescan(struct hv *hv, struct hv_vp *vp)
@@ -287,7 +287,7 @@ void synic_vp_fini(struct hv_vp *vp)
 		queue_drop(vp, sint);
 }
 
-/* ---- registers ------------------------------------------------------------------------------- */
+/* ---- registers ----------------------------------------------------------- */
 
 /* A new value of SIMP or SIEFP; returns the page in reach now. The page is zeroed when it is
  * enabled or moved, as the fresh overlay page of a real hypervisor would be. */

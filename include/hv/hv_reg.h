@@ -10,7 +10,7 @@
 
 #include "hv_types.h"
 
-/* ---- CPUID (TLFS feature-discovery) ---------------------------------- */
+/* ---- CPUID (TLFS feature-discovery) -------------------------------------- */
 #define HV_CPUID_VENDOR          0x40000000u /* EAX max leaf, EBX ECX EDX "Microsoft Hv" */
 #define HV_CPUID_INTERFACE       0x40000001u /* EAX "Hv#1" */
 #define HV_CPUID_VERSION         0x40000002u
@@ -53,7 +53,7 @@
 /* HV_CPUID_RECOMMENDATIONS.EBX: retries before HV_CALL_NOTIFY_LONG_SPIN_WAIT */
 #define HV_SPIN_RETRIES_NEVER 0xFFFFFFFFu
 
-/* ---- synthetic MSRs ---------------------------------------------------- */
+/* ---- synthetic MSRs ------------------------------------------------------ */
 #define HV_MSR_FIRST 0x40000000u
 #define HV_MSR_LAST  0x40001FFFu /* the whole range the shim filters */
 
@@ -168,7 +168,7 @@ struct hv_input_signal_event {
 };
 HV_ASSERT_SIZE(struct hv_input_signal_event, 8);
 
-/* ---- SynIC pages ---------------------------------------------------------- */
+/* ---- SynIC pages --------------------------------------------------------- */
 #define HV_MESSAGE_TYPE_NONE     0x00000000u
 #define HV_MESSAGE_TYPE_VMBUS    0x00000001u
 #define HV_MESSAGE_TYPE_TIMER    0x80000010u
@@ -207,7 +207,7 @@ struct hv_timer_message_payload {
 };
 HV_ASSERT_SIZE(struct hv_timer_message_payload, 24);
 
-/* ---- reference TSC page (TLFS timers) -------------------------------------- */
+/* ---- reference TSC page (TLFS timers) ------------------------------------ */
 struct hv_reference_tsc_page {
 	uint32_t sequence; /* 0: invalid, use HV_MSR_TIME_REF_COUNT; 0xFFFFFFFF never used */
 	uint32_t reserved;
@@ -217,7 +217,7 @@ struct hv_reference_tsc_page {
 };
 HV_ASSERT_SIZE(struct hv_reference_tsc_page, 4096);
 
-/* ---- synthetic timers --------------------------------------------------------- */
+/* ---- synthetic timers ---------------------------------------------------- */
 #define HV_STIMER_COUNT        4u
 #define HV_STIMER_ENABLE       (1ull << 0)
 #define HV_STIMER_PERIODIC     (1ull << 1)

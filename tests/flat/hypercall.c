@@ -130,7 +130,7 @@ static void test_spin_wait(void)
 	expect(SPIN, input_address(), HV_STATUS_SUCCESS, "long spin wait: memory");
 }
 
-/* ---- registers ------------------------------------------------------------------- */
+/* ---- registers ----------------------------------------------------------- */
 
 static bool same_but_rax(const struct hv_registers *a, const struct hv_registers *b)
 {
@@ -168,7 +168,7 @@ static void test_registers(uint64_t control, uint64_t input, const char *name)
 	report_eq(after.rax, HV_STATUS_SUCCESS, "%s: the upper half of RAX too", name);
 }
 
-/* ---- ring 3 ------------------------------------------------------------------------- */
+/* ---- ring 3 -------------------------------------------------------------- */
 
 static uint64_t user_post_input;
 

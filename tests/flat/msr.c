@@ -23,7 +23,7 @@ static bool offered(uint32_t feature)
 	return cpuid(HV_CPUID_FEATURES).eax & feature;
 }
 
-/* ---- reset values ------------------------------------------------------------- */
+/* ---- reset values -------------------------------------------------------- */
 
 static const struct {
 	const char *name;
@@ -61,7 +61,7 @@ static void test_reset_values(void)
 			"TSC_INVARIANT_CONTROL at reset");
 }
 
-/* ---- access rights ---------------------------------------------------------------- */
+/* ---- access rights ------------------------------------------------------- */
 
 static const uint32_t read_only[] = {
 	HV_MSR_VP_INDEX,
@@ -115,7 +115,7 @@ static void test_access(void)
 	report_eq(wrmsr_safe(HV_MSR_VP_ASSIST_PAGE, 0), 0, "VP_ASSIST_PAGE can be taken back");
 }
 
-/* ---- values that stay --------------------------------------------------------------- */
+/* ---- values that stay ---------------------------------------------------- */
 
 static void test_keeps(const char *name, uint32_t msr, uint64_t value)
 {
@@ -151,7 +151,7 @@ static void test_sint_vectors(void)
 	report_eq(wrmsr_safe(HV_MSR_SINT0, HV_SINT_RESET_VALUE), 0, "SINT masked again");
 }
 
-/* ---- hypercall page --------------------------------------------------------------------- */
+/* ---- hypercall page ------------------------------------------------------ */
 
 static void test_hypercall_page(void)
 {
@@ -184,7 +184,7 @@ static void test_locked_hypercall_page(void)
 	report_eq(rdmsr(HV_MSR_HYPERCALL), locked, "and stays as it was");
 }
 
-/* ---- the rest ------------------------------------------------------------------------------ */
+/* ---- the rest ------------------------------------------------------------ */
 
 static void test_tsc_invariant(void)
 {

@@ -50,7 +50,7 @@ static bool slot_holds(uint8_t fill)
 	       slot()->payload[7] == fill && slot()->sender == MESSAGE_ID(target);
 }
 
-/* ---- register writes happen on the VP that owns the registers ----------------------- */
+/* ---- register writes happen on the VP that owns the registers ------------ */
 
 static uint32_t todo_msr;
 static uint64_t todo_value;
@@ -94,7 +94,7 @@ static void listen(void)
 		cpu_pause();
 }
 
-/* ---- messages ----------------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------ */
 
 static void test_message(void)
 {
@@ -217,7 +217,7 @@ static void test_flood(void)
 	set_msr(HV_MSR_SINT0 + SINT, VECTOR);
 }
 
-/* ---- events --------------------------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------- */
 
 static bool signal_target(void)
 {
@@ -292,8 +292,7 @@ static void test_destroyed_connections(void)
 		"a destroyed event connection is unknown");
 }
 
-/* ---- two VPs -----------------------------------------------------------------------------------
- */
+/* ---- two VPs ------------------------------------------------------------- */
 
 /* Linux does this when it panics: one VP empties the slots of all. */
 static void test_eom_elsewhere(void)

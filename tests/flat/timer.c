@@ -84,7 +84,7 @@ static bool enabled(unsigned timer)
 	return rdmsr(config_msr(timer)) & HV_STIMER_ENABLE;
 }
 
-/* ---- direct mode --------------------------------------------------------------- */
+/* ---- direct mode --------------------------------------------------------- */
 
 static void test_one_shot(unsigned timer)
 {
@@ -177,7 +177,7 @@ static void test_extreme_counts(void)
 	report(true, "and leaves the machine alive");
 }
 
-/* ---- message mode ------------------------------------------------------------------ */
+/* ---- message mode -------------------------------------------------------- */
 
 static void test_message(unsigned timer)
 {

@@ -58,7 +58,7 @@ struct fuzz {
 
 static struct fuzz fuzz;
 
-/* ---- input ------------------------------------------------------------------------------ */
+/* ---- input --------------------------------------------------------------- */
 
 static uint8_t take8(void)
 {
@@ -97,7 +97,7 @@ static struct rig_dev *take_dev(bool owes)
 	return NULL;
 }
 
-/* ---- model ------------------------------------------------------------------------------- */
+/* ---- model --------------------------------------------------------------- */
 
 static void model_sync(struct model *m)
 {
@@ -251,7 +251,7 @@ static void model_check_idle(struct model *m)
 		check(!m->teardowns);
 }
 
-/* ---- guest ---------------------------------------------------------------------------------- */
+/* ---- guest --------------------------------------------------------------- */
 
 static void post(uint32_t type, void *bytes, uint32_t len)
 {
@@ -441,8 +441,7 @@ static void guest_modify(void)
 	post(VMBUS_MSG_MODIFY_CHANNEL, &msg, sizeof(msg));
 }
 
-/* ---- host --------------------------------------------------------------------------------------
- */
+/* ---- host ---------------------------------------------------------------- */
 
 static void host_answer(void)
 {

@@ -22,7 +22,7 @@
 
 #include "base/log.h"
 #include "tests/support/check.h"
-#include "tests/unit/hv/fake_machine.h"
+#include "tests/unit/hv/fake_partition.h"
 
 #define VPS_MAX     3u
 #define LOW_PAGES   (FAKE_LOW_SIZE / HV_PAGE_SIZE)
@@ -32,8 +32,7 @@
 #define PORT_CALLS  200u /* per operation; 3 VPs x 16 SINTs x 2 + timers stay below */
 #define INPUT_GPA   (7 * HV_PAGE_SIZE + 0x100)
 
-/* ---- the program -------------------------------------------------------------------------------
- */
+/* ---- the program --------------------------------------------------------- */
 
 struct program {
 	const uint8_t *at;
@@ -78,10 +77,9 @@ static uint64_t take_value(struct program *p)
 	}
 }
 
-/* ---- the machine and what was true before the operation ---------------------------------------
- */
+/* ---- the machine and what was true before the operation ------------------ */
 
-static struct fake_machine m;
+static struct fake_partition m;
 static uint32_t vps;
 static uint8_t before[RAM_PAGES][HV_PAGE_SIZE];
 static struct hv_vp vp_before[VPS_MAX];
@@ -471,9 +469,9 @@ static void reset_machine(void)
 {
 	struct gmem gmem = m.gmem;
 
-	memset(&m, 0, offsetof(struct fake_machine, hv));
-	memset((char *)&m + offsetof(struct fake_machine, tsc), 0,
-		sizeof(m) - offsetof(struct fake_machine, tsc));
+	memset(&m, 0, offsetof(struct fake_partition, hv));
+	memset((char *)&m + offsetof(struct fake_partition, tsc), 0,
+		sizeof(m) - offsetof(struct fake_partition, tsc));
 	m.gmem = gmem;
 }
 

@@ -38,7 +38,7 @@
 #define FLAGS_COMMON 0x006d         /* has flags, flush, FUA, trim, zeroes */
 #define FLAG_MULTI   0x0100
 
-/* ---- the server's thread ----------------------------------------------------------- */
+/* ---- the server's thread ------------------------------------------------- */
 
 enum act {
 	ACT_ANSWER,
@@ -310,7 +310,7 @@ static void start_server(void)
 	check(!pthread_create(&thread, NULL, serve_all, NULL));
 }
 
-/* ---- the client --------------------------------------------------------------------- */
+/* ---- the client ---------------------------------------------------------- */
 
 static struct disk_rig rig;
 static uint8_t out[SLOTS][AREA], in[SLOTS][AREA];

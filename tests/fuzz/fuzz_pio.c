@@ -92,7 +92,7 @@ static void console(void *ctx, uint8_t byte)
 
 static void create(struct machine *m)
 {
-	struct machine_control control = {power_off, reset, debug_exit, m};
+	struct power_control control = {power_off, reset, debug_exit, m};
 	int ret = 0;
 
 	memset(m, 0, sizeof(*m));

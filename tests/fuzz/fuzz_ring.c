@@ -93,7 +93,7 @@ static void bad_sizes(struct vmbus_ring_ctl *ctl)
 	REQUIRE(vmbus_rx_init(&rx, NULL, 8192) == -EINVAL);
 }
 
-/* ---- hostile producer ------------------------------------------------------------------ */
+/* ---- hostile producer ---------------------------------------------------- */
 
 static void ranges_consistent(const struct vmbus_pkt *pkt)
 {
@@ -227,7 +227,7 @@ static void hostile_producer(struct input *in)
 	free(ctl);
 }
 
-/* ---- hostile consumer -------------------------------------------------------------------- */
+/* ---- hostile consumer ---------------------------------------------------- */
 
 static void tx_op(struct vmbus_tx *tx, struct input *in, const uint8_t *bytes)
 {
@@ -277,7 +277,7 @@ static void hostile_consumer(struct input *in)
 	free(ctl);
 }
 
-/* ---- two honest ends and an oracle ------------------------------------------------------- */
+/* ---- two honest ends and an oracle --------------------------------------- */
 
 /* Packets by their number: length and bytes follow from it. */
 struct oracle {

@@ -18,9 +18,9 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "scsi/reserve.h"
+#include "scsi/scsi.h"
 #include "tests/fuzz/input.h"
-#include "vsp/storvsp/scsi.h"
-#include "vsp/storvsp/scsi_reserve.h"
 
 #define DISK_BYTES   16384u
 #define BLOCKS       (DISK_BYTES / 512)
@@ -56,7 +56,7 @@ static struct {
 	struct disk_req *deferred;
 } f;
 
-/* ---- the disk --------------------------------------------------------------------- */
+/* ---- the disk ------------------------------------------------------------ */
 
 static void move(uint8_t *bytes, const struct disk_req *req)
 {
@@ -102,7 +102,7 @@ static void fuzz_submit(struct disk_queue *queue, struct disk_req *req)
 
 static const struct disk_ops fuzz_disk_ops = {.name = "fuzz", .submit = fuzz_submit};
 
-/* ---- setting up ------------------------------------------------------------------- */
+/* ---- setting up ---------------------------------------------------------- */
 
 static void set_up_unit(uint32_t i)
 {
@@ -162,7 +162,7 @@ static void reset(void)
 	memcpy(f.data, f.model, BUFFER);
 }
 
-/* ---- what commands should do ------------------------------------------------------ */
+/* ---- what commands should do --------------------------------------------- */
 
 static uint64_t big_endian(const uint8_t *p, uint32_t bytes)
 {
@@ -348,7 +348,7 @@ static void model_failure(uint32_t attentions)
 		model_miscompare(t->in.cdb);
 }
 
-/* ---- one command ------------------------------------------------------------------ */
+/* ---- one command --------------------------------------------------------- */
 
 static void task_done(struct scsi_task *task)
 {

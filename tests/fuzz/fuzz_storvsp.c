@@ -57,7 +57,7 @@ static struct {
 	struct burst burst;
 } f;
 
-/* ---- the disks, seen directly ----------------------------------------------------- */
+/* ---- the disks, seen directly -------------------------------------------- */
 
 static void raw_done(struct disk_req *req, int error)
 {
@@ -102,7 +102,7 @@ static void check_disks(void)
 	}
 }
 
-/* ---- setting up, once ------------------------------------------------------------- */
+/* ---- setting up, once ---------------------------------------------------- */
 
 static void open_disks(struct storvsp_lun *luns)
 {
@@ -122,7 +122,7 @@ static void open_disks(struct storvsp_lun *luns)
 
 static void set_up(void)
 {
-	struct guest_config config = {.ram = 1 << 20, .vps = 3, .workers = 0};
+	struct guest_config config = {.ram = 1 << 20, .vps = 3, .io_threads = 0};
 	struct storvsp_lun luns[LUNS];
 	struct storvsp_config storvsp = {.luns = luns, .lun_count = LUNS};
 
@@ -143,7 +143,7 @@ static void set_up(void)
 		f.fresh[i] = (uint8_t)(i / BLOCK + i);
 }
 
-/* ---- packets ---------------------------------------------------------------------- */
+/* ---- packets ------------------------------------------------------------- */
 
 /* Sends, lets the host work, gives the reply's size or 0. */
 static uint32_t exchange(uint16_t type, uint16_t flags, const struct vmbus_vec *extra,
@@ -255,7 +255,7 @@ static void negotiate(uint16_t version)
 	control(VSTOR_OP_END_INITIALIZATION, 0, 64);
 }
 
-/* ---- commands: what they should do, read from the CDB once more ------------------- */
+/* ---- commands: what they should do, read from the CDB once more ---------- */
 
 struct command {
 	struct vstor_packet packet;
@@ -428,7 +428,7 @@ static bool must_succeed(const struct command *c, const struct vstor_srb *srb)
 	       blocks * BLOCK <= srb->data_transfer_length && lba + blocks <= BLOCKS;
 }
 
-/* ---- sending commands ------------------------------------------------------------- */
+/* ---- sending commands ---------------------------------------------------- */
 
 static void take_pfns(struct input *in, struct command *c)
 {
@@ -620,7 +620,7 @@ static bool one_step(struct input *in)
 	return true;
 }
 
-/* ---- a life of the channel -------------------------------------------------------- */
+/* ---- a life of the channel ----------------------------------------------- */
 
 /* Sub-channels the guest was offered and did not open. */
 static void give_back_sub_channels(void)

@@ -73,7 +73,7 @@ static uint32_t next_random(void)
 	return t.random >> 8;
 }
 
-/* ---- model ------------------------------------------------------------------------ */
+/* ---- model --------------------------------------------------------------- */
 
 static void note_write(uint32_t extent, uint32_t version, bool acked)
 {
@@ -100,7 +100,7 @@ static void check_sector(uint32_t sector, const uint8_t *at)
 	*m = (struct model_sector){.acked = s.version};
 }
 
-/* ---- commands --------------------------------------------------------------------- */
+/* ---- commands ------------------------------------------------------------ */
 
 static void start_write(uint32_t slot, uint32_t extent, bool fua)
 {
@@ -214,7 +214,7 @@ static void read_all(void)
 	}
 }
 
-/* ---- the cycle -------------------------------------------------------------------- */
+/* ---- the cycle ----------------------------------------------------------- */
 
 /* What has its storage already can be written as before; nothing is remembered of the refusals. */
 static void works_while_full(void)
@@ -295,7 +295,7 @@ static void unmap_in_slot(uint32_t slot)
 	note_write(extent, 0, true);
 }
 
-/* ---- room that comes and goes ------------------------------------------------------ */
+/* ---- room that comes and goes -------------------------------------------- */
 
 static _Atomic bool ballast_stop;
 
@@ -339,7 +339,7 @@ static void fua_writes_in_a_tight_place(void **state)
 	read_all();
 }
 
-/* ---- life ------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------- */
 
 static void make_image(void)
 {
@@ -366,7 +366,7 @@ static bool mount_space(void)
 
 static int setup(void **state)
 {
-	struct guest_config config = {.ram = 96 << 20, .vps = 1, .workers = 1};
+	struct guest_config config = {.ram = 96 << 20, .vps = 1, .io_threads = 1};
 	struct disk_file_options o = {0};
 	struct storvsp_lun lun = {.lun = RIG_LUN};
 	struct storvsp_config controller = {.luns = &lun, .lun_count = 1};

@@ -200,7 +200,7 @@ static void server_errors_are_the_guests(void **state)
 	end();
 }
 
-/* ---- servers that go away ------------------------------------------------------------------- */
+/* ---- servers that go away ------------------------------------------------ */
 
 /* What is in flight when the server dies is done by the next one. */
 static void requests_are_sent_again(void **state)
@@ -307,7 +307,7 @@ static void a_silent_server_is_given_up(void **state)
 	end();
 }
 
-/* ---- a server that answers, but not one request ---------------------------------------------- */
+/* ---- a server that answers, but not one request -------------------------- */
 
 static const char *const mute_reads[] = {"--filter=delay", "file", "FILE", "rdelay=1000", NULL};
 static const char *const mute_reads_single[] = {"--filter=multi-conn", "--filter=delay", "file",
@@ -419,7 +419,7 @@ static void a_mute_server_is_not_waited_for_at_start(void **state)
 	nbd_server_fini(&server);
 }
 
-/* ---- cancelling ------------------------------------------------------------------------------ */
+/* ---- cancelling ---------------------------------------------------------- */
 
 static void start_some(void)
 {
@@ -530,8 +530,7 @@ static void closes_while_the_server_is_away(void **state)
 	end();
 }
 
-/* ---- kill -9 under verified traffic ------------------------------------------------------------
- */
+/* ---- kill -9 under verified traffic -------------------------------------- */
 
 static void start_random(uint32_t slot)
 {

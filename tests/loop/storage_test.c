@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "storage.h"
 #include "tests/support/guest_disk.h"
+#include "vm/storage.h"
 #include "vsp/storvsp/storvsp.h"
 
 #define IN       VSTOR_DATA_IN
@@ -34,7 +34,7 @@
 		__VA_ARGS__                                                                        \
 	}
 
-/* ---- rig ------------------------------------------------------------------------ */
+/* ---- rig ----------------------------------------------------------------- */
 
 static struct guest g;
 static struct guest_disk d;
@@ -129,8 +129,8 @@ static void wait_told(void)
 	uint64_t until = loop_now_ns() + GUEST_TIMEOUT_MS * 1000000ull;
 
 	while (!change.done && loop_now_ns() < until) {
-		for (uint32_t i = 0; i < g.host.worker_count; i++)
-			loop_call(g.host.workers[i], nothing, NULL);
+		for (uint32_t i = 0; i < g.host.io_thread_count; i++)
+			loop_call(g.host.io_threads[i], nothing, NULL);
 		guest_control(&g, nothing, NULL);
 	}
 	assert_int_equal(change.done, 1);
@@ -187,7 +187,7 @@ static void refuses_to_add(const char *spec, const char *says)
 /* A machine that boots: a new partition and bus each time. */
 static void boot(void)
 {
-	struct guest_config config = {.ram = 96 << 20, .vps = SUBS + 1, .workers = 2};
+	struct guest_config config = {.ram = 96 << 20, .vps = SUBS + 1, .io_threads = 2};
 
 	guest_start(&g, &config);
 	guest_control(&g, do_attach, NULL);
@@ -260,7 +260,7 @@ static bool ready(uint8_t lun)
 	       VSTOR_SRB_INVALID_LUN;
 }
 
-/* ---- tests ---------------------------------------------------------------------- */
+/* ---- tests --------------------------------------------------------------- */
 
 static void changes_outlive_resets(void **state)
 {
@@ -420,7 +420,7 @@ static void opening_outlives_the_machine(void **state)
 	unlink(path);
 }
 
-/* ---- controllers ---------------------------------------------------------------------- */
+/* ---- controllers --------------------------------------------------------- */
 
 static void give_back(struct guest_disk *disk)
 {

@@ -24,7 +24,7 @@ static struct disk *medium;
 
 static int setup(void **state)
 {
-	struct guest_config guest_config = {.ram = 96 << 20, .vps = 2, .workers = 2};
+	struct guest_config guest_config = {.ram = 96 << 20, .vps = 2, .io_threads = 2};
 	struct storvsp_lun lun = {.lun = DRIVE, .cdrom = true};
 	struct storvsp_config config = {.luns = &lun, .lun_count = 1};
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * COMPARE AND WRITE from several channels on several workers at once, among other
+ * COMPARE AND WRITE from several channels on several I/O threads at once, among other
  * writes. Each slot adds one to a counter on the disk as lock-free programs do:
  * compare and write, and again when somebody was faster. A swap that is not atomic
  * loses an addition. (Nobody reads the block in between: reads are not fenced.)

@@ -36,7 +36,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* ---- devices ---------------------------------------------------------------------- */
+/* ---- devices ------------------------------------------------------------- */
 
 struct attempt {
 	struct storvsp_config config;
@@ -110,7 +110,7 @@ static void reservation_that_cannot_be_read(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
-/* ---- channels --------------------------------------------------------------------- */
+/* ---- channels ------------------------------------------------------------ */
 
 static int no_queue(struct disk *disk, struct loop *loop, struct disk_queue **queue)
 {
@@ -145,7 +145,7 @@ static void packet_longer_than_any(void **state)
 	guest_disk_close(&rig->d);
 }
 
-/* ---- sizes ------------------------------------------------------------------------ */
+/* ---- sizes --------------------------------------------------------------- */
 
 static int no_size(struct disk *disk, uint64_t *size, struct err *e)
 {

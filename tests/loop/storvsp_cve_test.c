@@ -40,7 +40,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* ---- packets as a hostile guest makes them ---------------------------------------- */
+/* ---- packets as a hostile guest makes them ------------------------------- */
 
 struct raw {
 	struct vmbus_gpa_direct direct;
@@ -115,7 +115,7 @@ static void assert_works(uint32_t channel)
 	assert_int_equal(raw_receive(chan).status, 0);
 }
 
-/* ---- CVE-2019-0620: a request completed twice -------------------------------------- */
+/* ---- CVE-2019-0620: a request completed twice ---------------------------- */
 
 /* Many requests under one transaction id, slow ones and refused ones, and resets of all kinds among
  * them: each is answered once, and nothing comes later. */
@@ -155,7 +155,7 @@ static void double_completion_cve_2019_0620(void **state)
 	assert_false(guest_chan_receive(chan, &pkt));
 }
 
-/* ---- CVE-2019-0720: memory taken back while it is used ----------------------------- */
+/* ---- CVE-2019-0720: memory taken back while it is used ------------------- */
 
 static void start_slow_reads(uint32_t count)
 {
@@ -232,7 +232,7 @@ static void gpadl_unmapped_during_use_cve_2019_0720(void **state)
 	}
 }
 
-/* ---- CVE-2021-28476: a number of the guest as an address or an index ---------------- */
+/* ---- CVE-2021-28476: a number of the guest as an address or an index ----- */
 
 static void check_refused(const struct raw *raw, const char *what, uint64_t value)
 {
@@ -294,7 +294,7 @@ static void guest_value_as_address_or_index_cve_2021_28476(void **state)
 	guest_disk_close(&rig->d);
 }
 
-/* ---- VPCI, 2019: each failing message leaks a reference ----------------------------- */
+/* ---- VPCI, 2019: each failing message leaks a reference ------------------ */
 
 static uint32_t open_files(void)
 {
@@ -362,7 +362,7 @@ static void reference_leak_per_failing_message_vpci_2019(void **state)
 	log_set_level(LOG_INFO);
 }
 
-/* ---- CVE-2010-3960, CVE-2011-1872: one packet, endless work ------------------------- */
+/* ---- CVE-2010-3960, CVE-2011-1872: one packet, endless work -------------- */
 
 static uint64_t disk_requests_of(const struct raw *raw)
 {
@@ -404,7 +404,7 @@ static void unbounded_work_per_packet_cve_2010_3960(void **state)
 	guest_disk_close(&rig->d);
 }
 
-/* ---- CVE-2020-0751: the guest decides how deep the stack gets ----------------------- */
+/* ---- CVE-2020-0751: the guest decides how deep the stack gets ------------ */
 
 /* A disk that finishes inside submit and looks how deep the stack is. */
 static struct disk_ops deep_ops;
@@ -451,7 +451,7 @@ static void recursion_cve_2020_0751(void **state)
 	scsi_rig_fini(&bench);
 }
 
-/* ---- CVE-2018-0888: bytes of the host's memory in answers --------------------------- */
+/* ---- CVE-2018-0888: bytes of the host's memory in answers ---------------- */
 
 static const uint8_t asks[][16] = {
 	{0x03, 0, 0, 0, 255},
@@ -541,7 +541,7 @@ static void uninitialised_bytes_to_the_guest_cve_2018_0888(void **state)
 	guest_disk_close(&rig->d);
 }
 
-/* ---- CVE-2024-20684, CVE-2025-60708: one guest stops the service for all ------------- */
+/* ---- CVE-2024-20684, CVE-2025-60708: one guest stops the service for all --- */
 
 /* A channel that takes no answers: the others go on, and so does it when it takes them. */
 static void channel_that_takes_nothing_cve_2024_20684(void **state)
@@ -560,7 +560,7 @@ static void channel_that_takes_nothing_cve_2024_20684(void **state)
 			continue;
 		}
 		guest_chan_signal(greedy);
-		assert_works((full++ & 1) ? 0 : 3); /* one on each worker */
+		assert_works((full++ & 1) ? 0 : 3); /* one on each I/O thread */
 	}
 	for (uint32_t i = 0; i < sent; i++)
 		assert_int_equal(raw_receive(greedy).status, 0);

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 #include <semaphore.h>
 
-#include "vsp/storvsp/scsi_fence.h"
+#include "scsi/fence.h"
 
 #define LOOPS  3u
 #define PASSES 6u /* of each loop; one is exclusive */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * LUNs and controllers that come and go while a guest uses them, on four
- * channels of two workers. Each command completes exactly once (guest_disk.h),
+ * channels of two I/O threads. Each command completes exactly once (guest_disk.h),
  * a removed disk is never used again (it is freed at once), and the guest hears
  * of every change.
  */
@@ -39,7 +39,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* ---- the guest -------------------------------------------------------------------- */
+/* ---- the guest ----------------------------------------------------------- */
 
 static const struct storvsc_completion *ready(struct storvsp_rig *rig, uint8_t lun)
 {
@@ -103,7 +103,7 @@ static uint32_t luns_reported(struct storvsp_rig *rig)
 	return list[3] / 8u;
 }
 
-/* ---- one change after the other ----------------------------------------------------- */
+/* ---- one change after the other ------------------------------------------ */
 
 static void the_guest_is_told(void **state)
 {
@@ -197,7 +197,7 @@ static void counters_begin_at_zero(void **state)
 	guest_disk_close(&rig->d);
 }
 
-/* ---- mistakes ----------------------------------------------------------------------- */
+/* ---- mistakes ------------------------------------------------------------ */
 
 static void try_mistakes(void *arg)
 {
@@ -284,7 +284,7 @@ static void a_queue_that_cannot_be_opened(void **state)
 	guest_disk_close(&rig->d);
 }
 
-/* ---- with commands in flight -------------------------------------------------------- */
+/* ---- with commands in flight --------------------------------------------- */
 
 static void read_block(struct storvsp_rig *rig, uint32_t slot, uint8_t lun)
 {
@@ -421,7 +421,7 @@ static void many_cycles_under_load(void **state)
 	guest_disk_close(&rig->d);
 }
 
-/* ---- while channels come and go ----------------------------------------------------- */
+/* ---- while channels come and go ------------------------------------------ */
 
 /* Adds and removes on the control thread, the next as soon as the last is done. */
 static void churn_added(void *ctx, int error);
@@ -547,7 +547,7 @@ static void closed_in_the_middle_of_a_removal(void **state)
 	*state = storvsp_rig_create(1);
 }
 
-/* ---- controllers ------------------------------------------------------------------ */
+/* ---- controllers --------------------------------------------------------- */
 
 #define SECOND (RIG_INSTANCE + 1)
 

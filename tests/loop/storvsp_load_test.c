@@ -35,7 +35,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* ---- traffic ---------------------------------------------------------------------- */
+/* ---- traffic ------------------------------------------------------------- */
 
 static void random_traffic_on_all_channels(void **state)
 {
@@ -127,7 +127,7 @@ static void disk_errors_reach_the_guest(void **state)
 	guest_disk_close(&rig->d);
 }
 
-/* ---- ends under load -------------------------------------------------------------- */
+/* ---- ends under load ----------------------------------------------------- */
 
 /* Reads of ones into buffers of zeroes, on a disk that takes its time. */
 static void start_reads(struct storvsp_rig *rig)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is in flight, over four channels and two workers: resets abort it, close
+ * What is in flight, over four channels and two I/O threads: resets abort it, close
  * cuts it short, a stuck LUN does not starve another. Each command and each reset
  * is answered exactly once: guest_disk_take() and take_reset() see to that.
  */
@@ -58,7 +58,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* ---- the guest's side ------------------------------------------------------------------------ */
+/* ---- the guest's side ---------------------------------------------------- */
 
 static void reset(
 	struct storvsp_rig *rig, uint32_t channel, uint32_t n, uint32_t operation, uint8_t lun)
@@ -129,7 +129,7 @@ static void start_read(struct storvsp_rig *rig, uint32_t slot, uint8_t lun)
 {
 	guest_slot_read(&rig->d, slot, lun, slot * 8, 8);
 	while (!guest_disk_submit(&rig->d, slot, slot % rig->d.channel_count))
-		sched_yield(); /* the ring is full, the worker is at it */
+		sched_yield(); /* the ring is full, the I/O thread is at it */
 }
 
 static void start_reads(struct storvsp_rig *rig)
@@ -175,7 +175,7 @@ static void assert_ready(struct storvsp_rig *rig, uint8_t lun)
 		guest_disk_run(&rig->d, lun, NONE, 0, TEST_UNIT)->srb_status, VSTOR_SRB_SUCCESS);
 }
 
-/* ---- resets ---------------------------------------------------------------------------------- */
+/* ---- resets -------------------------------------------------------------- */
 
 static void reset_of(struct storvsp_rig *rig, uint32_t operation, bool all)
 {
@@ -325,8 +325,7 @@ static void reset_does_not_wait_for_ever(void **state)
 		assert_int_equal(result(rig, slot)->transferred, 4096);
 }
 
-/* ---- commands that wait for others --------------------------------------------------------------
- */
+/* ---- commands that wait for others --------------------------------------- */
 
 #define COMPARE_WRITE 1u
 #define WRITES        CHANNELS /* slots; one a channel */
@@ -348,7 +347,7 @@ static void start_write(struct storvsp_rig *rig, uint32_t slot)
 	assert_true(guest_disk_submit(&rig->d, slot, slot % rig->d.channel_count));
 }
 
-/* Returns when the worker has had everything that came on this slot's channel. */
+/* Returns when the I/O thread has had everything that came on this slot's channel. */
 static void pass(struct storvsp_rig *rig, uint32_t slot)
 {
 	start_read(rig, slot + 2 * CHANNELS, RIG_LUN_LAST);
@@ -420,7 +419,7 @@ static void close_with_a_wait_at_the_fence(void **state)
 		VSTOR_SRB_SUCCESS);
 }
 
-/* ---- storm ----------------------------------------------------------------------------------- */
+/* ---- storm --------------------------------------------------------------- */
 
 static void check_storm(const struct storvsc_completion *r)
 {
@@ -467,7 +466,7 @@ static void storm(void **state)
 		(unsigned)atomic_load(&rig->disk->cancels));
 }
 
-/* ---- close ----------------------------------------------------------------------------------- */
+/* ---- close --------------------------------------------------------------- */
 
 /* The guest closes while a disk holds everything, and resets are on their way. */
 static void close_cuts_short(void **state)
@@ -510,7 +509,7 @@ static void stop_cuts_short(void **state)
 	storvsp_rig_destroy(rig);
 }
 
-/* ---- room ------------------------------------------------------------------------------------ */
+/* ---- room ---------------------------------------------------------------- */
 
 static void start_flushes(struct storvsp_rig *rig, uint32_t count)
 {

@@ -54,7 +54,7 @@ static uint64_t measured(const struct storvsp_counters *c)
 	return count;
 }
 
-/* ---- commands --------------------------------------------------------------------- */
+/* ---- commands ------------------------------------------------------------ */
 
 /* One command on a channel, waited for. */
 static const struct storvsc_completion *run(
@@ -190,7 +190,7 @@ static void latency_is_the_disks(void **state)
 	guest_disk_close(&rig->d);
 }
 
-/* ---- channels --------------------------------------------------------------------- */
+/* ---- channels ------------------------------------------------------------ */
 
 struct channels {
 	struct vsp_device *dev;
@@ -242,7 +242,7 @@ static void channels_count_packets(void **state)
 	guest_disk_close(&rig->d);
 }
 
-/* ---- queue depth ------------------------------------------------------------------ */
+/* ---- queue depth --------------------------------------------------------- */
 
 #define GATHERED 12u
 
@@ -274,7 +274,7 @@ static const struct disk_ops gather_ops = {
 	.submit = gather_submit,
 };
 
-/* Until the workers have it: bounded, as every wait of a guest is. */
+/* Until the I/O threads have it: bounded, as every wait of a guest is. */
 static void wait_depth(struct vsp_device *dev, uint64_t depth)
 {
 	uint64_t end = loop_now_ns() + GUEST_TIMEOUT_MS * 1000000ull;
@@ -291,7 +291,7 @@ static void depth_is_what_is_in_flight(void **state)
 		.disk.info = {.size = 1 << 20, .block_size = 512, .physical_block_size = 512}};
 	struct storvsp_lun lun = {.lun = 0, .disk = &gather.disk};
 	struct storvsp_config config = {.luns = &lun, .lun_count = 1};
-	struct guest_config machine = {.ram = 96 << 20, .vps = 1, .workers = 1};
+	struct guest_config machine = {.ram = 96 << 20, .vps = 1, .io_threads = 1};
 	struct guest *g = calloc(1, sizeof(*g));
 	struct guest_disk *d = calloc(1, sizeof(*d));
 	struct storvsp_counters c;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A guest driver (guest/storvsc/proto.c) against the real controller: shared
- * rings, real bus, real channels, two workers, memory disks. Every completion is
+ * rings, real bus, real channels, two I/O threads, memory disks. Every completion is
  * checked to be the only one of its command (guest_disk.c); each wait is bounded.
  *
  * Here: the initialization, where units are, and packets that lie. Traffic, and
@@ -48,7 +48,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* ---- initialization --------------------------------------------------------------- */
+/* ---- initialization ------------------------------------------------------ */
 
 static const struct storvsc_completion *inquiry(struct guest_disk *d, uint8_t lun)
 {
@@ -228,7 +228,8 @@ static void early_sub_channel_is_held(void **state)
 			.lun = LUN, .cdb_length = 6, .data = NONE}; /* TEST UNIT READY */
 		assert_true(guest_disk_submit(d, i, i));
 	}
-	/* Primary and a sub-channel share a worker: its reply comes after it has looked at both. */
+	/* Primary and a sub-channel share an I/O thread: its reply comes after it has looked at
+	 * both. */
 	status_of(rig, VSTOR_OP_QUERY_PROPERTIES, 0, 64);
 	assert_int_equal(guest_disk_poll(d), 0);
 	status_of(rig, VSTOR_OP_END_INITIALIZATION, 0, 64);
@@ -263,7 +264,7 @@ static void early_sub_channel_can_close(void **state)
 	}
 }
 
-/* ---- LUNs ------------------------------------------------------------------------- */
+/* ---- LUNs ---------------------------------------------------------------- */
 
 static void units_are_where_they_are(void **state)
 {
@@ -381,7 +382,7 @@ static void check_condition_as_guests_want_it(void **state)
 	guest_disk_close(&rig->d);
 }
 
-/* ---- hostile packets -------------------------------------------------------------- */
+/* ---- hostile packets ----------------------------------------------------- */
 
 struct hostile {
 	const char *what;

@@ -9,7 +9,7 @@
 #include "proto/vmbus_proto.h"
 #include "tests/support/check.h"
 
-/* ---- port ------------------------------------------------------------------------------- */
+/* ---- port ---------------------------------------------------------------- */
 
 static int port_send(void *ctx, uint32_t vp, uint32_t sint, const void *bytes, uint32_t len)
 {
@@ -52,7 +52,7 @@ static void port_flush(void *ctx)
 
 static const struct bus_port_ops port_ops = {.send = port_send, .flush = port_flush};
 
-/* ---- devices ------------------------------------------------------------------------------ */
+/* ---- devices ------------------------------------------------------------- */
 
 bool rig_dev_owes(const struct rig_dev *dev)
 {
@@ -218,7 +218,7 @@ struct rig_dev *rig_sub(struct rig_dev *primary, uint16_t index)
 	return dev;
 }
 
-/* ---- life --------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------- */
 
 void rig_init(struct rig *rig, uint32_t max_version, uint64_t gpadl_pages_max)
 {
@@ -291,7 +291,7 @@ void rig_fini(struct rig *rig)
 	}
 }
 
-/* ---- guest ---------------------------------------------------------------------------------- */
+/* ---- guest --------------------------------------------------------------- */
 
 void rig_post(struct rig *rig, uint32_t type, void *msg, uint32_t len)
 {
@@ -445,8 +445,7 @@ void rig_open_dev(struct rig *rig, struct rig_dev *dev)
 	rig_forget_sent(rig);
 }
 
-/* ---- heap -------------------------------------------------------------------------------------
- */
+/* ---- heap ---------------------------------------------------------------- */
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)

@@ -80,7 +80,7 @@ void rig_init(struct rig *rig, uint32_t max_version, uint64_t gpadl_pages_max);
 void rig_fini(struct rig *rig);
 void rig_shutdown(struct rig *rig);
 
-/* ---- device side ---------------------------------------------------------------------- */
+/* ---- device side --------------------------------------------------------- */
 
 /* Offers a class of class_byte repeated, instance numbers sort as they count. */
 struct rig_dev *rig_offer(struct rig *rig, uint8_t class_byte, uint32_t instance);
@@ -91,7 +91,7 @@ bool rig_dev_owes(const struct rig_dev *dev);
 /* Gives the answer the device owes; ok counts for open and retarget. */
 void rig_answer(struct rig_dev *dev, bool ok);
 
-/* ---- guest side ------------------------------------------------------------------------- */
+/* ---- guest side ---------------------------------------------------------- */
 
 /* Posts msg (its header is filled here). */
 void rig_post(struct rig *rig, uint32_t type, void *msg, uint32_t len);

@@ -13,20 +13,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "backend/filter.h"
-#include "backend/filters.h"
 #include "base/log.h"
+#include "disk/filter/filter.h"
+#include "disk/filter/filters.h"
 #include "tests/support/check.h"
 #include "tests/support/disk_rig.h"
 #include "vsp/storvsp/storvsp.h"
 
-#define LUN           7u
-#define INSTANCE      0x55
-#define KILL_MAX_US   60000u
-#define OPEN_WAIT_MS  10000u
-#define CUT_COMMANDS  160u
-#define GUEST_VPS     3u
-#define GUEST_WORKERS 2u
+#define LUN              7u
+#define INSTANCE         0x55
+#define KILL_MAX_US      60000u
+#define OPEN_WAIT_MS     10000u
+#define CUT_COMMANDS     160u
+#define GUEST_VPS        3u
+#define GUEST_IO_THREADS 2u
 
 static uint8_t medium[IO_MODEL_BYTES];
 
@@ -42,7 +42,7 @@ violation(struct campaign *c, const char *format, ...)
 	va_end(args);
 }
 
-/* ---- a disk that lies --------------------------------------------------------------- */
+/* ---- a disk that lies ---------------------------------------------------- */
 
 static void lie_submit(struct disk_queue *queue, struct disk_req *req)
 {
@@ -76,7 +76,7 @@ static struct disk *lie_over(struct disk *lower)
 	return disk;
 }
 
-/* ---- the guest ---------------------------------------------------------------------- */
+/* ---- the guest ----------------------------------------------------------- */
 
 struct host {
 	struct guest g;
@@ -87,7 +87,8 @@ struct host {
 static struct host *host_start(
 	struct disk *disk, struct io_model *m, struct io_counts *counts, uint32_t seed)
 {
-	struct guest_config config = {.ram = 96 << 20, .vps = GUEST_VPS, .workers = GUEST_WORKERS};
+	struct guest_config config = {
+		.ram = 96 << 20, .vps = GUEST_VPS, .io_threads = GUEST_IO_THREADS};
 	struct storvsp_lun lun = {.lun = LUN, .disk = disk};
 	struct storvsp_config storvsp = {.luns = &lun, .lun_count = 1};
 	struct host *h = calloc(1, sizeof(*h));
@@ -109,7 +110,7 @@ static void host_stop(struct host *h)
 	free(h);
 }
 
-/* ---- the judge ---------------------------------------------------------------------- */
+/* ---- the judge ----------------------------------------------------------- */
 
 static void judge(struct campaign *c, struct io_model *m, const uint8_t *bytes)
 {
@@ -144,7 +145,7 @@ static void create_file(const char *dir, char path[256])
 	close(fd);
 }
 
-/* ---- power cuts --------------------------------------------------------------------- */
+/* ---- power cuts ---------------------------------------------------------- */
 
 static void powercut_round(struct campaign *c, struct host *h, struct disk *disk, uint64_t *random)
 {
@@ -193,7 +194,7 @@ void campaign_powercut(struct campaign *c)
 	free(m);
 }
 
-/* ---- kills -------------------------------------------------------------------------- */
+/* ---- kills --------------------------------------------------------------- */
 
 /* Memory that outlives the child. */
 struct shared {
@@ -318,7 +319,7 @@ void campaign_kill(struct campaign *c)
 	munmap(s, sizeof(*s));
 }
 
-/* ---- programs ----------------------------------------------------------------------- */
+/* ---- programs ------------------------------------------------------------ */
 
 static void print_figures(const struct campaign *c, const char *name)
 {

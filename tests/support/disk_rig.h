@@ -3,7 +3,7 @@
 #ifndef SUPPORT_DISK_RIG_H
 #define SUPPORT_DISK_RIG_H
 
-#include "backend/disk.h"
+#include "disk/disk.h"
 
 #define DISK_RIG_REQUESTS 256u
 

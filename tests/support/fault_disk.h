@@ -8,7 +8,7 @@
 
 #include <stdatomic.h>
 
-#include "backend/disk.h"
+#include "disk/disk.h"
 
 #define FAULT_DISK_QUEUES 16u
 

@@ -16,7 +16,7 @@
 		abort();                                                                           \
 	} while (0)
 
-/* ---- waiting (under lock) --------------------------------------------------------- */
+/* ---- waiting (under lock) ------------------------------------------------ */
 
 void guest_turn(struct guest *g)
 {
@@ -78,7 +78,7 @@ void guest_wait_events(struct guest *g, uint64_t seen)
 	pthread_mutex_unlock(&g->lock);
 }
 
-/* ---- what the host calls ---------------------------------------------------------- */
+/* ---- what the host calls ------------------------------------------------- */
 
 static void take_offer(struct guest *g, const void *msg)
 {
@@ -186,19 +186,19 @@ void guest_ring_doorbell(struct guest *g, uint32_t connection_id)
 	pthread_mutex_unlock(&g->lock);
 }
 
-/* ---- life ------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------- */
 
-static void start_loops(struct guest *g, uint32_t workers)
+static void start_loops(struct guest *g, uint32_t io_threads)
 {
-	static const char *const names[GUEST_WORKERS_MAX] = {"w0", "w1", "w2", "w3"};
+	static const char *const names[GUEST_IO_THREADS_MAX] = {"w0", "w1", "w2", "w3"};
 
 	if (loop_init(&g->control, "control", NULL) || (!g->single && loop_start(&g->control)))
 		die("control loop");
-	g->worker_list[0] = &g->control;
-	for (uint32_t i = 0; i < workers; i++) {
-		if (loop_init(&g->workers[i], names[i], NULL) || loop_start(&g->workers[i]))
+	g->io_thread_list[0] = &g->control;
+	for (uint32_t i = 0; i < io_threads; i++) {
+		if (loop_init(&g->io_threads[i], names[i], NULL) || loop_start(&g->io_threads[i]))
 			die("worker loop");
-		g->worker_list[i] = &g->workers[i];
+		g->io_thread_list[i] = &g->io_threads[i];
 	}
 }
 
@@ -215,8 +215,8 @@ static void stop_loops(struct guest *g)
 		loop_fini(&g->control);
 		return;
 	}
-	for (uint32_t i = 0; i < g->host.worker_count; i++)
-		stop_loop(&g->workers[i]);
+	for (uint32_t i = 0; i < g->host.io_thread_count; i++)
+		stop_loop(&g->io_threads[i]);
 	stop_loop(&g->control);
 }
 
@@ -242,18 +242,18 @@ void guest_start(struct guest *g, const struct guest_config *config)
 	pthread_mutex_init(&g->lock, NULL);
 	pthread_cond_init(&g->changed, NULL);
 	g->next_gpadl = 1;
-	g->single = config->workers == 0;
+	g->single = config->io_threads == 0;
 	if (gmem_create(&g->gmem, config->ram, NULL))
 		die("memory");
-	start_loops(g, config->workers);
+	start_loops(g, config->io_threads);
 	g->host.vp_count = config->vps;
 	loop_call(&g->control, create_bus, g);
 	g->host = (struct vsp_host){
 		.gmem = &g->gmem,
 		.bus = g->bus,
 		.control = &g->control,
-		.workers = g->worker_list,
-		.worker_count = config->workers ? config->workers : 1,
+		.io_threads = g->io_thread_list,
+		.io_thread_count = config->io_threads ? config->io_threads : 1,
 		.vp_count = config->vps,
 		.irq = {.raise = irq_raise, .ctx = g},
 		.doorbell_add = doorbell_add,
@@ -314,7 +314,7 @@ void guest_control(struct guest *g, void (*fn)(void *arg), void *arg)
 	loop_call(&g->control, fn, arg);
 }
 
-/* ---- devices ---------------------------------------------------------------------- */
+/* ---- devices ------------------------------------------------------------- */
 
 struct add_device {
 	struct guest *g;
@@ -401,7 +401,7 @@ void guest_wait_removed(struct guest *g, struct vsp_device *dev)
 	pthread_mutex_unlock(&g->lock);
 }
 
-/* ---- memory ----------------------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------- */
 
 uint64_t guest_ram(struct guest *g, uint64_t bytes)
 {
@@ -419,7 +419,7 @@ void *guest_at(struct guest *g, uint64_t gpa)
 	return (void *)gmem_at(&g->gmem, gpa, 1);
 }
 
-/* ---- messages --------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------ */
 
 struct post {
 	struct bus *bus;

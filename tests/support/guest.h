@@ -2,7 +2,7 @@
 /*
  * A guest in this process: RAM, messages, doorbells and interrupts are the
  * test's; the bus, the channels and the VSPs are the real ones, on real loops
- * (one control, some workers). No KVM.
+ * (one control, some I/O threads). No KVM.
  *
  * The caller plays the guest's only processor: it posts messages, writes into
  * rings, and waits for interrupts. Any wait ends after GUEST_TIMEOUT_MS, with
@@ -16,18 +16,18 @@
 #include "ring/vmbus_ring.h"
 #include "vsp/vsp.h"
 
-#define GUEST_TIMEOUT_MS   20000
-#define GUEST_WORKERS_MAX  4u
-#define GUEST_OFFERS_MAX   128u
-#define GUEST_DEVICES_MAX  8u
-#define GUEST_MESSAGES_MAX 256u
-#define GUEST_DOORBELLS    64u
+#define GUEST_TIMEOUT_MS     20000
+#define GUEST_IO_THREADS_MAX 4u
+#define GUEST_OFFERS_MAX     128u
+#define GUEST_DEVICES_MAX    8u
+#define GUEST_MESSAGES_MAX   256u
+#define GUEST_DOORBELLS      64u
 
 struct guest_config {
-	uint64_t ram;     /* bytes */
-	uint32_t vps;     /* for the bus; nothing runs on them */
-	uint32_t workers; /* threads; 0: no threads at all, everything runs on one loop inside the
-			   * caller's waits and guest_turn() */
+	uint64_t ram;        /* bytes */
+	uint32_t vps;        /* for the bus; nothing runs on them */
+	uint32_t io_threads; /* threads; 0: no threads at all, everything runs on one loop inside
+			      * the caller's waits and guest_turn() */
 };
 
 struct guest_offer {
@@ -44,8 +44,8 @@ struct guest {
 	/* constant */
 	struct gmem gmem;
 	struct loop control;
-	struct loop workers[GUEST_WORKERS_MAX];
-	struct loop *worker_list[GUEST_WORKERS_MAX];
+	struct loop io_threads[GUEST_IO_THREADS_MAX];
+	struct loop *io_thread_list[GUEST_IO_THREADS_MAX];
 	struct bus *bus;
 	struct vsp_host host;
 	bool single; /* no threads */
@@ -93,13 +93,13 @@ void guest_control(struct guest *g, void (*fn)(void *arg), void *arg);
 uint64_t guest_ram(struct guest *g, uint64_t bytes);
 void *guest_at(struct guest *g, uint64_t gpa);
 
-/* ---- waiting ---------------------------------------------------------------------- */
+/* ---- waiting ------------------------------------------------------------- */
 
 uint64_t guest_events(struct guest *g);
 /* Until there have been more events than `seen`. */
 void guest_wait_events(struct guest *g, uint64_t seen);
 
-/* ---- messages --------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------ */
 
 /* Posts msg (header filled here). */
 void guest_post(struct guest *g, uint32_t type, void *msg, uint32_t len);
@@ -116,7 +116,7 @@ void guest_release(struct guest *g, uint32_t relid);
 /* Nothing happens when the channel is not open. */
 void guest_ring_doorbell(struct guest *g, uint32_t connection_id);
 
-/* ---- channels --------------------------------------------------------------------- */
+/* ---- channels ------------------------------------------------------------ */
 
 struct guest_chan {
 	struct guest *g;

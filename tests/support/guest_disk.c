@@ -22,7 +22,7 @@
 
 static const struct hv_guid scsi_class = VMBUS_GUID_SCSI;
 
-/* ---- opening ---------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------- */
 
 void guest_disk_init(struct guest_disk *d, struct guest *g, uint8_t instance)
 {
@@ -147,7 +147,7 @@ void guest_disk_forget(struct guest_disk *d)
 	forget_slots(d);
 }
 
-/* ---- buffers ---------------------------------------------------------------------- */
+/* ---- buffers ------------------------------------------------------------- */
 
 static uint64_t page_gpa(const struct guest_slot *s, uint32_t index)
 {
@@ -201,7 +201,7 @@ struct storvsc_range *guest_slot_range(struct guest_disk *d, uint32_t slot, uint
 	return *len ? &u.range : NULL;
 }
 
-/* ---- commands --------------------------------------------------------------------- */
+/* ---- commands ------------------------------------------------------------ */
 
 static uint64_t slot_id(const struct guest_disk *d, uint32_t slot)
 {

@@ -93,8 +93,8 @@ void hot_wait(struct hot *hot, enum hot_state state)
 
 	while (hot->state != state) {
 		guest_disk_poll(&hot->rig->d);
-		for (uint32_t i = 0; i < hot->rig->g.host.worker_count; i++)
-			loop_call(hot->rig->g.host.workers[i], hot_nothing, NULL);
+		for (uint32_t i = 0; i < hot->rig->g.host.io_thread_count; i++)
+			loop_call(hot->rig->g.host.io_threads[i], hot_nothing, NULL);
 		hot_control(hot, hot_nothing);
 		if (loop_now_ns() > until)
 			check(!"the state never comes");

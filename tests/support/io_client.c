@@ -27,7 +27,7 @@ void io_client_init(struct io_client *c, struct guest_disk *d, uint8_t lun, stru
 	c->counts = counts;
 }
 
-/* ---- choosing --------------------------------------------------------------------- */
+/* ---- choosing ------------------------------------------------------------ */
 
 static enum io_kind choose_kind(struct io_client *c)
 {
@@ -86,7 +86,7 @@ static bool choose(struct io_client *c, struct io_slot *s)
 	return range_free(c, s);
 }
 
-/* ---- sending ---------------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------- */
 
 static void build_transfer(struct io_client *c, uint32_t slot)
 {
@@ -151,7 +151,7 @@ static void build(struct io_client *c, uint32_t slot)
 	build_of[c->slot[slot].kind](c, slot);
 }
 
-/* ---- answers ---------------------------------------------------------------------- */
+/* ---- answers ------------------------------------------------------------- */
 
 static void check_read(struct io_client *c, uint32_t slot)
 {
@@ -218,7 +218,7 @@ static void wait_for_some(struct io_client *c)
 	take(c);
 }
 
-/* ---- running ---------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------- */
 
 static int free_slot(const struct io_client *c)
 {

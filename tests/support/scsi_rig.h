@@ -7,8 +7,8 @@
 #ifndef SUPPORT_SCSI_RIG_H
 #define SUPPORT_SCSI_RIG_H
 
+#include "scsi/scsi.h"
 #include "tests/support/fault_disk.h"
-#include "vsp/storvsp/scsi.h"
 
 #define SCSI_RIG_BLOCKS 32768u /* 16 MiB */
 #define SCSI_RIG_BLOCK  512u

@@ -21,7 +21,7 @@ static void turn(struct burst *b)
 		guest_turn(b->g);
 }
 
-/* ---- the LUN that comes and goes ---------------------------------------------------- */
+/* ---- the LUN that comes and goes ----------------------------------------- */
 
 static struct disk_ops hot_ops; /* memory that tells another size */
 static uint64_t hot_size;
@@ -138,7 +138,7 @@ void burst_resize(struct burst *b, uint32_t blocks)
 	b->size = hot_size;
 }
 
-/* ---- what comes back ---------------------------------------------------------------- */
+/* ---- what comes back ----------------------------------------------------- */
 
 bool burst_receive(struct burst *b, struct vmbus_pkt *pkt)
 {
@@ -240,7 +240,7 @@ static void pump(struct burst *b)
 		answered(b, &pkt);
 }
 
-/* ---- what is sent ------------------------------------------------------------------- */
+/* ---- what is sent -------------------------------------------------------- */
 
 static void send_command(struct burst *b, struct burst_slot *s)
 {

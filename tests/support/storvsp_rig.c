@@ -24,7 +24,7 @@ void storvsp_rig_add_controller(struct storvsp_rig *rig)
 
 struct storvsp_rig *storvsp_rig_create(uint32_t vps)
 {
-	struct guest_config config = {.ram = RIG_RAM, .vps = vps, .workers = 2};
+	struct guest_config config = {.ram = RIG_RAM, .vps = vps, .io_threads = 2};
 	struct storvsp_rig *rig = calloc(1, sizeof(*rig));
 	struct disk *memory;
 
@@ -61,7 +61,7 @@ uint64_t storvsp_rig_requests(const struct storvsp_rig *rig)
 	return count;
 }
 
-/* ---- traffic ---------------------------------------------------------------------- */
+/* ---- traffic ------------------------------------------------------------- */
 
 static uint32_t next_random(struct storvsp_rig *rig)
 {

@@ -12,7 +12,7 @@
 
 #define NULL_REQUESTS 64u
 
-/* Private memory of an open channel; zeroed by the core. Owner: the channel's worker. */
+/* Private memory of an open channel; zeroed by the core. Owner: the channel's I/O thread. */
 struct null_channel {
 	uint64_t ignored; /* packets that asked for nothing */
 };
@@ -23,7 +23,7 @@ struct null_request {
 	uint8_t payload[NULL_PAYLOAD_MAX];
 };
 
-/* ---- device (control thread) ----------------------------------------------------- */
+/* ---- device (control thread) --------------------------------------------- */
 
 static int null_create(struct vsp_device *dev, const void *config, struct err *e)
 {
@@ -40,7 +40,7 @@ static size_t null_request_size(struct vsp_device *dev, uint32_t *count)
 	return sizeof(struct null_request);
 }
 
-/* ---- channel (its worker) -------------------------------------------------------- */
+/* ---- channel (its I/O thread) -------------------------------------------- */
 
 static int null_open(struct vsp_channel *ch)
 {

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
-/* ---- the table -------------------------------------------------------------------- */
+/* ---- the table ----------------------------------------------------------- */
 
 static size_t counts_size(const struct storvsp_counts *counts)
 {
@@ -37,7 +37,7 @@ struct storvsp_count_row *counts_of_channel(struct storvsp_counts *counts, uint3
 	return counts->rows + (size_t)channel * SCSI_LUNS_MAX;
 }
 
-/* ---- writing ---------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------- */
 
 static uint64_t get(const struct storvsp_count_row *row, enum storvsp_count kind)
 {
@@ -144,7 +144,7 @@ void counts_reset(struct storvsp_counts *counts, uint8_t lun)
 	}
 }
 
-/* ---- reading ---------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------- */
 
 void counts_collect(struct storvsp_counters *sum, const struct storvsp_count_row *row)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a controller counts: a row for each LUN on each channel. A row is written by its channel's
- * worker only and read by anybody; nothing on the way of a command allocates, locks or shares a
+ * I/O thread only and read by anybody; nothing on the way of a command allocates, locks or shares a
  * cache line.
  */
 #ifndef STORVSP_COUNTS_H
 #define STORVSP_COUNTS_H
 
 #include "base/hist.h"
-#include "vsp/storvsp/scsi.h"
+#include "scsi/scsi.h"
 #include "vsp/storvsp/storvsp.h"
 
 enum storvsp_count {

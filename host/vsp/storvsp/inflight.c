@@ -33,7 +33,7 @@ static uint32_t lun_of(const struct storvsp_request *r)
 	return (uint32_t)(r->place - r->channel->places);
 }
 
-/* ---- room ------------------------------------------------------------------------------------ */
+/* ---- room ---------------------------------------------------------------- */
 
 bool inflight_room(const struct storvsp_channel *c, const struct storvsp_place *place)
 {
@@ -58,7 +58,7 @@ void inflight_del(struct storvsp_request *r)
 		reset_gave_back(&r->channel->device->resets, lun_of(r));
 }
 
-/* ---- aborting -------------------------------------------------------------------------------- */
+/* ---- aborting ------------------------------------------------------------ */
 
 static struct storvsp_request *request_of(struct list *link)
 {

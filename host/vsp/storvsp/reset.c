@@ -11,7 +11,7 @@ static void reset_due(struct loop_task *task)
 	reset->done(reset, true);
 }
 
-/* ---- under lock ------------------------------------------------------------------------------ */
+/* ---- under lock ---------------------------------------------------------- */
 
 static void count_up(struct reset_desk *desk, uint32_t lun)
 {
@@ -54,7 +54,7 @@ static void ask(struct reset_port *port, uint64_t luns)
 	loop_post(port->loop, &port->task);
 }
 
-/* ---- ports ----------------------------------------------------------------------------------- */
+/* ---- ports --------------------------------------------------------------- */
 
 static void visit_task(struct loop_task *task)
 {
@@ -116,7 +116,7 @@ void reset_gave_back(struct reset_desk *desk, uint32_t lun)
 	pthread_mutex_unlock(&desk->lock);
 }
 
-/* ---- resets ---------------------------------------------------------------------------------- */
+/* ---- resets -------------------------------------------------------------- */
 
 bool reset_stop(struct reset *reset)
 {
@@ -153,7 +153,7 @@ void reset_start(struct reset_desk *desk, struct reset *reset)
 	pthread_mutex_unlock(&desk->lock);
 }
 
-/* ---- the desk -------------------------------------------------------------------------------- */
+/* ---- the desk ------------------------------------------------------------ */
 
 void reset_desk_init(struct reset_desk *desk)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Resets of LUNs, over all channels of a controller. A reset asks each channel,
- * on its own worker, to abort what it has in flight for these LUNs, and is done
+ * on its own I/O thread, to abort what it has in flight for these LUNs, and is done
  * when all of that has come back. But a disk may never give a request back, and
  * a guest does not wait for ever: RESET_NS after its start a reset is done
  * anyway. What is late then completes when it comes, for its pages are in use
@@ -21,7 +21,7 @@
 
 #include "base/list.h"
 #include "base/loop.h"
-#include "vsp/storvsp/scsi.h"
+#include "scsi/scsi.h"
 
 /* Linux gives up a reset after 5 s. */
 #define RESET_NS 3000000000ull

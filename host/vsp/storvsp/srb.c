@@ -23,7 +23,7 @@
 #define PATH_ONLY   0u /* where the units are */
 #define TARGET_ONLY 0u
 
-/* ---- reply ------------------------------------------------------------------------ */
+/* ---- reply --------------------------------------------------------------- */
 
 /* The three words a guest gets for one outcome: SRB status, SCSI status, NTSTATUS. */
 struct srb_outcome {
@@ -88,7 +88,7 @@ static void srb_conflict(struct storvsp_request *r)
 	srb_reply(r, &outcome_conflict, 0, sense);
 }
 
-/* ---- counters --------------------------------------------------------------------- */
+/* ---- counters ------------------------------------------------------------ */
 
 static struct loop *loop_of(const struct storvsp_request *r)
 {
@@ -136,7 +136,7 @@ static void task_done(struct scsi_task *task)
 		srb_reply(r, &outcome_sense, 0, task->sense);
 }
 
-/* ---- request ---------------------------------------------------------------------- */
+/* ---- request ------------------------------------------------------------- */
 
 static void iov_add(struct scsi_task *task, void *base, uint32_t len)
 {

@@ -35,7 +35,7 @@
 #include "hv/vmbus_guids.h"
 #include "vsp/storvsp/storvsp_impl.h"
 
-/* ---- device (control thread) ------------------------------------------------------ */
+/* ---- device (control thread) --------------------------------------------- */
 
 static int storvsp_create(struct vsp_device *dev, const void *config, struct err *e)
 {
@@ -101,7 +101,7 @@ int storvsp_channel_counters(struct vsp_device *dev, uint32_t channel, struct st
 	return 0;
 }
 
-/* ---- opening and closing a channel (its worker) ----------------------------------- */
+/* ---- opening and closing a channel (its I/O thread) ---------------------- */
 
 static void finish_close(struct storvsp_channel *c)
 {
@@ -184,7 +184,7 @@ static void storvsp_close(struct vsp_channel *ch)
 	finish_close(c);
 }
 
-/* ---- replies ---------------------------------------------------------------------- */
+/* ---- replies ------------------------------------------------------------- */
 
 /* Guests compare the size of a completion with what they expect: the negotiated version's. Before
  * there is one, they expect what they sent, of which there are only two kinds. */
@@ -238,7 +238,7 @@ void storvsp_enumerate(struct vsp_call *call)
 	vsp_call_done(call);
 }
 
-/* ---- initialization: one function an operation, giving the status of the reply ---- */
+/* ---- initialization: one function an operation, giving the status of the reply --- */
 
 static uint32_t op_begin(struct storvsp_channel *c, struct vstor_packet *packet)
 {
@@ -379,7 +379,7 @@ static void control_packet(struct storvsp_request *r, uint32_t payload_len)
 		vsp_offer_subchannels(c->ch, offers);
 }
 
-/* ---- packets ---------------------------------------------------------------------- */
+/* ---- packets ------------------------------------------------------------- */
 
 /* False: the packet must wait for the primary. */
 static bool channel_usable(struct storvsp_channel *c)

@@ -6,8 +6,8 @@
 #ifndef STORVSP_H
 #define STORVSP_H
 
-#include "backend/disk.h"
 #include "base/hist.h"
+#include "disk/disk.h"
 #include "vsp/vsp.h"
 
 struct storvsp_lun {

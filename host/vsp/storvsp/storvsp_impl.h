@@ -4,12 +4,12 @@
 #define STORVSP_IMPL_H
 
 #include "hv/vstor_reg.h"
+#include "scsi/fence.h"
+#include "scsi/reserve.h"
+#include "scsi/scsi.h"
 #include "vsp/storvsp/counts.h"
 #include "vsp/storvsp/gate.h"
 #include "vsp/storvsp/reset.h"
-#include "vsp/storvsp/scsi.h"
-#include "vsp/storvsp/scsi_fence.h"
-#include "vsp/storvsp/scsi_reserve.h"
 #include "vsp/storvsp/storvsp.h"
 
 #define STORVSP_TRANSFER_MAX     0x100000u
@@ -26,7 +26,7 @@ enum storvsp_unit_state { UNIT_ADDING, UNIT_PRESENT, UNIT_REMOVING };
 
 /* A logical unit that is there, comes or goes. */
 struct storvsp_unit {
-	struct scsi_unit scsi; /* for the workers */
+	struct scsi_unit scsi; /* for the I/O threads */
 	struct scsi_reservation reservation;
 	/* control thread */
 	struct vsp_device *dev;
@@ -65,14 +65,14 @@ static inline bool storvsp_has_lun(const struct storvsp *s, uint8_t lun)
 
 /* What a channel has of a LUN. See places.c. */
 struct storvsp_place {
-	/* worker */
+	/* I/O thread */
 	struct storvsp_channel *channel;
 	struct scsi_unit *unit; /* NULL: none */
 	struct disk_queue *queue;
 	uint32_t in_flight; /* commands that have the unit */
 	bool leaving;       /* waits for these */
 	struct loop_task left;
-	/* the control thread's change; the worker's while it is called */
+	/* the control thread's change; the I/O thread's while it is called */
 	struct vsp_call call;
 	struct storvsp_unit *changes;
 	int error;
@@ -158,7 +158,7 @@ int storvsp_units_create(
 	struct vsp_device *dev, const struct storvsp_config *config, struct err *e);
 void storvsp_units_destroy(struct storvsp *s);
 
-/* places.c. Init on the control thread, before the worker has the channel. */
+/* places.c. Init on the control thread, before the I/O thread has the channel. */
 void storvsp_places_init(struct storvsp_channel *c);
 int storvsp_places_open(struct storvsp_channel *c);
 void storvsp_places_close(struct storvsp_channel *c);

@@ -14,7 +14,7 @@
 
 void flat_main(void);
 
-/* ---- console.c -------------------------------------------------------------- */
+/* ---- console.c ----------------------------------------------------------- */
 #define printf_like(n) __attribute__((format(printf, n, n + 1)))
 
 /* %s %u %x %lu %lx %% only. */
@@ -31,13 +31,13 @@ __attribute__((noreturn)) void flat_exit(enum exit_code code);
 /* For tests that end another way than by returning from flat_main(). */
 __attribute__((noreturn)) void halt_forever(void);
 
-/* ---- env.c: what the boot loader said ------------------------------------------ */
+/* ---- env.c: what the boot loader said ------------------------------------ */
 /* Value of NAME in module 0's "NAME=VALUE" lines, or fallback. */
 unsigned env_number(const char *name, unsigned fallback);
 /* True when `word` is one of the words of the command line. */
 bool cmdline_has(const char *word);
 
-/* ---- trap.c --------------------------------------------------------------------- */
+/* ---- trap.c -------------------------------------------------------------- */
 struct trap_frame {
 	uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
 	uint64_t vector, error, rip, cs, rflags, rsp, ss;
@@ -57,7 +57,7 @@ uint8_t user_run(void (*code)(void));
  * are counted in vp_this()->irqs all the same. */
 void irq_set_handler(uint8_t vector, void (*handler)(void));
 
-/* ---- vp.c ------------------------------------------------------------------------- */
+/* ---- vp.c ---------------------------------------------------------------- */
 struct vp {
 	struct vp *self; /* at GS:0 */
 	uint32_t index;
@@ -93,7 +93,7 @@ void vp_wait(unsigned index);
 void apic_send(unsigned index, uint8_t vector);
 void apic_eoi(void);
 
-/* ---- time.c: by the TSC and HV_MSR_TSC_FREQUENCY ------------------------------------ */
+/* ---- time.c: by the TSC and HV_MSR_TSC_FREQUENCY ------------------------- */
 uint64_t tsc_hz(void);
 /* Spins with `pause`, so that interrupts are taken. */
 void delay_us(uint64_t us);

@@ -6,7 +6,7 @@
 #include "flat.h"
 #include "hv/hv_reg.h"
 
-/* ---- hypercalls ------------------------------------------------------------------ */
+/* ---- hypercalls ---------------------------------------------------------- */
 #define GUEST_OS_ID (1ull << 63 | 0x7Full << 48 | 1) /* open source, none of the known ones */
 
 /* Writes the OS id and enables the hypercall page. */
@@ -28,20 +28,20 @@ extern struct hv_input_post_message post_input;
 uint64_t hv_post(uint32_t connection, uint32_t type, uint8_t fill, uint32_t size);
 uint64_t hv_signal(uint32_t connection);
 
-/* ---- SynIC of the VP that calls ----------------------------------------------------- */
+/* ---- SynIC of the VP that calls ------------------------------------------ */
 void synic_start(void); /* pages, SCONTROL; SINTs stay masked */
 void synic_stop(void);
 void synic_set_sint(unsigned sint, uint64_t value);
 void synic_enable_page(uint32_t msr, bool enable); /* HV_MSR_SIMP or HV_MSR_SIEFP */
 
-/* ---- SynIC pages of any VP ------------------------------------------------------------ */
+/* ---- SynIC pages of any VP ----------------------------------------------- */
 volatile struct hv_message *synic_slot(unsigned vp, unsigned sint);
 bool synic_flag(unsigned vp, unsigned sint, unsigned flag);
 void synic_clear_flag(unsigned vp, unsigned sint, unsigned flag);
 /* Empties the slot, and writes EOM on this VP when more is waiting. */
 void synic_take(unsigned vp, unsigned sint);
 
-/* ---- test device (hyper/testdev.h) ------------------------------------------------------ */
+/* ---- test device (hyper/testdev.h) --------------------------------------- */
 enum testdev_op {
 	TESTDEV_CREATE_ROUTE = 1,
 	TESTDEV_DESTROY_ROUTE,

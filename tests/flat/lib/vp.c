@@ -30,7 +30,7 @@ extern volatile uint32_t ap_next;
 extern const uint8_t ap_trampoline[];
 extern const uint32_t ap_trampoline_size;
 
-/* ---- local APIC ------------------------------------------------------------- */
+/* ---- local APIC ---------------------------------------------------------- */
 
 static volatile uint32_t *xapic(uint32_t reg)
 {
@@ -85,7 +85,7 @@ void apic_eoi(void)
 	apic_write(APIC_EOI, 0);
 }
 
-/* ---- VPs ----------------------------------------------------------------------- */
+/* ---- VPs ----------------------------------------------------------------- */
 
 static void __attribute__((noreturn)) serve_work(struct vp *vp)
 {

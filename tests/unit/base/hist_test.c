@@ -21,7 +21,7 @@ static int setup(void **state)
 	return 0;
 }
 
-/* ---- buckets ---------------------------------------------------------------------- */
+/* ---- buckets ------------------------------------------------------------- */
 
 static void buckets_have_no_gap(void **state)
 {
@@ -50,7 +50,7 @@ static void the_longest_times_share_the_last_bucket(void **state)
 	assert_int_equal(hist_bucket(UINT64_MAX), HIST_BUCKETS - 1);
 }
 
-/* ---- percentiles ------------------------------------------------------------------ */
+/* ---- percentiles --------------------------------------------------------- */
 
 static void nothing_has_no_percentiles(void **state)
 {

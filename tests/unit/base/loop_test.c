@@ -49,7 +49,7 @@ static void note(char c)
 	f->order[strlen(f->order)] = c;
 }
 
-/* ---- tasks ----------------------------------------------------------------------- */
+/* ---- tasks --------------------------------------------------------------- */
 
 static void task_a(struct loop_task *task)
 {
@@ -177,7 +177,7 @@ static void many_threads_post_in_their_order(void **state)
 		assert_int_equal(next_number[i], POSTS);
 }
 
-/* ---- calls ----------------------------------------------------------------------- */
+/* ---- calls --------------------------------------------------------------- */
 
 static void call_fn(void *arg)
 {
@@ -204,7 +204,7 @@ static void calls_run_on_the_loop(void **state)
 	assert_true(loop_is_current(&f->loop));
 }
 
-/* ---- events ---------------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------- */
 
 static void stop_when_stopped(struct loop_event *ev)
 {
@@ -331,7 +331,7 @@ static void no_signal_is_lost(void **state)
 	close(fd);
 }
 
-/* ---- operations ------------------------------------------------------------------ */
+/* ---- operations ---------------------------------------------------------- */
 
 static void op_done(struct loop_op *op, int res)
 {
@@ -382,7 +382,7 @@ static void completion_queue_overflow(void **state)
 	assert_int_equal(f->done, FLOOD);
 }
 
-/* ---- timers ---------------------------------------------------------------------- */
+/* ---- timers -------------------------------------------------------------- */
 
 static void timer_fired(struct loop_timer *t)
 {
@@ -444,7 +444,7 @@ static void starting_again_moves_a_timer(void **state)
 	loop_timer_cancel(&f->timer[0]);
 }
 
-/* ---- hooks ----------------------------------------------------------------------- */
+/* ---- hooks --------------------------------------------------------------- */
 
 static void hook_b(struct loop_hook *hook)
 {
@@ -484,7 +484,7 @@ static void a_hook_may_post(void **state)
 	loop_hook_del(&f->loop, &f->hook);
 }
 
-/* ---- polling ---------------------------------------------------------------------- */
+/* ---- polling ------------------------------------------------------------- */
 
 /* As the kernel leaves it when work has been run before its flag was raised. */
 static void raise_stale_flag(void)

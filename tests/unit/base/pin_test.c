@@ -22,7 +22,7 @@
 #define RAM    (4u << 20)
 #define NOBODY 65534
 
-/* ---- where a request lies: no memory is needed for that ---------------------------------- */
+/* ---- where a request lies: no memory is needed for that ------------------ */
 
 static void finds_the_buffer(void **state)
 {
@@ -59,7 +59,7 @@ static void finds_the_buffer(void **state)
 	assert_int_equal(loop_pinned(&loop, (void *)base, 1), -1);
 }
 
-/* ---- a file disk on it -------------------------------------------------------------------- */
+/* ---- a file disk on it --------------------------------------------------- */
 
 struct fixture {
 	char path[64];

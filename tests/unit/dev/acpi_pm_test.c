@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* ACPI fixed hardware: power button, power off, reset, register widths. */
-#include "machine.h"
+#include "dev_test.h"
 
 #define STATUS 0x600
 #define ENABLE 0x602
@@ -8,13 +8,13 @@
 #define PWRBTN 0x100
 #define SLP_EN 0x2000
 
-static struct machine m;
+static struct dev_rig m;
 static struct acpi_pm pm;
 
 static int setup(void **state)
 {
 	memset(&m, 0, sizeof(m));
-	return acpi_pm_init(&pm, &m.pio, machine_ctl(&m), machine_irq(&m));
+	return acpi_pm_init(&pm, &m.pio, rig_ctl(&m), rig_irq(&m));
 }
 
 static uint16_t in(uint16_t port)
@@ -98,23 +98,23 @@ static void any_width_means_the_same(void **state)
 	pio_write(&m.pio, ENABLE, 0x20, 1); /* low byte: the high one stays */
 	assert_int_equal(in(ENABLE), PWRBTN | 0x20);
 	acpi_pm_power_button(&pm);
-	assert_int_equal(machine_in(&m, STATUS + 1), 1);
-	machine_out(&m, STATUS, 0xFF);
+	assert_int_equal(rig_in(&m, STATUS + 1), 1);
+	rig_out(&m, STATUS, 0xFF);
 	assert_int_equal(in(STATUS), PWRBTN);
-	machine_out(&m, STATUS + 1, 0x01);
+	rig_out(&m, STATUS + 1, 0x01);
 	assert_int_equal(in(STATUS), 0);
-	machine_out(&m, CNT + 1, (5 << 10 | SLP_EN) >> 8);
+	rig_out(&m, CNT + 1, (5 << 10 | SLP_EN) >> 8);
 	assert_int_equal(m.power_offs, 1);
 	assert_int_equal(pio_read(&m.pio, CNT, 4), 0xFFFFFFFF); /* two bytes too long */
 }
 
 static void reset_register(void **state)
 {
-	machine_out(&m, 0x608, 0);
+	rig_out(&m, 0x608, 0);
 	assert_int_equal(m.resets, 0);
-	machine_out(&m, 0x608, 1);
+	rig_out(&m, 0x608, 1);
 	assert_int_equal(m.resets, 1);
-	assert_int_equal(machine_in(&m, 0x608), 0);
+	assert_int_equal(rig_in(&m, 0x608), 0);
 }
 
 int main(void)

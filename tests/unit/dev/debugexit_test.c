@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT
 /* How flat guests end. */
-#include "machine.h"
+#include "dev_test.h"
 
-static struct machine m;
+static struct dev_rig m;
 static struct debug_exit d;
 
 static int setup(void **state)
 {
 	memset(&m, 0, sizeof(m));
-	return debug_exit_init(&d, &m.pio, machine_ctl(&m));
+	return debug_exit_init(&d, &m.pio, rig_ctl(&m));
 }
 
 static void text(const char *bytes)
 {
 	for (; *bytes; bytes++)
-		machine_out(&m, 0x8900, (uint8_t)*bytes);
+		rig_out(&m, 0x8900, (uint8_t)*bytes);
 }
 
 static void exit_code_becomes_status(void **state)
@@ -33,10 +33,10 @@ static void exit_code_becomes_status(void **state)
 
 static void only_the_first_port_exits(void **state)
 {
-	machine_out(&m, 0xF5, 1);
+	rig_out(&m, 0xF5, 1);
 	pio_write(&m.pio, 0xF6, 1, 2);
 	assert_int_equal(m.exits, 0);
-	machine_out(&m, 0xF4, 1);
+	rig_out(&m, 0xF4, 1);
 	assert_int_equal(m.exits, 1);
 }
 

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT
 /* The PC's ways to reset, and that PCI probing finds nothing. */
-#include "machine.h"
+#include "dev_test.h"
 
-static struct machine m;
+static struct dev_rig m;
 static struct i8042 k;
 
 static int setup(void **state)
 {
 	memset(&m, 0, sizeof(m));
-	return i8042_init(&k, &m.pio, machine_ctl(&m));
+	return i8042_init(&k, &m.pio, rig_ctl(&m));
 }
 
 static void keyboard_reset(void **state)
 {
-	assert_int_equal(machine_in(&m, 0x64) & 0x02, 0); /* Linux waits for this before 0xFE */
-	machine_out(&m, 0x64, 0xAA);
+	assert_int_equal(rig_in(&m, 0x64) & 0x02, 0); /* Linux waits for this before 0xFE */
+	rig_out(&m, 0x64, 0xAA);
 	assert_int_equal(m.resets, 0);
-	machine_out(&m, 0x64, 0xFE);
+	rig_out(&m, 0x64, 0xFE);
 	assert_int_equal(m.resets, 1);
 }
 
@@ -24,18 +24,18 @@ static void keyboard_reset(void **state)
 static void cf9_reset(void **state)
 {
 	for (unsigned i = 0; i < 2; i++) {
-		uint8_t code = i ? 0x0E : 0x06, cf9 = machine_in(&m, 0xCF9) & (uint8_t)~code;
+		uint8_t code = i ? 0x0E : 0x06, cf9 = rig_in(&m, 0xCF9) & (uint8_t)~code;
 
-		machine_out(&m, 0xCF9, cf9 | 2);
+		rig_out(&m, 0xCF9, cf9 | 2);
 		assert_int_equal(m.resets, i);
-		machine_out(&m, 0xCF9, cf9 | code);
+		rig_out(&m, 0xCF9, cf9 | code);
 		assert_int_equal(m.resets, i + 1);
 	}
 }
 
 static void no_configuration_mechanism_1(void **state)
 {
-	machine_out(&m, 0xCFB, 0x01);
+	rig_out(&m, 0xCFB, 0x01);
 	pio_write(&m.pio, 0xCF8, 0x80000000, 4);
 	assert_int_not_equal(pio_read(&m.pio, 0xCF8, 4), 0x80000000);
 	assert_int_equal(m.resets, 0);
@@ -43,10 +43,10 @@ static void no_configuration_mechanism_1(void **state)
 
 static void no_configuration_mechanism_2(void **state)
 {
-	machine_out(&m, 0xCFB, 0);
-	machine_out(&m, 0xCF8, 0);
-	machine_out(&m, 0xCFA, 0);
-	assert_false(machine_in(&m, 0xCF8) == 0 && machine_in(&m, 0xCFA) == 0);
+	rig_out(&m, 0xCFB, 0);
+	rig_out(&m, 0xCF8, 0);
+	rig_out(&m, 0xCFA, 0);
+	assert_false(rig_in(&m, 0xCF8) == 0 && rig_in(&m, 0xCFA) == 0);
 }
 
 /* Early quirks read configuration space without asking whether there is one. */
@@ -56,7 +56,7 @@ static void configuration_data_is_an_empty_bus(void **state)
 	assert_int_equal(m.resets, 0);
 	assert_int_equal(pio_read(&m.pio, 0xCFC, 4), 0xFFFFFFFF);
 	assert_int_equal(pio_read(&m.pio, 0xCFE, 2), 0xFFFF);
-	assert_int_equal(machine_in(&m, 0xCFF), 0xFF);
+	assert_int_equal(rig_in(&m, 0xCFF), 0xFF);
 	pio_write(&m.pio, 0xCFC, 0xFFFFFFFF, 4);
 	pio_write(&m.pio, 0xCF9, 0xFFFF, 2);
 	assert_int_equal(m.resets, 0);

@@ -2,9 +2,9 @@
 /* RTC: the host's clock in BCD, and registers a guest cannot break. */
 #include <time.h>
 
-#include "machine.h"
+#include "dev_test.h"
 
-static struct machine m;
+static struct dev_rig m;
 static struct rtc rtc;
 
 static int setup(void **state)
@@ -15,14 +15,14 @@ static int setup(void **state)
 
 static uint8_t get(uint8_t reg)
 {
-	machine_out(&m, 0x70, reg);
-	return machine_in(&m, 0x71);
+	rig_out(&m, 0x70, reg);
+	return rig_in(&m, 0x71);
 }
 
 static void set(uint8_t reg, uint8_t value)
 {
-	machine_out(&m, 0x70, reg);
-	machine_out(&m, 0x71, value);
+	rig_out(&m, 0x70, reg);
+	rig_out(&m, 0x71, value);
 }
 
 static int from_bcd(uint8_t value)
@@ -120,7 +120,7 @@ static void bit_7_of_the_index_is_not_index(void **state)
 
 static void odd_accesses(void **state)
 {
-	assert_int_equal(machine_in(&m, 0x70), 0xFF);
+	assert_int_equal(rig_in(&m, 0x70), 0xFF);
 	set(0x20, 7);
 	pio_write(&m.pio, 0x70, 0x0820, 2);
 	assert_int_equal(get(0x20), 7);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* 16550A: what Linux's 8250 driver probes for, interrupts, loopback, input. */
-#include "machine.h"
+#include "dev_test.h"
 
 enum { DATA, IER, IIR, LCR, MCR, LSR, MSR, SCR };
 #define FCR IIR
 
-static struct machine m;
+static struct dev_rig m;
 static struct serial s;
 static char out[64];
 static unsigned out_count;
@@ -21,17 +21,17 @@ static int setup(void **state)
 {
 	memset(&m, 0, sizeof(m));
 	out_count = 0;
-	return serial_init(&s, &m.pio, machine_irq(&m), output, out);
+	return serial_init(&s, &m.pio, rig_irq(&m), output, out);
 }
 
 static uint8_t in(unsigned reg)
 {
-	return machine_in(&m, (uint16_t)(SERIAL_PORT + reg));
+	return rig_in(&m, (uint16_t)(SERIAL_PORT + reg));
 }
 
 static void put(unsigned reg, uint8_t value)
 {
-	machine_out(&m, (uint16_t)(SERIAL_PORT + reg), value);
+	rig_out(&m, (uint16_t)(SERIAL_PORT + reg), value);
 }
 
 static void input(const char *text)
@@ -235,7 +235,7 @@ static void port_is_taken_once(void **state)
 {
 	struct serial second;
 
-	assert_int_equal(serial_init(&second, &m.pio, machine_irq(&m), output, out), -EEXIST);
+	assert_int_equal(serial_init(&second, &m.pio, rig_irq(&m), output, out), -EEXIST);
 }
 
 int main(void)

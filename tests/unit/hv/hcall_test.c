@@ -17,14 +17,14 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/hv/fake_machine.h"
+#include "tests/unit/hv/fake_partition.h"
 
 #define POST   0x5Cull
 #define SIGNAL 0x5Dull
 #define FAST   (1ull << 16)
 #define INPUT  0x2000u /* GPA of the input block */
 
-static struct fake_machine m;
+static struct fake_partition m;
 
 static struct {
 	unsigned messages, events;
@@ -90,7 +90,7 @@ static struct hv_input_post_message *good_message(uint64_t gpa)
 
 #define assert_status(call, status) assert_int_equal(call, HV_STATUS_##status)
 
-/* ---- generic checks ------------------------------------------------------------------------ */
+/* ---- generic checks ------------------------------------------------------ */
 
 static void unknown_codes(void **state)
 {
@@ -155,7 +155,7 @@ static void output_pointer_is_ignored(void **state)
 	assert_status(fake_hypercall(&m, POST, INPUT, ~0ull), SUCCESS);
 }
 
-/* ---- the calls ------------------------------------------------------------------------------ */
+/* ---- the calls ----------------------------------------------------------- */
 
 static void post_message_reaches_its_handler(void **state)
 {
@@ -295,7 +295,7 @@ static void deletion_waits_for_handlers(void **state)
 	assert_false(early);
 }
 
-/* ---- the page -------------------------------------------------------------------------------- */
+/* ---- the page ------------------------------------------------------------ */
 
 static void page_matches_the_listing(void **state)
 {

@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/hv/fake_machine.h"
+#include "tests/unit/hv/fake_partition.h"
 
-static struct fake_machine m;
+static struct fake_partition m;
 
 static int setup(void **state)
 {
@@ -154,7 +154,7 @@ static void tsc_invariant_is_one_way(void **state)
 	assert_int_equal(fake_rdmsr(&m, 2, HV_MSR_TSC_INVARIANT_CTL), 1);
 }
 
-/* ---- hypercall page ------------------------------------------------------------------------ */
+/* ---- hypercall page ------------------------------------------------------ */
 
 #define LINUX_ID 0x8100000601000000ull
 

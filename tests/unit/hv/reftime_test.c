@@ -6,9 +6,9 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/hv/fake_machine.h"
+#include "tests/unit/hv/fake_partition.h"
 
-static struct fake_machine m;
+static struct fake_partition m;
 
 static int setup(void **state)
 {

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/hv/fake_machine.h"
+#include "tests/unit/hv/fake_partition.h"
 
 #define CONFIG(n) (HV_MSR_STIMER0_CONFIG + 2 * (n))
 #define COUNT(n)  (HV_MSR_STIMER0_COUNT + 2 * (n))
@@ -17,7 +17,7 @@
 #define DIRECT   (1ull << 12 | 0xEDull << 4)
 #define SINT2    (2ull << 16)
 
-static struct fake_machine m;
+static struct fake_partition m;
 
 static int setup(void **state)
 {
@@ -65,7 +65,7 @@ static struct hv_timer_message_payload slot_payload(void)
 	return payload;
 }
 
-/* ---- the rules ------------------------------------------------------------------------------- */
+/* ---- the rules ----------------------------------------------------------- */
 
 /* Linux: COUNT 0, CONFIG 0, CONFIG enabled with count 0 (must not fire), then one event. */
 static void linux_direct_mode(void **state)
@@ -203,7 +203,7 @@ static void missed_periods_expire_once(void **state)
 	assert_int_equal(m.armed[0], 5000 + 1000000000000 + 10000);
 }
 
-/* ---- busy slots ------------------------------------------------------------------------------ */
+/* ---- busy slots ---------------------------------------------------------- */
 
 static void busy_slot_delays_the_message(void **state)
 {
@@ -269,7 +269,7 @@ static void timers_share_a_slot_with_messages(void **state)
 	assert_int_equal(messages, HV_STIMER_COUNT);
 }
 
-/* ---- hostile counts -------------------------------------------------------------------------- */
+/* ---- hostile counts ------------------------------------------------------ */
 
 static void huge_counts_never_expire(void **state)
 {

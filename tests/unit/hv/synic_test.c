@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/hv/fake_machine.h"
+#include "tests/unit/hv/fake_partition.h"
 
-static struct fake_machine m;
+static struct fake_partition m;
 
 static int setup(void **state)
 {
@@ -51,7 +51,7 @@ static void assert_slot_holds(uint32_t vp, uint32_t number)
 	assert_int_equal(number_of(slot(vp)), number);
 }
 
-/* ---- messages -------------------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------ */
 
 static void message_fills_the_slot_and_interrupts(void **state)
 {
@@ -235,7 +235,7 @@ static void post_arguments(void **state)
 	assert_int_equal(synic_post(&m.hv, 0, 2, 1, 0, payload, 240), 0);
 }
 
-/* ---- events ---------------------------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------- */
 
 static void event_interrupts_once_until_taken(void **state)
 {
@@ -307,7 +307,7 @@ static void signal_arguments(void **state)
 	assert_int_equal(m.injected, 0);
 }
 
-/* ---- registers ------------------------------------------------------------------------------- */
+/* ---- registers ----------------------------------------------------------- */
 
 static void reserved_bits_read_back(void **state)
 {
@@ -398,7 +398,7 @@ static void pages_outside_ram_are_accepted_and_ignored(void **state)
 	assert_int_equal(m.injected, 0);
 }
 
-/* ---- threads --------------------------------------------------------------------------------- */
+/* ---- threads ------------------------------------------------------------- */
 
 #define PAIRS 20000u
 
@@ -496,7 +496,7 @@ static void slot_emptied_before_the_flag_is_set(void **state)
  * write up. The hook waits a while for the write to return, in vain. */
 static atomic_bool entered, disabled, disabled_early;
 
-static void wait_for_disabled(struct fake_machine *machine)
+static void wait_for_disabled(struct fake_partition *machine)
 {
 	struct timespec now, start;
 
@@ -544,7 +544,7 @@ static void disabling_waits_for_writers(void **state)
 }
 
 /* While the machine changes the route, posts wait; then they use the new one. */
-static void post_seven(struct fake_machine *machine)
+static void post_seven(struct fake_partition *machine)
 {
 	assert_int_equal(post(0, 7), 0);
 	assert_int_equal(slot(0)->type, 0);

@@ -30,7 +30,7 @@ static struct loop loop;
 static struct ctl ctl;
 static struct err e;
 
-/* ---- rig ------------------------------------------------------------------------ */
+/* ---- rig ----------------------------------------------------------------- */
 
 static json_t *big_reply(void)
 {
@@ -219,7 +219,7 @@ static void serves_others(void)
 	json_decref(request);
 }
 
-/* ---- clients --------------------------------------------------------------------- */
+/* ---- clients ------------------------------------------------------------- */
 
 static void answers_line_by_line(void **state)
 {
@@ -393,7 +393,7 @@ static void who_is_answered_keeps_its_slot(void **state)
 	close(faithful);
 }
 
-/* ---- answers that take their time -------------------------------------------------- */
+/* ---- answers that take their time ---------------------------------------- */
 
 static void command(const char *name)
 {
@@ -512,7 +512,7 @@ static void answered_after_the_end(void **state)
 	close(fd);
 }
 
-/* ---- who may ---------------------------------------------------------------------- */
+/* ---- who may ------------------------------------------------------------- */
 
 /* 0: was served; 1: could not connect; 2: was hung up on. */
 static int ask_as(uid_t uid)
@@ -558,7 +558,7 @@ static void others_are_refused(void **state)
 	serves_others();
 }
 
-/* ---- names --------------------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------- */
 
 static void a_live_name_is_taken(void **state)
 {

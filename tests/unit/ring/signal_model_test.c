@@ -33,7 +33,7 @@
 #include <string.h>
 #include <ucontext.h>
 
-/* ---- instead of ring_port.h ---------------------------------------------------------- */
+/* ---- instead of ring_port.h ---------------------------------------------- */
 
 static uint32_t model_load(const uint32_t *word);
 static void model_store(uint32_t *word, uint32_t value);
@@ -48,7 +48,7 @@ static void model_fence(const char *where);
 #define ring_compiler_barrier()  __asm__ volatile("" ::: "memory")
 #include "common/ring/vmbus_ring.c"
 
-/* ---- the machine ------------------------------------------------------------------ */
+/* ---- the machine --------------------------------------------------------- */
 
 #define PACKETS      3
 #define STACK_SIZE   (64 * 1024)
@@ -211,7 +211,7 @@ static void wait_event(void)
 	point(POINT_WAIT)->event = false;
 }
 
-/* ---- the two programs -------------------------------------------------------------- */
+/* ---- the two programs ---------------------------------------------------- */
 
 /* At a loop top a side's future depends on its ring end and its count only. */
 static void tx_knows(uint32_t sent)
@@ -329,7 +329,7 @@ static void consumer(void)
 	point(POINT_IDLE);
 }
 
-/* ---- the checker --------------------------------------------------------------------- */
+/* ---- the checker --------------------------------------------------------- */
 
 static void side_start(int which, void (*program)(void))
 {
@@ -498,7 +498,7 @@ static const char *explore(const struct scenario *scenario)
 	return m.violation;
 }
 
-/* ---- tests ------------------------------------------------------------------------------ */
+/* ---- tests --------------------------------------------------------------- */
 
 /* Room for one packet, for two, and for a big one only when the ring is empty. The last one but
  * one fills up with a packet staged behind a published one. */

@@ -125,8 +125,7 @@ static void test_sockets_are_refused(void **state)
 	assert_bad(rig, rig_post(rig, VMBUS_MSG_TL_CONNECT, &msg, sizeof(msg)));
 }
 
-/* ---- endless creation (faults.md G4) ----------------------------------------------------------
- */
+/* ---- endless creation (faults.md G4) ------------------------------------- */
 
 struct creation {
 	const char *what;

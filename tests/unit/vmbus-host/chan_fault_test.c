@@ -2,7 +2,7 @@
 /* A channel whose guest breaks the rules. */
 #include "chan_rig.h"
 
-/* ---- hostile guests -------------------------------------------------------------- */
+/* ---- hostile guests ------------------------------------------------------ */
 
 static void expect_fault_once(void)
 {

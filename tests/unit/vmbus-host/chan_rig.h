@@ -68,7 +68,7 @@ struct fixture {
 
 static struct fixture *f;
 
-/* ---- running the loop ------------------------------------------------------------ */
+/* ---- running the loop ---------------------------------------------------- */
 
 static inline void stay_awake(struct loop_task *task)
 {
@@ -101,7 +101,7 @@ static inline void run_idle(void)
 	loop_run(&f->loop);
 }
 
-/* ---- the host -------------------------------------------------------------------- */
+/* ---- the host ------------------------------------------------------------ */
 
 static inline void count_sent(struct chan *chan, struct chan_out *out)
 {
@@ -176,7 +176,7 @@ static inline struct chan_params params(void)
 	};
 }
 
-/* ---- the guest ------------------------------------------------------------------- */
+/* ---- the guest ----------------------------------------------------------- */
 
 static inline void guest_signal(void)
 {
@@ -213,7 +213,7 @@ static unsigned int guest_receive(uint64_t first)
 	return n;
 }
 
-/* ---- fixture --------------------------------------------------------------------- */
+/* ---- fixture ------------------------------------------------------------- */
 
 static inline int setup(void **state)
 {
@@ -224,7 +224,7 @@ static inline int setup(void **state)
 	memset(f->ring, 0, sizeof(*f->ring));
 	f->refuse_after = UINT32_MAX;
 	f->linger = 1;
-	if (loop_init(&f->loop, "worker", NULL))
+	if (loop_init(&f->loop, "io", NULL))
 		return -1;
 	f->watch.fn = watch;
 	f->keep_awake.fn = stay_awake;

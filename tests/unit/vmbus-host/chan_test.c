@@ -4,7 +4,7 @@
 
 #include <sched.h>
 
-/* ---- receiving and sending ------------------------------------------------------- */
+/* ---- receiving and sending ----------------------------------------------- */
 
 static void echoes(void **state)
 {
@@ -170,7 +170,7 @@ static void stray_doorbells_are_harmless(void **state)
 	assert_in_range(f->chan.counters.doorbells, 1, 2);
 }
 
-/* ---- back-pressure --------------------------------------------------------------- */
+/* ---- back-pressure ------------------------------------------------------- */
 
 static bool has_stalled(void)
 {
@@ -372,7 +372,7 @@ static void answers_do_not_wait_for_a_long_batch(void **state)
 	assert_int_equal(guest_receive(0), SLOW_PACKETS);
 }
 
-/* ---- a guest on its own CPU ------------------------------------------------------ */
+/* ---- a guest on its own CPU ---------------------------------------------- */
 
 /* Sends the next packet when the one before is taken. packet() lingers more or less long, so that
  * sometimes this happens just when the host finds the ring empty and is about to sleep. A lost
@@ -426,7 +426,7 @@ static void polling_saves_doorbells(void **state)
 	assert_true(f->chan.counters.doorbells < ROUNDS_POLLED / 2);
 }
 
-/* ---- stopping -------------------------------------------------------------------- */
+/* ---- stopping ------------------------------------------------------------ */
 
 static void a_stopped_channel_leaves_the_rings_alone(void **state)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls of a VSP to its channels' workers, and channels that end meanwhile. */
+/* Calls of a VSP to its channels' I/O threads, and channels that end meanwhile. */
 #include "vsp_rig.h"
 
 struct test_call {
@@ -86,7 +86,7 @@ static int begin(void **state)
 	return setup(state);
 }
 
-static void a_call_runs_on_the_worker(void **state)
+static void a_call_runs_on_the_io_thread(void **state)
 {
 	struct guest_channel *c = &f->chan[0];
 
@@ -96,7 +96,7 @@ static void a_call_runs_on_the_worker(void **state)
 	calls[0].again = true;
 	assert_int_equal(call_all(), 1);
 	run_until(is_done);
-	assert_ptr_equal(calls[0].ran_on, &f->worker[1]);
+	assert_ptr_equal(calls[0].ran_on, &f->io_thread[1]);
 	assert_true(calls[0].was_open);
 	close_channel(c);
 	assert_int_equal(call_all(), 0);
@@ -118,7 +118,7 @@ static void closing_waits_for_calls(void **state)
 	assert_int_equal(test_device()->closes, 1);
 	assert_int_equal(call_second(), 1);
 	assert_true(no_more(VMBUS_MSG_GPADL_TORNDOWN));
-	loop_call(&f->worker[1], answer, &calls[0].call);
+	loop_call(&f->io_thread[1], answer, &calls[0].call);
 	expect(VMBUS_MSG_GPADL_TORNDOWN);
 	assert_true(calls[0].done && calls[1].done);
 	assert_false(calls[1].was_open); /* it ran all the same */
@@ -137,7 +137,7 @@ static void a_call_to_a_channel_that_does_not_open(void **state)
 	run_until(has_run);
 	run_a_while();
 	assert_true(no_more(VMBUS_MSG_OPEN_RESULT));
-	loop_call(&f->worker[0], answer, &calls[0].call);
+	loop_call(&f->io_thread[0], answer, &calls[0].call);
 	assert_int_not_equal(open_status(), VMBUS_STATUS_SUCCESS);
 	assert_true(calls[0].done);
 	assert_int_equal(call_all(), 0);
@@ -150,7 +150,7 @@ static void a_call_to_a_channel_that_does_not_open(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(a_call_runs_on_the_worker),
+		T(a_call_runs_on_the_io_thread),
 		T(closing_waits_for_calls),
 		T(a_call_to_a_channel_that_does_not_open),
 	};

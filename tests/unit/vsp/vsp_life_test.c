@@ -2,7 +2,7 @@
 /* What happens to a device as a whole: sub-channels, faults, removal, the end. */
 #include "vsp_rig.h"
 
-/* ---- sub-channels ---------------------------------------------------------------- */
+/* ---- sub-channels -------------------------------------------------------- */
 
 static void open_with_two_subs(struct test_config config)
 {
@@ -27,7 +27,7 @@ static void expect_rescind_and_release(uint32_t relid)
 	send_relid(VMBUS_MSG_RELID_RELEASED, relid);
 }
 
-/* Their workers close in any order. */
+/* Their I/O threads close in any order. */
 static void expect_rescind_and_release_of_subs(void)
 {
 	uint32_t relids = 0;
@@ -51,8 +51,8 @@ static void sub_channels_come_and_go_with_the_primary(void **state)
 		run_a_while();
 		assert_int_equal(f->irq_flag, f->chan[i].relid);
 	}
-	assert_int_equal(test_device()->worker_opens[0], 2);
-	assert_int_equal(test_device()->worker_opens[1], 1);
+	assert_int_equal(test_device()->io_thread_opens[0], 2);
+	assert_int_equal(test_device()->io_thread_opens[1], 1);
 	assert_true(no_more(VMBUS_MSG_OFFER));
 
 	send_relid(VMBUS_MSG_CLOSE, f->chan[0].relid);
@@ -91,7 +91,7 @@ static void sub_channels_lose_the_race_against_close(void **state)
 	assert_true(no_more(VMBUS_MSG_OFFER));
 }
 
-/* ---- faults ---------------------------------------------------------------------- */
+/* ---- faults -------------------------------------------------------------- */
 
 static void break_ring(struct guest_channel *c)
 {
@@ -160,7 +160,7 @@ static void a_fault_while_opening(void **state)
 	assert_int_equal(f->doorbell_count, 0);
 }
 
-/* ---- the end --------------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------- */
 
 static void on_removed(void *ctx)
 {

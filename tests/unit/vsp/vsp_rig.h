@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The VSP core between a real bus and real worker threads. The test is the
+ * The VSP core between a real bus and real I/O thread threads. The test is the
  * guest and the machine: it runs the control loop on its own thread until
  * something it waits for has happened.
  */
@@ -50,8 +50,8 @@ struct guest_channel {
 
 struct fixture {
 	struct loop control;
-	struct loop worker[WORKERS];
-	struct loop *workers[WORKERS];
+	struct loop io_thread[WORKERS];
+	struct loop *io_threads[WORKERS];
 	struct gmem gmem;
 	struct bus *bus;
 	struct vsp_host host;
@@ -65,7 +65,7 @@ struct fixture {
 	int doorbell_error;
 	bool shut, removed;
 
-	/* from workers */
+	/* from I/O threads */
 	_Atomic unsigned int irqs;
 	_Atomic uint32_t irq_vp, irq_flag;
 	_Atomic bool irq_before_open_result;
@@ -81,7 +81,7 @@ struct fixture {
 
 static struct fixture *f;
 
-/* ---- the test VSP ---------------------------------------------------------------- */
+/* ---- the test VSP -------------------------------------------------------- */
 
 struct test_config {
 	int create_error;
@@ -96,7 +96,7 @@ struct test_config {
 struct test_device {
 	struct test_config config;
 	_Atomic unsigned int opens, closes, packets, stalls;
-	_Atomic unsigned int worker_opens[WORKERS];
+	_Atomic unsigned int io_thread_opens[WORKERS];
 };
 
 struct test_request {
@@ -141,7 +141,7 @@ static inline int test_open(struct vsp_channel *ch)
 	assert_int_equal(c->held_count, 0); /* zeroed */
 	assert_true((uintptr_t)c % 16 == 0);
 	for (unsigned int i = 0; i < WORKERS; i++)
-		d->worker_opens[i] += loop_is_current(&f->worker[i]);
+		d->io_thread_opens[i] += loop_is_current(&f->io_thread[i]);
 	d->opens++;
 	if (d->config.send_in_open) {
 		c->greeting = (struct chan_out){
@@ -228,7 +228,7 @@ static inline struct test_device *test_device(void)
 	return vsp_device_priv(f->dev);
 }
 
-/* On the worker: completes what the test VSP holds. */
+/* On the I/O thread: completes what the test VSP holds. */
 static inline void let_go(void *arg)
 {
 	struct vsp_channel *ch = arg;
@@ -241,7 +241,7 @@ static inline void let_go(void *arg)
 		chan_send(chan, &c->held[i]->out);
 }
 
-/* ---- the machine ----------------------------------------------------------------- */
+/* ---- the machine --------------------------------------------------------- */
 
 static inline int port_send(void *ctx, uint32_t vp, uint32_t sint, const void *msg, uint32_t len)
 {
@@ -297,7 +297,7 @@ static inline void doorbell_del(void *ctx, uint32_t connection_id, int fd)
 	f->doorbell_count--;
 }
 
-/* ---- running the control loop ---------------------------------------------------- */
+/* ---- running the control loop -------------------------------------------- */
 
 static inline void stay_awake(struct loop_task *task)
 {
@@ -335,7 +335,7 @@ static inline void run_a_while(void)
 	loop_run(&f->control);
 }
 
-/* ---- the guest: messages --------------------------------------------------------- */
+/* ---- the guest: messages ------------------------------------------------- */
 
 static uint32_t wanted_type;
 
@@ -403,7 +403,7 @@ static inline bool no_more(uint32_t type)
 	return find(type) == NULL;
 }
 
-/* ---- the guest: channels --------------------------------------------------------- */
+/* ---- the guest: channels ------------------------------------------------- */
 
 /* Fresh zeroed pages in descending order, so that the host has to map them one by one. */
 static inline void make_ring(struct guest_channel *c)
@@ -538,7 +538,7 @@ static inline void guest_expect_completion(struct guest_channel *c, uint64_t id)
 	assert_int_equal(pkt.desc.trans_id, id);
 }
 
-/* ---- fixture --------------------------------------------------------------------- */
+/* ---- fixture ------------------------------------------------------------- */
 
 static const struct hv_guid instance = HV_GUID(0xabcd, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10);
 
@@ -559,16 +559,16 @@ static inline int setup(void **state)
 	f->awake_task.fn = stay_awake;
 	loop_hook_add(&f->control, &f->watch);
 	for (int i = 0; i < WORKERS; i++) {
-		assert_int_equal(loop_init(&f->worker[i], "worker", NULL), 0);
-		assert_int_equal(loop_start(&f->worker[i]), 0);
-		f->workers[i] = &f->worker[i];
+		assert_int_equal(loop_init(&f->io_thread[i], "io", NULL), 0);
+		assert_int_equal(loop_start(&f->io_thread[i]), 0);
+		f->io_threads[i] = &f->io_thread[i];
 	}
 	memset(f->doorbells, -1, sizeof(f->doorbells));
 	f->host = (struct vsp_host){.gmem = &f->gmem,
 		.bus = f->bus,
 		.control = &f->control,
-		.workers = f->workers,
-		.worker_count = WORKERS,
+		.io_threads = f->io_threads,
+		.io_thread_count = WORKERS,
 		.vp_count = VPS,
 		.irq = {raise_irq, NULL},
 		.doorbell_add = doorbell_add,
@@ -597,9 +597,9 @@ static inline int teardown(void **state)
 	run_until(is_shut);
 	assert_int_equal(f->doorbell_count, 0);
 	for (int i = 0; i < WORKERS; i++) {
-		loop_stop(&f->worker[i]);
-		loop_join(&f->worker[i]);
-		loop_fini(&f->worker[i]);
+		loop_stop(&f->io_thread[i]);
+		loop_join(&f->io_thread[i]);
+		loop_fini(&f->io_thread[i]);
 	}
 	for (size_t i = 0; i < sizeof(f->chan) / sizeof(*f->chan); i++)
 		unmap_ring(&f->chan[i]);

@@ -2,7 +2,7 @@
 /* Devices, and one channel: open, work, close. */
 #include "vsp_rig.h"
 
-/* ---- devices --------------------------------------------------------------------- */
+/* ---- devices ------------------------------------------------------------- */
 
 static void an_instance_is_offered_once(void **state)
 {
@@ -38,7 +38,7 @@ static bool interrupted(void)
 	return f->irqs >= irqs_awaited;
 }
 
-/* ---- the null VSP ---------------------------------------------------------------- */
+/* ---- the null VSP -------------------------------------------------------- */
 
 static void null_echoes(void **state)
 {
@@ -115,7 +115,7 @@ static void a_full_channel_closes(void **state)
 	guest_expect_completion(c, 1);
 }
 
-/* ---- opening and closing --------------------------------------------------------- */
+/* ---- opening and closing ------------------------------------------------- */
 
 static void reopens_many_times(void **state)
 {
@@ -135,8 +135,8 @@ static void reopens_many_times(void **state)
 	}
 	assert_int_equal(test_device()->opens, 20);
 	assert_int_equal(test_device()->closes, 20);
-	assert_int_equal(test_device()->worker_opens[0], 10);
-	assert_int_equal(test_device()->worker_opens[1], 10);
+	assert_int_equal(test_device()->io_thread_opens[0], 10);
+	assert_int_equal(test_device()->io_thread_opens[1], 10);
 }
 
 /* The guest looks only when it is interrupted: one that polls may take the packet before the host
@@ -235,7 +235,7 @@ static void closing_waits_for_requests(void **state)
 	run_a_while();
 	assert_true(no_more(VMBUS_MSG_GPADL_TORNDOWN));
 	assert_int_equal(test_device()->packets, 2);
-	loop_call(&f->worker[1], let_go, ch);
+	loop_call(&f->io_thread[1], let_go, ch);
 	expect(VMBUS_MSG_GPADL_TORNDOWN);
 	guest_expect_completion(c, 1);
 	guest_expect_completion(c, 2);
@@ -279,7 +279,7 @@ static void requests_run_out_and_come_back(void **state)
 	for (uint64_t id = 0; id < 6; id += 2) {
 		run_a_while();
 		assert_int_equal(test_device()->packets, id + 2);
-		loop_call(&f->worker[0], let_go, ch);
+		loop_call(&f->io_thread[0], let_go, ch);
 		guest_expect_completion(c, id);
 		guest_expect_completion(c, id + 1);
 	}

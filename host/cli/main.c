@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: MIT
+/*
+ * enlite: the command line. The only place where the process exits and where
+ * user errors are printed: one line each, "enlite: what: where: what to do".
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/parse.h"
+#include "cli/cmd_probe.h"
+#include "cli/stats_table.h"
+#include "config/options.h"
+#include "mgmt/ctl.h"
+#include "vm/vm.h"
+
+#define CTL_USAGE                                                                                  \
+	"enlite ctl NAME stats|power-button|stop|disk list|disk add SPEC|disk remove ID|disk "     \
+	"resize ID|controller remove N [--json]"
+#define PROBE_USAGE "enlite probe [--json]"
+
+static const char usage[] =
+	"usage: enlite COMMAND [options]\n"
+	"\n"
+	"  run     boot a kernel in a partition (enlite run --help)\n"
+	"  probe   say what this machine's /dev/kvm can do [--json]\n"
+	"  ctl     talk to a running partition [--json]:\n"
+	"            enlite ctl NAME stats|power-button|stop\n"
+	"            enlite ctl NAME disk list\n"
+	"            enlite ctl NAME disk add SPEC    as --disk; tells its ID\n"
+	"            enlite ctl NAME disk remove ID\n"
+	"            enlite ctl NAME disk resize ID   its file has another size\n"
+	"            enlite ctl NAME controller remove N\n"
+	"  version\n"
+	"\n"
+	"See enlite(1).\n";
+
+/* Names in the text are the user's: whatever is in them, it stays one line. */
+static int fail(struct err *e, int status)
+{
+	for (char *c = e->text; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7F)
+			*c = '?';
+	fprintf(stderr, "enlite: %s\n", e->text);
+	return status;
+}
+
+/* A partition of 64 VPs may use more than a thousand: one per VP and SINT in use, one per channel.
+ */
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int main_run(int argc, char **argv)
+{
+	static struct vm machine;
+	struct run_options options;
+	struct err e = {""};
+	int status, ret = options_parse(&options, argc, argv, &e);
+
+	if (ret > 0)
+		return EXIT_SUCCESS;
+	if (ret < 0)
+		return fail(&e, EXIT_USAGE);
+	if (options.verbose)
+		log_set_level(LOG_DEBUG);
+	raise_fd_limit();
+	status = vm_run(&machine, &options, &e);
+	return e.text[0] ? fail(&e, status) : status;
+}
+
+static int main_probe(int argc, char **argv)
+{
+	bool json = argc > 1 && !strcmp(argv[1], "--json");
+	struct err e;
+
+	if (argc > 1 + json) {
+		err_set(&e, -EINVAL, "probe: unknown option %s; usage: " PROBE_USAGE,
+			argv[1 + json]);
+		return fail(&e, EXIT_USAGE);
+	}
+	return probe_main(json);
+}
+
+/* Small replies are one line anyway. */
+static bool is_flat(json_t *reply)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(
+		reply, key, value) if (json_is_object(value) || json_is_array(value)) return false;
+	return true;
+}
+
+static void print_reply(const char *command, json_t *reply, bool json)
+{
+	json_object_del(reply, "ok");
+	if (!json && !strcmp(command, "stats")) {
+		stats_table_print(stdout, reply);
+		return;
+	}
+	json_dumpf(reply, stdout, json || is_flat(reply) ? JSON_COMPACT : JSON_INDENT(2));
+	putchar('\n');
+}
+
+/* ---- ctl: what is asked -------------------------------------------------- */
+
+static json_t *request_plain(const char *const *words, const char *value)
+{
+	return json_pack("{s:s}", "command", words[0]);
+}
+
+static json_t *request_action(const char *const *words, const char *value)
+{
+	return json_pack("{s:s, s:s}", "command", words[0], "action", words[1]);
+}
+
+static json_t *request_id(const char *const *words, const char *value)
+{
+	return json_pack("{s:s, s:s, s:s}", "command", words[0], "action", words[1], "id", value);
+}
+
+/* File names in it are relative to where we are, not to where the partition was started. */
+static json_t *request_add(const char *const *words, const char *value)
+{
+	char directory[PATH_MAX];
+
+	if (!getcwd(directory, sizeof(directory)))
+		directory[0] = '\0';
+	return json_pack("{s:s, s:s, s:s, s:s}", "command", words[0], "action", words[1], "spec",
+		value, "directory", directory);
+}
+
+static json_t *request_number(const char *const *words, const char *value)
+{
+	uint64_t number;
+
+	if (parse_number(value, 0, OPTIONS_CONTROLLERS_MAX - 1, &number))
+		return json_pack("{s:s, s:s, s:s}", "command", words[0], "action", words[1],
+			"controller", value);
+	return json_pack("{s:s, s:s, s:I}", "command", words[0], "action", words[1], "controller",
+		(json_int_t)number);
+}
+
+static const struct ctl_command {
+	const char *words[2];
+	bool value; /* has one */
+	unsigned timeout_ms;
+	json_t *(*request)(const char *const *words, const char *value);
+} ctl_commands[] = {
+	{{"disk", "list"}, false, CTL_TIMEOUT_MS, request_action},
+	{{"disk", "add"}, true, CTL_WAIT_MS, request_add},
+	{{"disk", "remove"}, true, CTL_WAIT_MS, request_id},
+	{{"disk", "resize"}, true, CTL_TIMEOUT_MS, request_id},
+	{{"controller", "remove"}, true, CTL_WAIT_MS, request_number},
+};
+
+/* Any single word is for the partition to know. */
+static const struct ctl_command plain_command = {
+	.timeout_ms = CTL_TIMEOUT_MS, .request = request_plain};
+
+static const struct ctl_command *find_command(int argc, char **argv)
+{
+	for (size_t i = 0; i < sizeof(ctl_commands) / sizeof(ctl_commands[0]); i++) {
+		const struct ctl_command *c = &ctl_commands[i];
+
+		if (argc == 2 + c->value && !strcmp(argv[0], c->words[0]) &&
+			!strcmp(argv[1], c->words[1]))
+			return c;
+	}
+	if (argc != 1 || !strcmp(argv[0], "disk") || !strcmp(argv[0], "controller"))
+		return NULL;
+	return &plain_command;
+}
+
+static int ask(const char *name, const struct ctl_command *command, char **argv, json_t **reply,
+	struct err *e)
+{
+	const char *words[2] = {argv[0], command->words[1]};
+	json_t *request = command->request(words, command->value ? argv[2] : NULL);
+	int ret;
+
+	if (!request)
+		return err_set(e, -EINVAL, "ctl: text that is not UTF-8; usage: " CTL_USAGE);
+	ret = ctl_call_for(name, request, command->timeout_ms, reply, e);
+	json_decref(request);
+	return ret;
+}
+
+static int main_ctl(int argc, char **argv)
+{
+	bool json = argc > 3 && !strcmp(argv[argc - 1], "--json");
+	const struct ctl_command *command = NULL;
+	int status = EXIT_SUCCESS;
+	struct err e = {""};
+	const char *text;
+	json_t *reply;
+
+	if (argc > 2)
+		command = find_command(argc - 2 - json, argv + 2);
+	if (!command) {
+		err_set(&e, -EINVAL, "ctl: usage: " CTL_USAGE);
+		return fail(&e, EXIT_USAGE);
+	}
+	if (ask(argv[1], command, argv + 2, &reply, &e))
+		return fail(&e, EXIT_ERROR);
+	if (json_is_true(json_object_get(reply, "ok"))) {
+		print_reply(argv[2], reply, json);
+	} else {
+		text = json_string_value(json_object_get(reply, "error"));
+		err_set(&e, -EINVAL, "ctl %s: %s", argv[1], text ? text : "refused");
+		status = fail(&e, EXIT_ERROR);
+	}
+	json_decref(reply);
+	return status;
+}
+
+static int run_command(int argc, char **argv)
+{
+	const char *command = argc > 1 ? argv[1] : "";
+	struct err e;
+
+	if (!strcmp(command, "run"))
+		return main_run(argc - 1, argv + 1);
+	if (!strcmp(command, "probe"))
+		return main_probe(argc - 1, argv + 1);
+	if (!strcmp(command, "ctl"))
+		return main_ctl(argc - 1, argv + 1);
+	if (!strcmp(command, "version") || !strcmp(command, "--version")) {
+		puts("enlite " ENLITE_VERSION);
+		return EXIT_SUCCESS;
+	}
+	if (!strcmp(command, "help") || !strcmp(command, "--help")) {
+		fputs(usage, stdout);
+		return EXIT_SUCCESS;
+	}
+	if (*command)
+		err_set(&e, -EINVAL, "unknown command '%s'; see `enlite --help`", command);
+	else
+		err_set(&e, -EINVAL, "no command given; see `enlite --help`");
+	return fail(&e, EXIT_USAGE);
+}
+
+/* Standard descriptors that our caller closed would be given to the next file we open, and the
+ * guest's console could end up in its disk. What stands in for them fails like a closed one. */
+static int hold_standard_fds(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+			open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			return -EBADF;
+	return 0;
+}
+
+/* What was printed but did not arrive is an error, too. */
+static int finish_stdout(int status)
+{
+	struct err e;
+
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	err_set(&e, -EIO, "standard output: %s", errno ? strerror(errno) : "write error");
+	return fail(&e, EXIT_ERROR);
+}
+
+int main(int argc, char **argv)
+{
+	struct err e;
+
+	if (hold_standard_fds()) {
+		err_set(&e, -EBADF,
+			"/dev/null: cannot be opened in place of a closed standard "
+			"descriptor: give enlite all three");
+		return fail(&e, EXIT_ERROR);
+	}
+	return finish_stdout(run_command(argc, argv));
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Disks: what a VSP reads and writes. A disk is a const vtable over some
+ * storage; disks stack (a filter holds a lower disk). Each I/O thread loop that
+ * uses a disk opens a queue on it; a request is submitted and completed on the
+ * thread of its queue's loop. Nothing here knows Hyper-V or SCSI.
+ *
+ * Flush domain: the disk, not the queue. A DISK_FLUSH covers every write that
+ * completed, on any queue, before it was submitted.
+ */
+#ifndef BACKEND_DISK_H
+#define BACKEND_DISK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+
+enum disk_op {
+	DISK_READ,
+	DISK_WRITE,
+	DISK_FLUSH,
+	DISK_DISCARD,      /* contents become zero or stay; storage may be freed */
+	DISK_WRITE_ZEROES, /* contents become zero */
+	DISK_OP_COUNT,
+};
+
+#define DISK_FLAG_FUA   0x1u /* DISK_WRITE, _ZEROES, _DISCARD: durable before done */
+#define DISK_FLAG_UNMAP 0x2u /* DISK_WRITE_ZEROES: may free storage */
+
+/* One request. The submitter owns it before submit and after done; in between
+ * only the back end touches it. iov points at guest pages (no copy is made) and
+ * must stay valid until done. Lengths and offsets are bytes, multiples of
+ * block_size, inside the disk: the submitter has checked them. When the disk has become smaller
+ * in between, the request fails or not; writing to a file makes it longer again. */
+struct disk_req {
+	enum disk_op op;
+	uint32_t flags; /* DISK_FLAG_* */
+	uint64_t offset;
+	uint64_t length;
+	struct iovec *iov; /* the back end may modify the array (short transfers) */
+	uint32_t iov_count;
+	void (*done)(struct disk_req *req, int error); /* 0 or -errno */
+	void *owner;                                   /* the submitter's, for done */
+	struct disk *disk;                             /* by disk_submit() */
+	/* scratch of the back ends: disk_ops.req_size bytes, 16-aligned, follow the struct */
+} __attribute__((aligned(16)));
+_Static_assert(sizeof(struct disk_req) % 16 == 0, "scratch alignment");
+
+struct disk_info {
+	uint64_t size;                /* bytes, a multiple of block_size; see disk_size() */
+	uint32_t block_size;          /* logical: 512 */
+	uint32_t physical_block_size; /* >= block_size */
+	bool read_only;
+	bool write_cache; /* completed writes may be volatile until a flush */
+	bool discard;     /* DISK_DISCARD works and reads return zero after it */
+};
+
+struct disk;
+struct disk_queue; /* defined by each back end, begins with struct disk_queue */
+
+struct disk_ops {
+	const char *name;
+	size_t req_size; /* scratch bytes per request, lower disks' included by disk_req_size() */
+	void (*close)(struct disk *disk);
+	/* ON_LOOP(loop). */
+	int (*queue_open)(struct disk *disk, struct loop *loop, struct disk_queue **queue);
+	/* ON_LOOP. No request is in flight. */
+	void (*queue_close)(struct disk_queue *queue);
+	/* ON_LOOP. Never fails: errors arrive through done. May call done before it returns. */
+	void (*submit)(struct disk_queue *queue, struct disk_req *req);
+	/* ON_LOOP; optional. See disk_cancel(). */
+	void (*cancel)(struct disk_queue *queue, struct disk_req *req);
+	/* Control thread; optional. Reads the size of the storage; on failure *size stays. */
+	int (*refresh)(struct disk *disk, uint64_t *size, struct err *e);
+	/* Any thread; optional. See disk_map(). */
+	int (*map)(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped);
+};
+
+/* Base of every disk; embedded first. */
+struct disk {
+	const struct disk_ops *ops;
+	struct disk *lower; /* NULL at the bottom of a stack; owned */
+	struct disk_info info;
+	const char *path;      /* of a writable image file: things about it may be kept beside it */
+	uint64_t size_highest; /* it ever had, or 0: requests in flight may have seen it */
+	uint64_t copied_bytes; /* by disk_req_copy() */
+};
+
+struct disk_queue {
+	struct disk *disk;
+	struct loop *loop;
+};
+
+struct disk_file_options {
+	bool read_only;
+	bool direct; /* O_DIRECT */
+};
+/* A regular file or block device through io_uring. The file is locked against a
+ * second writer (OFD lock) while open. */
+int disk_file_open(
+	struct disk **disk, const char *path, const struct disk_file_options *o, struct err *e);
+/* size zero bytes in this process's memory. */
+int disk_memory_open(struct disk **disk, uint64_t size, struct err *e);
+/* Reads zeros, forgets writes. */
+int disk_null_open(struct disk **disk, uint64_t size, struct err *e);
+
+struct disk_nbd_options {
+	bool read_only;
+	/* How long a lost or silent server is waited for, and a request it does not answer (then it
+	 * is sent anew, and fails when it hangs so long again); 0: 30 s. */
+	uint64_t retry_ns;
+};
+/* An export of an NBD server. Asks it for its size and abilities before it returns. */
+int disk_nbd_open(
+	struct disk **disk, const char *uri, const struct disk_nbd_options *o, struct err *e);
+
+/* Any thread. */
+static inline uint64_t disk_size(const struct disk *disk)
+{
+	return __atomic_load_n(&disk->info.size, __ATOMIC_RELAXED);
+}
+
+/* Control thread. Asks the storage at the bottom for its size; it is the size of the whole stack
+ * from then on. Queues may be at work. */
+int disk_refresh(struct disk *disk, struct err *e);
+
+/* Constant; NULL: the disk is no image file, or must not be written. */
+const char *disk_path(const struct disk *disk);
+
+/* Any thread. Whether storage is behind the byte at offset, and for how many more up to *length
+ * that is so: at least a block. A disk that cannot tell says yes. Asks the file system, so it may
+ * wait a little for that. */
+int disk_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped);
+
+void disk_close(struct disk *disk); /* the whole stack; all queues are closed */
+
+/* Bytes of one request: struct disk_req, the top's scratch, then the same for the disk below. */
+size_t disk_req_size(const struct disk *disk);
+
+/* A back end's own scratch; and, for filters, the request for the lower disk behind it. */
+static inline void *disk_req_scratch(struct disk_req *req)
+{
+	return req + 1;
+}
+struct disk_req *disk_req_lower(const struct disk *disk, struct disk_req *req);
+
+/* ON_LOOP(loop). */
+static inline int disk_queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue)
+{
+	return disk->ops->queue_open(disk, loop, queue);
+}
+
+static inline void disk_queue_close(struct disk_queue *queue)
+{
+	queue->disk->ops->queue_close(queue);
+}
+
+/* disk_ops.queue_open and queue_close of back ends whose queues have no state of their own. */
+int disk_plain_queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue);
+void disk_plain_queue_close(struct disk_queue *queue);
+
+/* Copies all of the request's iovec into the buffer, or out of it into the iovec. For requests
+ * whose pages a back end cannot use as they are. */
+void disk_req_copy(const struct disk_req *req, uint8_t *buffer, bool into_buffer);
+/* Any thread: what was so copied since the disk was opened, in the whole stack. */
+uint64_t disk_copied_bytes(const struct disk *disk);
+
+/* ON_LOOP(queue->loop). The one gate to every back end: asserts the contract of struct disk_req. */
+void disk_submit(struct disk_queue *queue, struct disk_req *req);
+
+/* ON_LOOP(queue->loop); the request is submitted and not done. Asks for it to be done soon, and
+ * promises nothing: done is called once as ever, later than this returns, with what came of the
+ * request or with -ECANCELED, when it was cut short: then any part of it may have happened. Until
+ * done, the pages of the request are in use, however long that takes; a back end that cannot get a
+ * request back from the kernel or a server lets it wait. Asking again is harmless. */
+void disk_cancel(struct disk_queue *queue, struct disk_req *req);
+
+#endif

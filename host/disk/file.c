@@ -1,0 +1,685 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A disk in a regular file or block device, through the io_uring of the queue's
+ * loop. A request is a chain of steps, each one io_uring operation:
+ *
+ *   READ, WRITE      TRANSFER, again with the rest while it comes back short
+ *   FUA WRITE        the same with RWF_DSYNC; after an error PROBE (see below)
+ *                    once space had run out: TRANSFER ..., SYNC
+ *   FLUSH            SYNC
+ *   DISCARD          PUNCH                                      [SYNC when FUA]
+ *   WRITE_ZEROES     ZERO_RANGE, else PUNCH, else ZEROS ...      [SYNC when FUA]
+ *
+ * The bytes of a file in memory (tmpfs) are copied at once, without an operation: io_uring would
+ * give each write to a kernel thread, whose wake-up costs more than the copy.
+ *
+ * EINTR and EAGAIN repeat a step, a bounded number of times.
+ *
+ * A failed fsync means that data the guest was told is written are lost, and
+ * the kernel reports it once only. So the failure is kept: every later flush of
+ * this disk fails as well. A failed RWF_DSYNC write may be either half; PROBE
+ * writes the same bytes without DSYNC to learn whether the sync half failed.
+ *
+ * That guess is wrong when there is no space, and space again a moment later: no
+ * data are lost then, and all must go on. So a disk that ran out of space once
+ * takes FUA writes apart: each half has its own result.
+ *
+ * Cancelling asks the kernel to drop the step in its hands, and starts no other one. The kernel
+ * drops what waits; what a device has, or a file system is at, it finishes. A PROBE, or a SYNC that
+ * was begun, is never given up: it could hide that data were lost.
+ *
+ * With O_DIRECT, what is not aligned for it goes through an aligned copy. It must
+ * not go through the page cache instead: a page that is written there while its
+ * neighbour sectors are written directly brings back their old bytes later, and the
+ * next fsync fails ("collision with buffered I/O" in the kernel's log).
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <linux/falloc.h>
+#include <linux/fs.h>
+
+#include "base/log.h"
+#include "base/pin.h"
+#include "disk/disk.h"
+#include "disk/file_open.h"
+
+#define FILE_RETRIES_MAX 1000u
+#define FILE_ZEROS_SIZE  (128u << 10)
+#define FILE_RAGGED_MAX  (8u << 20)
+#define FILE_SEGMENT_MAX (1u << 30) /* of a plain read or write */
+
+enum zero_mode { ZERO_BY_RANGE, ZERO_BY_PUNCH, ZERO_BY_WRITE };
+
+struct file_disk {
+	struct disk disk;
+	int fd;
+	bool direct;
+	bool in_memory;
+	char *path;                       /* for the log */
+	_Atomic int sync_error;           /* first failed fsync: sticky */
+	_Atomic bool tight;               /* space had run out */
+	_Atomic enum zero_mode zero_mode; /* best way the file system is known to have */
+};
+
+enum file_step {
+	STEP_TRANSFER,
+	STEP_PROBE,
+	STEP_SYNC,
+	STEP_PUNCH,
+	STEP_ZERO_RANGE,
+	STEP_ZEROS,
+};
+
+/* Scratch behind each struct disk_req. */
+struct file_req {
+	struct loop_op op;
+	struct loop_op cancel_op;
+	struct loop *loop;
+	struct file_disk *file;
+	enum file_step step;
+	bool apart; /* FUA write: TRANSFER and SYNC instead of DSYNC */
+	uint32_t retries;
+	int fua_error;  /* why the DSYNC write failed */
+	uint64_t moved; /* bytes finished */
+	struct iovec *iov;
+	uint32_t iov_count;
+	uint8_t *bounce; /* O_DIRECT: aligned copy of a misaligned buffer */
+	struct iovec bounce_iov;
+	bool cancelled;
+	bool cancelling; /* cancel_op is in the ring: the request stays until it is back */
+	bool finished;   /* with this result */
+	int error;
+};
+
+static const uint8_t zeros[FILE_ZEROS_SIZE] __attribute__((aligned(4096)));
+
+static struct file_disk *file_of(struct disk *disk)
+{
+	return (struct file_disk *)disk;
+}
+
+static struct disk_req *req_of(const struct file_req *r)
+{
+	return (struct disk_req *)r - 1;
+}
+
+static void step_start(struct file_req *r, enum file_step step);
+
+/* ---- the aligned copy ---------------------------------------------------- */
+
+static bool aligned(const struct disk_req *req)
+{
+	uintptr_t bits = 0;
+
+	for (uint32_t i = 0; i < req->iov_count; i++)
+		bits |= (uintptr_t)req->iov[i].iov_base | req->iov[i].iov_len;
+	return bits % FILE_BLOCK_SIZE == 0;
+}
+
+static int bounce_start(struct file_req *r)
+{
+	const struct disk_req *req = req_of(r);
+
+	r->bounce = aligned_alloc(FILE_BLOCK_SIZE, req->length);
+	if (!r->bounce)
+		return -ENOMEM;
+	if (req->op == DISK_WRITE)
+		disk_req_copy(req_of(r), r->bounce, true);
+	r->bounce_iov = (struct iovec){.iov_base = r->bounce, .iov_len = req->length};
+	r->iov = &r->bounce_iov;
+	r->iov_count = 1;
+	return 0;
+}
+
+static void answer(struct file_req *r)
+{
+	struct disk_req *req = req_of(r);
+
+	if (r->error == -ENOSPC || r->error == -EDQUOT)
+		atomic_store_explicit(&r->file->tight, true, memory_order_relaxed);
+	if (r->bounce && !r->error && req->op == DISK_READ)
+		disk_req_copy(req_of(r), r->bounce, false);
+	free(r->bounce);
+	req->done(req, r->error);
+}
+
+static void finish(struct file_req *r, int error)
+{
+	r->finished = true;
+	r->error = error;
+	if (!r->cancelling)
+		answer(r);
+}
+
+/* ---- transfers ----------------------------------------------------------- */
+
+/* The common case, one segment, costs the kernel less than a list of one; and less again when the
+ * memory is registered. */
+static void segment_prepare(struct file_req *r, struct io_uring_sqe *sqe, uint64_t offset)
+{
+	int fd = r->file->fd;
+	void *at = r->iov->iov_base;
+	unsigned int len = (unsigned int)r->iov->iov_len;
+	int pinned = loop_pinned(r->loop, at, len);
+
+	if (req_of(r)->op == DISK_READ && pinned >= 0)
+		io_uring_prep_read_fixed(sqe, fd, at, len, offset, pinned);
+	else if (req_of(r)->op == DISK_READ)
+		io_uring_prep_read(sqe, fd, at, len, offset);
+	else if (pinned >= 0)
+		io_uring_prep_write_fixed(sqe, fd, at, len, offset, pinned);
+	else
+		io_uring_prep_write(sqe, fd, at, len, offset);
+}
+
+static int transfer_flags(const struct file_req *r)
+{
+	const struct disk_req *req = req_of(r);
+
+	return r->step == STEP_TRANSFER && req->op == DISK_WRITE && !r->apart &&
+			       (req->flags & DISK_FLAG_FUA)
+		       ? RWF_DSYNC
+		       : 0;
+}
+
+/* The bytes moved, or -errno. */
+static int transfer_now(struct file_req *r)
+{
+	off_t offset = (off_t)(req_of(r)->offset + r->moved);
+	int count = (int)r->iov_count, flags = transfer_flags(r);
+	ssize_t n = req_of(r)->op == DISK_READ
+			    ? preadv2(r->file->fd, r->iov, count, offset, flags)
+			    : pwritev2(r->file->fd, r->iov, count, offset, flags);
+
+	return n < 0 ? -errno : (int)n;
+}
+
+static void transfer_prepare(struct file_req *r, struct io_uring_sqe *sqe)
+{
+	struct disk_req *req = req_of(r);
+	uint64_t offset = req->offset + r->moved;
+
+	if (r->iov_count == 1 && r->iov->iov_len <= FILE_SEGMENT_MAX)
+		segment_prepare(r, sqe, offset);
+	else if (req->op == DISK_READ)
+		io_uring_prep_readv(sqe, r->file->fd, r->iov, r->iov_count, offset);
+	else
+		io_uring_prep_writev(sqe, r->file->fd, r->iov, r->iov_count, offset);
+	sqe->rw_flags = transfer_flags(r);
+}
+
+static void iov_advance(struct file_req *r, size_t bytes)
+{
+	while (bytes) {
+		size_t piece = bytes < r->iov->iov_len ? bytes : r->iov->iov_len;
+
+		r->iov->iov_base = (char *)r->iov->iov_base + piece;
+		r->iov->iov_len -= piece;
+		bytes -= piece;
+		if (r->iov->iov_len == 0) {
+			r->iov++;
+			r->iov_count--;
+		}
+	}
+}
+
+static void transfer_failed(struct file_req *r, int error)
+{
+	struct disk_req *req = req_of(r);
+
+	if (req->op == DISK_WRITE && (req->flags & DISK_FLAG_FUA) && !r->apart) {
+		r->fua_error = error;
+		step_start(r, STEP_PROBE);
+	} else {
+		finish(r, error);
+	}
+}
+
+static void transfer_done(struct file_req *r, int res)
+{
+	if (res < 0) {
+		transfer_failed(r, res);
+		return;
+	}
+	if (res == 0) { /* the file has become shorter under us */
+		finish(r, -EIO);
+		return;
+	}
+	if (r->moved + (uint32_t)res == req_of(r)->length) {
+		if (r->apart)
+			step_start(r, STEP_SYNC);
+		else
+			finish(r, 0);
+		return;
+	}
+	if (r->file->direct) /* the rest must be aligned too */
+		res -= res % (int)FILE_BLOCK_SIZE;
+	if (res == 0 && r->retries++ >= FILE_RETRIES_MAX) {
+		finish(r, -EIO);
+		return;
+	}
+	r->moved += (uint32_t)res;
+	iov_advance(r, (uint32_t)res);
+	step_start(r, STEP_TRANSFER);
+}
+
+/* ---- durability ---------------------------------------------------------- */
+
+static void sync_failed(struct file_disk *f, int error)
+{
+	int none = 0;
+
+	if (atomic_compare_exchange_strong(&f->sync_error, &none, error))
+		log_error("disk %s: written data may be lost (%s); all flushes fail until it is "
+			  "opened again",
+			f->path, strerror(-error));
+}
+
+static void probe_done(struct file_req *r, int res)
+{
+	if (res > 0)
+		sync_failed(r->file, r->fua_error);
+	finish(r, r->fua_error);
+}
+
+static void sync_prepare(struct file_req *r, struct io_uring_sqe *sqe)
+{
+	io_uring_prep_fsync(sqe, r->file->fd, IORING_FSYNC_DATASYNC);
+}
+
+static void sync_done(struct file_req *r, int res)
+{
+	if (res < 0)
+		sync_failed(r->file, res);
+	finish(r, res < 0 ? res : 0);
+}
+
+/* Discards and zeroes have no DSYNC of their own. */
+static void sync_when_fua(struct file_req *r)
+{
+	if (req_of(r)->flags & DISK_FLAG_FUA)
+		step_start(r, STEP_SYNC);
+	else
+		finish(r, 0);
+}
+
+/* ---- discard and zeroes -------------------------------------------------- */
+
+static void punch_prepare(struct file_req *r, struct io_uring_sqe *sqe)
+{
+	io_uring_prep_fallocate(sqe, r->file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		(off_t)req_of(r)->offset, (off_t)req_of(r)->length);
+}
+
+static void zero_range_prepare(struct file_req *r, struct io_uring_sqe *sqe)
+{
+	io_uring_prep_fallocate(sqe, r->file->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+		(off_t)req_of(r)->offset, (off_t)req_of(r)->length);
+}
+
+static void zeros_prepare(struct file_req *r, struct io_uring_sqe *sqe)
+{
+	uint64_t rest = req_of(r)->length - r->moved;
+
+	io_uring_prep_write(sqe, r->file->fd, zeros,
+		rest < FILE_ZEROS_SIZE ? (unsigned)rest : FILE_ZEROS_SIZE,
+		req_of(r)->offset + r->moved);
+}
+
+/* The file system zeroes parts of its blocks in the page cache, which direct writes of neighbour
+ * sectors would collide with. (Guests align what is long to the physical block size they are told.)
+ */
+static bool ragged(const struct file_req *r)
+{
+	const struct disk_req *req = req_of(r);
+
+	return r->file->direct && (req->offset | req->length) % FILE_PHYSICAL_BLOCK_SIZE &&
+	       req->length <= FILE_RAGGED_MAX;
+}
+
+static void zero_start(struct file_req *r)
+{
+	static const enum file_step step_of[] = {
+		[ZERO_BY_RANGE] = STEP_ZERO_RANGE,
+		[ZERO_BY_PUNCH] = STEP_PUNCH,
+		[ZERO_BY_WRITE] = STEP_ZEROS,
+	};
+	enum zero_mode mode = atomic_load_explicit(&r->file->zero_mode, memory_order_relaxed);
+
+	if (ragged(r))
+		mode = ZERO_BY_WRITE;
+	/* Punching gives storage back, which not everybody wants; but it is the first choice
+	 * of who does. */
+	if (mode == ZERO_BY_RANGE && (req_of(r)->flags & DISK_FLAG_UNMAP) &&
+		r->file->disk.info.discard)
+		mode = ZERO_BY_PUNCH;
+	step_start(r, step_of[mode]);
+}
+
+/* The file system lacks this way: remember it and take the next one. */
+static void zero_downgrade(struct file_req *r)
+{
+	enum zero_mode next = r->step == STEP_ZERO_RANGE ? ZERO_BY_PUNCH : ZERO_BY_WRITE;
+
+	atomic_store_explicit(&r->file->zero_mode, next, memory_order_relaxed);
+	zero_start(r);
+}
+
+static void fallocate_done(struct file_req *r, int res)
+{
+	if (res >= 0)
+		sync_when_fua(r);
+	else if (res == -EOPNOTSUPP && req_of(r)->op == DISK_WRITE_ZEROES)
+		zero_downgrade(r);
+	else
+		finish(r, res);
+}
+
+static void zeros_done(struct file_req *r, int res)
+{
+	if (res > 0 && r->file->direct)
+		res -= res % (int)FILE_BLOCK_SIZE;
+	if (res <= 0) {
+		finish(r, res < 0 ? res : -EIO);
+		return;
+	}
+	r->moved += (uint32_t)res;
+	if (r->moved < req_of(r)->length)
+		step_start(r, STEP_ZEROS);
+	else
+		sync_when_fua(r);
+}
+
+/* ---- the chain ----------------------------------------------------------- */
+
+static const struct {
+	void (*prepare)(struct file_req *r, struct io_uring_sqe *sqe);
+	void (*done)(struct file_req *r, int res);
+} steps[] = {
+	[STEP_TRANSFER] = {transfer_prepare, transfer_done},
+	[STEP_PROBE] = {transfer_prepare, probe_done},
+	[STEP_SYNC] = {sync_prepare, sync_done},
+	[STEP_PUNCH] = {punch_prepare, fallocate_done},
+	[STEP_ZERO_RANGE] = {zero_range_prepare, fallocate_done},
+	[STEP_ZEROS] = {zeros_prepare, zeros_done},
+};
+
+/* Left out, it would hide that data were lost: a probe, and a sync that was begun before. */
+static bool step_matters(const struct file_req *r, enum file_step step)
+{
+	return step == STEP_PROBE || r->step == STEP_SYNC;
+}
+
+static void step_done(struct loop_op *op, int res)
+{
+	struct file_req *r = container_of(op, struct file_req, op);
+
+	if (res == -ECANCELED && r->cancelled) /* the kernel had not begun it */
+		finish(r, res);
+	else if ((res == -EINTR || res == -EAGAIN) && r->retries++ < FILE_RETRIES_MAX)
+		step_start(r, r->step);
+	else
+		steps[r->step].done(r, res);
+}
+
+static void step_start(struct file_req *r, enum file_step step)
+{
+	struct io_uring_sqe *sqe;
+
+	if (r->cancelled && !step_matters(r, step)) {
+		finish(r, -ECANCELED);
+		return;
+	}
+	r->step = step;
+	if (step == STEP_TRANSFER && r->file->in_memory) {
+		step_done(&r->op, transfer_now(r));
+		return;
+	}
+	sqe = loop_sqe(r->loop, &r->op);
+	steps[step].prepare(r, sqe);
+}
+
+static void cancel_done(struct loop_op *op, int res)
+{
+	struct file_req *r = container_of(op, struct file_req, cancel_op);
+
+	r->cancelling = false;
+	if (r->finished)
+		answer(r);
+}
+
+static void file_cancel(struct disk_queue *queue, struct disk_req *req)
+{
+	struct file_req *r = disk_req_scratch(req);
+
+	if (r->cancelled || r->step == STEP_PROBE)
+		return;
+	r->cancelled = true;
+	r->cancelling = true;
+	r->cancel_op.done = cancel_done;
+	io_uring_prep_cancel(loop_sqe(r->loop, &r->cancel_op), &r->op, 0);
+}
+
+static void flush_start(struct file_req *r)
+{
+	int error = atomic_load(&r->file->sync_error);
+
+	if (error)
+		finish(r, error);
+	else
+		step_start(r, STEP_SYNC);
+}
+
+static void transfer_start(struct file_req *r)
+{
+	int ret = 0;
+
+	r->apart = req_of(r)->op == DISK_WRITE && (req_of(r)->flags & DISK_FLAG_FUA) &&
+		   atomic_load_explicit(&r->file->tight, memory_order_relaxed);
+	if (r->file->direct && !aligned(req_of(r)))
+		ret = bounce_start(r);
+	if (ret)
+		finish(r, ret);
+	else
+		step_start(r, STEP_TRANSFER);
+}
+
+static void file_submit(struct disk_queue *queue, struct disk_req *req)
+{
+	struct file_req *r = disk_req_scratch(req);
+
+	*r = (struct file_req){
+		.op.done = step_done,
+		.loop = queue->loop,
+		.file = file_of(queue->disk),
+		.iov = req->iov,
+		.iov_count = req->iov_count,
+	};
+	switch (req->op) {
+	case DISK_READ:
+	case DISK_WRITE:
+		transfer_start(r);
+		break;
+	case DISK_FLUSH:
+		flush_start(r);
+		break;
+	case DISK_DISCARD:
+		r->iov_count = 0;
+		step_start(r, ragged(r) ? STEP_ZEROS : STEP_PUNCH);
+		break;
+	case DISK_WRITE_ZEROES:
+		r->iov_count = 0;
+		zero_start(r);
+		break;
+	case DISK_OP_COUNT:
+		break;
+	}
+}
+
+static void file_close(struct disk *disk)
+{
+	struct file_disk *f = file_of(disk);
+
+	close(f->fd);
+	free(f->path);
+	free(f);
+}
+
+static int read_size(const struct file_disk *f, const char *path, uint64_t *result, struct err *e)
+{
+	uint64_t size;
+	struct stat st;
+
+	if (fstat(f->fd, &st))
+		return err_set(e, -errno, "disk %s: %s", path, strerror(errno));
+	size = (uint64_t)st.st_size;
+	if (S_ISBLK(st.st_mode) && ioctl(f->fd, BLKGETSIZE64, &size))
+		return err_set(
+			e, -errno, "disk %s: its size cannot be read: %s", path, strerror(errno));
+	if (size == 0)
+		return err_set(e, -EINVAL,
+			"disk %s: is empty; give it a size with: truncate -s 10G %s", path, path);
+	if (size % FILE_BLOCK_SIZE)
+		return err_set(e, -EINVAL,
+			"disk %s: its size, %llu bytes, is not a multiple of %u; fix it with: "
+			"truncate -s %%%u %s",
+			path, (unsigned long long)size, FILE_BLOCK_SIZE, FILE_BLOCK_SIZE, path);
+	*result = size;
+	return 0;
+}
+
+static int file_refresh(struct disk *disk, uint64_t *size, struct err *e)
+{
+	return read_size(file_of(disk), file_of(disk)->path, size, e);
+}
+
+/* Nobody uses the position of the descriptor, so it may move. Parts of a block count as mapped. */
+static int file_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped)
+{
+	const struct file_disk *f = file_of(disk);
+	off_t data = lseek(f->fd, (off_t)offset, SEEK_DATA);
+	uint64_t end = offset + *length;
+	off_t change;
+
+	if (data < 0 && errno != ENXIO && errno != EINVAL)
+		return -errno;
+	/* ENXIO: no data from here on. EINVAL: a device that does not know holes. */
+	*mapped = data < 0 ? errno == EINVAL : (uint64_t)data < offset + FILE_BLOCK_SIZE;
+	if (data < 0)
+		return 0;
+	change = *mapped ? lseek(f->fd, data, SEEK_HOLE) : data;
+	if (change < 0)
+		return errno == ENXIO ? 0 : -errno; /* shorter since */
+	if ((uint64_t)change < end)
+		end = *mapped ? ((uint64_t)change + FILE_BLOCK_SIZE - 1) &
+					-(uint64_t)FILE_BLOCK_SIZE
+			      : (uint64_t)change & -(uint64_t)FILE_BLOCK_SIZE;
+	*length = end - offset;
+	return 0;
+}
+
+static const struct disk_ops file_ops = {
+	.name = "file",
+	.req_size = sizeof(struct file_req),
+	.close = file_close,
+	.queue_open = disk_plain_queue_open,
+	.queue_close = disk_plain_queue_close,
+	.submit = file_submit,
+	.cancel = file_cancel,
+	.refresh = file_refresh,
+	.map = file_map,
+};
+
+/* ---- opening ------------------------------------------------------------- */
+
+/* A hole punched behind the end changes nothing, but tells whether there are holes at all. */
+static bool file_can_punch(const struct file_disk *f, const struct stat *st)
+{
+	if (f->disk.info.read_only)
+		return false;
+	if (S_ISBLK(st->st_mode))
+		return file_device_can_punch(st);
+	return fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		       (off_t)f->disk.info.size, FILE_PHYSICAL_BLOCK_SIZE) == 0;
+}
+
+static int read_geometry(
+	struct file_disk *f, const char *path, const struct disk_file_options *o, struct err *e)
+{
+	unsigned int physical = FILE_PHYSICAL_BLOCK_SIZE;
+	uint64_t size;
+	struct stat st;
+	int ret;
+
+	ret = read_size(f, path, &size, e);
+	if (ret)
+		return ret;
+	if (fstat(f->fd, &st) || (S_ISBLK(st.st_mode) && ioctl(f->fd, BLKPBSZGET, &physical)))
+		return err_set(e, -errno, "disk %s: %s", path, strerror(errno));
+	f->disk.info = (struct disk_info){
+		.size = size,
+		.block_size = FILE_BLOCK_SIZE,
+		.physical_block_size = physical,
+		.read_only = o->read_only,
+		.write_cache = true,
+	};
+	f->disk.info.discard = file_can_punch(f, &st);
+	f->in_memory = file_is_in_memory(f->fd, &st);
+	if (S_ISREG(st.st_mode) && !o->read_only)
+		f->disk.path = f->path;
+	return 0;
+}
+
+int disk_file_open(
+	struct disk **disk, const char *path, const struct disk_file_options *o, struct err *e)
+{
+	struct file_disk *f;
+	struct stat st;
+	int ret;
+
+	ret = file_check_kind(path, &st, e);
+	if (ret)
+		return ret;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return err_set(e, -ENOMEM, "disk %s: out of memory", path);
+	f->disk.ops = &file_ops;
+	f->path = strdup(path);
+	if (!f->path) {
+		ret = err_set(e, -ENOMEM, "disk %s: out of memory", path);
+		goto free_file;
+	}
+	f->fd = ret = file_open_fd(path, &st, o, e);
+	if (ret < 0)
+		goto free_path;
+	f->direct = o->direct;
+	ret = file_lock(f->fd, path, o, e);
+	if (ret)
+		goto close_fd;
+	ret = read_geometry(f, path, o, e);
+	if (!ret && f->direct)
+		ret = file_check_direct(f->fd, path, e);
+	if (ret)
+		goto close_fd;
+	*disk = &f->disk;
+	return 0;
+
+close_fd:
+	close(f->fd);
+free_path:
+	free(f->path);
+free_file:
+	free(f);
+	return ret;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "disk/file_open.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <linux/magic.h>
+
+static int open_error(const char *path, int error, struct err *e)
+{
+	switch (error) {
+	case ENOENT:
+		return err_set(e, -error,
+			"disk %s: no such file; create it with: truncate -s 10G %s", path, path);
+	case EACCES:
+	case EPERM:
+	case EROFS:
+		return err_set(e, -error,
+			"disk %s: cannot be written (%s); change that or add \"ro\" to use it "
+			"read-only",
+			path, strerror(error));
+	case EBUSY:
+		return err_set(
+			e, -error, "disk %s: the device is in use (mounted?); free it first", path);
+	default:
+		return err_set(e, -error, "disk %s: cannot be opened: %s", path, strerror(error));
+	}
+}
+
+static int open_ro_error(const char *path, int error, struct err *e)
+{
+	if (error == EACCES || error == EPERM)
+		return err_set(e, -error, "disk %s: cannot be read (%s); check its permissions",
+			path, strerror(error));
+	return open_error(path, error, e);
+}
+
+/* Before open: opening a pipe would wait for its other end. */
+int file_check_kind(const char *path, struct stat *st, struct err *e)
+{
+	if (stat(path, st))
+		return open_error(path, errno, e);
+	if (S_ISDIR(st->st_mode))
+		return err_set(e, -EISDIR,
+			"disk %s: is a directory; give an image file or a block device", path);
+	if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
+		return err_set(e, -EINVAL,
+			"disk %s: is neither a file nor a block device; give one of these", path);
+	return 0;
+}
+
+int file_open_fd(
+	const char *path, const struct stat *st, const struct disk_file_options *o, struct err *e)
+{
+	int flags = O_CLOEXEC | (o->read_only ? O_RDONLY : O_RDWR);
+	/* On a block device O_EXCL means: not while it is mounted. */
+	int excl = S_ISBLK(st->st_mode) && !o->read_only ? O_EXCL : 0;
+	int fd = open(path, flags | excl | (o->direct ? O_DIRECT : 0));
+
+	if (fd < 0 && errno == EINVAL && o->direct)
+		return err_set(e, -EINVAL,
+			"disk %s: its file system has no direct I/O; remove \"direct\"", path);
+	if (fd < 0)
+		return o->read_only ? open_ro_error(path, errno, e) : open_error(path, errno, e);
+	return fd;
+}
+
+/* A medium with larger blocks refuses the sectors we promise. */
+int file_check_direct(int fd, const char *path, struct err *e)
+{
+	uint8_t *block;
+	ssize_t n;
+
+	block = aligned_alloc(FILE_PHYSICAL_BLOCK_SIZE, FILE_PHYSICAL_BLOCK_SIZE);
+	if (!block)
+		return err_set(e, -ENOMEM, "disk %s: out of memory", path);
+	n = pread(fd, block, FILE_BLOCK_SIZE, 0);
+	free(block);
+	if (n < 0 && errno == EINVAL)
+		return err_set(e, -EINVAL,
+			"disk %s: it has no direct I/O in blocks of %u bytes; remove \"direct\"",
+			path, FILE_BLOCK_SIZE);
+	return 0;
+}
+
+int file_lock(int fd, const char *path, const struct disk_file_options *o, struct err *e)
+{
+	struct flock lock = {
+		.l_type = o->read_only ? F_RDLCK : F_WRLCK,
+		.l_whence = SEEK_SET,
+	};
+
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	if (errno == EAGAIN || errno == EACCES)
+		return err_set(e, -EBUSY,
+			"disk %s: is used by another process; stop that or use another image%s",
+			path, o->read_only ? "" : " (\"ro\" can be shared)");
+	return err_set(e, -errno, "disk %s: cannot be locked: %s", path, strerror(errno));
+}
+
+/* The node of a block device may be on a tmpfs too, but its bytes are not. */
+bool file_is_in_memory(int fd, const struct stat *st)
+{
+	struct statfs fs;
+
+	return S_ISREG(st->st_mode) && !fstatfs(fd, &fs) &&
+	       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
+bool file_device_can_punch(const struct stat *st)
+{
+	unsigned long long bytes = 0;
+	char name[96];
+	FILE *limit;
+
+	/* A partition has no queue directory of its own; its parent's is one up. */
+	snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/queue/write_zeroes_max_bytes",
+		major(st->st_rdev), minor(st->st_rdev));
+	limit = fopen(name, "re");
+	if (!limit) {
+		snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/../queue/write_zeroes_max_bytes",
+			major(st->st_rdev), minor(st->st_rdev));
+		limit = fopen(name, "re");
+	}
+	if (!limit)
+		return false;
+	if (fscanf(limit, "%llu", &bytes) != 1)
+		bytes = 0;
+	fclose(limit);
+	return bytes > 0;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+#include "disk/filter/filter.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+void filter_init(struct disk *disk, const struct disk_ops *ops, struct disk *lower)
+{
+	disk->ops = ops;
+	disk->lower = lower;
+	disk->info = lower->info;
+}
+
+/* Queues draw different numbers, the same ones in every run. */
+static uint64_t next_seed(void)
+{
+	static _Atomic uint64_t queues;
+
+	return atomic_fetch_add(&queues, 1);
+}
+
+int filter_queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue)
+{
+	struct filter_queue *q = calloc(1, sizeof(*q));
+	int ret;
+
+	if (!q)
+		return -ENOMEM;
+	q->queue.disk = disk;
+	q->queue.loop = loop;
+	q->random = next_seed();
+	ret = disk_queue_open(disk->lower, loop, &q->lower);
+	if (ret) {
+		free(q);
+		return ret;
+	}
+	*queue = &q->queue;
+	return 0;
+}
+
+void filter_queue_close(struct disk_queue *queue)
+{
+	disk_queue_close(filter_lower_queue(queue));
+	free(queue);
+}
+
+static void passed(struct disk_req *lower, int error)
+{
+	struct disk_req *req = lower->owner;
+
+	req->done(req, error);
+}
+
+void filter_pass(struct disk_queue *queue, struct disk_req *req)
+{
+	struct disk_req *lower = disk_req_lower(queue->disk, req);
+
+	*lower = *req;
+	lower->done = passed;
+	lower->owner = req;
+	disk_submit(filter_lower_queue(queue), lower);
+}
+
+void filter_cancel(struct disk_queue *queue, struct disk_req *req)
+{
+	disk_cancel(filter_lower_queue(queue), disk_req_lower(queue->disk, req));
+}
+
+/* ---- waiting ------------------------------------------------------------- */
+
+static struct disk_req *waiting(struct loop_timer *t)
+{
+	return (struct disk_req *)container_of(t, struct filter_wait, timer) - 1;
+}
+
+static void wait_over(struct loop_timer *t)
+{
+	filter_pass(container_of(t, struct filter_wait, timer)->queue, waiting(t));
+}
+
+static void wait_cancelled(struct loop_timer *t)
+{
+	struct disk_req *req = waiting(t);
+
+	req->done(req, -ECANCELED);
+}
+
+void filter_pass_later(struct disk_queue *queue, struct disk_req *req, uint64_t delay_ns)
+{
+	struct filter_wait *wait = disk_req_scratch(req);
+
+	*wait = (struct filter_wait){.queue = queue};
+	loop_timer_start(queue->loop, &wait->timer, delay_ns, wait_over);
+}
+
+void filter_pass_now(struct disk_queue *queue, struct disk_req *req)
+{
+	struct filter_wait *wait = disk_req_scratch(req);
+
+	wait->timer.armed = false;
+	filter_pass(queue, req);
+}
+
+void filter_wait_cancel(struct disk_queue *queue, struct disk_req *req)
+{
+	struct filter_wait *wait = disk_req_scratch(req);
+
+	if (wait->timer.armed)
+		loop_timer_start(queue->loop, &wait->timer, 0, wait_cancelled);
+	else
+		filter_cancel(queue, req);
+}

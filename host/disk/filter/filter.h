@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* What filters share: a disk over a lower disk, whose queue holds a queue of that one. */
+#ifndef BACKEND_FILTER_H
+#define BACKEND_FILTER_H
+
+#include "disk/disk.h"
+
+struct filter_queue {
+	struct disk_queue queue;
+	struct disk_queue *lower;
+	uint64_t random; /* state of filter_random(), this queue's own */
+};
+
+/* Base of a filter disk: the lower one's geometry. Takes lower over. */
+void filter_init(struct disk *disk, const struct disk_ops *ops, struct disk *lower);
+
+/* disk_ops.queue_open and .queue_close of filters. */
+int filter_queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue);
+void filter_queue_close(struct disk_queue *queue);
+
+/* Passes a request on as it is; its result goes to req->done. */
+void filter_pass(struct disk_queue *queue, struct disk_req *req);
+
+/* disk_ops.cancel, of a request that is at the lower disk. */
+void filter_cancel(struct disk_queue *queue, struct disk_req *req);
+
+/* The scratch of filters that make requests wait. */
+struct filter_wait {
+	struct loop_timer timer;
+	struct disk_queue *queue;
+};
+
+/* filter_pass(), when delay_ns is over. */
+void filter_pass_later(struct disk_queue *queue, struct disk_req *req, uint64_t delay_ns);
+/* filter_pass() in a filter where other requests wait. */
+void filter_pass_now(struct disk_queue *queue, struct disk_req *req);
+/* disk_ops.cancel, of a request that waits or is at the lower disk. */
+void filter_wait_cancel(struct disk_queue *queue, struct disk_req *req);
+
+static inline struct disk_queue *filter_lower_queue(struct disk_queue *queue)
+{
+	return ((struct filter_queue *)queue)->lower;
+}
+
+/* splitmix64 (public domain, S. Vigna): any seed will do. */
+static inline uint64_t filter_random(uint64_t *state)
+{
+	uint64_t z = (*state += 0x9E3779B97F4A7C15ull);
+
+	z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+	z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+	return z ^ (z >> 31);
+}
+
+static inline uint64_t filter_queue_random(struct disk_queue *queue)
+{
+	return filter_random(&((struct filter_queue *)queue)->random);
+}
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Token buckets for requests and for bytes, kept as time: `busy_until` is when
+ * all that was admitted would be through at the limit's pace. A request may
+ * start as long as that is no more than a burst ahead of now; else it waits for
+ * that moment on a timer. Each request reserves its place when it arrives, so
+ * nothing is queued here and the first to come is the first to go. What a cancelled
+ * one has reserved stays so: those behind it have their places already.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "disk/filter/filter.h"
+#include "disk/filter/filters.h"
+
+#define NS_PER_SECOND     1000000000ull
+#define BURST_DEFAULT_NS  (NS_PER_SECOND / 10)
+#define BYTES_COUNTED_MAX DISK_LIMIT_BURST_MAX /* of one request: the products fit 64 bits */
+
+struct bucket {
+	uint64_t per_second; /* 0: no limit */
+	uint64_t burst_ns;
+	_Atomic uint64_t busy_until;
+};
+
+struct limit_disk {
+	struct disk disk;
+	struct bucket requests;
+	struct bucket bytes;
+};
+
+/* When `amount` may start. */
+static uint64_t reserve(struct bucket *b, uint64_t amount, uint64_t now)
+{
+	uint64_t cost, old, from;
+
+	if (!b->per_second || !amount)
+		return now;
+	cost = amount * NS_PER_SECOND / b->per_second;
+	old = atomic_load_explicit(&b->busy_until, memory_order_relaxed);
+	do
+		from = old > now ? old : now;
+	while (!atomic_compare_exchange_weak_explicit(
+		&b->busy_until, &old, from + cost, memory_order_relaxed, memory_order_relaxed));
+	return from > now + b->burst_ns ? from - b->burst_ns : now;
+}
+
+static uint64_t bytes_of(const struct disk_req *req)
+{
+	if (req->op != DISK_READ && req->op != DISK_WRITE)
+		return 0;
+	return req->length < BYTES_COUNTED_MAX ? req->length : BYTES_COUNTED_MAX;
+}
+
+static void limit_submit(struct disk_queue *queue, struct disk_req *req)
+{
+	struct limit_disk *d = (struct limit_disk *)queue->disk;
+	uint64_t now = loop_now_ns();
+	uint64_t start = reserve(&d->requests, 1, now);
+	uint64_t bytes_start = reserve(&d->bytes, bytes_of(req), now);
+
+	if (bytes_start > start)
+		start = bytes_start;
+	if (start == now)
+		filter_pass_now(queue, req);
+	else
+		filter_pass_later(queue, req, start - now);
+}
+
+static void limit_close(struct disk *disk)
+{
+	free(disk);
+}
+
+static const struct disk_ops limit_ops = {
+	.name = "limit",
+	.req_size = sizeof(struct filter_wait),
+	.close = limit_close,
+	.queue_open = filter_queue_open,
+	.queue_close = filter_queue_close,
+	.submit = limit_submit,
+	.cancel = filter_wait_cancel,
+};
+
+/* A burst of n starts n at once: n - 1 ahead of the pace. */
+static void bucket_init(struct bucket *b, uint64_t per_second, uint64_t burst, uint64_t least)
+{
+	b->per_second = per_second;
+	if (!per_second)
+		return;
+	if (!burst)
+		b->burst_ns = BURST_DEFAULT_NS;
+	else
+		b->burst_ns = (burst > least ? burst - least : 0) * NS_PER_SECOND / per_second;
+}
+
+int disk_limit_open(
+	struct disk **disk, struct disk *lower, const struct disk_limit_options *o, struct err *e)
+{
+	struct limit_disk *d = calloc(1, sizeof(*d));
+
+	assert(o->iops <= DISK_LIMIT_IOPS_MAX && o->iops_burst <= DISK_LIMIT_IOPS_MAX);
+	assert(!o->bps || (o->bps >= DISK_LIMIT_BPS_MIN && o->bps <= DISK_LIMIT_BPS_MAX));
+	assert(o->bps_burst <= DISK_LIMIT_BURST_MAX);
+	if (!d)
+		return err_set(e, -ENOMEM, "disk filter limit: out of memory");
+	filter_init(&d->disk, &limit_ops, lower);
+	bucket_init(&d->requests, o->iops, o->iops_burst, 1);
+	bucket_init(&d->bytes, o->bps, o->bps_burst, 0);
+	*disk = &d->disk;
+	return 0;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A disk in anonymous memory: zero at start, gone at close. Every operation is
+ * finished inside submit; nothing is volatile, so there is no write cache.
+ *
+ * Overlapping requests on different queues race on the bytes, as on a real
+ * disk: which of two concurrent writes to a sector wins is not defined.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "disk/disk.h"
+
+#define MEMORY_BLOCK_SIZE          512u
+#define MEMORY_PHYSICAL_BLOCK_SIZE 4096u
+#define MEMORY_PAGE_SIZE           4096u
+/* Below this, clearing is cheaper than giving pages back to the kernel. */
+#define MEMORY_RELEASE_MIN (64u << 10)
+
+struct memory_disk {
+	struct disk disk;
+	uint64_t mapped; /* bytes */
+	uint8_t *bytes;
+};
+
+static struct memory_disk *memory_of(struct disk *disk)
+{
+	return (struct memory_disk *)disk;
+}
+
+static void copy_out(const uint8_t *from, const struct disk_req *req)
+{
+	for (uint32_t i = 0; i < req->iov_count; i++) {
+		memcpy(req->iov[i].iov_base, from, req->iov[i].iov_len);
+		from += req->iov[i].iov_len;
+	}
+}
+
+static void copy_in(uint8_t *to, const struct disk_req *req)
+{
+	for (uint32_t i = 0; i < req->iov_count; i++) {
+		memcpy(to, req->iov[i].iov_base, req->iov[i].iov_len);
+		to += req->iov[i].iov_len;
+	}
+}
+
+/* Anonymous pages given back read as zero again. */
+static int clear(struct memory_disk *m, uint64_t offset, uint64_t length)
+{
+	uint64_t first = (offset + MEMORY_PAGE_SIZE - 1) & ~(uint64_t)(MEMORY_PAGE_SIZE - 1);
+	uint64_t end = (offset + length) & ~(uint64_t)(MEMORY_PAGE_SIZE - 1);
+
+	if (length < MEMORY_RELEASE_MIN || first >= end) {
+		memset(m->bytes + offset, 0, length);
+		return 0;
+	}
+	memset(m->bytes + offset, 0, first - offset);
+	memset(m->bytes + end, 0, offset + length - end);
+	return madvise(m->bytes + first, end - first, MADV_DONTNEED) ? -errno : 0;
+}
+
+static int perform(struct memory_disk *m, const struct disk_req *req)
+{
+	switch (req->op) {
+	case DISK_READ:
+		copy_out(m->bytes + req->offset, req);
+		return 0;
+	case DISK_WRITE:
+		copy_in(m->bytes + req->offset, req);
+		return 0;
+	case DISK_DISCARD:
+	case DISK_WRITE_ZEROES:
+		return clear(m, req->offset, req->length);
+	case DISK_FLUSH:
+	case DISK_OP_COUNT:
+		break;
+	}
+	return 0;
+}
+
+static void memory_submit(struct disk_queue *queue, struct disk_req *req)
+{
+	req->done(req, perform(memory_of(queue->disk), req));
+}
+
+static void memory_close(struct disk *disk)
+{
+	munmap(memory_of(disk)->bytes, memory_of(disk)->mapped);
+	free(disk);
+}
+
+static const struct disk_ops memory_ops = {
+	.name = "memory",
+	.close = memory_close,
+	.queue_open = disk_plain_queue_open,
+	.queue_close = disk_plain_queue_close,
+	.submit = memory_submit,
+};
+
+int disk_memory_open(struct disk **disk, uint64_t size, struct err *e)
+{
+	struct memory_disk *m;
+
+	if (size == 0 || size % MEMORY_BLOCK_SIZE)
+		return err_set(e, -EINVAL,
+			"memory disk: size %llu is not a positive multiple of %u bytes",
+			(unsigned long long)size, MEMORY_BLOCK_SIZE);
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return err_set(e, -ENOMEM, "memory disk: out of memory");
+	m->bytes = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (m->bytes == MAP_FAILED) {
+		free(m);
+		return err_set(e, -ENOMEM, "memory disk: cannot reserve %llu bytes",
+			(unsigned long long)size);
+	}
+	m->mapped = size;
+	m->disk.ops = &memory_ops;
+	m->disk.info = (struct disk_info){
+		.size = size,
+		.block_size = MEMORY_BLOCK_SIZE,
+		.physical_block_size = MEMORY_PHYSICAL_BLOCK_SIZE,
+		.discard = true,
+	};
+	*disk = &m->disk;
+	return 0;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How long a server is waited for. Two limits, one timer:
+ *
+ * Silence. While requests are there and nothing comes back: at half of retry_ns a
+ * connection that is up is left for a new one; at all of it the requests fail,
+ * and so do new ones, at once, until a connection is up again.
+ *
+ * A request the server does not answer while it answers others. Its time begins
+ * when it is the oldest at the server: a queue before it is not its fault, nor
+ * that of a server that is slow and works through it. After retry_ns the
+ * connection is given up, since only that makes sure that nothing moves from or to
+ * the request's pages any more, and everything is sent anew, as after any loss of
+ * a server. If the same request hangs again, the next connection goes too, and the
+ * request fails; the others go on.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "disk/nbd/nbd_impl.h"
+
+#define NS_PER_S  1000000000ull
+#define HANGS_MAX 2u
+
+static struct nbd_req *req_of(struct list *link)
+{
+	return container_of(link, struct nbd_req, list);
+}
+
+static struct nbd_req *oldest(const struct nbd_link *l)
+{
+	return list_empty(&l->active) ? NULL : req_of(l->active.next);
+}
+
+void nbd_fail_all(struct list *requests, int error)
+{
+	while (!list_empty(requests)) {
+		struct nbd_req *r = req_of(requests->next);
+
+		list_del(&r->list);
+		free(r->bounce);
+		r->error = error;
+		nbd_complete(r);
+	}
+}
+
+static void fail_waiting(struct nbd_link *l)
+{
+	struct list done;
+
+	log_error("disk %s: no answer from the server for %llu s; requests fail until it is back",
+		l->disk->uri, (unsigned long long)(l->disk->retry_ns / NS_PER_S));
+	l->down = true;
+	list_init(&done);
+	while (!list_empty(&l->waiting)) {
+		struct list *first = l->waiting.next;
+
+		list_del(first);
+		list_add_tail(&done, first);
+	}
+	nbd_fail_all(&done, -EIO);
+}
+
+/* It waits for the next connection when this one is gone; or for none. */
+static void give_up_for(struct nbd_link *l, struct nbd_req *r)
+{
+	struct list done;
+
+	r->hangs++;
+	log_warn("disk %s: no answer to a request for %llu s%s", l->disk->uri,
+		(unsigned long long)(l->disk->retry_ns / NS_PER_S),
+		r->hangs < HANGS_MAX ? "" : ", twice; it fails");
+	nbd_link_give_up(l);
+	if (r->hangs < HANGS_MAX)
+		return;
+	list_init(&done);
+	list_del(&r->list);
+	list_add_tail(&done, &r->list);
+	nbd_fail_all(&done, -EIO);
+}
+
+static void limit_due(struct loop_timer *t);
+
+/* Whatever happens until then only makes the limits later. */
+static void limit_start(struct nbd_link *l)
+{
+	uint64_t limit = l->disk->retry_ns, now = loop_now_ns();
+	uint64_t idle = now - l->progress_ns;
+	uint64_t due = l->progress_ns + (idle < limit / 2 ? limit / 2 : limit);
+	const struct nbd_req *r = oldest(l);
+
+	if (r && r->oldest_ns && r->oldest_ns + limit < due)
+		due = r->oldest_ns + limit;
+	loop_timer_start(l->loop, &l->limit, due > now ? due - now : 0, limit_due);
+}
+
+static void limit_due(struct loop_timer *t)
+{
+	struct nbd_link *l = container_of(t, struct nbd_link, limit);
+	uint64_t limit = l->disk->retry_ns, now = loop_now_ns();
+	uint64_t idle = now - l->progress_ns;
+	struct nbd_req *r = oldest(l);
+
+	if (list_empty(&l->waiting) && list_empty(&l->active))
+		return;
+	if (l->state == LINK_UP && idle >= limit / 2)
+		nbd_link_give_up(l);
+	else if (l->state == LINK_UP && r && r->oldest_ns && now - r->oldest_ns >= limit)
+		give_up_for(l, r);
+	if (idle < limit)
+		limit_start(l);
+	else
+		fail_waiting(l);
+}
+
+void nbd_limit_request(struct nbd_link *l)
+{
+	if (l->limit.armed && (!list_empty(&l->waiting) || !list_empty(&l->active)))
+		return;
+	l->progress_ns = loop_now_ns();
+	if (!l->limit.armed)
+		limit_start(l);
+}
+
+void nbd_limit_oldest(struct nbd_link *l)
+{
+	struct nbd_req *r = oldest(l);
+
+	if (r && !r->oldest_ns)
+		r->oldest_ns = loop_now_ns();
+}

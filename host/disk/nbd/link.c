@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One connection to an NBD server, driven by libnbd's state machine and the
+ * loop's io_uring, which polls the socket.
+ *
+ *   WAITING --timer--> CONNECTING --handshake done--> UP
+ *      ^                   | refused, too late         | died, hung, garbage
+ *      |                   v                           |
+ *      +---all polls back--DRAINING <------------------+
+ *
+ * Requests wait in `waiting`, are at the server in `active`, and libnbd's
+ * callbacks move them to `finished`, from where link_settle() answers them. When
+ * the connection ends, what was active waits again, in front, and is sent anew:
+ * reads, writes, zeroes and flushes may be done twice. (A server that lives on
+ * could still execute a write of the old connection after that; it is up to the
+ * server to finish with a connection before it takes the next.)
+ *
+ * Acknowledgements are passed on only when the socket has nothing more to read:
+ * so when the server died, that is known before the guest knows its last writes
+ * were done (see nbd_ledger.c).
+ *
+ * A server that is silent, or does not answer one request: nbd_limit.c.
+ * Cancelling: nbd_cancel.c.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "disk/nbd/nbd_impl.h"
+
+#define NS_PER_MS           1000000ull
+#define BACKOFF_MIN_NS      (20 * NS_PER_MS)
+#define BACKOFF_MAX_NS      (1000 * NS_PER_MS)
+#define HANDSHAKE_NS        (5000 * NS_PER_MS)
+#define FIRST_CONNECTION_MS 1000
+#define ZERO_MAX            (1ull << 30) /* bytes of one command */
+#define ZEROS_SIZE          (128u << 10)
+
+static const uint8_t zeros[ZEROS_SIZE];
+
+static void link_settle(struct nbd_link *l);
+static void link_drop(struct nbd_link *l);
+static void link_connect(struct nbd_link *l);
+
+static void list_move_all(struct list *from, struct list *to)
+{
+	while (!list_empty(from)) {
+		struct list *first = from->next;
+
+		list_del(first);
+		list_add_tail(to, first);
+	}
+}
+
+static struct nbd_req *req_of(struct list *link)
+{
+	return container_of(link, struct nbd_req, list);
+}
+
+static bool handle_dead(const struct nbd_link *l)
+{
+	return libnbd.aio_is_dead(l->h) || libnbd.aio_is_closed(l->h);
+}
+
+static void settle_soon(struct nbd_link *l)
+{
+	if (l->settle_posted)
+		return;
+	l->settle_posted = true;
+	loop_post(l->loop, &l->settle);
+}
+
+/* ---- commands ------------------------------------------------------------ */
+
+static void part_done(struct nbd_req *r)
+{
+	if (--r->parts)
+		return;
+	list_del(&r->list);
+	list_add_tail(&r->link->finished, &r->list);
+}
+
+static void part_error(struct nbd_req *r, int error)
+{
+	if (error == ENOTCONN || error == ESHUTDOWN)
+		r->lost = true;
+	else if (!r->error)
+		r->error = error ? -error : -EIO;
+}
+
+/* Called inside libnbd: takes note only. */
+static int command_done(void *user_data, int *error)
+{
+	struct nbd_req *r = user_data;
+
+	if (!r->link->h) /* being closed: the request waits for the next connection already */
+		return 1;
+	if (*error)
+		part_error(r, *error);
+	part_done(r);
+	return 1;
+}
+
+static void command_sent(struct nbd_req *r, int64_t cookie)
+{
+	if (cookie >= 0)
+		return;
+	part_error(r, handle_dead(r->link) ? ENOTCONN : libnbd.get_errno());
+	part_done(r);
+}
+
+static nbd_completion_callback callback_of(struct nbd_req *r)
+{
+	r->parts++;
+	return (nbd_completion_callback){.callback = command_done, .user_data = r};
+}
+
+static uint32_t fua_flag(const struct nbd_req *r)
+{
+	const struct disk_req *req = (const struct disk_req *)r - 1;
+
+	return (req->flags & DISK_FLAG_FUA) && r->link->disk->caps.fua ? LIBNBD_CMD_FLAG_FUA : 0;
+}
+
+static void send_transfer(struct nbd_req *r, uint8_t *bytes, size_t length, uint64_t offset)
+{
+	struct nbd_link *l = r->link;
+	uint32_t max = l->disk->caps.request_max;
+
+	while (length) {
+		size_t piece = length < max ? length : max;
+
+		if (nbd_disk_req(r)->op == DISK_READ)
+			command_sent(
+				r, libnbd.aio_pread(l->h, bytes, piece, offset, callback_of(r), 0));
+		else
+			command_sent(r, libnbd.aio_pwrite(l->h, bytes, piece, offset,
+						callback_of(r), fua_flag(r)));
+		bytes += piece;
+		offset += piece;
+		length -= piece;
+	}
+}
+
+static bool segments_fit(const struct disk_req *req, uint32_t block)
+{
+	for (uint32_t i = 0; i < req->iov_count; i++)
+		if (req->iov[i].iov_len % block)
+			return false;
+	return true;
+}
+
+/* One command a segment, straight from and to the submitter's pages. */
+static void issue_transfer(struct nbd_req *r)
+{
+	const struct disk_req *req = nbd_disk_req(r);
+	uint64_t offset = req->offset;
+
+	if (r->bounce) {
+		send_transfer(r, r->bounce, req->length, offset);
+		return;
+	}
+	for (uint32_t i = 0; i < req->iov_count; i++) {
+		send_transfer(r, req->iov[i].iov_base, req->iov[i].iov_len, offset);
+		offset += req->iov[i].iov_len;
+	}
+}
+
+static void issue_zeroes(struct nbd_req *r)
+{
+	const struct disk_req *req = nbd_disk_req(r);
+	bool hole = req->op == DISK_DISCARD || (req->flags & DISK_FLAG_UNMAP);
+	uint64_t max = r->link->disk->caps.zero ? ZERO_MAX : ZEROS_SIZE;
+	uint64_t at = 0;
+
+	while (at < req->length) {
+		uint64_t piece = req->length - at < max ? req->length - at : max;
+
+		if (max == ZERO_MAX)
+			command_sent(r,
+				libnbd.aio_zero(r->link->h, piece, req->offset + at, callback_of(r),
+					fua_flag(r) | (hole ? 0 : LIBNBD_CMD_FLAG_NO_HOLE)));
+		else
+			command_sent(r, libnbd.aio_pwrite(r->link->h, zeros, piece,
+						req->offset + at, callback_of(r), fua_flag(r)));
+		at += piece;
+	}
+}
+
+static void issue(struct nbd_req *r)
+{
+	const struct disk_req *req = nbd_disk_req(r);
+
+	r->parts = 1; /* ours, so that it cannot finish while parts are being sent */
+	r->lost = false;
+	r->error = 0;
+	r->oldest_ns = 0;
+	if (req->op == DISK_FLUSH || r->stage == NBD_STAGE_FLUSH)
+		command_sent(r, libnbd.aio_flush(r->link->h, callback_of(r), 0));
+	else if (req->op == DISK_READ || req->op == DISK_WRITE)
+		issue_transfer(r);
+	else
+		issue_zeroes(r);
+	part_done(r);
+}
+
+static void link_arm(struct nbd_link *l);
+
+static void issue_waiting(struct nbd_link *l)
+{
+	while (l->state == LINK_UP && !list_empty(&l->waiting)) {
+		struct list *first = l->waiting.next;
+
+		list_del(first);
+		list_add_tail(&l->active, first);
+		issue(req_of(first));
+	}
+	if (l->state != LINK_UP)
+		return;
+	nbd_limit_oldest(l);
+	link_arm(l);
+	if (!list_empty(&l->finished) || handle_dead(l))
+		settle_soon(l);
+}
+
+/* ---- answers ------------------------------------------------------------- */
+
+static bool is_change(const struct disk_req *req)
+{
+	return req->op == DISK_WRITE || req->op == DISK_WRITE_ZEROES || req->op == DISK_DISCARD;
+}
+
+/* What the commands gave becomes the request's result. False: it goes on. */
+static bool retire(struct nbd_req *r)
+{
+	struct nbd_disk *d = r->link->disk;
+	const struct disk_req *req = nbd_disk_req(r);
+	bool fua = req->flags & DISK_FLAG_FUA;
+
+	if (req->op == DISK_FLUSH) {
+		r->error = nbd_ledger_flush_end(&d->ledger, &r->flush, r->error);
+		return true;
+	}
+	if (r->error || !d->caps.flush)
+		return true;
+	if (is_change(req) && !fua)
+		nbd_ledger_acked(&d->ledger);
+	if (is_change(req) && fua && !d->caps.fua && r->stage == NBD_STAGE_MAIN) {
+		r->stage = NBD_STAGE_FLUSH;
+		return false;
+	}
+	return true;
+}
+
+static void answer(struct nbd_req *r)
+{
+	if (r->bounce) {
+		if (!r->error && nbd_disk_req(r)->op == DISK_READ)
+			disk_req_copy(nbd_disk_req(r), r->bounce, false);
+		free(r->bounce);
+	}
+	nbd_complete(r);
+}
+
+static void answer_all(struct list *done)
+{
+	while (!list_empty(done)) {
+		struct nbd_req *r = req_of(done->next);
+
+		list_del(&r->list);
+		answer(r);
+	}
+}
+
+/* Sorts what libnbd is through with. True: some of it was lost. */
+static bool take_finished(struct nbd_link *l, struct list *done)
+{
+	bool lost = false;
+
+	if (!list_empty(&l->finished))
+		l->progress_ns = loop_now_ns();
+	while (!list_empty(&l->finished)) {
+		struct nbd_req *r = req_of(l->finished.next);
+
+		list_del(&r->list);
+		r->lost |= r->error && handle_dead(l); /* an error of the dying: ask again */
+		lost |= r->lost;
+		if (r->lost)
+			list_add_tail(&l->active, &r->list);
+		else if (retire(r))
+			list_add_tail(done, &r->list);
+		else
+			list_add_tail(&l->waiting, &r->list);
+	}
+	return lost;
+}
+
+static void link_up(struct nbd_link *l)
+{
+	struct nbd_caps now;
+
+	nbd_server_caps(l->h, &now);
+	if (!nbd_server_same(&l->disk->caps, &now)) {
+		log_error("disk %s: the server came back with less than it had", l->disk->uri);
+		link_drop(l);
+		return;
+	}
+	nbd_ledger_lost(&l->disk->ledger);
+	if (l->backoff_ns > BACKOFF_MIN_NS || l->down)
+		log_warn("disk %s: connected again", l->disk->uri);
+	loop_timer_cancel(&l->timer);
+	l->state = LINK_UP;
+	l->down = false;
+	l->backoff_ns = BACKOFF_MIN_NS;
+}
+
+/* After anything libnbd may have done. Not from inside submit: it answers requests. */
+static void link_settle(struct nbd_link *l)
+{
+	struct list done;
+	bool lost;
+
+	if (l->state != LINK_CONNECTING && l->state != LINK_UP)
+		return;
+	list_init(&done);
+	lost = take_finished(l, &done);
+	if (lost || handle_dead(l))
+		link_drop(l);
+	else if (l->state == LINK_CONNECTING && libnbd.aio_is_ready(l->h))
+		link_up(l);
+	else
+		link_arm(l);
+	issue_waiting(l);
+	answer_all(&done);
+}
+
+static void settle_task(struct loop_task *task)
+{
+	struct nbd_link *l = container_of(task, struct nbd_link, settle);
+
+	l->settle_posted = false;
+	if (!l->closing)
+		link_settle(l);
+}
+
+/* ---- the socket ---------------------------------------------------------- */
+
+static bool link_quiet(const struct nbd_link *l)
+{
+	return !l->in.armed && !l->in.cancelling && !l->out.armed && !l->out.cancelling;
+}
+
+static void retry_due(struct loop_timer *t)
+{
+	link_connect(container_of(t, struct nbd_link, timer));
+}
+
+static void drained(struct nbd_link *l)
+{
+	if (l->closing || l->state != LINK_DRAINING || !link_quiet(l))
+		return;
+	l->state = LINK_WAITING;
+	loop_timer_start(l->loop, &l->timer, l->backoff_ns, retry_due);
+	l->backoff_ns *= 2;
+	if (l->backoff_ns > BACKOFF_MAX_NS)
+		l->backoff_ns = BACKOFF_MAX_NS;
+}
+
+static bool readable(const struct nbd_link *l)
+{
+	struct pollfd pfd = {.fd = libnbd.aio_get_fd(l->h), .events = POLLIN};
+
+	return (libnbd.aio_get_direction(l->h) & LIBNBD_AIO_DIRECTION_READ) && !handle_dead(l) &&
+	       poll(&pfd, 1, 0) > 0;
+}
+
+static void socket_ready(struct nbd_link *l, bool in)
+{
+	unsigned int direction = libnbd.aio_get_direction(l->h);
+
+	if (in && (direction & LIBNBD_AIO_DIRECTION_READ)) {
+		do
+			libnbd.aio_notify_read(l->h);
+		while (readable(l));
+	} else if (direction & LIBNBD_AIO_DIRECTION_WRITE) {
+		libnbd.aio_notify_write(l->h);
+	}
+	link_settle(l);
+}
+
+static void poll_done(struct loop_op *op, int res)
+{
+	struct nbd_link_poll *p = container_of(op, struct nbd_link_poll, op);
+	struct nbd_link *l = p->link;
+
+	p->armed = false;
+	if (l->state == LINK_CONNECTING || l->state == LINK_UP)
+		socket_ready(l, p == &l->in);
+	else
+		drained(l);
+}
+
+static void poll_cancelled(struct loop_op *op, int res)
+{
+	struct nbd_link_poll *p = container_of(op, struct nbd_link_poll, cancel_op);
+
+	p->cancelling = false;
+	drained(p->link);
+}
+
+static void poll_arm(struct nbd_link_poll *p, unsigned int events)
+{
+	if (p->armed)
+		return;
+	p->armed = true;
+	io_uring_prep_poll_add(
+		loop_sqe(p->link->loop, &p->op), libnbd.aio_get_fd(p->link->h), events);
+}
+
+static void poll_cancel(struct nbd_link_poll *p)
+{
+	if (!p->armed || p->cancelling)
+		return;
+	p->cancelling = true;
+	io_uring_prep_cancel(loop_sqe(p->link->loop, &p->cancel_op), &p->op, 0);
+}
+
+static void link_arm(struct nbd_link *l)
+{
+	unsigned int direction = libnbd.aio_get_direction(l->h);
+
+	if (handle_dead(l))
+		return;
+	if (direction & LIBNBD_AIO_DIRECTION_READ)
+		poll_arm(&l->in, POLLIN);
+	if (direction & LIBNBD_AIO_DIRECTION_WRITE)
+		poll_arm(&l->out, POLLOUT);
+}
+
+/* ---- connecting and losing ----------------------------------------------- */
+
+static void link_disconnect(struct nbd_link *l)
+{
+	struct nbd_handle *h = l->h;
+
+	poll_cancel(&l->in);
+	poll_cancel(&l->out);
+	l->h = NULL;
+	libnbd.close(h);
+	l->state = LINK_DRAINING;
+}
+
+/* The connection is over: its requests wait for the next one, before those that wait already. */
+static void link_drop(struct nbd_link *l)
+{
+	if (l->state == LINK_UP)
+		log_warn("disk %s: lost the server; connecting again", l->disk->uri);
+	loop_timer_cancel(&l->timer);
+	link_disconnect(l);
+	list_move_all(&l->finished, &l->active);
+	list_move_all(&l->waiting, &l->active);
+	list_move_all(&l->active, &l->waiting);
+	list_for_each (pos, &l->waiting)
+		req_of(pos)->stage = NBD_STAGE_MAIN;
+	nbd_cancel_soon(l);
+	nbd_ledger_lost(&l->disk->ledger);
+	drained(l);
+}
+
+void nbd_link_give_up(struct nbd_link *l)
+{
+	link_drop(l);
+}
+
+static void handshake_late(struct loop_timer *t)
+{
+	link_drop(container_of(t, struct nbd_link, timer));
+}
+
+static void link_connect(struct nbd_link *l)
+{
+	l->h = nbd_server_handle();
+	if (!l->h) {
+		l->state = LINK_DRAINING;
+		drained(l);
+		return;
+	}
+	l->state = LINK_CONNECTING;
+	loop_timer_start(l->loop, &l->timer, HANDSHAKE_NS, handshake_late);
+	if (libnbd.aio_connect_uri(l->h, l->disk->uri))
+		link_drop(l);
+	else
+		settle_soon(l);
+}
+
+/* ---- life ---------------------------------------------------------------- */
+
+void nbd_link_submit(struct nbd_link *l, struct nbd_req *r)
+{
+	const struct disk_req *req = nbd_disk_req(r);
+
+	ON_LOOP(l->loop);
+	assert(!l->closing);
+	r->link = l;
+	r->error = l->down ? -EIO : 0;
+	if (!r->error && (req->op == DISK_READ || req->op == DISK_WRITE) &&
+		!segments_fit(req, l->disk->caps.block_min)) {
+		r->bounce = malloc(req->length);
+		if (!r->bounce)
+			r->error = -ENOMEM;
+		else if (req->op == DISK_WRITE)
+			disk_req_copy(nbd_disk_req(r), r->bounce, true);
+	}
+	if (r->error) {
+		nbd_complete(r);
+		return;
+	}
+	nbd_limit_request(l);
+	list_add_tail(&l->waiting, &r->list);
+	issue_waiting(l);
+}
+
+static void poll_init(struct nbd_link_poll *p, struct nbd_link *l)
+{
+	p->link = l;
+	p->op.done = poll_done;
+	p->cancel_op.done = poll_cancelled;
+}
+
+/* Keeps the loop turning, and so running, until nothing of the link is left in it. */
+static void close_task(struct loop_task *task)
+{
+	struct nbd_link *l = container_of(task, struct nbd_link, close);
+
+	if (link_quiet(l) && !l->settle_posted)
+		free(l);
+	else
+		loop_post(l->loop, &l->close);
+}
+
+/* The first connection is waited for, a little: when it comes up later, between writes of other
+ * connections, these would have to be declared lost (nbd_ledger.c). */
+static void first_connection(struct nbd_link *l)
+{
+	uint64_t start = loop_now_ns();
+
+	while (l->state == LINK_CONNECTING && libnbd.aio_is_connecting(l->h) &&
+		loop_now_ns() - start < FIRST_CONNECTION_MS * NS_PER_MS)
+		if (libnbd.poll(l->h, FIRST_CONNECTION_MS) <= 0)
+			break;
+	link_settle(l);
+}
+
+struct nbd_link *nbd_link_open(struct nbd_disk *disk, struct loop *loop)
+{
+	struct nbd_link *l = calloc(1, sizeof(*l));
+
+	ON_LOOP(loop);
+	if (!l)
+		return NULL;
+	l->disk = disk;
+	l->loop = loop;
+	l->backoff_ns = BACKOFF_MIN_NS;
+	l->settle.fn = settle_task;
+	l->close.fn = close_task;
+	poll_init(&l->in, l);
+	poll_init(&l->out, l);
+	list_init(&l->waiting);
+	list_init(&l->active);
+	list_init(&l->finished);
+	link_connect(l);
+	first_connection(l);
+	return l;
+}
+
+void nbd_link_close(struct nbd_link *l)
+{
+	ON_LOOP(l->loop);
+	assert(list_empty(&l->waiting) && list_empty(&l->active) && list_empty(&l->finished));
+	l->closing = true;
+	loop_timer_cancel(&l->timer);
+	loop_timer_cancel(&l->limit);
+	loop_timer_cancel(&l->cancel);
+	if (l->h) {
+		if (l->state == LINK_UP)
+			libnbd.aio_disconnect(l->h, 0); /* a courtesy */
+		link_disconnect(l);
+	}
+	loop_post(l->loop, &l->close);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* The disk of benchmarks: reads give zeros, what is written vanishes, all of it at once. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "disk/disk.h"
+
+#define NULL_BLOCK_SIZE          512u
+#define NULL_PHYSICAL_BLOCK_SIZE 4096u
+
+static void null_submit(struct disk_queue *queue, struct disk_req *req)
+{
+	if (req->op == DISK_READ)
+		for (uint32_t i = 0; i < req->iov_count; i++)
+			memset(req->iov[i].iov_base, 0, req->iov[i].iov_len);
+	req->done(req, 0);
+}
+
+static void null_close(struct disk *disk)
+{
+	free(disk);
+}
+
+static const struct disk_ops null_ops = {
+	.name = "null",
+	.close = null_close,
+	.queue_open = disk_plain_queue_open,
+	.queue_close = disk_plain_queue_close,
+	.submit = null_submit,
+};
+
+int disk_null_open(struct disk **disk, uint64_t size, struct err *e)
+{
+	struct disk *d;
+
+	if (size == 0 || size % NULL_BLOCK_SIZE)
+		return err_set(e, -EINVAL,
+			"null disk: size %llu is not a positive multiple of %u bytes",
+			(unsigned long long)size, NULL_BLOCK_SIZE);
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return err_set(e, -ENOMEM, "null disk: out of memory");
+	d->ops = &null_ops;
+	d->info = (struct disk_info){
+		.size = size,
+		.block_size = NULL_BLOCK_SIZE,
+		.physical_block_size = NULL_PHYSICAL_BLOCK_SIZE,
+		.discard = true,
+	};
+	*disk = d;
+	return 0;
+}

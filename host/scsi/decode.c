@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/* The first half of a command: checks only. See scsi.h. */
+#include <assert.h>
+
+#include "scsi/scsi_impl.h"
+
+#define CDB1_PROTECT        0xE0u /* RDPROTECT, WRPROTECT, VRPROTECT */
+#define CDB1_FUA            0x08u
+#define CDB1_BYTCHK         0x06u
+#define BYTCHK_WHOLE        0x02u
+#define WRITE_SAME_ANCHOR   0x10u
+#define WRITE_SAME_UNMAP    0x08u
+#define WRITE_SAME_OBSOLETE 0x06u /* PBDATA, LBDATA */
+#define WRITE_SAME_NDOB     0x01u
+#define UNMAP_ANCHOR        0x01u
+#define UNMAP_HEADER        8u
+#define UNMAP_DESCRIPTOR    16u
+#define START_STOP_START    0x01u
+#define START_STOP_LOEJ     0x02u
+#define START_STOP_POWER    0xF0u
+#define DIAGNOSTIC_CODE     0xE0u
+#define FORMAT_PROTECTION   0xC0u
+#define RESERVE_EXTENT      0x01u
+#define RESERVE_OTHER       0x10u
+
+/* LBA and block count stand at the same place in all block commands of one length. */
+static void decode_extent(struct scsi_cmd *cmd)
+{
+	const uint8_t *cdb = cmd->cdb;
+
+	switch (cmd->op->cdb_length) {
+	case 6:
+		cmd->lba = get_be32(cdb) & 0x1FFFFF;
+		cmd->blocks = cdb[4] ? cdb[4] : 256;
+		break;
+	case 10:
+		cmd->lba = get_be32(cdb + 2);
+		cmd->blocks = get_be16(cdb + 7);
+		break;
+	case 12:
+		cmd->lba = get_be32(cdb + 2);
+		cmd->blocks = get_be32(cdb + 6);
+		break;
+	case 16:
+		cmd->lba = get_be64(cdb + 2);
+		cmd->blocks = get_be32(cdb + 10);
+		break;
+	default:
+		assert(!"command length");
+	}
+}
+
+static bool extent_fits(const struct scsi_cmd *cmd, uint64_t lba, uint64_t blocks)
+{
+	return lba <= cmd->capacity && blocks <= cmd->capacity - lba;
+}
+
+/* It is copied to scratch, so it must fit there; that is for the caller to see. */
+enum scsi_error scsi_decode_with_list(
+	struct scsi_cmd *cmd, const struct scsi_input *in, scsi_list_fn *list, uint32_t length)
+{
+	assert(length > 0 && length <= SCSI_SCRATCH_SIZE);
+	if (in->dir != SCSI_DIR_OUT || length > in->length)
+		return SCSI_ERR_CDB_FIELD;
+	cmd->list = list;
+	cmd->list_length = length;
+	return SCSI_OK;
+}
+
+enum scsi_error scsi_decode_reply(struct scsi_cmd *cmd, const struct scsi_input *in,
+	scsi_build_fn *build, uint32_t allocation)
+{
+	if (in->length && in->dir != SCSI_DIR_IN)
+		return SCSI_ERR_CDB_FIELD;
+	cmd->action = SCSI_ACTION_REPLY;
+	cmd->build = build;
+	cmd->reply_max = allocation < in->length ? allocation : in->length;
+	return SCSI_OK;
+}
+
+enum scsi_error scsi_decode_none(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	return SCSI_OK;
+}
+
+enum scsi_error scsi_decode_transfer(struct scsi_cmd *cmd, const struct scsi_unit *unit,
+	const struct scsi_input *in, enum scsi_action action)
+{
+	enum scsi_dir dir = action == SCSI_ACTION_READ ? SCSI_DIR_IN : SCSI_DIR_OUT;
+
+	if (!extent_fits(cmd, cmd->lba, cmd->blocks))
+		return SCSI_ERR_LBA_RANGE;
+	if (cmd->blocks == 0 || action == SCSI_ACTION_NONE)
+		return SCSI_OK;
+	if (in->dir != dir || cmd->blocks > in->length / unit->info.block_size)
+		return SCSI_ERR_CDB_FIELD;
+	cmd->action = action;
+	return SCSI_OK;
+}
+
+/* Verifying means being on the medium, so it is a FUA write; and being read again and compared when
+ * that is asked for. */
+static enum scsi_error decode_write_verify(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	uint8_t check = cmd->cdb[1] & CDB1_BYTCHK;
+
+	if (check && check != BYTCHK_WHOLE)
+		return SCSI_ERR_CDB_FIELD;
+	cmd->fua = true;
+	return scsi_decode_transfer(
+		cmd, unit, in, check ? SCSI_ACTION_WRITE_VERIFY : SCSI_ACTION_WRITE);
+}
+
+/* READ, WRITE and WRITE AND VERIFY. */
+enum scsi_error scsi_decode_rw(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	bool write = cmd->op->flags & SCSI_OP_WRITES;
+
+	decode_extent(cmd);
+	if (cmd->op->cdb_length > 6) {
+		if (cmd->cdb[1] & CDB1_PROTECT)
+			return SCSI_ERR_CDB_FIELD;
+		cmd->fua = cmd->cdb[1] & CDB1_FUA;
+	}
+	if (cmd->op->flags & SCSI_OP_VERIFY)
+		return decode_write_verify(cmd, unit, in);
+	return scsi_decode_transfer(cmd, unit, in, write ? SCSI_ACTION_WRITE : SCSI_ACTION_READ);
+}
+
+/* The medium is compared with the initiator's data, or else only the range is checked. */
+enum scsi_error scsi_decode_verify(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	uint8_t check = cmd->cdb[1] & CDB1_BYTCHK;
+
+	decode_extent(cmd);
+	if ((cmd->cdb[1] & CDB1_PROTECT) || (check && check != BYTCHK_WHOLE))
+		return SCSI_ERR_CDB_FIELD;
+	return scsi_decode_transfer(cmd, unit, in, check ? SCSI_ACTION_COMPARE : SCSI_ACTION_NONE);
+}
+
+/* The buffer has the blocks to compare with, and then as many to write. */
+enum scsi_error scsi_decode_compare_write(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	cmd->lba = get_be64(cmd->cdb + 2);
+	cmd->blocks = cmd->cdb[13];
+	if ((cmd->cdb[1] & CDB1_PROTECT) || cmd->blocks > SCSI_COMPARE_WRITE_BLOCKS_MAX)
+		return SCSI_ERR_CDB_FIELD;
+	if (!extent_fits(cmd, cmd->lba, cmd->blocks))
+		return SCSI_ERR_LBA_RANGE;
+	if (cmd->blocks == 0)
+		return SCSI_OK;
+	if (in->dir != SCSI_DIR_OUT || 2 * cmd->blocks > in->length / unit->info.block_size)
+		return SCSI_ERR_CDB_FIELD;
+	cmd->fua = cmd->cdb[1] & CDB1_FUA;
+	cmd->action = SCSI_ACTION_COMPARE_WRITE;
+	return SCSI_OK;
+}
+
+/* Whatever range is named, the whole disk is flushed: that covers it. */
+enum scsi_error scsi_decode_sync(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	decode_extent(cmd);
+	if (!extent_fits(cmd, cmd->lba, cmd->blocks))
+		return SCSI_ERR_LBA_RANGE;
+	cmd->action = SCSI_ACTION_FLUSH;
+	return SCSI_OK;
+}
+
+static bool write_same_flags_valid(const struct scsi_cmd *cmd, const struct scsi_unit *unit)
+{
+	uint8_t refused = CDB1_PROTECT | WRITE_SAME_ANCHOR | WRITE_SAME_OBSOLETE;
+
+	if (cmd->op->cdb_length == 10)
+		refused |= WRITE_SAME_NDOB;
+	if (!unit->info.discard)
+		refused |= WRITE_SAME_UNMAP;
+	return !(cmd->cdb[1] & refused);
+}
+
+static bool block_is_zero(const uint8_t *block, uint32_t size)
+{
+	return block[0] == 0 && !memcmp(block, block + 1, size - 1);
+}
+
+static enum scsi_error write_same_list(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const uint8_t *block)
+{
+	if (!block_is_zero(block, unit->info.block_size))
+		cmd->action = SCSI_ACTION_WRITE_PATTERN;
+	return SCSI_OK;
+}
+
+/* Without data (NDOB) it writes zeros; with data the block decides. */
+enum scsi_error scsi_decode_write_same(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	decode_extent(cmd);
+	if (!write_same_flags_valid(cmd, unit))
+		return SCSI_ERR_CDB_FIELD;
+	if (!extent_fits(cmd, cmd->lba, cmd->blocks))
+		return SCSI_ERR_LBA_RANGE;
+	if (cmd->blocks == 0) /* means: to the end */
+		cmd->blocks = cmd->capacity - cmd->lba;
+	if (cmd->blocks > SCSI_WRITE_SAME_BYTES_MAX / unit->info.block_size)
+		return SCSI_ERR_CDB_FIELD;
+	if (cmd->blocks == 0)
+		return SCSI_OK;
+	cmd->may_unmap = cmd->cdb[1] & WRITE_SAME_UNMAP;
+	cmd->action = SCSI_ACTION_WRITE_ZEROES;
+	if (cmd->cdb[1] & WRITE_SAME_NDOB)
+		return SCSI_OK;
+	return scsi_decode_with_list(cmd, in, write_same_list, unit->info.block_size);
+}
+
+void scsi_unmap_descriptor(const uint8_t *list, uint32_t index, uint64_t *lba, uint32_t *blocks)
+{
+	const uint8_t *d = list + UNMAP_HEADER + index * UNMAP_DESCRIPTOR;
+
+	*lba = get_be64(d);
+	*blocks = get_be32(d + 8);
+}
+
+/* All descriptors are checked before the first is performed. */
+static enum scsi_error unmap_list(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const uint8_t *list)
+{
+	uint32_t room = cmd->list_length - UNMAP_HEADER;
+	uint32_t bytes = get_be16(list + 2);
+
+	if (bytes > room) /* a shortened list is legal */
+		bytes = room;
+	cmd->descriptors = bytes / UNMAP_DESCRIPTOR;
+	for (uint32_t i = 0; i < cmd->descriptors; i++) {
+		uint64_t lba;
+		uint32_t blocks;
+
+		scsi_unmap_descriptor(list, i, &lba, &blocks);
+		if (!extent_fits(cmd, lba, blocks))
+			return SCSI_ERR_LBA_RANGE;
+	}
+	cmd->action = SCSI_ACTION_UNMAP;
+	return SCSI_OK;
+}
+
+enum scsi_error scsi_decode_unmap(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	uint32_t length = get_be16(cmd->cdb + 7);
+
+	if (cmd->cdb[1] & UNMAP_ANCHOR)
+		return SCSI_ERR_CDB_FIELD;
+	if (length == 0)
+		return SCSI_OK;
+	if (length < UNMAP_HEADER)
+		return SCSI_ERR_PARAM_LENGTH;
+	if (length > UNMAP_HEADER +
+			     UNMAP_DESCRIPTOR * SCSI_UNMAP_DESCRIPTORS_MAX) /* more descriptors than
+									       VPD page B0 allows */
+		return SCSI_ERR_PARAM_FIELD;
+	return scsi_decode_with_list(cmd, in, unmap_list, length);
+}
+
+/* Stopping makes everything durable; there is no motor to stop. */
+enum scsi_error scsi_decode_start_stop(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	if (cmd->cdb[4] & (START_STOP_LOEJ | START_STOP_POWER))
+		return SCSI_ERR_CDB_FIELD;
+	if (!(cmd->cdb[4] & START_STOP_START))
+		cmd->action = SCSI_ACTION_FLUSH;
+	return SCSI_OK;
+}
+
+/* The default self-test always passes; others and parameter lists do not exist. */
+enum scsi_error scsi_decode_send_diagnostic(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	if ((cmd->cdb[1] & DIAGNOSTIC_CODE) || get_be16(cmd->cdb + 3))
+		return SCSI_ERR_CDB_FIELD;
+	return SCSI_OK;
+}
+
+/* There is nothing to format: the disk keeps what it has. */
+enum scsi_error scsi_decode_format(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	return cmd->cdb[1] & FORMAT_PROTECTION ? SCSI_ERR_CDB_FIELD : SCSI_OK;
+}
+
+/* RESERVE(6) and RELEASE(6): the only initiator there is always has the whole unit. */
+enum scsi_error scsi_decode_reserve6(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	return cmd->cdb[1] & (RESERVE_EXTENT | RESERVE_OTHER) ? SCSI_ERR_CDB_FIELD : SCSI_OK;
+}
+
+enum scsi_error scsi_decode_lba_status(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	uint32_t allocation = get_be32(cmd->cdb + 10);
+
+	cmd->lba = get_be64(cmd->cdb + 2);
+	if (cmd->lba >= cmd->capacity)
+		return SCSI_ERR_LBA_RANGE;
+	if (in->length && in->dir != SCSI_DIR_IN)
+		return SCSI_ERR_CDB_FIELD;
+	cmd->action = SCSI_ACTION_LBA_STATUS;
+	cmd->reply_max = allocation < in->length ? allocation : in->length;
+	return SCSI_OK;
+}
+
+enum scsi_error scsi_decode(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	bool opcode_known;
+	enum scsi_error error;
+
+	memset(cmd, 0, sizeof(*cmd));
+	memcpy(cmd->cdb, in->cdb, sizeof(cmd->cdb));
+	cmd->op = scsi_op_find(unit, cmd->cdb, &opcode_known);
+	if (!unit->present && !(cmd->op && (cmd->op->flags & SCSI_OP_ABSENT)))
+		return SCSI_ERR_NO_LUN;
+	if (unit->present)
+		cmd->capacity = atomic_load_explicit(&unit->size, memory_order_acquire) /
+				unit->info.block_size;
+	if (in->cdb_length == 0 || in->cdb_length > SCSI_CDB_SIZE)
+		return SCSI_ERR_CDB_FIELD;
+	if (!cmd->op)
+		return opcode_known ? SCSI_ERR_CDB_FIELD : SCSI_ERR_INVALID_OPCODE;
+	if (in->cdb_length < cmd->op->cdb_length)
+		return SCSI_ERR_CDB_FIELD;
+	if ((cmd->op->flags & SCSI_OP_WRITES) && unit->info.read_only)
+		return SCSI_ERR_WRITE_PROTECTED;
+	if ((cmd->op->flags & SCSI_OP_MEDIUM) && scsi_tray_open(unit))
+		return SCSI_ERR_NO_MEDIUM;
+	error = cmd->op->decode(cmd, unit, in);
+	/* Without a write cache, or with one that is not to be used, done means durable. */
+	if ((cmd->op->flags & SCSI_OP_WRITES) &&
+		atomic_load_explicit(&unit->cache, memory_order_relaxed) != SCSI_CACHE_ON)
+		cmd->fua = true;
+	return error;
+}

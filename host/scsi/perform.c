@@ -1,0 +1,580 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The second half of a command: moving data between the initiator's buffer and
+ * the disk. One command is a sequence of disk requests ("steps"), one at a time:
+ *
+ *   READ, WRITE, FLUSH, WRITE_ZEROES   one step
+ *   UNMAP                              one step a descriptor that is not empty
+ *   WRITE_PATTERN                      steps of up to iov_max copies of the block
+ *   COMPARE                            steps of a scratch full, compared before the next
+ *   COMPARE_WRITE                      the same, then one step that writes
+ *   WRITE_VERIFY                       steps that write (nearly always one), then as COMPARE
+ *
+ * What writes does so inside the unit's fence (scsi_fence.h), from its first step to
+ * its last; COMPARE_WRITE is alone there.
+ *
+ * A disk may finish inside submit, so the steps run in a loop that notices
+ * this, instead of calling each other.
+ */
+#include <assert.h>
+
+#include "scsi/reserve.h"
+#include "scsi/scsi_impl.h"
+
+#define LBA_STATUS_HEADER      8u
+#define LBA_STATUS_DESCRIPTOR  16u
+#define LBA_STATUS_MAPPED      0u
+#define LBA_STATUS_DEALLOCATED 1u
+#define PIECES_MAX             (SCSI_SCRATCH_SIZE / sizeof(struct iovec)) /* of a buffer, in scratch */
+
+static void leave_fence(struct scsi_task *task)
+{
+	if (task->fenced)
+		scsi_fence_leave(task->unit->fence, &task->pass);
+	task->fenced = false;
+}
+
+static void finish(struct scsi_task *task, enum scsi_error error, uint32_t transferred)
+{
+	leave_fence(task);
+	task->error = error;
+	task->transferred = error ? 0 : transferred;
+	if (scsi_error_has_sense(error))
+		scsi_sense_build_at(task->sense, error, task->verdict_at);
+	task->done(task);
+}
+
+static void finish_disk_error(struct scsi_task *task, int disk_error)
+{
+	leave_fence(task);
+	task->error = scsi_error_of_disk(task->req->op, disk_error);
+	task->transferred = 0;
+	scsi_sense_build_at(
+		task->sense, task->error, task->req->offset / task->unit->info.block_size);
+	task->done(task);
+}
+
+/* ---- the initiator's buffer ---------------------------------------------- */
+
+static void buffer_fill(struct scsi_task *task, const uint8_t *from, uint32_t length)
+{
+	task->copied += length;
+	for (uint32_t i = 0; i < task->iov_count && length; i++) {
+		uint32_t piece = (uint32_t)task->iov[i].iov_len;
+
+		if (piece > length)
+			piece = length;
+		memcpy(task->iov[i].iov_base, from, piece);
+		from += piece;
+		length -= piece;
+	}
+	assert(length == 0);
+}
+
+static void buffer_take(struct scsi_task *task, uint8_t *to, uint32_t length)
+{
+	task->copied += length;
+	for (uint32_t i = 0; i < task->iov_count && length; i++) {
+		uint32_t piece = (uint32_t)task->iov[i].iov_len;
+
+		if (piece > length)
+			piece = length;
+		memcpy(to, task->iov[i].iov_base, piece);
+		to += piece;
+		length -= piece;
+	}
+	assert(length == 0);
+}
+
+/* Cuts it to so many bytes, gives how many pieces are left. */
+static uint32_t iov_trim(struct iovec *iov, uint32_t count, uint64_t length)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (iov[i].iov_len >= length) {
+			iov[i].iov_len = length;
+			return i + 1;
+		}
+		length -= iov[i].iov_len;
+	}
+	assert(!"buffer shorter than decoded");
+	return 0;
+}
+
+/* The buffer may be longer than what the command moves. */
+static void buffer_trim(struct scsi_task *task, uint64_t length)
+{
+	task->iov_count = iov_trim(task->iov, task->iov_count, length);
+}
+
+/* Where its bytes from `at` on are, up to *length of them, which becomes less when there are too
+ * many pieces: whole blocks still. Gives the number of pieces. */
+static uint32_t buffer_pieces(const struct scsi_task *task, uint64_t at, uint64_t *length,
+	struct iovec *to, uint32_t room)
+{
+	uint64_t got = 0;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < task->iov_count && n < room && got < *length; i++) {
+		uint64_t piece = task->iov[i].iov_len;
+
+		if (at >= piece) {
+			at -= piece;
+			continue;
+		}
+		to[n++] = (struct iovec){(uint8_t *)task->iov[i].iov_base + at, piece - at};
+		got += piece - at;
+		at = 0;
+	}
+	if (got < *length)
+		*length = got - got % task->unit->info.block_size;
+	assert(*length);
+	return iov_trim(to, n, *length);
+}
+
+/* Drops so much of its beginning; there is more. */
+static void buffer_skip(struct scsi_task *task, uint64_t length)
+{
+	while (task->iov->iov_len <= length) {
+		length -= task->iov->iov_len;
+		task->iov++;
+		task->iov_max--;
+		task->iov_count--;
+	}
+	assert(task->iov_count);
+	task->iov->iov_base = (uint8_t *)task->iov->iov_base + length;
+	task->iov->iov_len -= length;
+}
+
+/* ---- steps: prepare the next disk request, or say that there is none ----- */
+
+static void request_range(struct scsi_task *task, enum disk_op op, uint64_t lba, uint64_t blocks)
+{
+	struct disk_req *req = task->req;
+	uint32_t block_size = task->unit->info.block_size;
+
+	req->op = op;
+	req->flags = task->cmd.fua && op != DISK_READ && op != DISK_FLUSH ? DISK_FLAG_FUA : 0;
+	req->offset = lba * block_size;
+	req->length = blocks * block_size;
+	req->iov = NULL;
+	req->iov_count = 0;
+}
+
+static bool whole_extent_step(struct scsi_task *task, enum disk_op op, uint32_t flags)
+{
+	const struct scsi_cmd *cmd = &task->cmd;
+
+	if (task->steps)
+		return false;
+	request_range(task, op, cmd->lba, cmd->blocks);
+	task->req->flags |= flags;
+	return true;
+}
+
+static bool transfer_step(struct scsi_task *task)
+{
+	const struct scsi_cmd *cmd = &task->cmd;
+	bool write = cmd->action == SCSI_ACTION_WRITE;
+
+	if (!whole_extent_step(task, write ? DISK_WRITE : DISK_READ, 0))
+		return false;
+	buffer_trim(task, task->req->length);
+	task->req->iov = task->iov;
+	task->req->iov_count = task->iov_count;
+	return true;
+}
+
+static bool flush_step(struct scsi_task *task)
+{
+	if (task->steps)
+		return false;
+	request_range(task, DISK_FLUSH, 0, 0);
+	return true;
+}
+
+static bool zeroes_step(struct scsi_task *task)
+{
+	return whole_extent_step(
+		task, DISK_WRITE_ZEROES, task->cmd.may_unmap ? DISK_FLAG_UNMAP : 0);
+}
+
+/* The buffer's iov has done its duty: it now points at copies of the one block in scratch. */
+static bool pattern_step(struct scsi_task *task)
+{
+	uint64_t left = task->cmd.lba + task->cmd.blocks - task->next_lba;
+	uint32_t blocks = left < task->iov_max ? (uint32_t)left : task->iov_max;
+
+	if (blocks == 0)
+		return false;
+	request_range(task, DISK_WRITE, task->next_lba, blocks);
+	for (uint32_t i = 0; i < blocks; i++) {
+		task->iov[i].iov_base = task->scratch;
+		task->iov[i].iov_len = task->unit->info.block_size;
+	}
+	task->req->iov = task->iov;
+	task->req->iov_count = blocks;
+	task->next_lba += blocks;
+	return true;
+}
+
+static bool unmap_step(struct scsi_task *task)
+{
+	uint32_t blocks = 0;
+	uint64_t lba;
+
+	while (blocks == 0) {
+		if (task->next_unmap == task->cmd.descriptors)
+			return false;
+		scsi_unmap_descriptor(task->scratch, task->next_unmap++, &lba, &blocks);
+	}
+	request_range(task, DISK_DISCARD, lba, blocks);
+	return true;
+}
+
+/* How many of these bytes are what the initiator's buffer has. It is memory of the guest, which may
+ * change under our eyes: the answer is about one moment or another, and always in range. */
+static uint64_t equal_bytes(const uint8_t *a, const uint8_t *b, uint64_t length)
+{
+	uint64_t i = 0;
+
+	if (!memcmp(a, b, length))
+		return length;
+	while (i < length - 1 && a[i] == b[i])
+		i++;
+	return i;
+}
+
+/* Whether `bytes` is what the initiator's buffer has at `at`; else *difference is where not. */
+static bool buffer_equals(const struct scsi_task *task, uint64_t at, const uint8_t *bytes,
+	uint64_t length, uint64_t *difference)
+{
+	*difference = at;
+	for (uint32_t i = 0; i < task->iov_count && length; i++) {
+		uint64_t piece = task->iov[i].iov_len, same;
+
+		if (at >= piece) {
+			at -= piece;
+			continue;
+		}
+		piece = piece - at < length ? piece - at : length;
+		same = equal_bytes((uint8_t *)task->iov[i].iov_base + at, bytes, piece);
+		*difference += same;
+		if (same < piece)
+			return false;
+		bytes += piece;
+		length -= piece;
+		at = 0;
+	}
+	return length == 0;
+}
+
+static bool last_step_compares(struct scsi_task *task)
+{
+	const struct disk_req *req = task->req;
+
+	return buffer_equals(task, req->offset - task->cmd.lba * task->unit->info.block_size,
+		task->scratch, req->length, &task->verdict_at);
+}
+
+static bool compare_step(struct scsi_task *task)
+{
+	uint64_t left = task->cmd.lba + task->cmd.blocks - task->next_lba;
+	uint32_t most = SCSI_SCRATCH_SIZE / task->unit->info.block_size;
+	uint32_t blocks = left < most ? (uint32_t)left : most;
+
+	if (task->next_lba != task->cmd.lba && !last_step_compares(task)) {
+		task->verdict = SCSI_ERR_MISCOMPARE;
+		return false;
+	}
+	if (blocks == 0)
+		return false;
+	request_range(task, DISK_READ, task->next_lba, blocks);
+	task->scratch_iov = (struct iovec){task->scratch, task->req->length};
+	task->req->iov = &task->scratch_iov;
+	task->req->iov_count = 1;
+	task->next_lba += blocks;
+	return true;
+}
+
+static bool compare_write_step(struct scsi_task *task)
+{
+	if (task->second)
+		return false;
+	if (compare_step(task))
+		return true;
+	if (task->verdict)
+		return false;
+	task->second = true;
+	request_range(task, DISK_WRITE, task->cmd.lba, task->cmd.blocks);
+	buffer_skip(task, task->req->length);
+	buffer_trim(task, task->req->length);
+	task->req->iov = task->iov;
+	task->req->iov_count = task->iov_count;
+	return true;
+}
+
+/* Writes from a copy of the buffer's iov, since a disk may modify what it is given, and the buffer
+ * is still to be compared with. */
+static bool write_verify_step(struct scsi_task *task)
+{
+	uint32_t block_size = task->unit->info.block_size;
+	uint64_t written = task->next_lba - task->cmd.lba;
+	uint64_t length = (task->cmd.blocks - written) * block_size;
+	struct iovec *pieces = (struct iovec *)task->scratch;
+	uint32_t count;
+
+	if (!task->second && !length) {
+		task->second = true;
+		task->next_lba = task->cmd.lba;
+	}
+	if (task->second)
+		return compare_step(task);
+	count = buffer_pieces(task, written * block_size, &length, pieces, PIECES_MAX);
+	request_range(task, DISK_WRITE, task->next_lba, length / block_size);
+	task->req->iov = pieces;
+	task->req->iov_count = count;
+	task->next_lba += length / block_size;
+	return true;
+}
+
+static bool (*const step_of[SCSI_ACTION_TRAY + 1])(struct scsi_task *task) = {
+	[SCSI_ACTION_READ] = transfer_step,
+	[SCSI_ACTION_WRITE] = transfer_step,
+	[SCSI_ACTION_FLUSH] = flush_step,
+	[SCSI_ACTION_UNMAP] = unmap_step,
+	[SCSI_ACTION_WRITE_ZEROES] = zeroes_step,
+	[SCSI_ACTION_WRITE_PATTERN] = pattern_step,
+	[SCSI_ACTION_COMPARE] = compare_step,
+	[SCSI_ACTION_COMPARE_WRITE] = compare_write_step,
+	[SCSI_ACTION_WRITE_VERIFY] = write_verify_step,
+};
+
+/* Bytes of the initiator's buffer a successful command has used. */
+static uint32_t bytes_used(const struct scsi_task *task)
+{
+	const struct scsi_cmd *cmd = &task->cmd;
+
+	if (cmd->action == SCSI_ACTION_COMPARE_WRITE)
+		return (uint32_t)(2 * cmd->blocks * task->unit->info.block_size);
+	if (cmd->action == SCSI_ACTION_READ || cmd->action == SCSI_ACTION_WRITE ||
+		cmd->action == SCSI_ACTION_COMPARE || cmd->action == SCSI_ACTION_WRITE_VERIFY)
+		return (uint32_t)(cmd->blocks * task->unit->info.block_size);
+	return cmd->list_length;
+}
+
+static void run_steps(struct scsi_task *task)
+{
+	for (;;) {
+		if (task->step_error) {
+			finish_disk_error(task, task->step_error);
+			return;
+		}
+		if (!step_of[task->cmd.action](task)) {
+			finish(task, task->verdict, bytes_used(task));
+			return;
+		}
+		if (task->cancelled) {
+			finish(task, SCSI_ERR_ABORTED, 0);
+			return;
+		}
+		task->steps++;
+		task->step_done = false;
+		task->submitting = true;
+		disk_submit(task->queue, task->req);
+		task->submitting = false;
+		if (!task->step_done)
+			return;
+	}
+}
+
+/* While submitting, only tells; so the task cannot end under disk_submit()'s feet. */
+static void step_finished(struct disk_req *req, int error)
+{
+	struct scsi_task *task = req->owner;
+
+	task->step_error = error;
+	task->step_done = true;
+	if (!task->submitting)
+		run_steps(task);
+}
+
+static void left_waiting(struct scsi_fence_pass *pass)
+{
+	finish(container_of(pass, struct scsi_task, pass), SCSI_ERR_ABORTED, 0);
+}
+
+/* Without a step it waits at the fence, or was let in and will see that it need not begin. */
+void scsi_cancel(struct scsi_task *task)
+{
+	task->cancelled = true;
+	if (!task->step_done)
+		disk_cancel(task->queue, task->req);
+	else
+		scsi_fence_withdraw(task->unit->fence, &task->pass, left_waiting);
+}
+
+/* ---- performing ---------------------------------------------------------- */
+
+/* A reply stands in scratch. */
+static void reply(struct scsi_task *task, uint32_t length)
+{
+	assert(length <= sizeof(task->scratch));
+	if (length > task->cmd.reply_max)
+		length = task->cmd.reply_max;
+	buffer_fill(task, task->scratch, length);
+	finish(task, SCSI_OK, length);
+}
+
+static void perform_reply(struct scsi_task *task)
+{
+	uint32_t length;
+
+	if (task->cmd.op->flags & SCSI_OP_TELLS)
+		task->cmd.sense = scsi_attention_take(task->unit);
+	if (task->cmd.op->flags & SCSI_OP_LUNS)
+		scsi_attention_forget(task->unit, SCSI_ATTENTION_LUNS);
+	if (task->cmd.op->flags & SCSI_OP_EVENT)
+		task->cmd.event = scsi_tray_event(task->unit, &task->cmd);
+	memset(task->scratch, 0, sizeof(task->scratch));
+	length = task->cmd.build(task->unit, &task->cmd, task->scratch);
+	reply(task, length);
+}
+
+/* One descriptor: the block asked for and all behind it that are stored, or not, like it. */
+static void perform_lba_status(struct scsi_task *task)
+{
+	const struct scsi_cmd *cmd = &task->cmd;
+	uint32_t block_size = task->unit->info.block_size;
+	uint64_t length = (cmd->capacity - cmd->lba) * block_size;
+	uint8_t *at = task->scratch + LBA_STATUS_HEADER;
+	bool mapped;
+
+	if (disk_map(task->queue->disk, cmd->lba * block_size, &length, &mapped)) {
+		task->verdict_at = cmd->lba;
+		finish(task, SCSI_ERR_MEDIUM_READ, 0);
+		return;
+	}
+	length /= block_size;
+	memset(task->scratch, 0, LBA_STATUS_HEADER + LBA_STATUS_DESCRIPTOR);
+	put_be32(task->scratch, LBA_STATUS_HEADER - 4 + LBA_STATUS_DESCRIPTOR);
+	put_be64(at, cmd->lba);
+	put_be32(at + 8, length < UINT32_MAX ? (uint32_t)length : UINT32_MAX);
+	at[12] = mapped ? LBA_STATUS_MAPPED : LBA_STATUS_DEALLOCATED;
+	reply(task, LBA_STATUS_HEADER + LBA_STATUS_DESCRIPTOR);
+}
+
+static void switch_cache(struct scsi_task *task)
+{
+	if (task->cmd.cache != SCSI_SWITCH_KEEP)
+		atomic_store_explicit(&task->unit->cache,
+			task->cmd.cache == SCSI_SWITCH_OFF ? SCSI_CACHE_OFF : SCSI_CACHE_ON,
+			memory_order_relaxed);
+}
+
+static void start_steps(struct scsi_fence_pass *pass)
+{
+	struct scsi_task *task = container_of(pass, struct scsi_task, pass);
+
+	task->fenced = true;
+	run_steps(task);
+}
+
+static bool changes_medium(enum scsi_action action)
+{
+	return action == SCSI_ACTION_WRITE || action == SCSI_ACTION_WRITE_ZEROES ||
+	       action == SCSI_ACTION_WRITE_PATTERN || action == SCSI_ACTION_UNMAP ||
+	       action == SCSI_ACTION_COMPARE_WRITE || action == SCSI_ACTION_WRITE_VERIFY;
+}
+
+/* Now, or when the fence lets it. */
+static void perform_steps(struct scsi_task *task)
+{
+	struct scsi_fence *fence = task->unit->fence;
+
+	task->req->done = step_finished;
+	task->req->owner = task;
+	if (!fence || !changes_medium(task->cmd.action)) {
+		run_steps(task);
+		return;
+	}
+	task->pass.resume = start_steps;
+	task->pass.loop = task->queue->loop;
+	task->pass.exclusive = task->cmd.action == SCSI_ACTION_COMPARE_WRITE;
+	if (scsi_fence_enter(fence, &task->pass))
+		start_steps(&task->pass);
+}
+
+static void perform(struct scsi_task *task)
+{
+	switch_cache(task);
+	switch (task->cmd.action) {
+	case SCSI_ACTION_NONE:
+		finish(task, SCSI_OK, bytes_used(task));
+		break;
+	case SCSI_ACTION_REPLY:
+		perform_reply(task);
+		break;
+	case SCSI_ACTION_TRAY:
+		finish(task, scsi_tray_perform(task->unit, &task->cmd), bytes_used(task));
+		break;
+	case SCSI_ACTION_RESERVE:
+		finish(task, scsi_reserve(task->unit->reservation, &task->cmd), bytes_used(task));
+		break;
+	case SCSI_ACTION_LBA_STATUS:
+		perform_lba_status(task);
+		break;
+	default:
+		perform_steps(task);
+	}
+}
+
+/* A unit attention comes before any fault of the command, but not before there being a unit; a
+ * command that is not known is none of the calm ones. */
+static enum scsi_error attention(struct scsi_task *task)
+{
+	const struct scsi_op *op;
+	bool opcode_known;
+
+	if (!task->unit->present || !scsi_attention_pending(task->unit))
+		return SCSI_OK;
+	op = scsi_op_find(task->unit, task->in.cdb, &opcode_known);
+	return op && (op->flags & SCSI_OP_CALM) ? SCSI_OK : scsi_attention_take(task->unit);
+}
+
+/* Attentions are taken before the decoding: whoever is told of a new capacity by one must have
+ * the new one in all that follows. */
+static enum scsi_error check(struct scsi_task *task)
+{
+	enum scsi_error error = attention(task);
+
+	if (error)
+		return error;
+	error = scsi_decode(&task->cmd, task->unit, &task->in);
+	if (error)
+		return error;
+	buffer_take(task, task->scratch, task->cmd.list_length);
+	error = scsi_decode_list(&task->cmd, task->unit, task->scratch);
+	return !error && task->full && step_of[task->cmd.action] ? SCSI_ERR_FULL : error;
+}
+
+void scsi_execute(struct scsi_task *task)
+{
+	enum scsi_error error;
+
+	task->steps = 0;
+	task->copied = 0;
+	task->step_error = 0;
+	task->cancelled = false;
+	task->step_done = true;
+	task->verdict = SCSI_OK;
+	task->verdict_at = 0;
+	task->fenced = false;
+	task->second = false;
+	task->next_unmap = 0;
+	error = check(task);
+	task->next_lba = task->cmd.lba;
+	if (error)
+		finish(task, error, 0);
+	else
+		perform(task);
+}

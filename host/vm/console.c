@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT
+#include "vm/console.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+/* ---- output -------------------------------------------------------------- */
+
+void console_put(struct console *c, uint8_t byte)
+{
+	uint32_t head = atomic_load_explicit(&c->head, memory_order_relaxed);
+	uint32_t tail = atomic_load_explicit(&c->tail, memory_order_acquire);
+
+	if (atomic_load_explicit(&c->muted, memory_order_relaxed))
+		return;
+	if (head - tail == CONSOLE_BUFFER) {
+		atomic_fetch_add_explicit(&c->dropped, 1, memory_order_relaxed);
+		return;
+	}
+	c->buffer[head % CONSOLE_BUFFER] = byte;
+	atomic_store_explicit(&c->head, head + 1, memory_order_release);
+	if (!atomic_exchange(&c->wake_posted, true))
+		loop_post(c->loop, &c->wake);
+}
+
+/* The longest run of bytes that can be written at once. */
+static uint32_t next_run(struct console *c, const uint8_t **bytes)
+{
+	uint32_t tail = atomic_load_explicit(&c->tail, memory_order_relaxed);
+	uint32_t used = atomic_load_explicit(&c->head, memory_order_acquire) - tail;
+	uint32_t to_end = CONSOLE_BUFFER - tail % CONSOLE_BUFFER;
+
+	*bytes = &c->buffer[tail % CONSOLE_BUFFER];
+	return used < to_end ? used : to_end;
+}
+
+static void start_write(struct console *c)
+{
+	const uint8_t *bytes;
+	uint32_t count = next_run(c, &bytes);
+
+	if (c->writing || count == 0 || atomic_load(&c->muted))
+		return;
+	c->writing = true;
+	io_uring_prep_write(loop_sqe(c->loop, &c->write_op), c->out_fd, bytes, count, (uint64_t)-1);
+}
+
+/* Asking again at once would keep the loop busy until the reader comes. */
+static void wait_writable(struct console *c)
+{
+	c->writing = true;
+	io_uring_prep_poll_add(loop_sqe(c->loop, &c->writable_op), c->out_fd, POLLOUT);
+}
+
+static void finish_drain(struct console *c)
+{
+	void (*drained)(void *ctx) = c->drained;
+
+	c->drained = NULL;
+	loop_timer_cancel(&c->drain_timer);
+	drained(c->ctx);
+}
+
+static void on_written(struct loop_op *op, int res)
+{
+	struct console *c = container_of(op, struct console, write_op);
+
+	c->writing = false;
+	if (res == -EAGAIN) {
+		wait_writable(c);
+		return;
+	}
+	if (res < 0 && res != -EINTR) {
+		log_warn("console: %s; output is dropped from here on", strerror(-res));
+		atomic_store(&c->muted, true);
+	}
+	if (res > 0)
+		atomic_fetch_add_explicit(&c->tail, (uint32_t)res, memory_order_release);
+	start_write(c);
+	if (!c->writing && c->drained)
+		finish_drain(c);
+}
+
+static void on_writable(struct loop_op *op, int res)
+{
+	struct console *c = container_of(op, struct console, writable_op);
+
+	c->writing = false;
+	start_write(c);
+	if (!c->writing && c->drained)
+		finish_drain(c);
+}
+
+static void on_wake(struct loop_task *task)
+{
+	struct console *c = container_of(task, struct console, wake);
+
+	atomic_store(&c->wake_posted, false);
+	start_write(c);
+}
+
+/* ---- input --------------------------------------------------------------- */
+
+static void start_read(struct console *c)
+{
+	io_uring_prep_read(
+		loop_sqe(c->loop, &c->read_op), c->in_fd, c->input, sizeof(c->input), (uint64_t)-1);
+}
+
+/* Removes escape sequences in place; returns how many bytes are for the guest. */
+static size_t filter_escapes(struct console *c, size_t count)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint8_t byte = c->input[i];
+
+		if (c->escaped) {
+			c->escaped = false;
+			if (byte == 'x') {
+				c->ops->quit(c->ctx);
+				continue;
+			}
+		} else if (byte == CONSOLE_ESCAPE) {
+			c->escaped = true;
+			continue;
+		}
+		c->input[kept++] = byte;
+	}
+	return kept;
+}
+
+static void on_read(struct loop_op *op, int res)
+{
+	struct console *c = container_of(op, struct console, read_op);
+
+	if (res == -EAGAIN) {
+		io_uring_prep_poll_add(loop_sqe(c->loop, &c->readable_op), c->in_fd, POLLIN);
+		return;
+	}
+	/* End of file does not end a partition: there is just nothing more to type. */
+	if (res == 0 || (res < 0 && res != -EINTR))
+		return;
+	if (res > 0) {
+		size_t count = filter_escapes(c, (size_t)res);
+		size_t taken = c->ops->input(c->ctx, c->input, count);
+
+		if (taken < count)
+			log_guest("console: the guest does not read; %zu bytes of input dropped",
+				count - taken);
+	}
+	start_read(c);
+}
+
+static void on_readable(struct loop_op *op, int res)
+{
+	start_read(container_of(op, struct console, readable_op));
+}
+
+/* ---- life ---------------------------------------------------------------- */
+
+static void set_raw(struct console *c)
+{
+	struct termios raw;
+
+	if (!isatty(c->in_fd) || tcgetattr(c->in_fd, &c->saved) < 0)
+		return;
+	raw = c->saved;
+	cfmakeraw(&raw);
+	raw.c_oflag |= OPOST; /* the log writes plain newlines to the same terminal */
+	c->raw = tcsetattr(c->in_fd, TCSANOW, &raw) == 0;
+}
+
+/* Non-blocking only while it is opened: a pipe without a reader must not hang us, and a terminal
+ * must not become ours. */
+static int open_file(struct console *c, const char *path, struct err *e)
+{
+	c->out_fd =
+		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
+	if (c->out_fd < 0 && errno == ENXIO)
+		return err_set(e, -ENXIO,
+			"--console %s: nobody reads from this pipe; start its reader first", path);
+	if (c->out_fd < 0)
+		return err_set(e, -errno,
+			"--console %s: %s; give a file that can be written, stdio or none", path,
+			strerror(errno));
+	fcntl(c->out_fd, F_SETFL, fcntl(c->out_fd, F_GETFL) & ~O_NONBLOCK);
+	c->own_out = true;
+	return 0;
+}
+
+int console_open(struct console *c, struct loop *loop, const char *where,
+	const struct console_ops *ops, void *ctx, struct err *e)
+{
+	memset(c, 0, offsetof(struct console, buffer));
+	c->loop = loop;
+	c->ops = ops;
+	c->ctx = ctx;
+	c->in_fd = c->out_fd = -1;
+	c->wake.fn = on_wake;
+	c->write_op.done = on_written;
+	c->writable_op.done = on_writable;
+	c->read_op.done = on_read;
+	c->readable_op.done = on_readable;
+	if (!strcmp(where, "none")) {
+		c->muted = true;
+		return 0;
+	}
+	if (strcmp(where, "stdio"))
+		return open_file(c, where, e);
+	c->in_fd = STDIN_FILENO;
+	c->out_fd = STDOUT_FILENO;
+	set_raw(c);
+	start_read(c);
+	return 0;
+}
+
+static void on_drain_timeout(struct loop_timer *t)
+{
+	struct console *c = container_of(t, struct console, drain_timer);
+
+	atomic_store(&c->muted, true); /* nobody reads: give up on the rest */
+	finish_drain(c);
+}
+
+void console_drain(struct console *c, void (*drained)(void *ctx))
+{
+	c->drained = drained;
+	loop_timer_start(c->loop, &c->drain_timer, CONSOLE_DRAIN_MS * 1000000ull, on_drain_timeout);
+	start_write(c);
+	if (!c->writing)
+		finish_drain(c);
+}
+
+void console_close(struct console *c)
+{
+	uint64_t dropped = atomic_load(&c->dropped);
+
+	if (c->raw)
+		tcsetattr(c->in_fd, TCSANOW, &c->saved);
+	if (dropped)
+		log_warn("console: %llu bytes of output dropped", (unsigned long long)dropped);
+	if (c->own_out && c->out_fd >= 0)
+		close(c->out_fd);
+}

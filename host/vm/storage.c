@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: MIT
+#include "vm/storage.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vsp/storvsp/storvsp.h"
+
+/* Instance ids: stable, so that guests name the disks the same each time. */
+#define INSTANCE(number)                                                                           \
+	HV_GUID(0xe417e001, 0x5c51, 0x4e17, 0x9a, 0x01, 0x65, 0x6e, 0x6c, 0x69, 0x74,              \
+		0x65 + (number))
+
+static const struct hv_guid instances[OPTIONS_CONTROLLERS_MAX] = {
+	INSTANCE(0), INSTANCE(1), INSTANCE(2), INSTANCE(3)};
+
+static void tell(struct storage_change *change, const struct err *e)
+{
+	struct storage_change was = *change;
+
+	*change = (struct storage_change){0};
+	if (was.done)
+		was.done(was.ctx, e);
+}
+
+/* ---- disks --------------------------------------------------------------- */
+
+static void disk_free(struct storage_disk *d)
+{
+	list_del(&d->link);
+	if (d->disk)
+		disk_close(d->disk);
+	free(d->text);
+	free(d);
+}
+
+static struct storage_disk *disk_new(struct storage *s, const struct disk_option *option)
+{
+	struct storage_disk *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->controller = &s->controllers[option->controller];
+	d->lun = (uint8_t)option->lun;
+	d->option = *option;
+	list_init(&d->link);
+	return d;
+}
+
+static int disk_open(struct storage_disk *d, struct err *e)
+{
+	struct disk_file_options file = {
+		.read_only = d->option.read_only || d->option.cdrom,
+		.direct = d->option.direct,
+	};
+
+	return disk_spec_open(&d->disk, &d->option.spec, &file, e);
+}
+
+static struct storage_disk *disk_at(
+	struct storage *s, const struct storage_controller *controller, uint8_t lun)
+{
+	list_for_each (item, &s->disks) {
+		struct storage_disk *d = container_of(item, struct storage_disk, link);
+
+		if (d->controller == controller && d->lun == lun)
+			return d;
+	}
+	return NULL;
+}
+
+static struct storvsp_lun lun_of(const struct storage_disk *d)
+{
+	return (struct storvsp_lun){
+		.lun = d->lun,
+		.disk = d->disk,
+		.cdrom = d->option.cdrom,
+		.serial = d->option.serial[0] ? d->option.serial : NULL,
+	};
+}
+
+/* ---- controllers --------------------------------------------------------- */
+
+/* Offers a controller with the disks it has. */
+static int controller_create(struct storage_controller *c, struct err *e)
+{
+	struct storage *s = c->storage;
+	struct storvsp_lun luns[STORAGE_LUNS_MAX];
+	struct storvsp_config config = {.luns = luns, .disk_req_size = disk_spec_req_size_max()};
+
+	list_for_each (item, &s->disks) {
+		struct storage_disk *d = container_of(item, struct storage_disk, link);
+
+		if (d->controller == c && d->state != STORAGE_OPENING)
+			luns[config.lun_count++] = lun_of(d);
+	}
+	return vsp_device_create(&c->dev, s->host, &storvsp_ops, &instances[c->number], &config, e);
+}
+
+static void controller_destroy(struct storage_controller *c)
+{
+	if (c->dev)
+		vsp_device_destroy(c->dev);
+	c->dev = NULL;
+}
+
+int storage_attach(struct storage *s, struct vsp_host *host, struct err *e)
+{
+	s->host = host;
+	for (uint32_t i = 0; i < OPTIONS_CONTROLLERS_MAX; i++) {
+		int ret = 0;
+
+		if (s->controllers[i].state == STORAGE_PRESENT)
+			ret = controller_create(&s->controllers[i], e);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+void storage_detach(struct storage *s)
+{
+	for (uint32_t i = 0; i < OPTIONS_CONTROLLERS_MAX; i++) {
+		assert(s->controllers[i].state != STORAGE_REMOVING);
+		controller_destroy(&s->controllers[i]);
+	}
+	s->host = NULL;
+}
+
+/* ---- the beginning and the end ------------------------------------------- */
+
+int storage_open(
+	struct storage *s, struct loop *control, const struct run_options *o, struct err *e)
+{
+	s->control = control;
+	list_init(&s->disks);
+	for (uint32_t i = 0; i < OPTIONS_CONTROLLERS_MAX; i++)
+		s->controllers[i] = (struct storage_controller){.storage = s, .number = (uint8_t)i};
+	for (uint32_t i = 0; i < o->disk_count; i++) {
+		struct storage_disk *d = disk_new(s, &o->disk[i]);
+		int ret;
+
+		if (!d)
+			return err_set(e, -ENOMEM, "disks: out of memory");
+		list_add_tail(&s->disks, &d->link);
+		ret = disk_open(d, e);
+		if (ret)
+			return ret;
+		d->state = STORAGE_PRESENT;
+		d->controller->state = STORAGE_PRESENT;
+	}
+	return 0;
+}
+
+/* What it posts is not run any more. */
+static void open_abandon(struct storage_disk *d)
+{
+	struct err e;
+
+	pthread_join(d->thread, NULL);
+	err_set(&e, -ESHUTDOWN, "disk add %s: the partition has ended", d->option.source);
+	tell(&d->change, &e);
+}
+
+/* The control loop does not run any more. */
+void storage_close(struct storage *s)
+{
+	if (!s->disks.next)
+		return; /* never opened */
+	while (!list_empty(&s->disks)) {
+		struct storage_disk *d = container_of(s->disks.next, struct storage_disk, link);
+
+		if (d->state == STORAGE_OPENING)
+			open_abandon(d);
+		disk_free(d);
+	}
+}
+
+/* ---- adding -------------------------------------------------------------- */
+
+/* The client's directory is not ours. */
+static int absolute(const char **name, const char *directory, char **at, const char *end)
+{
+	size_t room = (size_t)(end - *at);
+	int len;
+
+	if (**name == '/')
+		return 0;
+	len = snprintf(*at, room, "%s/%s", directory, *name);
+	if (len < 0 || (size_t)len >= room)
+		return -ENAMETOOLONG;
+	*name = *at;
+	*at += len + 1;
+	return 0;
+}
+
+/* The text, and behind it room for its names made absolute. */
+static int parse(struct disk_option *option, char **out, const char *text, const char *directory,
+	struct err *e)
+{
+	size_t length = strlen(text) + 1;
+	size_t size = 2 * length + (1 + DISK_SPEC_FILTERS_MAX) * (strlen(directory) + 1);
+	char *own = malloc(size), *at, *end;
+	int ret;
+
+	if (!own)
+		return err_set(e, -ENOMEM, "disk add: out of memory");
+	at = own + length;
+	end = own + size;
+	memcpy(own, text, length);
+	ret = options_parse_disk(option, "disk add", own, e);
+	if (!ret && option->spec.kind == DISK_SPEC_FILE) {
+		ret = absolute(&option->spec.name, directory, &at, end);
+		option->source = option->spec.name;
+	}
+	for (uint32_t i = 0; !ret && i < option->spec.filters; i++)
+		if (option->spec.filter[i].kind == DISK_SPEC_LOG)
+			ret = absolute(&option->spec.filter[i].log, directory, &at, end);
+	assert(ret != -ENAMETOOLONG);
+	if (ret) {
+		free(own);
+		return ret;
+	}
+	*out = own;
+	return 0;
+}
+
+/* The lowest free LUN unless one is asked for. */
+static int choose_lun(struct storage *s, struct disk_option *option, struct err *e)
+{
+	const struct storage_controller *c = &s->controllers[option->controller];
+
+	if (c->state == STORAGE_REMOVING)
+		return err_set(e, -EBUSY, "disk add: controller %u is being removed", c->number);
+	if (option->lun >= 0 && disk_at(s, c, (uint8_t)option->lun))
+		return err_set(e, -EEXIST,
+			"disk add: LUN %d of controller %u has a disk; choose another lun=",
+			option->lun, c->number);
+	for (uint32_t lun = 0; option->lun < 0 && lun < STORAGE_LUNS_MAX; lun++)
+		if (!disk_at(s, c, (uint8_t)lun))
+			option->lun = (int)lun;
+	if (option->lun < 0)
+		return err_set(e, -ENOSPC, "disk add: controller %u has no LUN left", c->number);
+	return 0;
+}
+
+static void disk_failed(struct storage_disk *d, const struct err *e)
+{
+	struct storage_change change = d->change;
+
+	disk_free(d);
+	tell(&change, e);
+}
+
+static void disk_added(void *ctx, int error)
+{
+	struct storage_disk *d = ctx;
+	struct err e;
+
+	if (!error) {
+		d->state = STORAGE_PRESENT;
+		tell(&d->change, NULL);
+		return;
+	}
+	err_set(&e, error, "disk add %s: %s", d->option.source, strerror(-error));
+	disk_failed(d, &e);
+}
+
+/* To a controller that is there, or with a new one. Without a guest it waits for the next. */
+static int disk_attach(struct storage_disk *d, struct err *e)
+{
+	struct storage_controller *c = d->controller;
+	struct storvsp_lun lun = lun_of(d);
+	int ret = 0;
+
+	if (c->state == STORAGE_REMOVING)
+		return err_set(e, -EBUSY, "disk add: controller %u is being removed", c->number);
+	d->state = STORAGE_ADDING;
+	if (c->dev)
+		return storvsp_add(c->dev, &lun, disk_added, d, e);
+	if (c->storage->host)
+		ret = controller_create(c, e);
+	if (ret)
+		return ret;
+	c->state = STORAGE_PRESENT;
+	disk_added(d, 0);
+	return 0;
+}
+
+static void disk_opened(struct loop_task *task)
+{
+	struct storage_disk *d = container_of(task, struct storage_disk, opened);
+	struct err e = d->open_error;
+	int ret = d->open_result;
+
+	pthread_join(d->thread, NULL); /* it has nothing left to do */
+	if (!ret)
+		ret = disk_attach(d, &e);
+	if (ret)
+		disk_failed(d, &e);
+}
+
+static void *open_main(void *arg)
+{
+	struct storage_disk *d = arg;
+
+	d->open_result = disk_open(d, &d->open_error);
+	loop_post(d->controller->storage->control, &d->opened);
+	return NULL;
+}
+
+static int open_start(struct storage *s, struct storage_disk *d, struct err *e)
+{
+	int ret;
+
+	d->opened.fn = disk_opened;
+	ret = -pthread_create(&d->thread, NULL, open_main, d);
+	if (ret)
+		return err_set(e, ret, "disk add: cannot start a thread: %s", strerror(-ret));
+	d->state = STORAGE_OPENING;
+	list_add_tail(&s->disks, &d->link);
+	return 0;
+}
+
+int storage_add(struct storage *s, const char *text, const char *directory,
+	const struct storage_change *change, struct storage_place *place, struct err *e)
+{
+	struct disk_option option;
+	struct storage_disk *d;
+	char *own = NULL;
+	int ret = parse(&option, &own, text, directory, e);
+
+	if (ret)
+		return ret;
+	ret = choose_lun(s, &option, e);
+	d = ret ? NULL : disk_new(s, &option);
+	if (!d) {
+		free(own);
+		return ret ? ret : err_set(e, -ENOMEM, "disk add: out of memory");
+	}
+	d->text = own;
+	d->change = *change;
+	place->controller = d->controller->number;
+	place->lun = d->lun;
+	ret = open_start(s, d, e);
+	if (ret)
+		disk_free(d);
+	return ret;
+}
+
+/* ---- removing ------------------------------------------------------------ */
+
+static int find(struct storage *s, const struct storage_place *place, struct storage_disk **d,
+	struct err *e)
+{
+	*d = NULL;
+	if (place->controller < OPTIONS_CONTROLLERS_MAX)
+		*d = disk_at(s, &s->controllers[place->controller], place->lun);
+	if (!*d)
+		return err_set(e, -ENOENT, "there is no disk %u:%u; `disk list` tells which are",
+			place->controller, place->lun);
+	if ((*d)->controller->state == STORAGE_REMOVING || (*d)->state == STORAGE_REMOVING)
+		return err_set(e, -EALREADY, "disk %u:%u is being removed already",
+			place->controller, place->lun);
+	if ((*d)->state != STORAGE_PRESENT)
+		return err_set(e, -EBUSY, "disk %u:%u is still being added; try again",
+			place->controller, place->lun);
+	return 0;
+}
+
+static void disk_removed(void *ctx)
+{
+	struct storage_disk *d = ctx;
+	struct storage_change change = d->change;
+
+	disk_free(d);
+	tell(&change, NULL);
+}
+
+int storage_remove(struct storage *s, const struct storage_place *place,
+	const struct storage_change *change, struct err *e)
+{
+	struct storage_disk *d;
+	int ret = find(s, place, &d, e);
+
+	if (ret)
+		return ret;
+	d->state = STORAGE_REMOVING;
+	d->change = *change;
+	ret = storvsp_remove(d->controller->dev, d->lun, disk_removed, d, e);
+	assert(!ret); /* it is PRESENT there, too */
+	return ret;
+}
+
+/* No channel is left, so all changes of its disks have come to their end. One that is still being
+ * opened will find no controller, and make one. */
+static void controller_removed(void *ctx)
+{
+	struct storage_controller *c = ctx;
+	struct storage *s = c->storage;
+
+	controller_destroy(c);
+	list_for_each_safe (item, &s->disks) {
+		struct storage_disk *d = container_of(item, struct storage_disk, link);
+
+		if (d->controller != c || d->state == STORAGE_OPENING)
+			continue;
+		assert(d->state == STORAGE_PRESENT);
+		disk_free(d);
+	}
+	c->state = STORAGE_NONE;
+	tell(&c->change, NULL);
+}
+
+int storage_remove_controller(
+	struct storage *s, uint32_t number, const struct storage_change *change, struct err *e)
+{
+	struct storage_controller *c;
+
+	if (number >= OPTIONS_CONTROLLERS_MAX || s->controllers[number].state == STORAGE_NONE)
+		return err_set(e, -ENOENT, "there is no controller %u; `disk list` tells which are",
+			number);
+	c = &s->controllers[number];
+	if (c->state == STORAGE_REMOVING)
+		return err_set(e, -EALREADY, "controller %u is being removed already", number);
+	c->state = STORAGE_REMOVING;
+	c->change = *change;
+	vsp_device_remove(c->dev, controller_removed, c);
+	return 0;
+}
+
+/* ---- resizing ------------------------------------------------------------ */
+
+int storage_resize(
+	struct storage *s, const struct storage_place *place, uint64_t *size, struct err *e)
+{
+	struct storage_disk *d;
+	int ret = find(s, place, &d, e);
+
+	if (!ret)
+		ret = storvsp_resize(d->controller->dev, d->lun, e);
+	if (!ret)
+		*size = disk_size(d->disk);
+	return ret;
+}

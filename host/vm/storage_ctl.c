@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT
+/* `enlite ctl NAME disk ...` and `controller ...`: from JSON to storage.h and back. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "vm/vm.h"
+
+#define ID_MAX 16u
+
+static void format_id(char id[ID_MAX], const struct storage_place *place)
+{
+	snprintf(id, ID_MAX, "%u:%u", place->controller, place->lun);
+}
+
+static int parse_part(const char *text, size_t len, uint64_t max, uint8_t *value)
+{
+	char part[4];
+	uint64_t number;
+
+	if (len >= sizeof(part))
+		return -EINVAL;
+	memcpy(part, text, len);
+	part[len] = '\0';
+	if (parse_number(part, 0, max, &number))
+		return -EINVAL;
+	*value = (uint8_t)number;
+	return 0;
+}
+
+static int get_id(const json_t *json, struct storage_place *place, struct err *e)
+{
+	const char *id = json_string_value(json_object_get(json, "id"));
+	const char *colon = id ? strchr(id, ':') : NULL;
+
+	if (colon &&
+		!parse_part(id, (size_t)(colon - id), OPTIONS_CONTROLLERS_MAX - 1,
+			&place->controller) &&
+		!parse_part(colon + 1, strlen(colon + 1), STORAGE_LUNS_MAX - 1, &place->lun))
+		return 0;
+	return err_set(e, -EINVAL,
+		"disk id '%s': CONTROLLER:LUN is needed, for example 0:3; `disk list` tells which "
+		"are",
+		id ? id : "");
+}
+
+/* ---- answers that come later --------------------------------------------- */
+
+struct pending {
+	struct ctl_request *request;
+	struct storage_place place; /* of a disk that is added */
+	bool adds;
+};
+
+static json_t *place_reply(const struct storage_place *place)
+{
+	char id[ID_MAX];
+
+	format_id(id, place);
+	return json_pack("{s:s}", "id", id);
+}
+
+static void done(void *ctx, const struct err *e)
+{
+	struct pending *p = ctx;
+
+	if (e)
+		ctl_refuse(p->request, e);
+	else
+		ctl_answer(p->request, p->adds ? place_reply(&p->place) : json_object());
+	free(p);
+}
+
+static struct pending *pending_new(struct ctl_request *request, struct err *e)
+{
+	struct pending *p = calloc(1, sizeof(*p));
+
+	if (p)
+		p->request = request;
+	else
+		err_set(e, -ENOMEM, "out of memory");
+	return p;
+}
+
+/* Starts a change; when it cannot begin, nobody else will answer. */
+static int begin(struct storage *s, struct ctl_request *request, const json_t *json,
+	int (*start)(struct storage *s, const json_t *json, struct pending *p, struct err *e),
+	struct err *e)
+{
+	struct pending *p = pending_new(request, e);
+	int ret = p ? start(s, json, p, e) : -ENOMEM;
+
+	if (ret)
+		free(p);
+	return ret;
+}
+
+static int start_add(struct storage *s, const json_t *json, struct pending *p, struct err *e)
+{
+	const char *spec = json_string_value(json_object_get(json, "spec"));
+	const char *directory = json_string_value(json_object_get(json, "directory"));
+
+	if (!spec)
+		return err_set(e, -EINVAL, "disk add: the request has no \"spec\"");
+	p->adds = true;
+	return storage_add(s, spec, directory ? directory : "",
+		&(struct storage_change){.done = done, .ctx = p}, &p->place, e);
+}
+
+static int start_remove(struct storage *s, const json_t *json, struct pending *p, struct err *e)
+{
+	struct storage_place place;
+	int ret = get_id(json, &place, e);
+
+	if (ret)
+		return ret;
+	return storage_remove(s, &place, &(struct storage_change){.done = done, .ctx = p}, e);
+}
+
+static int start_remove_controller(
+	struct storage *s, const json_t *json, struct pending *p, struct err *e)
+{
+	const json_t *number = json_object_get(json, "controller");
+
+	if (!json_is_integer(number) || json_integer_value(number) < 0 ||
+		json_integer_value(number) >= OPTIONS_CONTROLLERS_MAX)
+		return err_set(e, -EINVAL, "controller: a number from 0 to %u is needed",
+			OPTIONS_CONTROLLERS_MAX - 1);
+	return storage_remove_controller(s, (uint32_t)json_integer_value(number),
+		&(struct storage_change){.done = done, .ctx = p}, e);
+}
+
+/* ---- commands ------------------------------------------------------------ */
+
+static int command_add(
+	struct storage *s, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	return begin(s, request, json, start_add, e);
+}
+
+static int command_remove(
+	struct storage *s, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	return begin(s, request, json, start_remove, e);
+}
+
+static int command_remove_controller(
+	struct storage *s, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	return begin(s, request, json, start_remove_controller, e);
+}
+
+static int command_resize(
+	struct storage *s, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	struct storage_place place;
+	json_t *reply;
+	uint64_t size;
+	int ret = get_id(json, &place, e);
+
+	if (!ret)
+		ret = storage_resize(s, &place, &size, e);
+	if (ret)
+		return ret;
+	reply = place_reply(&place);
+	if (reply)
+		json_object_set_new(reply, "size", json_integer((json_int_t)size));
+	ctl_answer(request, reply);
+	return 0;
+}
+
+static const char *const state_names[] = {
+	[STORAGE_NONE] = "none",
+	[STORAGE_OPENING] = "opening",
+	[STORAGE_ADDING] = "adding",
+	[STORAGE_PRESENT] = "present",
+	[STORAGE_REMOVING] = "removing",
+};
+
+/* File names need not be UTF-8. */
+static json_t *source_name(const struct storage_disk *d)
+{
+	json_t *name = json_string(d->option.source);
+
+	return name ? name : json_string("(not UTF-8)");
+}
+
+static json_t *disk_entry(const struct storage_disk *d)
+{
+	struct storage_place place = {.controller = d->controller->number, .lun = d->lun};
+	json_t *entry = place_reply(&place);
+
+	json_object_set_new(entry, "controller", json_integer(place.controller));
+	json_object_set_new(entry, "lun", json_integer(place.lun));
+	json_object_set_new(entry, "source", source_name(d));
+	json_object_set_new(entry, "serial", json_string(d->option.serial));
+	if (d->state != STORAGE_OPENING) {
+		json_object_set_new(entry, "size", json_integer((json_int_t)disk_size(d->disk)));
+		json_object_set_new(entry, "read_only", json_boolean(d->disk->info.read_only));
+	}
+	json_object_set_new(entry, "cdrom", json_boolean(d->option.cdrom));
+	json_object_set_new(entry, "state", json_string(state_names[d->state]));
+	return entry;
+}
+
+static int command_list(
+	struct storage *s, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	json_t *disks = json_array(), *controllers = json_array();
+
+	list_for_each (item, &s->disks)
+		json_array_append_new(
+			disks, disk_entry(container_of(item, struct storage_disk, link)));
+	for (uint32_t i = 0; i < OPTIONS_CONTROLLERS_MAX; i++) {
+		const struct storage_controller *c = &s->controllers[i];
+
+		if (c->state != STORAGE_NONE)
+			json_array_append_new(
+				controllers, json_pack("{s:i, s:s}", "controller", (int)c->number,
+						     "state", state_names[c->state]));
+	}
+	ctl_answer(request, json_pack("{s:o, s:o}", "disks", disks, "controllers", controllers));
+	return 0;
+}
+
+static const struct {
+	const char *command, *action;
+	bool any_time; /* also when no guest is there */
+	int (*run)(
+		struct storage *s, struct ctl_request *request, const json_t *json, struct err *e);
+} commands[] = {
+	{"disk", "list", true, command_list},
+	{"disk", "add", false, command_add},
+	{"disk", "remove", false, command_remove},
+	{"disk", "resize", false, command_resize},
+	{"controller", "remove", false, command_remove_controller},
+};
+
+static bool names(const char *name, const char *asked)
+{
+	return asked && !strcmp(name, asked);
+}
+
+bool vm_storage_command(
+	struct vm *m, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	const char *command = json_string_value(json_object_get(json, "command"));
+	const char *action = json_string_value(json_object_get(json, "action"));
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (!names(commands[i].command, command) || !names(commands[i].action, action))
+			continue;
+		if (m->state != VM_BOOTED && !commands[i].any_time)
+			err_set(e, -EBUSY,
+				"%s %s: the partition is stopping or restarting; try again",
+				command, action);
+		else if (!commands[i].run(&m->storage, request, json, e))
+			return true;
+		ctl_refuse(request, e);
+		return true;
+	}
+	return false;
+}

@@ -1,0 +1,602 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The life of a partition, and the seams between its parts: KVM below, the
+ * Hyper-V interface (hyper/hv), the devices (hyper/dev), the embedder above.
+ *
+ * created -> loaded -> started -> ended (by the guest) -> stopped -> destroyed.
+ * Start order is the order of the functions in partition_create() and
+ * partition_start(); stop order is its mirror.
+ */
+#include "hyper/kvm/partition.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "base/log.h"
+#include "hyper/kvm/partition_impl.h"
+
+/* Three pages KVM needs on VMX; below the IO-APIC, in no RAM range. */
+#define IDENTITY_MAP_GPA 0xFEBFC000ull
+#define TSS_GPA          0xFEBFD000ull
+
+#define KVM_API      12
+#define MSR_IA32_TSC 0x10u
+
+struct doorbell {
+	struct partition *p;
+	int eventfd;
+	struct hv_connection conn;
+	struct list link;
+};
+
+/* ---- ends ---------------------------------------------------------------- */
+
+void partition_end(struct partition *p, enum partition_end reason, int status, const char *text)
+{
+	if (!atomic_exchange(&p->ended, true))
+		p->config.events.end(p->config.events.ctx, reason, status, text ? text : "");
+}
+
+static void end_power_off(void *ctx)
+{
+	partition_end(ctx, PARTITION_POWER_OFF, 0, NULL);
+}
+
+static void end_reset(void *ctx)
+{
+	partition_end(ctx, PARTITION_RESET, 0, NULL);
+}
+
+static void end_debug_exit(void *ctx, int status)
+{
+	partition_end(ctx, PARTITION_DEBUG_EXIT, status, NULL);
+}
+
+static void report_crash(void *ctx, const struct hv_crash *crash)
+{
+	struct partition *p = ctx;
+
+	p->config.events.crash(p->config.events.ctx, crash);
+}
+
+/* ---- what hyper/hv needs of the machine ---------------------------------- */
+
+static void port_inject(void *ctx, uint32_t vp, uint32_t sint, uint8_t vector)
+{
+	irq_inject_sint(ctx, vp, sint);
+}
+
+static void port_sint_changed(void *ctx, uint32_t vp, uint32_t sint, uint8_t vector)
+{
+	irq_set_sint(ctx, vp, sint, vector);
+}
+
+static void port_inject_direct(void *ctx, uint32_t vp, uint8_t vector)
+{
+	irq_inject_vector(ctx, vp, vector);
+}
+
+static uint64_t port_guest_tsc(void *ctx)
+{
+	struct partition *p = ctx;
+
+	return __rdtsc() + (uint64_t)atomic_load_explicit(&p->tsc_offset, memory_order_relaxed);
+}
+
+static void port_timer_arm(void *ctx, uint32_t vp, uint64_t ref_time)
+{
+	stimer_thread_arm(ctx, vp, ref_time);
+}
+
+/* One MSR of a VP by KVM_GET_MSRS or KVM_SET_MSRS, which pass the MSR filter. Only on the VP's own
+ * thread or while VPs do not run: KVM lets nobody else in as long as a VP is in KVM_RUN. */
+static int host_msr(
+	struct partition *p, uint32_t vp, unsigned long request, uint32_t index, uint64_t *value)
+{
+	union {
+		struct kvm_msrs msrs;
+		uint8_t space[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	} u = {.msrs = {.nmsrs = 1}};
+
+	u.msrs.entries[0] = (struct kvm_msr_entry){.index = index, .data = *value};
+	if (ioctl(p->vps[vp].fd, request, &u) != 1)
+		return -EIO;
+	*value = u.msrs.entries[0].data;
+	return 0;
+}
+
+/* KVM hides the invariant-TSC bit of CPUID until its own copy of this MSR is set, on kernels
+ * that know it. Others fail, which does not matter. */
+static void port_tsc_invariant(void *ctx, uint32_t vp)
+{
+	uint64_t one = 1;
+
+	host_msr(ctx, vp, KVM_SET_MSRS, HV_MSR_TSC_INVARIANT_CTL, &one);
+}
+
+static const struct hv_port_ops hv_port = {
+	.inject = port_inject,
+	.sint_changed = port_sint_changed,
+	.inject_direct = port_inject_direct,
+	.guest_tsc = port_guest_tsc,
+	.timer_arm = port_timer_arm,
+	.tsc_invariant = port_tsc_invariant,
+	.reset = end_reset,
+	.crash = report_crash,
+};
+
+/* ---- KVM ----------------------------------------------------------------- */
+
+static int open_kvm(struct partition *p, struct err *e)
+{
+	int version;
+
+	p->kvm_fd = open(PARTITION_KVM_PATH, O_RDWR | O_CLOEXEC);
+	if (p->kvm_fd < 0 && errno == ENOENT)
+		return err_set(e, -ENOENT,
+			"%s does not exist: load kvm_intel or kvm_amd, or use bed/run to run "
+			"inside the nested bed",
+			PARTITION_KVM_PATH);
+	if (p->kvm_fd < 0)
+		return err_set(e, -errno, "%s: %s: run as root or join the group that owns it",
+			PARTITION_KVM_PATH, strerror(errno));
+	version = ioctl(p->kvm_fd, KVM_GET_API_VERSION, 0);
+	if (version < 0)
+		return err_set(e, -errno, "%s: not a KVM device (%s); see `enlite probe`",
+			PARTITION_KVM_PATH, strerror(errno));
+	if (version != KVM_API)
+		return err_set(e, -EPROTO, "%s: KVM API version %d, need %d: use another kernel",
+			PARTITION_KVM_PATH, version, KVM_API);
+	return 0;
+}
+
+static const struct {
+	int cap;
+	const char *name;
+} needed_caps[] = {
+	{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
+	{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
+	{KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},
+	{KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
+	{KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING"},
+	{KVM_CAP_SIGNAL_MSI, "KVM_CAP_SIGNAL_MSI"},
+	{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
+	{KVM_CAP_X86_USER_SPACE_MSR, "KVM_CAP_X86_USER_SPACE_MSR"},
+	{KVM_CAP_X86_MSR_FILTER, "KVM_CAP_X86_MSR_FILTER"},
+	{KVM_CAP_GET_TSC_KHZ, "KVM_CAP_GET_TSC_KHZ"},
+};
+
+static int check_caps(struct partition *p, struct err *e)
+{
+	int vcpus;
+
+	for (size_t i = 0; i < sizeof(needed_caps) / sizeof(needed_caps[0]); i++)
+		if (ioctl(p->kvm_fd, KVM_CHECK_EXTENSION, needed_caps[i].cap) <= 0)
+			return err_set(e, -ENOTSUP, "%s lacks %s: see `enlite probe`",
+				PARTITION_KVM_PATH, needed_caps[i].name);
+	vcpus = ioctl(p->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
+	if (vcpus > 0 && (uint32_t)vcpus < p->config.vp_count)
+		return err_set(e, -EINVAL, "--cpus %u: %s runs at most %d", p->config.vp_count,
+			PARTITION_KVM_PATH, vcpus);
+	return 0;
+}
+
+/* All of HV_MSR_FIRST..LAST leaves to user space: the bitmap is zero, which denies. */
+static int filter_msrs(struct partition *p)
+{
+	static uint8_t denied[(HV_MSR_LAST - HV_MSR_FIRST + 1) / 8];
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_X86_USER_SPACE_MSR,
+		.args = {KVM_MSR_EXIT_REASON_FILTER},
+	};
+	struct kvm_msr_filter filter = {
+		.flags = KVM_MSR_FILTER_DEFAULT_ALLOW,
+		.ranges[0] =
+			{
+				.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
+				.base = HV_MSR_FIRST,
+				.nmsrs = HV_MSR_LAST - HV_MSR_FIRST + 1,
+				.bitmap = denied,
+			},
+	};
+
+	if (ioctl(p->vm_fd, KVM_ENABLE_CAP, &cap) < 0 ||
+		ioctl(p->vm_fd, KVM_X86_SET_MSR_FILTER, &filter) < 0)
+		return -errno;
+	return 0;
+}
+
+static int create_vm(struct partition *p, struct err *e)
+{
+	uint64_t identity = IDENTITY_MAP_GPA;
+	const char *what = "KVM_CREATE_VM";
+
+	p->vm_fd = ioctl(p->kvm_fd, KVM_CREATE_VM, 0);
+	if (p->vm_fd < 0)
+		goto failed;
+	what = "KVM_SET_IDENTITY_MAP_ADDR";
+	if (ioctl(p->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0)
+		goto failed;
+	what = "KVM_SET_TSS_ADDR";
+	if (ioctl(p->vm_fd, KVM_SET_TSS_ADDR, TSS_GPA) < 0)
+		goto failed;
+	what = "KVM_CREATE_IRQCHIP";
+	if (ioctl(p->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0)
+		goto failed;
+	what = "KVM_X86_SET_MSR_FILTER";
+	if (filter_msrs(p))
+		goto failed;
+	return 0;
+failed:
+	return err_set(e, -errno, "%s: %s: %s", PARTITION_KVM_PATH, what, strerror(errno));
+}
+
+static int set_slot(struct partition *p, uint32_t slot, uint64_t gpa, uint64_t size)
+{
+	struct kvm_userspace_memory_region region = {
+		.slot = slot,
+		.guest_phys_addr = gpa,
+		.memory_size = size,
+		.userspace_addr = (uint64_t)(p->gmem.base + gpa),
+	};
+
+	if (size == 0)
+		return 0;
+	return ioctl(p->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) < 0 ? -errno : 0;
+}
+
+static int create_memory(struct partition *p, struct err *e)
+{
+	int ret = gmem_create(&p->gmem, p->config.memory_size, e);
+
+	if (ret)
+		return ret;
+	ret = set_slot(p, 0, 0, p->gmem.low_size);
+	if (!ret)
+		ret = set_slot(p, 1, GMEM_HIGH_START, p->gmem.high_size);
+	if (ret)
+		return err_set(e, ret, "%s: cannot map guest memory: %s", PARTITION_KVM_PATH,
+			strerror(-ret));
+	return 0;
+}
+
+/* ---- time
+ * ---------------------------------------------------------------------------------------- */
+
+/* One TSC offset for all VPs. KVM tells and takes it exactly where it has the attribute; a KVM
+ * without an offset (guest TSC = host TSC) shows by a reading that equals ours. */
+static int align_tsc(struct partition *p, struct err *e)
+{
+	uint64_t offset = 0, guest = 0;
+	struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uint64_t)&offset,
+	};
+	int64_t measured;
+
+	if (host_msr(p, 0, KVM_GET_MSRS, MSR_IA32_TSC, &guest))
+		return err_set(e, -EIO, "%s: cannot read a VP's TSC", PARTITION_KVM_PATH);
+	measured = (int64_t)(guest - __rdtsc());
+	if (ioctl(p->vps[0].fd, KVM_GET_DEVICE_ATTR, &attr) == 0) {
+		for (uint32_t i = 1; i < p->vps_created; i++)
+			ioctl(p->vps[i].fd, KVM_SET_DEVICE_ATTR, &attr);
+		/* Trust it only if the guest's TSC really runs at that offset: within 10 ms. */
+		if (llabs(measured - (int64_t)offset) < (int64_t)p->tsc_khz * 10)
+			measured = (int64_t)offset;
+		else
+			measured = 0;
+	}
+	atomic_store(&p->tsc_offset, measured);
+	return 0;
+}
+
+/* ---- creation
+ * ---------------------------------------------------------------------------------------- */
+
+static void line_set(void *ctx, bool level)
+{
+	struct irq_line *line = ctx;
+
+	irq_set_line(line->p, line->gsi, level);
+}
+
+static void console_output(void *ctx, uint8_t byte)
+{
+	struct partition *p = ctx;
+
+	p->config.events.console(p->config.events.ctx, byte);
+}
+
+static int add_devices(struct partition *p)
+{
+	struct power_control control = {
+		.power_off = end_power_off,
+		.reset = end_reset,
+		.debug_exit = end_debug_exit,
+		.ctx = p,
+	};
+	struct dev_irq com1 = {.set = line_set, .ctx = &p->serial_line};
+	struct dev_irq sci = {.set = line_set, .ctx = &p->sci_line};
+	int ret;
+
+	p->serial_line = (struct irq_line){.p = p, .gsi = SERIAL_GSI};
+	p->sci_line = (struct irq_line){.p = p, .gsi = ACPI_SCI_GSI};
+	ret = serial_init(&p->serial, &p->pio, com1, console_output, p);
+	if (!ret)
+		ret = rtc_init(&p->rtc, &p->pio);
+	if (!ret)
+		ret = acpi_pm_init(&p->pm, &p->pio, control, sci);
+	if (!ret)
+		ret = i8042_init(&p->i8042, &p->pio, control);
+	if (!ret && p->config.test_device)
+		ret = debug_exit_init(&p->debug_exit, &p->pio, control);
+	return ret;
+}
+
+static int create_hv(struct partition *p, struct err *e)
+{
+	int khz = ioctl(p->vm_fd, KVM_GET_TSC_KHZ, 0), ret;
+
+	if (khz <= 0)
+		khz = ioctl(p->vps[0].fd, KVM_GET_TSC_KHZ, 0);
+	if (khz <= 0)
+		return err_set(e, -EIO, "%s does not say its TSC frequency", PARTITION_KVM_PATH);
+	p->tsc_khz = (uint64_t)khz;
+	p->hv_config.tsc_hz = p->tsc_khz * 1000;
+	ret = align_tsc(p, e);
+	if (ret)
+		return ret;
+	ret = hv_init(&p->hv, &p->hv_config);
+	if (ret)
+		return err_set(e, ret, "cannot set up the Hyper-V interface: %s", strerror(-ret));
+	p->hv_ready = true;
+	if (p->config.test_device) {
+		ret = testdev_init(&p->testdev, &p->pio, &p->hv);
+		if (ret)
+			return err_set(e, ret, "cannot add the test device: %s", strerror(-ret));
+	}
+	return 0;
+}
+
+static int create_vps(struct partition *p, struct err *e)
+{
+	struct kvm_cpuid2 *cpuid;
+	int ret;
+
+	p->vps = calloc(p->config.vp_count, sizeof(*p->vps));
+	if (!p->vps)
+		return err_set(e, -ENOMEM, "no memory for %u VPs", p->config.vp_count);
+	ret = kvm_cpuid_build(p, &cpuid, e);
+	if (ret)
+		return ret;
+	for (uint32_t i = 0; i < p->config.vp_count && !ret; i++) {
+		ret = vp_create(p, i, cpuid, e);
+		if (!ret)
+			p->vps_created++;
+	}
+	free(cpuid);
+	return ret;
+}
+
+int partition_create(struct partition **out, const struct partition_config *config, struct err *e)
+{
+	struct partition *p;
+	int ret;
+
+	assert(config->vp_count >= 1 && config->vp_count <= HV_VPS_MAX);
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return err_set(e, -ENOMEM, "no memory for a partition");
+	p->config = *config;
+	p->hv_config = (struct hv_config){
+		.gmem = &p->gmem,
+		.vp_count = config->vp_count,
+		.stimer = config->stimer,
+		.port = &hv_port,
+		.ctx = p,
+	};
+	p->kvm_fd = p->vm_fd = p->gmem.memfd = -1;
+	list_init(&p->doorbells);
+	ret = vp_install_kick_handler();
+	if (!ret)
+		ret = open_kvm(p, e);
+	if (!ret)
+		ret = check_caps(p, e);
+	if (!ret)
+		ret = create_vm(p, e);
+	if (!ret)
+		ret = create_memory(p, e);
+	if (!ret)
+		ret = irq_init(p, e);
+	if (!ret)
+		ret = add_devices(p);
+	if (!ret)
+		ret = create_vps(p, e);
+	if (!ret)
+		ret = create_hv(p, e);
+	if (ret) {
+		partition_destroy(p);
+		return ret;
+	}
+	*out = p;
+	return 0;
+}
+
+void partition_destroy(struct partition *p)
+{
+	partition_stop(p);
+	list_for_each_safe (item, &p->doorbells) {
+		struct doorbell *bell = container_of(item, struct doorbell, link);
+
+		partition_doorbell_del(p, bell->conn.id, bell->eventfd);
+	}
+	if (p->hv_ready) {
+		if (p->config.test_device)
+			testdev_fini(&p->testdev);
+		hv_fini(&p->hv);
+	}
+	for (uint32_t i = 0; i < p->vps_created; i++)
+		vp_destroy(&p->vps[i]);
+	free(p->vps);
+	irq_fini(p);
+	if (p->vm_fd >= 0)
+		close(p->vm_fd);
+	if (p->kvm_fd >= 0)
+		close(p->kvm_fd);
+	if (p->gmem.base)
+		gmem_destroy(&p->gmem);
+	free(p);
+}
+
+/* ---- running
+ * ---------------------------------------------------------------------------------------------- */
+
+int partition_load(struct partition *p, const struct boot_config *boot, struct err *e)
+{
+	int ret = boot_load(&p->gmem, boot, &p->entry, e);
+
+	return ret ? ret : vp_set_entry(&p->vps[0], &p->entry, e);
+}
+
+int partition_start(struct partition *p, struct err *e)
+{
+	int ret = p->config.stimer ? stimer_thread_start(p) : 0;
+
+	if (ret)
+		return err_set(e, ret, "cannot start the timer thread: %s", strerror(-ret));
+	for (uint32_t i = 0; i < p->config.vp_count && !ret; i++)
+		ret = vp_start(&p->vps[i], e);
+	if (ret)
+		partition_stop(p);
+	return ret;
+}
+
+void partition_stop(struct partition *p)
+{
+	atomic_store_explicit(&p->stopping, true, memory_order_release);
+	for (uint32_t i = 0; i < p->vps_created; i++)
+		vp_kick(&p->vps[i]);
+	for (uint32_t i = 0; i < p->vps_created; i++) {
+		if (p->vps[i].started)
+			pthread_join(p->vps[i].thread, NULL);
+		p->vps[i].started = false;
+	}
+	stimer_thread_stop(p);
+}
+
+const struct gmem *partition_gmem(const struct partition *p)
+{
+	return &p->gmem;
+}
+
+struct hv *partition_hv(struct partition *p)
+{
+	return &p->hv;
+}
+
+size_t partition_console_input(struct partition *p, const uint8_t *bytes, size_t count)
+{
+	return serial_input(&p->serial, bytes, count);
+}
+
+void partition_power_button(struct partition *p)
+{
+	acpi_pm_power_button(&p->pm);
+}
+
+void partition_exits(struct partition *p, struct partition_exits *sum)
+{
+	memset(sum, 0, sizeof(*sum));
+	for (uint32_t i = 0; i < p->vps_created; i++) {
+		struct vp *vp = &p->vps[i];
+
+		sum->io += atomic_load_explicit(&vp->exits.io, memory_order_relaxed);
+		sum->mmio += atomic_load_explicit(&vp->exits.mmio, memory_order_relaxed);
+		sum->msr += atomic_load_explicit(&vp->exits.msr, memory_order_relaxed);
+		sum->hypercall += atomic_load_explicit(&vp->exits.hypercall, memory_order_relaxed);
+		sum->signal += atomic_load_explicit(&vp->exits.signal, memory_order_relaxed);
+		sum->interrupted +=
+			atomic_load_explicit(&vp->exits.interrupted, memory_order_relaxed);
+		sum->other += atomic_load_explicit(&vp->exits.other, memory_order_relaxed);
+	}
+}
+
+/* ---- doorbells
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static int set_ioeventfd(struct partition *p, uint32_t connection_id, int fd, uint32_t flags)
+{
+	struct kvm_ioeventfd io = {
+		.datamatch = connection_id,
+		.addr = HV_PORT_SIGNAL,
+		.len = 4,
+		.fd = fd,
+		.flags = KVM_IOEVENTFD_FLAG_PIO | KVM_IOEVENTFD_FLAG_DATAMATCH | flags,
+	};
+
+	return ioctl(p->vm_fd, KVM_IOEVENTFD, &io) < 0 ? -errno : 0;
+}
+
+/* The memory form of HvSignalEvent is not absorbed by the kernel: same doorbell, longer way. */
+static enum hv_status doorbell_event(void *ctx, uint32_t id, uint16_t flag)
+{
+	struct doorbell *bell = ctx;
+
+	if (flag != 0)
+		return HV_STATUS_INVALID_PARAMETER;
+	eventfd_write(bell->eventfd, 1);
+	return HV_STATUS_SUCCESS;
+}
+
+int partition_doorbell_add(struct partition *p, uint32_t connection_id, int eventfd)
+{
+	struct doorbell *bell = calloc(1, sizeof(*bell));
+	int ret;
+
+	if (!bell)
+		return -ENOMEM;
+	bell->p = p;
+	bell->eventfd = eventfd;
+	bell->conn = (struct hv_connection){
+		.id = connection_id,
+		.event = doorbell_event,
+		.ctx = bell,
+	};
+	ret = hv_connection_add(&p->hv, &bell->conn);
+	if (ret)
+		goto free_bell;
+	ret = set_ioeventfd(p, connection_id, eventfd, 0);
+	if (ret)
+		goto del_connection;
+	list_add_tail(&p->doorbells, &bell->link);
+	return 0;
+del_connection:
+	hv_connection_del(&p->hv, &bell->conn);
+free_bell:
+	free(bell);
+	return ret;
+}
+
+void partition_doorbell_del(struct partition *p, uint32_t connection_id, int eventfd)
+{
+	list_for_each_safe (item, &p->doorbells) {
+		struct doorbell *bell = container_of(item, struct doorbell, link);
+
+		if (bell->conn.id != connection_id)
+			continue;
+		set_ioeventfd(p, connection_id, eventfd, KVM_IOEVENTFD_FLAG_DEASSIGN);
+		hv_connection_del(&p->hv, &bell->conn);
+		list_del(&bell->link);
+		free(bell);
+		return;
+	}
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of a partition, shared by the files of hyper/ that talk to KVM:
+ * partition.c (life), vp.c (the run loop), kvm_cpuid.c, irq.c, timer.c.
+ */
+#ifndef HYPER_PARTITION_IMPL_H
+#define HYPER_PARTITION_IMPL_H
+
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "hyper/dev/dev.h"
+#include "hyper/dev/pio.h"
+#include "hyper/dev/testdev.h"
+#include "hyper/kvm/partition.h"
+
+struct vp {
+	/* set at creation */
+	struct partition *p;
+	uint32_t index; /* VP index = vCPU id = APIC id */
+	int fd;
+	struct kvm_run *run;
+	size_t run_size;
+	bool sync_regs; /* registers come and go through kvm_run */
+	/* owner: control thread */
+	pthread_t thread;
+	bool started;
+	/* written by the VP thread, read by anyone */
+	struct {
+		_Atomic uint64_t io, mmio, msr, hypercall, signal, interrupted, other;
+	} exits;
+};
+
+/* One MSI route per (VP, SINT): an irqfd that any thread can write. */
+struct irq_route {
+	int eventfd;    /* -1 until the SINT first gets a vector */
+	uint8_t vector; /* 0: masked */
+};
+
+struct irq_table {
+	pthread_mutex_t lock;
+	struct irq_route (*route)[HV_SINT_COUNT]; /* [vp] */
+	uint32_t vp_count;
+};
+
+struct doorbell; /* one connection id's eventfd, partition.c */
+
+/* A thread that calls hv_stimer_expire() when a VP's timer is due. */
+struct stimer_thread {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	pthread_t thread;
+	bool started, stop;
+	uint64_t due[HV_VPS_MAX]; /* reference time, UINT64_MAX = none */
+};
+
+struct partition {
+	struct partition_config config;
+	int kvm_fd, vm_fd;
+	struct gmem gmem;
+	struct hv_config hv_config; /* completed step by step until hv_init() */
+	struct hv hv;
+	bool hv_ready;
+	uint64_t tsc_khz;
+	_Atomic int64_t tsc_offset; /* guest TSC - host TSC */
+	struct boot_entry entry;
+
+	struct pio pio;
+	struct serial serial;
+	struct rtc rtc;
+	struct acpi_pm pm;
+	struct i8042 i8042;
+	struct debug_exit debug_exit;
+	struct testdev testdev;
+	struct irq_line {
+		struct partition *p;
+		uint32_t gsi;
+	} serial_line, sci_line;
+
+	struct irq_table irq;
+	struct stimer_thread stimer;
+	struct list doorbells;
+
+	struct vp *vps;
+	uint32_t vps_created;
+	atomic_bool stopping; /* VP threads leave their loops */
+	atomic_bool ended;    /* events.end was called */
+};
+
+/* partition.c. Any thread; the first call wins. text may be NULL. */
+void partition_end(struct partition *p, enum partition_end reason, int status, const char *text);
+
+/* vp.c */
+int vp_create(struct partition *p, uint32_t index, const struct kvm_cpuid2 *cpuid, struct err *e);
+void vp_destroy(struct vp *vp);
+int vp_set_entry(struct vp *vp, const struct boot_entry *entry, struct err *e);
+int vp_start(struct vp *vp, struct err *e);
+void vp_kick(struct vp *vp); /* makes KVM_RUN return; partition.stopping is set before */
+int vp_install_kick_handler(void);
+
+/* kvm_cpuid.c: the table common to all VPs (free() it); says in hv_config whether the TSC is
+ * invariant. vp_create() adapts APIC ids. */
+int kvm_cpuid_build(struct partition *p, struct kvm_cpuid2 **cpuid, struct err *e);
+void kvm_cpuid_set_apic_id(struct kvm_cpuid2 *cpuid, uint32_t apic_id, uint32_t vp_count);
+bool kvm_cpuid_tsc_invariant(const struct kvm_cpuid2 *cpuid);
+
+/* irq.c */
+int irq_init(struct partition *p, struct err *e);
+void irq_fini(struct partition *p);
+void irq_inject_sint(struct partition *p, uint32_t vp, uint32_t sint);
+void irq_set_sint(struct partition *p, uint32_t vp, uint32_t sint, uint8_t vector);
+void irq_inject_vector(struct partition *p, uint32_t vp, uint8_t vector);
+void irq_set_line(struct partition *p, uint32_t gsi, bool level);
+
+/* timer.c */
+int stimer_thread_start(struct partition *p);
+void stimer_thread_stop(struct partition *p);
+void stimer_thread_arm(struct partition *p, uint32_t vp, uint64_t ref_time);
+
+#endif
