@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Process 1 of L1: takes jobs from bed/client over a virtio-serial port.
  *

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * client --timeout SECONDS --ping SOCKET
  * client --timeout SECONDS [--verdict FILE] SOCKET CMD...

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * vmrun-fix: preloaded into L1's QEMU, it mends two instructions of its SVM emulation, both in
  * helper_vmrun(). Seen in QEMU 7.2 and 10.0.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * enlite: the command line. The only place where the process exits and where
  * user errors are printed: one line each, "enlite: what: where: what to do".

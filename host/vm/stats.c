@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* What a running machine tells about itself; every figure is read on the spot. */
 #include <stddef.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* `enlite ctl NAME disk ...` and `controller ...`: from JSON to storage.h and back. */
 #include <errno.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 #include "vmbus-host/bus_hyper.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 #include "vmbus-host/hold.h"
 
 #define INTERVAL_MIN 8u

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * ACPI tables at BOOT_ACPI_START: RSDP, FACS, DSDT, FADT, MADT, XSDT, one after
  * the other. The machine has ACPI fixed hardware (hyper/dev/acpi_pm.c) and is

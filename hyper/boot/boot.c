@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Which loader a kernel needs, and the pieces all loaders share. */
 #include "hyper/boot/boot.h"
 

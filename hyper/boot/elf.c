@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Linux vmlinux: a static ELF64 image, loaded by physical addresses. Entered by
  * the PVH ABI if a Xen note names a 32-bit entry point; else at the ELF entry

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Files into private memory, and bounded reads from there. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Linux bzImage by the 64-bit boot protocol (version 2.12 on): the protected
  * mode part goes to its preferred address and is entered 0x200 bytes in, in

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Flat guests: multiboot-v1 ELF32 images, by the conventions of kvm-unit-tests
  * (spec sheet "flat-guests"). Exactly one module is passed: environment text,

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* The loadable segments of an ELF image: checked one by one, then copied. */
 #include <errno.h>
 

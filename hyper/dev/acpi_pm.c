@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * ACPI fixed hardware: PM1 status/enable and control, and the FADT's reset
  * register. The machine is always in ACPI mode: SCI_EN reads 1 and FADT names

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * How flat guests end, by the conventions of kvm-unit-tests: an OUT of `code`
  * to port 0xF4 ends with process status (code << 1) | 1; the text "Shutdown",

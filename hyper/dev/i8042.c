@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * What is left of the PC: two ways to reset, and the absence of PCI.
  *

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * The clock chip (MC146818) behind ports 0x70 and 0x71: time of day in UTC,
  * BCD, 24 hours, always valid, never "update in progress" - a stuck UIP costs

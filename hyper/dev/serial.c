@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * 16550A UART. The transmitter is instantaneous: THR is always empty, so the
  * THRE interrupt is pending from the moment it becomes enabled, and again after

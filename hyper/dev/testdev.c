@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 #include "hyper/dev/testdev.h"
 
 #include <errno.h>

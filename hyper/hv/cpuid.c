@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * The hypervisor's CPUID leaves. What is left out matters as much as what is
  * offered; the reasons are in the spec sheet, sections 1.3 to 1.6. Three of the

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * The guest's last words: five parameters, and a text when P3 and P4 name one.
  * Nothing here is trusted; the text is bounded, copied and may hold any byte.

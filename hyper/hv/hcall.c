@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Hypercalls of 64-bit callers. The order of checks is that of spec sheet
  * section 3.4: code, control word, input, then what the call itself asks. All

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Life of the interface, all state at its reset values. */
 #include "hyper/hv/hv.h"
 

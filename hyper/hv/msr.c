@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * The synthetic MSRs: who may touch which, and who implements it. What is not
  * in the table, or whose feature bit is not offered, gives #GP. The VP assist

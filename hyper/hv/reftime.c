@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Reference time: 100 ns units since hv_init(), one formula over the guest's
  * TSC for the MSR, the timers and the page guests read it from, so that a guest

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * The synthetic interrupt controller of each VP: 16 SINTs, each with one
  * message slot and 2048 event flags in pages the guest gave.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * The guest's CPUID: what KVM supports, minus KVM's own leaves, plus ours.
  *

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * The life of a partition, and the seams between its parts: KVM below, the
  * Hyper-V interface (hyper/hv), the devices (hyper/dev), the embedder above.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 #include "hyper/kvm/probe.h"
 
 #include <cpuid.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Runs ring-0 instructions, one per VM, so that no failure can colour the
  * next. The guest is bytes in 64 KiB of RAM at GPA 0, identity mapped:

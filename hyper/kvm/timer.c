@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * The clock behind synthetic timers: one thread per partition that sleeps until
  * the earliest due time of any VP. It exists only when timers are offered.

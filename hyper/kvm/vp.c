@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Virtual processors: one thread each, which does nothing but KVM_RUN and
  * answer its exits. It never blocks on another thread and never touches bus or

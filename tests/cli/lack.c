@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Preloaded into enlite: /dev/kvm says that it lacks the capability named in LACK. */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* CPUID: what a guest learns before anything else. Spec sheet "hypervisor", section 1. */
 #include "hyperv.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * One way for a machine to end, named by the command line. How it ended is the
  * status of `enlite run`; tests/flat/run compares.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Prints for good: for tests of a console that nobody empties. */
 #include "flat.h"
 

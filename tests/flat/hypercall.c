@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Hypercalls: status codes, order of checks, registers. Spec sheet "hypervisor", sections 3, 4. */
 #include "hyperv.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Says "idle" and halts for good: for tests of what happens around a guest. */
 #include "flat.h"
 

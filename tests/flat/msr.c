@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Synthetic MSRs: reset values, access rights, reserved bits. Spec sheet "hypervisor", section 2.
  */
 #include "hyperv.h"

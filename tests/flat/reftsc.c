@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Reference time: MSR and TSC page, on all VPs at once. Spec sheet "hypervisor", section 7. */
 #include "hyperv.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* All VPs come up by INIT and start-up IPI, and each has its own state. */
 #include "hyperv.h"
 

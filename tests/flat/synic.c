@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* SynIC: messages and events, to oneself and to another VP. Spec sheet "hypervisor", section 5. */
 #include "hyperv.h"
 

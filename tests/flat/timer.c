@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Synthetic timers in both modes. Spec sheet "hypervisor", section 6. */
 #include "hyperv.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Boot loaders on arbitrary files. Input: struct knobs, then the kernel.
  * Whatever the file says: RAM after its end is never written, an accepted

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * A hostile guest, a busy host and time, against the Hyper-V interface.
  *

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Arbitrary port accesses on all devices at once. Input: a list of struct op.
  * Lines are only told changes; reads have no bits above their size; what a

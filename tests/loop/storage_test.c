@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * The machine's disks and controllers over several guests: what users change, in
  * any order, and guests that reset in the middle of it.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Serial console, verdicts, and the end of the machine. One VP at a time. */
 #include <stdarg.h>
 

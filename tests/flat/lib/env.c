@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* The multiboot information: command line, and module 0 with the environment. */
 #include "flat.h"
 

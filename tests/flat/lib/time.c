@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Delays, by the TSC. */
 #include "flat.h"
 #include "hv/hv_reg.h"

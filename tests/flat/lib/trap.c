@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* IDT, exceptions that tests expect, interrupts. */
 #include "trap.h"
 

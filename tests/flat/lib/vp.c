@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Local APIC, start-up of VPs, work on them. */
 #include "flat.h"
 #include "trap.h"

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* ACPI tables: walked from the RSDP as a guest does, checksums and all. */
 #include "hyper/boot/acpi_reg.h"
 #include "hyper/dev/dev.h"

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* bzImage by the 64-bit boot protocol: what the kernel finds, and what is refused. */
 #include "images.h"
 

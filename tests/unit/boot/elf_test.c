@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* ELF64 vmlinux: by its 64-bit entry, and by the PVH note. */
 #include "images.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Reading image files, and bounded reads from them. */
 #include <fcntl.h>
 #include <stdlib.h>

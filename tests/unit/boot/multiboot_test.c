@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Flat guests: multiboot-v1 ELF32 by the conventions of kvm-unit-tests. */
 #include "images.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* What `enlite probe` says about made-up machines. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* What `enlite run` understands, and what it says to mistakes. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* ACPI fixed hardware: power button, power off, reset, register widths. */
 #include "dev_test.h"
 

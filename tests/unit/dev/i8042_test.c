@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* The PC's ways to reset, and that PCI probing finds nothing. */
 #include "dev_test.h"
 

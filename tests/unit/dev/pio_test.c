@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* The table of I/O ports: ownership, edges, idle bus. */
 #include <errno.h>
 #include <setjmp.h>

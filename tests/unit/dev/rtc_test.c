@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* RTC: the host's clock in BCD, and registers a guest cannot break. */
 #include <time.h>
 

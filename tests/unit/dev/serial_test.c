@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* 16550A: what Linux's 8250 driver probes for, interrupts, loopback, input. */
 #include "dev_test.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* The SynIC test device over a real struct hv and a port that records. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* The leaves against the numbers of the spec sheet, section 1. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Crash MSRs: parameters, text, and every way to lie about the text. */
 #include <setjmp.h>
 #include <stdarg.h>

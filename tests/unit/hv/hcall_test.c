@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Hypercalls: every check of the spec sheet, section 3.4, in its order; the
  * three calls; the page, as bytes and by running it (its OUT instructions trap,

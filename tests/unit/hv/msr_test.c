@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* The MSR table of the spec sheet, section 2: access, reset values, gates, page MSRs. */
 #include <errno.h>
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Reference time and its page, spec sheet section 7. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Synthetic timers, spec sheet section 6, and counts chosen to hurt the host. */
 #include <setjmp.h>
 #include <stdarg.h>

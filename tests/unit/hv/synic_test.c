@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* SynIC delivery, rule by rule of the spec sheet, section 5.3, and its fences under threads. */
 #include <errno.h>
 #include <sched.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * The control socket with a real loop in a thread of its own, and clients that
  * do what clients should not.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * The console on pipes, files and a pseudo-terminal, with a real loop on this
  * thread. Standard input and output are replaced while a test runs.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* When a sending guest is interrupted: model guests with bursts of a size, a gap of 100. */
 #include <setjmp.h>
 #include <stdarg.h>
