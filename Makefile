@@ -81,7 +81,7 @@ all: $(B)/enlite
 
 include tests/flat/flat.mk
 
-# ---- tools ----------------------------------------------------------------
+# ---- tools -------------------------------------------------------------------
 # A stamp newer than packages.txt means the Debian packages are there.
 $(B)/.deps: packages.txt bed/install-deps
 	$(Q)bed/install-deps packages.txt
@@ -92,14 +92,14 @@ deps-install:
 	$(Q)bed/install-deps packages.txt
 	@mkdir -p $(B) && touch $(B)/.deps
 
-# ---- generated --------------------------------------------------------------
+# ---- generated ---------------------------------------------------------------
 $(B)/gen/hyper/boot/dsdt.h: hyper/boot/dsdt.asl | $(B)/.deps
 	@mkdir -p $(@D)
 	$(call say,IASL,$<)
 	$(Q)iasl -f -ve -tc -p $(@D)/dsdt $< >$(@D)/dsdt.log 2>&1 || { cat $(@D)/dsdt.log; exit 1; }
 	$(Q)mv $(@D)/dsdt.hex $@
 
-# ---- objects ------------------------------------------------------------------
+# ---- objects -----------------------------------------------------------------
 define variant_rules
 $(B)/$(1)/%.o: %.c | $(B)/.deps $(B)/gen/hyper/boot/dsdt.h
 	@mkdir -p $$(@D)
@@ -149,7 +149,7 @@ $(B)/tests/campaign/%: $(B)/plain/tests/campaign/%.o $(B)/plain/libsupport.a $(B
 	$(call say,LD,$@)
 	$(Q)$(CC_plain) -o $@ $^ $(LIBS)
 
-# ---- tests ---------------------------------------------------------------------
+# ---- tests -------------------------------------------------------------------
 FUZZ_SHORT ?= 3
 FUZZ_TEST ?= 60
 FUZZ_LONG ?= 1200

@@ -51,7 +51,7 @@ expand_cells() { # cell or pattern...
 	done
 }
 
-# ---- command lines: each sets the array `command` -----------------------------------------------------
+# ---- command lines: each sets the array `command` ----------------------------
 
 enlite_command() { # name binary kernel initrd append image
 	local option spec=$6

@@ -19,8 +19,8 @@
 /* More is not believed. */
 #define STORVSC_TRANSFER_MAX (4u << 20)
 
-/* ---- initialization ---------------------------------------------------------------
- *
+/* ---- initialization ------------------------------------------------------ */
+/*
  * BEGIN -> VERSION (newest first, again on a mismatch) -> PROPERTIES -> END
  *       -> SUB_CHANNELS (only when both sides want some) -> DONE
  *

@@ -252,8 +252,7 @@ static void on_sent(struct loop_op *op, int res)
 	client_next(c);
 }
 
-/* ---- server: accepting
- * --------------------------------------------------------------------------- */
+/* ---- server: accepting --------------------------------------------------- */
 
 static bool peer_is_owner(int fd)
 {
@@ -475,8 +474,7 @@ void ctl_close(struct ctl *ctl)
 			client_close(&ctl->client[i]);
 }
 
-/* ---- client side
- * ------------------------------------------------------------------------------------ */
+/* ---- client side --------------------------------------------------------- */
 
 static int send_request(int fd, const json_t *request)
 {

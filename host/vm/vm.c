@@ -200,8 +200,7 @@ static void unpin_memory(struct vm *m)
 		loop_call(&m->io_thread[i], unpin, &m->io_thread[i]);
 }
 
-/* ---- one boot: built in this order, torn down in the opposite one
- * ------------------------------------ */
+/* ---- one boot: built in this order, torn down in the opposite one -------- */
 
 /* What can never fit is not read first. */
 static int read_initrd(struct boot_image *image, const struct run_options *o, struct err *e)

@@ -89,8 +89,9 @@ bool boot_segments_contain(const struct boot_segments *list, uint64_t gpa);
 void boot_segments_put(
 	const struct boot_segments *list, const struct gmem *g, const struct boot_image *kernel);
 
-/* ---- put: the caller has checked that g has BOOT_MEMORY_MIN, and its own ranges --- */
+/* ---- put ----------------------------------------------------------------- */
 
+/* The caller has checked that g has BOOT_MEMORY_MIN, and its own ranges. */
 void boot_put(const struct gmem *g, uint64_t gpa, const void *from, uint64_t len);
 void boot_put_cmdline(const struct gmem *g, const char *cmdline);
 /* Identity mapping of the first 4 GiB by 2 MiB pages; returns CR3. */

@@ -53,7 +53,8 @@ int serial_init(struct serial *s, struct pio *pio, struct dev_irq irq,
 /* Host input; returns how many bytes fitted. */
 size_t serial_input(struct serial *s, const uint8_t *bytes, size_t count);
 
-/* ---- RTC / CMOS 0x70-0x71 (rtc.c): wall clock in UTC, UIP clear, no alarms --- */
+/* ---- RTC / CMOS 0x70-0x71 (rtc.c) ---------------------------------------- */
+/* Wall clock in UTC, UIP clear, no alarms. */
 #define RTC_PORT    0x70u
 #define RTC_CENTURY 0x32u /* register; FADT names it */
 struct rtc {
@@ -63,7 +64,8 @@ struct rtc {
 };
 int rtc_init(struct rtc *r, struct pio *pio);
 
-/* ---- ACPI power management (acpi_pm.c): PM1 event/control blocks, and reset register --- */
+/* ---- ACPI power management (acpi_pm.c) ----------------------------------- */
+/* PM1 event and control blocks, and the reset register. */
 #define ACPI_PM1_EVT_PORT 0x600u /* 4 bytes: status, enable */
 #define ACPI_PM1_CNT_PORT 0x604u /* 2 bytes */
 #define ACPI_RESET_PORT   0x608u /* write ACPI_RESET_VALUE */
@@ -90,9 +92,10 @@ struct i8042 {
 };
 int i8042_init(struct i8042 *k, struct pio *pio, struct power_control control);
 
-/* ---- POST port and friends are unowned: reads all ones; the PICs are in KVM --- */
+/* The POST port and its like have no owner: they read as all ones. The PICs are in KVM. */
 
-/* ---- debug exit (debugexit.c): 32-bit OUT to 0xF4, text "Shutdown" to 0x8900. Tests only. --- */
+/* ---- debug exit (debugexit.c) -------------------------------------------- */
+/* 32-bit OUT to 0xF4, text "Shutdown" to 0x8900. Tests only. */
 #define DEBUG_EXIT_PORT 0xF4u   /* 4 bytes */
 #define SHUTDOWN_PORT   0x8900u /* 1 byte */
 struct debug_exit {

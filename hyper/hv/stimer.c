@@ -43,8 +43,7 @@ static uint32_t timer_sint(const struct hv_stimer *t)
 	return (uint32_t)((t->config & HV_STIMER_SINT_MASK) >> HV_STIMER_SINT_SHIFT);
 }
 
-/* ---- messages
- * ------------------------------------------------------------------------------------ */
+/* ---- messages ------------------------------------------------------------ */
 
 static bool waiting_for(const struct hv_stimer *t, uint32_t sint)
 {
@@ -76,8 +75,7 @@ void stimer_message_take(struct hv *hv, struct hv_vp *vp, uint32_t sint, struct 
 	memcpy(msg->payload, &payload, sizeof(payload));
 }
 
-/* ---- expiry
- * -------------------------------------------------------------------------------------- */
+/* ---- expiry -------------------------------------------------------------- */
 
 /* The first multiple of the period after now. */
 static uint64_t next_due(const struct hv_stimer *t, uint64_t now)
@@ -167,8 +165,7 @@ void stimer_vp_init(struct hv_vp *vp)
 		vp->stimer[i].due = HV_STIMER_NEVER;
 }
 
-/* ---- registers
- * ------------------------------------------------------------------------------------- */
+/* ---- registers ----------------------------------------------------------- */
 
 static bool is_count(uint32_t msr)
 {

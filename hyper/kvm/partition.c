@@ -267,8 +267,7 @@ static int create_memory(struct partition *p, struct err *e)
 	return 0;
 }
 
-/* ---- time
- * ---------------------------------------------------------------------------------------- */
+/* ---- time ---------------------------------------------------------------- */
 
 /* One TSC offset for all VPs. KVM tells and takes it exactly where it has the attribute; a KVM
  * without an offset (guest TSC = host TSC) shows by a reading that equals ours. */
@@ -298,8 +297,7 @@ static int align_tsc(struct partition *p, struct err *e)
 	return 0;
 }
 
-/* ---- creation
- * ---------------------------------------------------------------------------------------- */
+/* ---- creation ------------------------------------------------------------ */
 
 static void line_set(void *ctx, bool level)
 {
@@ -456,8 +454,7 @@ void partition_destroy(struct partition *p)
 	free(p);
 }
 
-/* ---- running
- * ---------------------------------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------- */
 
 int partition_load(struct partition *p, const struct boot_config *boot, struct err *e)
 {
@@ -529,9 +526,7 @@ void partition_exits(struct partition *p, struct partition_exits *sum)
 	}
 }
 
-/* ---- doorbells
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- doorbells ----------------------------------------------------------- */
 
 static int set_ioeventfd(struct partition *p, uint32_t connection_id, int fd, uint32_t flags)
 {

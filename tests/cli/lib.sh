@@ -30,7 +30,7 @@ cli_cleanup() {
 	rm -rf "$work"
 }
 
-# ---- verdicts ---------------------------------------------------------------------
+# ---- verdicts ----------------------------------------------------------------
 
 pass() { echo "ok - cli: $1"; }
 
@@ -52,7 +52,7 @@ needs() {
 	return 1
 }
 
-# ---- what is left behind ------------------------------------------------------------
+# ---- what is left behind -----------------------------------------------------
 
 enlite_pids() {
 	local exe
@@ -68,7 +68,7 @@ remains() { # prints what is left, nothing when all is clean
 	[ ! -d "$work/run/enlite" ] || [ -z "$(ls -A "$work/run/enlite")" ] || echo "sockets left"
 }
 
-# ---- commands that must fail ------------------------------------------------------------
+# ---- commands that must fail -------------------------------------------------
 
 # fails STATUS PATTERN COMMAND...: prints what is wrong unless COMMAND prints one line that matches
 # and ends with STATUS.
@@ -111,7 +111,7 @@ bad_running() {
 	verdict "$name" "$(fails "$@")" "$work/err"
 }
 
-# ---- guests that go on -------------------------------------------------------------------
+# ---- guests that go on -------------------------------------------------------
 
 # Waits until a condition holds; false after 10 s.
 wait_until() { # command...

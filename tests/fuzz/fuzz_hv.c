@@ -125,8 +125,7 @@ static void remember(void)
 	time_before = hv_ref_time(&m.hv);
 }
 
-/* ---- invariants
- * ---------------------------------------------------------------------------------- */
+/* ---- invariants ---------------------------------------------------------- */
 
 /* How many page MSRs name each page, before or after; the entry RAM_PAGES collects "none". */
 static void count_owners(unsigned owners[RAM_PAGES + 1])
@@ -246,8 +245,7 @@ static void check_all(void)
 	check(hv_ref_time(&m.hv) >= time_before);
 }
 
-/* ---- operations: the guest
- * ------------------------------------------------------------------------- */
+/* ---- operations: the guest ----------------------------------------------- */
 
 static const uint32_t msrs[] = {HV_MSR_GUEST_OS_ID, HV_MSR_HYPERCALL, HV_MSR_VP_INDEX, HV_MSR_RESET,
 	HV_MSR_TIME_REF_COUNT, HV_MSR_REFERENCE_TSC, HV_MSR_TSC_FREQUENCY, HV_MSR_VP_ASSIST_PAGE,
@@ -339,8 +337,7 @@ static void op_synic_on(struct program *p)
 	fake_wrmsr(&m, vp, HV_MSR_SINT0 + take8(p) % HV_SINT_COUNT, 0x40 + take8(p) % 0x80);
 }
 
-/* ---- operations: the host
- * --------------------------------------------------------------------------- */
+/* ---- operations: the host ------------------------------------------------ */
 
 static int post_numbered(uint32_t vp, uint32_t sint, uint32_t size)
 {
@@ -435,8 +432,7 @@ static void (*const operations[])(struct program *p) = {op_wrmsr, op_wrmsr, op_w
 	op_connection, op_host_post, op_host_post_many, op_host_signal, op_flush, op_expire,
 	op_advance, op_advance};
 
-/* ---- one run
- * ------------------------------------------------------------------------------------- */
+/* ---- one run ------------------------------------------------------------- */
 
 static void start(uint8_t choice)
 {

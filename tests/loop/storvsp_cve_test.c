@@ -541,7 +541,7 @@ static void uninitialised_bytes_to_the_guest_cve_2018_0888(void **state)
 	guest_disk_close(&rig->d);
 }
 
-/* ---- CVE-2024-20684, CVE-2025-60708: one guest stops the service for all --- */
+/* ---- CVE-2024-20684, CVE-2025-60708: one guest stops all ----------------- */
 
 /* A channel that takes no answers: the others go on, and so does it when it takes them. */
 static void channel_that_takes_nothing_cve_2024_20684(void **state)

@@ -94,7 +94,7 @@ said() { # key
 	sed -n "s/^@$1 //p" "$console" | tail -n 1
 }
 
-# ---- one test = one TAP line, and one for each check of the guest; details only when it fails ------
+# ---- tests: a TAP line each, one for each check of the guest -----------------
 
 begin() { # name
 	test_name=$1

@@ -238,7 +238,7 @@ void storvsp_enumerate(struct vsp_call *call)
 	vsp_call_done(call);
 }
 
-/* ---- initialization: one function an operation, giving the status of the reply --- */
+/* ---- initialization: one function per operation -------------------------- */
 
 static uint32_t op_begin(struct storvsp_channel *c, struct vstor_packet *packet)
 {

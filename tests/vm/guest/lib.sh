@@ -13,7 +13,7 @@ set_variables() { # KEY=VALUE,...
 	done
 }
 
-# ---- checks: one line each, which becomes one TAP line ---------------------------------------
+# ---- checks: one line each, which becomes one TAP line -----------------------
 
 ok() { # name
 	say ok "$1"
@@ -46,7 +46,7 @@ check() { # name [-s status] "command" [pattern...]
 	ok "$name"
 }
 
-# ---- the host acts when the guest says so ----------------------------------------------------
+# ---- the host acts when the guest says so ------------------------------------
 
 # Waits until the host side has done its part; $answer is what it typed.
 checkpoint() { # name [arguments...]
@@ -54,7 +54,7 @@ checkpoint() { # name [arguments...]
 	read -r answer </dev/console
 }
 
-# ---- waiting for an event, bounded -----------------------------------------------------------
+# ---- waiting for an event, bounded -------------------------------------------
 
 wait_until() { # what, command...
 	what=$1
@@ -70,7 +70,7 @@ wait_until() { # what, command...
 wait_for() { wait_until "$1 appears" test -e "$1"; }
 wait_gone() { wait_until "$1 goes" test ! -e "$1"; }
 
-# ---- disks -----------------------------------------------------------------------------------
+# ---- disks -------------------------------------------------------------------
 
 scsi_of_lun() { # lun; prints 0:0:0:LUN of the first controller
 	echo "0:0:0:$1"
@@ -100,7 +100,7 @@ find_disks() {
 	mount -t tmpfs run /tools/run
 }
 
-# ---- verified I/O in the background, until it is stopped -----------------------------------------
+# ---- verified I/O in the background, until it is stopped ---------------------
 
 # Short runs, one after the other, for as long as there is /tmp/busy.
 keep_busy() { # disk
@@ -126,7 +126,7 @@ stop_busy() { # name of the check
 	is "$1" $? 0
 }
 
-# ---- modules of the tools disk ------------------------------------------------------------------
+# ---- modules of the tools disk -----------------------------------------------
 
 module_depends() { # name
 	tr '\0' '\n' <"/tools/lib/modules/$1.ko" | sed -n 's/^depends=//p' | tr ',-' ' _'
@@ -140,7 +140,7 @@ load() { # name
 	insmod "/tools/lib/modules/$1.ko" 2>/dev/null
 }
 
-# ---- reports ------------------------------------------------------------------------------------
+# ---- reports -----------------------------------------------------------------
 
 describe() {
 	say vmbus "$(dmesg | sed -n 's/.*\(Vmbus version:.*\)/\1/p')"
