@@ -167,8 +167,7 @@ static void measure(const char *name, const struct shape *shape, double (*run)(s
 		ns[i] = run(&p);
 	qsort(ns, ROUNDS, sizeof(ns[0]), compare);
 	printf("{\"bench\": \"ring\", \"case\": \"%s\", \"packet_bytes\": %u, \"batch\": %u, "
-	       "\"rounds\": %d, \"packets_per_round\": %u, "
-	       "\"ns_min\": %.1f, \"ns_median\": %.1f, \"ns_max\": %.1f}\n",
+	       "\"rounds\": %d, \"packets_per_round\": %u, \"ns_min\": %.1f, \"ns_median\": %.1f, \"ns_max\": %.1f}\n",
 		name, vmbus_pkt_ring_size(shape->extra_len, PAYLOAD), shape->batch, ROUNDS, PACKETS,
 		ns[0], ns[ROUNDS / 2], ns[ROUNDS - 1]);
 	fflush(stdout);

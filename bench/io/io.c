@@ -257,8 +257,7 @@ static json_t *json_case(const struct bench *b, const struct outcome *out)
 
 static void print_head(const struct options *o)
 {
-	printf("# median IOPS (processor time per command) of %llu rounds of %llu s; of ours the "
-	       "ratio to fio\n# %-10s %-9s %2s",
+	printf("# median IOPS (processor time per command) of %llu rounds of %llu s; of ours the ratio to fio\n# %-10s %-9s %2s",
 		(unsigned long long)o->rounds, (unsigned long long)o->seconds, "where", "what",
 		"qd");
 	for (enum series s = 0; s < SERIES; s++)

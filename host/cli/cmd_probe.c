@@ -40,8 +40,7 @@ static const char *advice_for_error(const struct probe_result *r)
 		return "No permission: become root, or join the group that owns /dev/kvm "
 		       "(usermod -aG kvm USER, then log in again).";
 	case EBUSY:
-		return "Another hypervisor holds the CPU's virtualisation (VirtualBox, VMware): "
-		       "stop it.";
+		return "Another hypervisor holds the CPU's virtualisation (VirtualBox, VMware): stop it.";
 	case 0:
 		return "This kernel's KVM is too old or too small: see the needed capabilities "
 		       "that are missing; Linux 5.10 or newer has all of them.";

@@ -21,8 +21,7 @@
 #include "vm/vm.h"
 
 #define CTL_USAGE                                                                                  \
-	"enlite ctl NAME stats|power-button|stop|disk list|disk add SPEC|disk remove ID|disk "     \
-	"resize ID|controller remove N [--json]"
+	"enlite ctl NAME stats|power-button|stop|disk list|disk add SPEC|disk remove ID|disk resize ID|controller remove N [--json]"
 #define PROBE_USAGE "enlite probe [--json]"
 
 static const char usage[] =
@@ -283,8 +282,7 @@ int main(int argc, char **argv)
 
 	if (hold_standard_fds()) {
 		err_set(&e, -EBADF,
-			"/dev/null: cannot be opened in place of a closed standard "
-			"descriptor: give enlite all three");
+			"/dev/null: cannot be opened in place of a closed standard descriptor: give enlite all three");
 		return fail(&e, EXIT_ERROR);
 	}
 	return finish_stdout(run_command(argc, argv));

@@ -36,8 +36,7 @@ const char options_help[] =
 	"                       delay=5ms|1-20ms[:OP], error=1%|1/N[:OP][:EIO|ENOSPC],\n"
 	"                       iops=N[:BURST], bps=SIZE[:BURST], log=FILE, volatile[=SEED];\n"
 	"                       OP is read, write or flush\n"
-	"  --cdrom SPEC         the same as --disk SPEC,cdrom: a DVD-ROM drive with this image in "
-	"it\n"
+	"  --cdrom SPEC         the same as --disk SPEC,cdrom: a DVD-ROM drive with this image in it\n"
 	"  --console WHERE      COM1: stdio (default), none, or a file to write to\n"
 	"  --name NAME          name of the partition; opens a control socket for `enlite ctl`\n"
 	"  --io-threads N       I/O threads for channels (default: one, two from 4 host CPUs)\n"
@@ -166,8 +165,7 @@ static int parse_disk_flag(struct disk_option *d, char *flag, struct err *e)
 
 		if (ret > 0)
 			return err_set(e, -EINVAL,
-				"--disk: unknown flag '%s'; known are ro, direct, controller=N, "
-				"lun=N, serial=S, cdrom, %s",
+				"--disk: unknown flag '%s'; known are ro, direct, controller=N, lun=N, serial=S, cdrom, %s",
 				flag, disk_spec_filters_help);
 		return ret;
 	}

@@ -281,8 +281,8 @@ static void sync_failed(struct file_disk *f, int error)
 	int none = 0;
 
 	if (atomic_compare_exchange_strong(&f->sync_error, &none, error))
-		log_error("disk %s: written data may be lost (%s); all flushes fail until it is "
-			  "opened again",
+		log_error(
+			"disk %s: written data may be lost (%s); all flushes fail until it is opened again",
 			f->path, strerror(-error));
 }
 
@@ -552,8 +552,7 @@ static int read_size(const struct file_disk *f, const char *path, uint64_t *resu
 			"disk %s: is empty; give it a size with: truncate -s 10G %s", path, path);
 	if (size % FILE_BLOCK_SIZE)
 		return err_set(e, -EINVAL,
-			"disk %s: its size, %llu bytes, is not a multiple of %u; fix it with: "
-			"truncate -s %%%u %s",
+			"disk %s: its size, %llu bytes, is not a multiple of %u; fix it with: truncate -s %%%u %s",
 			path, (unsigned long long)size, FILE_BLOCK_SIZE, FILE_BLOCK_SIZE, path);
 	*result = size;
 	return 0;

@@ -22,8 +22,7 @@ static int open_error(const char *path, int error, struct err *e)
 	case EPERM:
 	case EROFS:
 		return err_set(e, -error,
-			"disk %s: cannot be written (%s); change that or add \"ro\" to use it "
-			"read-only",
+			"disk %s: cannot be written (%s); change that or add \"ro\" to use it read-only",
 			path, strerror(error));
 	case EBUSY:
 		return err_set(

@@ -48,8 +48,7 @@ static int parse_nbd(struct disk_spec *s, const char *text, struct err *e)
 			"--disk %s: NBD over TLS is not supported; use nbd:// or a tunnel", text);
 	if (!starts(uri, "nbd://") && !starts(uri, "nbd+unix://"))
 		return err_set(e, -EINVAL,
-			"--disk %s: not an NBD URI; write for example nbd://host/export or "
-			"nbd+unix:///?socket=/path",
+			"--disk %s: not an NBD URI; write for example nbd://host/export or nbd+unix:///?socket=/path",
 			text);
 	s->name = uri;
 	return 0;
@@ -170,8 +169,7 @@ static int parse_delay(struct disk_spec_filter *f, char *value, struct err *e)
 	f->delay = (struct disk_delay_options){.ops = DISK_OPS_ALL};
 	if (parse_range(range, &f->delay) || (rest && parse_op(rest, &f->delay.ops)))
 		return err_set(e, -EINVAL,
-			"--disk: delay=%s: write 5ms, 1-20ms or 1-20ms:read|write|flush, at most "
-			"3600s",
+			"--disk: delay=%s: write 5ms, 1-20ms or 1-20ms:read|write|flush, at most 3600s",
 			value);
 	return 0;
 }
@@ -227,8 +225,7 @@ static int parse_error(struct disk_spec_filter *f, char *value, struct err *e)
 		ret = parse_errno(rest, &f->error.error);
 	if (ret)
 		return err_set(e, -EINVAL,
-			"--disk: error=: write 1%% or 1/100, then :read|write|flush, then "
-			":EIO|ENOSPC");
+			"--disk: error=: write 1%% or 1/100, then :read|write|flush, then :EIO|ENOSPC");
 	return 0;
 }
 

@@ -27,15 +27,13 @@ static const char *run_dir(void)
 
 int ctl_check_name(const char *name, struct err *e)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "0123456789-_.";
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
 	size_t len = strlen(name);
 
 	if (len == 0 || len > CTL_NAME_MAX || strspn(name, allowed) != len || name[0] == '.')
 		return err_set(e, -EINVAL,
-			"partition name '%s': 1 to %u letters, digits, '-', '_' or '.', not "
-			"starting "
-			"with '.'",
+			"partition name '%s': 1 to %u letters, digits, '-', '_' or '.', not starting with '.'",
 			name, CTL_NAME_MAX);
 	return 0;
 }
@@ -47,8 +45,7 @@ int ctl_path(char path[CTL_PATH_MAX], const char *name, bool create, struct err 
 	if (snprintf(dir, sizeof(dir), "%s/enlite", run_dir()) >= (int)sizeof(dir) ||
 		snprintf(path, CTL_PATH_MAX, "%s/%s.sock", dir, name) >= (int)CTL_PATH_MAX)
 		return err_set(e, -ENAMETOOLONG,
-			"%s/enlite/%s.sock: too long for a socket; set "
-			"ENLITE_RUN_DIR to a shorter directory",
+			"%s/enlite/%s.sock: too long for a socket; set ENLITE_RUN_DIR to a shorter directory",
 			run_dir(), name);
 	if (create && mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_set(e, -errno, "cannot create %s: %s; set ENLITE_RUN_DIR", dir,
@@ -531,8 +528,7 @@ static int call(const char *name, const char *path, int fd, const json_t *reques
 		ret = receive_reply(fd, timeout_ms, reply);
 	if (ret == -ETIMEDOUT)
 		return err_set(e, ret,
-			"partition %s: no answer within %u s; is it stopped? What was asked may "
-			"still be done",
+			"partition %s: no answer within %u s; is it stopped? What was asked may still be done",
 			name, timeout_ms / 1000);
 	if (ret)
 		return err_set(
@@ -553,9 +549,7 @@ int ctl_call_for(
 	ret = connect_to(path, &fd);
 	if (ret == -ENOENT || ret == -ECONNREFUSED)
 		return err_set(e, ret,
-			"no partition named %s runs (%s: %s); start it with --name %s, and with "
-			"the same "
-			"ENLITE_RUN_DIR",
+			"no partition named %s runs (%s: %s); start it with --name %s, and with the same ENLITE_RUN_DIR",
 			name, path, strerror(-ret), name);
 	if (ret)
 		return err_set(e, ret,

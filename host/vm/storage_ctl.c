@@ -41,8 +41,7 @@ static int get_id(const json_t *json, struct storage_place *place, struct err *e
 		!parse_part(colon + 1, strlen(colon + 1), STORAGE_LUNS_MAX - 1, &place->lun))
 		return 0;
 	return err_set(e, -EINVAL,
-		"disk id '%s': CONTROLLER:LUN is needed, for example 0:3; `disk list` tells which "
-		"are",
+		"disk id '%s': CONTROLLER:LUN is needed, for example 0:3; `disk list` tells which are",
 		id ? id : "");
 }
 

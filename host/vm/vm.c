@@ -188,8 +188,8 @@ static void pin_memory(struct vm *m)
 
 		loop_call(p.loop, pin, &p);
 		if (p.error)
-			log_warn("--pin-memory: guest memory cannot be registered: %s; see "
-				 "ulimit -l",
+			log_warn(
+				"--pin-memory: guest memory cannot be registered: %s; see ulimit -l",
 				strerror(-p.error));
 	}
 }
@@ -209,9 +209,7 @@ static int read_initrd(struct boot_image *image, const struct run_options *o, st
 
 	if (ret == -EFBIG)
 		err_set(e, ret,
-			"--initrd %s: is larger than the guest's memory of %llu MiB: use more "
-			"--memory "
-			"or a smaller initrd",
+			"--initrd %s: is larger than the guest's memory of %llu MiB: use more --memory or a smaller initrd",
 			o->initrd, (unsigned long long)(o->memory / MIB));
 	return ret;
 }

@@ -25,8 +25,7 @@ int boot_load(const struct gmem *g, const struct boot_config *config, struct boo
 	if (boot_is_multiboot(kernel))
 		return boot_load_multiboot(g, config, entry, e);
 	return err_set(e, -ENOEXEC,
-		"%s: not a kernel for this machine: enlite runs x86-64 Linux bzImage, ELF vmlinux, "
-		"or multiboot-v1 ELF32 images",
+		"%s: not a kernel for this machine: enlite runs x86-64 Linux bzImage, ELF vmlinux, or multiboot-v1 ELF32 images",
 		kernel->path);
 }
 
@@ -90,12 +89,10 @@ int boot_place_initrd(const struct gmem *g, const struct boot_config *config, ui
 	need = initrd->size > GMEM_LOW_MAX ? UINT64_MAX : lowest + initrd->size;
 	if (limit < g->low_size || need > GMEM_LOW_MAX)
 		return err_set(e, -EFBIG,
-			"%s: initrd of %llu MiB: this kernel has room for %llu MiB: use a smaller "
-			"initrd",
+			"%s: initrd of %llu MiB: this kernel has room for %llu MiB: use a smaller initrd",
 			initrd->path, boot_mib(initrd->size), (unsigned long long)(room >> 20));
 	return err_set(e, -ENOMEM,
-		"%s: initrd of %llu MiB does not fit behind the kernel in %llu MiB of memory: use "
-		"--memory %lluM or more",
+		"%s: initrd of %llu MiB does not fit behind the kernel in %llu MiB of memory: use --memory %lluM or more",
 		initrd->path, boot_mib(initrd->size), boot_mib(g->low_size), boot_mib(need));
 }
 

@@ -106,8 +106,7 @@ static int decode_program_headers(
 	for (unsigned i = 0; i < header->e_phnum && !ret; i++) {
 		if (boot_image_get(image, header->e_phoff + i * sizeof(ph), &ph, sizeof(ph)))
 			return err_set(e, -ENOEXEC,
-				"%s: truncated: its ELF program headers are missing; copy the "
-				"kernel again",
+				"%s: truncated: its ELF program headers are missing; copy the kernel again",
 				image->path);
 		ret = decode_program_header(g, image, &ph, vm, e);
 	}

@@ -39,8 +39,7 @@ static int check_protocol(
 	if (header->version < LINUX_VERSION_64BIT || !(header->xloadflags & LINUX_XLF_KERNEL_64) ||
 		!(header->loadflags & LINUX_LOADED_HIGH))
 		return err_set(e, -ENOEXEC,
-			"%s: Linux boot protocol %u.%02u without a 64-bit entry: use an x86-64 "
-			"kernel, 3.8 or later",
+			"%s: Linux boot protocol %u.%02u without a 64-bit entry: use an x86-64 kernel, 3.8 or later",
 			image->path, header->version >> 8, header->version & 0xFF);
 	return 0;
 }
@@ -54,8 +53,7 @@ static int decode_code(const struct boot_image *image, struct bzimage *bz, struc
 	bz->code_size = image->size > bz->code_offset ? image->size - bz->code_offset : 0;
 	if (bz->code_size <= LINUX_ENTRY_64 || bz->code_size < promised)
 		return err_set(e, -ENOEXEC,
-			"%s: truncated: %llu bytes, its header promises %llu; copy the kernel "
-			"again",
+			"%s: truncated: %llu bytes, its header promises %llu; copy the kernel again",
 			image->path, (unsigned long long)image->size,
 			(unsigned long long)(bz->code_offset + promised));
 	return 0;
@@ -71,8 +69,7 @@ static int decode_place(
 	bz->start = header->pref_address ? header->pref_address : LINUX_DEFAULT_START;
 	if (bz->start < BOOT_KERNEL_MIN || bz->start >= GMEM_LOW_MAX)
 		return err_set(e, -ENOEXEC,
-			"%s: damaged: it prefers address 0x%llx; kernels load from 1 MiB to %llu "
-			"MiB",
+			"%s: damaged: it prefers address 0x%llx; kernels load from 1 MiB to %llu MiB",
 			image->path, (unsigned long long)bz->start, boot_mib(GMEM_LOW_MAX));
 	bz->end = bz->start + size;
 	return bz->end <= g->low_size ? 0 : boot_too_small(g, image, bz->end, e);

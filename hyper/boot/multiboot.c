@@ -95,8 +95,7 @@ static int decode_module(
 
 	if (text->size > BOOT_MODULE_MAX - ENV_MAX)
 		return err_set(e, -EFBIG,
-			"%s: %llu bytes: a flat guest's initrd is environment text of at most %llu "
-			"bytes",
+			"%s: %llu bytes: a flat guest's initrd is environment text of at most %llu bytes",
 			text->path, (unsigned long long)text->size, BOOT_MODULE_MAX - ENV_MAX);
 	open_line = text->size && text->data[text->size - 1] != '\n';
 	flat->env_size = (uint32_t)snprintf(flat->env, sizeof(flat->env),

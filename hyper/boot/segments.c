@@ -20,8 +20,7 @@ int boot_segments_add(struct boot_segments *list, const struct gmem *g,
 			kernel->path, list->count);
 	if (s->offset > kernel->size || s->file_size > kernel->size - s->offset)
 		return err_set(e, -ENOEXEC,
-			"%s: truncated: segment %u ends past the end of the file; copy the kernel "
-			"again",
+			"%s: truncated: segment %u ends past the end of the file; copy the kernel again",
 			kernel->path, list->count);
 	if (s->gpa < BOOT_KERNEL_MIN || s->mem_size > UINT64_MAX - s->gpa)
 		return err_set(e, -ENOEXEC,

@@ -141,8 +141,7 @@ static int open_kvm(struct partition *p, struct err *e)
 	p->kvm_fd = open(PARTITION_KVM_PATH, O_RDWR | O_CLOEXEC);
 	if (p->kvm_fd < 0 && errno == ENOENT)
 		return err_set(e, -ENOENT,
-			"%s does not exist: load kvm_intel or kvm_amd, or use bed/run to run "
-			"inside the nested bed",
+			"%s does not exist: load kvm_intel or kvm_amd, or use bed/run to run inside the nested bed",
 			PARTITION_KVM_PATH);
 	if (p->kvm_fd < 0)
 		return err_set(e, -errno, "%s: %s: run as root or join the group that owns it",

@@ -125,8 +125,8 @@ static void volatile_cache(void **state)
 
 static void every_filter_at_once(void **state)
 {
-	verified_over("memory:1M,delay=0-50us,volatile,log=/dev/null,iops=100000,bps=1G,"
-		      "error=0.0001%:flush,delay=0-50us:read",
+	verified_over(
+		"memory:1M,delay=0-50us,volatile,log=/dev/null,iops=100000,bps=1G,error=0.0001%:flush,delay=0-50us:read",
 		600);
 }
 

@@ -122,8 +122,7 @@ static void judge(struct campaign *c, struct io_model *m, const uint8_t *bytes)
 		c->old += verdict == IO_OLD;
 		if (verdict == IO_LOST || verdict == IO_GARBAGE)
 			violation(c,
-				"round %u: sector %u: %s; submitted %u, completed %u, durable %u, "
-				"decided %u",
+				"round %u: sector %u: %s; submitted %u, completed %u, durable %u, decided %u",
 				c->rounds_done, i, verdict == IO_LOST ? "lost" : "garbage",
 				before.submitted, before.completed, before.durable, before.lost);
 	}

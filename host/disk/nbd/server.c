@@ -61,13 +61,11 @@ static int check(const char *uri, const struct nbd_caps *caps, struct err *e)
 {
 	if (caps->size == 0 || caps->size % NBD_BLOCK_SIZE)
 		return err_set(e, -EINVAL,
-			"disk %s: its size, %llu bytes, is not a positive multiple of %u; export "
-			"one that is",
+			"disk %s: its size, %llu bytes, is not a positive multiple of %u; export one that is",
 			uri, (unsigned long long)caps->size, NBD_BLOCK_SIZE);
 	if (caps->block_min > NBD_BLOCK_SIZE || caps->request_max < REQUEST_MAX_LEAST)
 		return err_set(e, -EINVAL,
-			"disk %s: the server takes requests of %u to %u bytes only; %u and %u are "
-			"needed",
+			"disk %s: the server takes requests of %u to %u bytes only; %u and %u are needed",
 			uri, caps->block_min, caps->request_max, NBD_BLOCK_SIZE, REQUEST_MAX_LEAST);
 	return 0;
 }

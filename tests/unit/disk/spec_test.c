@@ -182,8 +182,7 @@ static void mistakes_are_one_line(void **state)
 		{"x,log=", "file name"},
 		{"x,volatile=x", "seed"},
 		{"x,volatile=", "seed"},
-		{"x,volatile,volatile,volatile,volatile,volatile,volatile,volatile,volatile,"
-		 "volatile",
+		{"x,volatile,volatile,volatile,volatile,volatile,volatile,volatile,volatile,volatile",
 			"at most 8"},
 	};
 
