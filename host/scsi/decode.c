@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The first half of a command: checks only. See scsi.h. */
-#include <assert.h>
-
+/* The first half of block commands: checks only. See scsi.h. */
 #include "scsi/scsi_impl.h"
 
 #define CDB1_PROTECT        0xE0u /* RDPROTECT, WRPROTECT, VRPROTECT */
@@ -23,82 +21,6 @@
 #define RESERVE_EXTENT      0x01u
 #define RESERVE_OTHER       0x10u
 
-/* LBA and block count stand at the same place in all block commands of one length. */
-static void decode_extent(struct scsi_cmd *cmd)
-{
-	const uint8_t *cdb = cmd->cdb;
-
-	switch (cmd->op->cdb_length) {
-	case 6:
-		cmd->lba = get_be32(cdb) & 0x1FFFFF;
-		cmd->blocks = cdb[4] ? cdb[4] : 256;
-		break;
-	case 10:
-		cmd->lba = get_be32(cdb + 2);
-		cmd->blocks = get_be16(cdb + 7);
-		break;
-	case 12:
-		cmd->lba = get_be32(cdb + 2);
-		cmd->blocks = get_be32(cdb + 6);
-		break;
-	case 16:
-		cmd->lba = get_be64(cdb + 2);
-		cmd->blocks = get_be32(cdb + 10);
-		break;
-	default:
-		assert(!"command length");
-	}
-}
-
-static bool extent_fits(const struct scsi_cmd *cmd, uint64_t lba, uint64_t blocks)
-{
-	return lba <= cmd->capacity && blocks <= cmd->capacity - lba;
-}
-
-/* It is copied to scratch, so it must fit there; that is for the caller to see. */
-enum scsi_error scsi_decode_with_list(
-	struct scsi_cmd *cmd, const struct scsi_input *in, scsi_list_fn *list, uint32_t length)
-{
-	assert(length > 0 && length <= SCSI_SCRATCH_SIZE);
-	if (in->dir != SCSI_DIR_OUT || length > in->length)
-		return SCSI_ERR_CDB_FIELD;
-	cmd->list = list;
-	cmd->list_length = length;
-	return SCSI_OK;
-}
-
-enum scsi_error scsi_decode_reply(struct scsi_cmd *cmd, const struct scsi_input *in,
-	scsi_build_fn *build, uint32_t allocation)
-{
-	if (in->length && in->dir != SCSI_DIR_IN)
-		return SCSI_ERR_CDB_FIELD;
-	cmd->action = SCSI_ACTION_REPLY;
-	cmd->build = build;
-	cmd->reply_max = allocation < in->length ? allocation : in->length;
-	return SCSI_OK;
-}
-
-enum scsi_error scsi_decode_none(
-	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
-{
-	return SCSI_OK;
-}
-
-enum scsi_error scsi_decode_transfer(struct scsi_cmd *cmd, const struct scsi_unit *unit,
-	const struct scsi_input *in, enum scsi_action action)
-{
-	enum scsi_dir dir = action == SCSI_ACTION_READ ? SCSI_DIR_IN : SCSI_DIR_OUT;
-
-	if (!extent_fits(cmd, cmd->lba, cmd->blocks))
-		return SCSI_ERR_LBA_RANGE;
-	if (cmd->blocks == 0 || action == SCSI_ACTION_NONE)
-		return SCSI_OK;
-	if (in->dir != dir || cmd->blocks > in->length / unit->info.block_size)
-		return SCSI_ERR_CDB_FIELD;
-	cmd->action = action;
-	return SCSI_OK;
-}
-
 /* Verifying means being on the medium, so it is a FUA write; and being read again and compared when
  * that is asked for. */
 static enum scsi_error decode_write_verify(
@@ -119,7 +41,7 @@ enum scsi_error scsi_decode_rw(
 {
 	bool write = cmd->op->flags & SCSI_OP_WRITES;
 
-	decode_extent(cmd);
+	scsi_cdb_extent(cmd);
 	if (cmd->op->cdb_length > 6) {
 		if (cmd->cdb[1] & CDB1_PROTECT)
 			return SCSI_ERR_CDB_FIELD;
@@ -136,7 +58,7 @@ enum scsi_error scsi_decode_verify(
 {
 	uint8_t check = cmd->cdb[1] & CDB1_BYTCHK;
 
-	decode_extent(cmd);
+	scsi_cdb_extent(cmd);
 	if ((cmd->cdb[1] & CDB1_PROTECT) || (check && check != BYTCHK_WHOLE))
 		return SCSI_ERR_CDB_FIELD;
 	return scsi_decode_transfer(cmd, unit, in, check ? SCSI_ACTION_COMPARE : SCSI_ACTION_NONE);
@@ -150,7 +72,7 @@ enum scsi_error scsi_decode_compare_write(
 	cmd->blocks = cmd->cdb[13];
 	if ((cmd->cdb[1] & CDB1_PROTECT) || cmd->blocks > SCSI_COMPARE_WRITE_BLOCKS_MAX)
 		return SCSI_ERR_CDB_FIELD;
-	if (!extent_fits(cmd, cmd->lba, cmd->blocks))
+	if (!scsi_extent_fits(cmd, cmd->lba, cmd->blocks))
 		return SCSI_ERR_LBA_RANGE;
 	if (cmd->blocks == 0)
 		return SCSI_OK;
@@ -165,8 +87,8 @@ enum scsi_error scsi_decode_compare_write(
 enum scsi_error scsi_decode_sync(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
-	decode_extent(cmd);
-	if (!extent_fits(cmd, cmd->lba, cmd->blocks))
+	scsi_cdb_extent(cmd);
+	if (!scsi_extent_fits(cmd, cmd->lba, cmd->blocks))
 		return SCSI_ERR_LBA_RANGE;
 	cmd->action = SCSI_ACTION_FLUSH;
 	return SCSI_OK;
@@ -200,10 +122,10 @@ static enum scsi_error write_same_list(
 enum scsi_error scsi_decode_write_same(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
-	decode_extent(cmd);
+	scsi_cdb_extent(cmd);
 	if (!write_same_flags_valid(cmd, unit))
 		return SCSI_ERR_CDB_FIELD;
-	if (!extent_fits(cmd, cmd->lba, cmd->blocks))
+	if (!scsi_extent_fits(cmd, cmd->lba, cmd->blocks))
 		return SCSI_ERR_LBA_RANGE;
 	if (cmd->blocks == 0) /* means: to the end */
 		cmd->blocks = cmd->capacity - cmd->lba;
@@ -241,7 +163,7 @@ static enum scsi_error unmap_list(
 		uint32_t blocks;
 
 		scsi_unmap_descriptor(list, i, &lba, &blocks);
-		if (!extent_fits(cmd, lba, blocks))
+		if (!scsi_extent_fits(cmd, lba, blocks))
 			return SCSI_ERR_LBA_RANGE;
 	}
 	cmd->action = SCSI_ACTION_UNMAP;
@@ -313,36 +235,4 @@ enum scsi_error scsi_decode_lba_status(
 	cmd->action = SCSI_ACTION_LBA_STATUS;
 	cmd->reply_max = allocation < in->length ? allocation : in->length;
 	return SCSI_OK;
-}
-
-enum scsi_error scsi_decode(
-	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
-{
-	bool opcode_known;
-	enum scsi_error error;
-
-	memset(cmd, 0, sizeof(*cmd));
-	memcpy(cmd->cdb, in->cdb, sizeof(cmd->cdb));
-	cmd->op = scsi_op_find(unit, cmd->cdb, &opcode_known);
-	if (!unit->present && !(cmd->op && (cmd->op->flags & SCSI_OP_ABSENT)))
-		return SCSI_ERR_NO_LUN;
-	if (unit->present)
-		cmd->capacity = atomic_load_explicit(&unit->size, memory_order_acquire) /
-				unit->info.block_size;
-	if (in->cdb_length == 0 || in->cdb_length > SCSI_CDB_SIZE)
-		return SCSI_ERR_CDB_FIELD;
-	if (!cmd->op)
-		return opcode_known ? SCSI_ERR_CDB_FIELD : SCSI_ERR_INVALID_OPCODE;
-	if (in->cdb_length < cmd->op->cdb_length)
-		return SCSI_ERR_CDB_FIELD;
-	if ((cmd->op->flags & SCSI_OP_WRITES) && unit->info.read_only)
-		return SCSI_ERR_WRITE_PROTECTED;
-	if ((cmd->op->flags & SCSI_OP_MEDIUM) && scsi_tray_open(unit))
-		return SCSI_ERR_NO_MEDIUM;
-	error = cmd->op->decode(cmd, unit, in);
-	/* Without a write cache, or with one that is not to be used, done means durable. */
-	if ((cmd->op->flags & SCSI_OP_WRITES) &&
-		atomic_load_explicit(&unit->cache, memory_order_relaxed) != SCSI_CACHE_ON)
-		cmd->fua = true;
-	return error;
 }

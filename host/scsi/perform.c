@@ -429,11 +429,11 @@ static void perform_reply(struct scsi_task *task)
 {
 	uint32_t length;
 
-	if (task->cmd.op->flags & SCSI_OP_TELLS)
+	if (task->cmd.op->flags & SCSI_OP_REPORTS_UA)
 		task->cmd.sense = scsi_attention_take(task->unit);
-	if (task->cmd.op->flags & SCSI_OP_LUNS)
+	if (task->cmd.op->flags & SCSI_OP_CLEARS_LUNS_UA)
 		scsi_attention_forget(task->unit, SCSI_ATTENTION_LUNS);
-	if (task->cmd.op->flags & SCSI_OP_EVENT)
+	if (task->cmd.op->flags & SCSI_OP_TRAY_EVENT)
 		task->cmd.event = scsi_tray_event(task->unit, &task->cmd);
 	memset(task->scratch, 0, sizeof(task->scratch));
 	length = task->cmd.build(task->unit, &task->cmd, task->scratch);
@@ -537,8 +537,8 @@ static enum scsi_error attention(struct scsi_task *task)
 
 	if (!task->unit->present || !scsi_attention_pending(task->unit))
 		return SCSI_OK;
-	op = scsi_op_find(task->unit, task->in.cdb, &opcode_known);
-	return op && (op->flags & SCSI_OP_CALM) ? SCSI_OK : scsi_attention_take(task->unit);
+	op = scsi_op_find(scsi_ops_of(task->unit), task->unit, task->in.cdb, &opcode_known);
+	return op && (op->flags & SCSI_OP_UA_EXEMPT) ? SCSI_OK : scsi_attention_take(task->unit);
 }
 
 /* Attentions are taken before the decoding: whoever is told of a new capacity by one must have

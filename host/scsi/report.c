@@ -151,11 +151,9 @@ static uint32_t build_all_opcodes(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {
 	uint8_t *at = reply + OPCODES_HEADER;
-	uint32_t count;
-	const struct scsi_op *ops = scsi_ops_of(unit, &count);
 
-	for (uint32_t i = 0; i < count; i++) {
-		const struct scsi_op *op = &ops[i];
+	for (uint32_t i = 0; i < cmd->ops->count; i++) {
+		const struct scsi_op *op = &cmd->ops->ops[i];
 
 		if (!scsi_op_supported(unit, op))
 			continue;
@@ -184,7 +182,7 @@ static const struct scsi_op *op_asked(
 	uint8_t cdb[2] = {cmd->cdb[3], (uint8_t)service_action};
 	const struct scsi_op *op;
 
-	op = scsi_op_find(unit, cdb, opcode_known);
+	op = scsi_op_find(cmd->ops, unit, cdb, opcode_known);
 	if (op && op->service_action != SCSI_NO_SERVICE_ACTION &&
 		op->service_action != service_action)
 		return NULL;

@@ -37,13 +37,6 @@ void scsi_reservation_fini(struct scsi_reservation *r)
 	free(r->path);
 }
 
-bool scsi_reserve_type_valid(uint8_t type)
-{
-	return type == RESERVE_WRITE_EXCLUSIVE || type == RESERVE_EXCLUSIVE_ACCESS ||
-	       (type >= RESERVE_WRITE_EXCLUSIVE_REGISTRANTS &&
-		       type <= RESERVE_EXCLUSIVE_ACCESS_ALL);
-}
-
 /* ---- one function an action: the new state, or why not ------------------- */
 
 /* The last registrant takes the reservation along. */

@@ -66,7 +66,12 @@ void scsi_reservation_fini(struct scsi_reservation *r);
 /* A checked PERSISTENT RESERVE OUT command. */
 enum scsi_error scsi_reserve(struct scsi_reservation *r, const struct scsi_cmd *cmd);
 
-bool scsi_reserve_type_valid(uint8_t type);
+static inline bool scsi_reserve_type_valid(uint8_t type)
+{
+	return type == RESERVE_WRITE_EXCLUSIVE || type == RESERVE_EXCLUSIVE_ACCESS ||
+	       (type >= RESERVE_WRITE_EXCLUSIVE_REGISTRANTS &&
+		       type <= RESERVE_EXCLUSIVE_ACCESS_ALL);
+}
 /* Every registrant holds it, so that it has no key of its own. */
 static inline bool scsi_reserve_type_all(uint8_t type)
 {

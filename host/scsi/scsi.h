@@ -151,6 +151,7 @@ enum scsi_action {
 };
 
 struct scsi_op;
+struct scsi_op_table;
 struct scsi_cmd;
 
 /* Builds a reply in zeroed scratch memory, gives its full length. */
@@ -169,6 +170,7 @@ enum scsi_switch {
 
 /* A decoded command: every number is inside the unit's and the buffer's limits. */
 struct scsi_cmd {
+	const struct scsi_op_table *ops; /* of the unit */
 	const struct scsi_op *op;
 	enum scsi_action action;
 	bool fua;

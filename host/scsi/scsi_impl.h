@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Shared by the scsi_*.c files only: the command table and big-endian fields. */
+/* Shared by the files of host/scsi only: command tables and big-endian fields. */
 #ifndef STORVSP_SCSI_IMPL_H
 #define STORVSP_SCSI_IMPL_H
 
@@ -10,17 +10,17 @@
 
 #define SCSI_NO_SERVICE_ACTION 0xFFu
 
-#define SCSI_OP_WRITES   0x1u   /* refused when the medium is read only */
-#define SCSI_OP_ABSENT   0x2u   /* answered even where there is no logical unit */
-#define SCSI_OP_UNMAPS   0x4u   /* exists only on a disk that can discard */
-#define SCSI_OP_VERIFY   0x8u   /* the data written must be on the medium */
-#define SCSI_OP_CALM     0x10u  /* done in spite of unit attentions */
-#define SCSI_OP_TELLS    0x20u  /* its reply is the pending unit attention */
-#define SCSI_OP_RESERVES 0x80u  /* exists only on a unit that can be reserved */
-#define SCSI_OP_MEDIUM   0x100u /* needs the medium in */
-#define SCSI_OP_EVENT    0x200u /* its reply is the pending event of the tray */
-#define SCSI_OP_LUNS     0x40u  /* its reply makes a changed LUN list known */
-#define SCSI_OP_FENCED   0x400u /* exists only on a unit that has a fence */
+#define SCSI_OP_WRITES         0x1u   /* refused when the medium is read only */
+#define SCSI_OP_ABSENT         0x2u   /* answered even without a logical unit */
+#define SCSI_OP_UNMAPS         0x4u   /* exists only on a disk that can discard */
+#define SCSI_OP_VERIFY         0x8u   /* the data written must be on the medium */
+#define SCSI_OP_UA_EXEMPT      0x10u  /* performed although a unit attention is pending */
+#define SCSI_OP_REPORTS_UA     0x20u  /* its reply is the pending unit attention */
+#define SCSI_OP_CLEARS_LUNS_UA 0x40u  /* its reply is the LUN list: the attention for it is over */
+#define SCSI_OP_RESERVES       0x80u  /* exists only on a unit that can be reserved */
+#define SCSI_OP_MEDIUM         0x100u /* needs the medium in */
+#define SCSI_OP_TRAY_EVENT     0x200u /* its reply is the pending event of the tray */
+#define SCSI_OP_FENCED         0x400u /* exists only on a unit that has a fence */
 
 typedef enum scsi_error scsi_decode_fn(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in);
@@ -36,20 +36,26 @@ struct scsi_op {
 	uint8_t usage[SCSI_CDB_SIZE]; /* bits of the CDB that mean something; from byte 1 on */
 };
 
-/* All commands of its kind of unit. */
-const struct scsi_op *scsi_ops_of(const struct scsi_unit *unit, uint32_t *count);
-/* scsi_cdrom.c */
-extern const struct scsi_op scsi_cdrom_ops[];
-extern const uint32_t scsi_cdrom_op_count;
-/* scsi_tray.c */
+/* All commands of one kind of unit. */
+struct scsi_op_table {
+	const struct scsi_op *ops;
+	uint32_t count;
+};
+extern const struct scsi_op_table scsi_disk_ops; /* table.c */
+extern const struct scsi_op_table scsi_dvd_ops;  /* dvd_table.c */
+
+/* dispatch.c */
+const struct scsi_op_table *scsi_ops_of(const struct scsi_unit *unit);
+
+/* dvd_tray.c */
 bool scsi_tray_open(const struct scsi_unit *unit);
 void scsi_tray_unlock(struct scsi_unit *unit);
 enum scsi_error scsi_tray_perform(struct scsi_unit *unit, const struct scsi_cmd *cmd);
 uint8_t scsi_tray_event(struct scsi_unit *unit, const struct scsi_cmd *cmd);
 
-/* NULL: no such command. *opcode_known: there is one with another service action. */
-const struct scsi_op *scsi_op_find(
-	const struct scsi_unit *unit, const uint8_t *cdb, bool *opcode_known);
+/* op.c. NULL: no such command. *opcode_known: one with another service action exists. */
+const struct scsi_op *scsi_op_find(const struct scsi_op_table *table, const struct scsi_unit *unit,
+	const uint8_t *cdb, bool *opcode_known);
 bool scsi_op_supported(const struct scsi_unit *unit, const struct scsi_op *op);
 
 /* The others are statuses of their own. */
@@ -59,44 +65,51 @@ static inline bool scsi_error_has_sense(enum scsi_error error)
 	       error != SCSI_ERR_FULL;
 }
 
-/* scsi_decode.c: a command whose reply is built by `build`, at most `allocation` bytes. */
+/* cdb.c: LBA and block count, which block commands of one length have at the same place. */
+void scsi_cdb_extent(struct scsi_cmd *cmd);
+bool scsi_extent_fits(const struct scsi_cmd *cmd, uint64_t lba, uint64_t blocks);
+
+/* cdb.c: a command whose reply is built by `build`, at most `allocation` bytes. */
 enum scsi_error scsi_decode_reply(struct scsi_cmd *cmd, const struct scsi_input *in,
 	scsi_build_fn *build, uint32_t allocation);
 
-/* And one with a parameter list of `length` > 0 bytes, all in the buffer. */
+/* cdb.c: a command with a parameter list of `length` bytes, 0 < length <= SCSI_SCRATCH_SIZE. */
 enum scsi_error scsi_decode_with_list(
 	struct scsi_cmd *cmd, const struct scsi_input *in, scsi_list_fn *list, uint32_t length);
 
-scsi_decode_fn scsi_decode_none, scsi_decode_rw, scsi_decode_verify, scsi_decode_sync;
+/* cdb.c: a transfer of cmd->blocks from cmd->lba on: READ or WRITE; NONE checks the range only. */
+enum scsi_error scsi_decode_transfer(struct scsi_cmd *cmd, const struct scsi_unit *unit,
+	const struct scsi_input *in, enum scsi_action action);
+scsi_decode_fn scsi_decode_none; /* cdb.c: nothing to check, nothing to do */
+
+/* decode.c */
+scsi_decode_fn scsi_decode_rw, scsi_decode_verify, scsi_decode_sync;
 scsi_decode_fn scsi_decode_write_same, scsi_decode_unmap, scsi_decode_start_stop;
 scsi_decode_fn scsi_decode_send_diagnostic, scsi_decode_format, scsi_decode_reserve6;
 scsi_decode_fn scsi_decode_lba_status, scsi_decode_compare_write;
-/* Moving cmd->blocks from cmd->lba on: READ, WRITE, or NONE for only looking at the range. */
-enum scsi_error scsi_decode_transfer(struct scsi_cmd *cmd, const struct scsi_unit *unit,
-	const struct scsi_input *in, enum scsi_action action);
 
-/* scsi_tray.c */
+/* dvd_tray.c */
 scsi_decode_fn scsi_decode_tray, scsi_decode_prevent, scsi_decode_event;
-/* scsi_disc.c */
+/* dvd_medium.c */
 scsi_decode_fn scsi_decode_toc, scsi_decode_disc, scsi_decode_track, scsi_decode_structure;
 scsi_decode_fn scsi_decode_read_cd, scsi_decode_seek;
-/* scsi_drive.c */
+/* dvd_drive.c */
 scsi_decode_fn scsi_decode_configuration, scsi_decode_mechanism, scsi_decode_performance;
 scsi_decode_fn scsi_decode_drive_mode_sense, scsi_decode_drive_mode_select, scsi_decode_streaming;
-/* scsi_log.c */
+/* log_pages.c */
 scsi_decode_fn scsi_decode_log_sense;
-/* scsi_inquiry.c */
+/* inquiry.c */
 scsi_decode_fn scsi_decode_inquiry;
-/* scsi_mode.c */
+/* mode.c */
 scsi_decode_fn scsi_decode_mode_sense, scsi_decode_mode_select;
-/* scsi_report.c */
+/* report.c */
 scsi_decode_fn scsi_decode_request_sense, scsi_decode_capacity10, scsi_decode_capacity16;
 scsi_decode_fn scsi_decode_report_luns, scsi_decode_report_opcodes, scsi_decode_task_management;
 
-/* scsi_reserve_cmd.c */
+/* reserve_cmd.c */
 scsi_decode_fn scsi_decode_reserve_in, scsi_decode_reserve_out, scsi_decode_reserve_move;
 
-/* scsi_attention.c: the next one to report, which is then forgotten; SCSI_OK: none. */
+/* attention.c: takes the most important pending attention; SCSI_OK: none. */
 enum scsi_error scsi_attention_take(struct scsi_unit *unit);
 static inline bool scsi_attention_pending(const struct scsi_unit *unit)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The command table: what this device understands, as data.
+ * The command table of a disk.
  *
- * A command of another length than its opcode group's, or without the needed
- * logical unit, or writing to a read-only medium, dies in scsi_decode() by what
- * its row says; the row's decode function sees the rest. usage[] is what REPORT
- * SUPPORTED OPERATION CODES tells; its first byte is always the opcode.
+ * scsi_decode() refuses a command by its row when the CDB is too short, the
+ * logical unit is absent or the medium is read only; the row's decode function
+ * sees the rest. usage[] is the CDB usage data of REPORT SUPPORTED OPERATION
+ * CODES; its first byte is always the opcode.
  */
 #include "scsi/scsi_impl.h"
 
@@ -17,11 +17,11 @@
 /* clang-format off */
 static const struct scsi_op disk_ops[] = {
 	{0x00, NO_SA, 6, 0, "TEST UNIT READY", scsi_decode_none, {0}},
-	{0x03, NO_SA, 6, SCSI_OP_CALM | SCSI_OP_TELLS, "REQUEST SENSE", scsi_decode_request_sense, {0, 1, 0, 0, 0xFF}},
+	{0x03, NO_SA, 6, SCSI_OP_UA_EXEMPT | SCSI_OP_REPORTS_UA, "REQUEST SENSE", scsi_decode_request_sense, {0, 1, 0, 0, 0xFF}},
 	{0x04, NO_SA, 6, SCSI_OP_WRITES, "FORMAT UNIT", scsi_decode_format, {0, 0xFF, 0, FF2}},
 	{0x08, NO_SA, 6, 0, "READ(6)", scsi_decode_rw, {0, 0x1F, FF2, 0xFF}},
 	{0x0A, NO_SA, 6, SCSI_OP_WRITES, "WRITE(6)", scsi_decode_rw, {0, 0x1F, FF2, 0xFF}},
-	{0x12, NO_SA, 6, SCSI_OP_ABSENT | SCSI_OP_CALM, "INQUIRY", scsi_decode_inquiry, {0, 1, 0xFF, FF2}},
+	{0x12, NO_SA, 6, SCSI_OP_ABSENT | SCSI_OP_UA_EXEMPT, "INQUIRY", scsi_decode_inquiry, {0, 1, 0xFF, FF2}},
 	{0x15, NO_SA, 6, 0, "MODE SELECT(6)", scsi_decode_mode_select, {0, 0x11, 0, 0, 0xFF}},
 	{0x16, NO_SA, 6, 0, "RESERVE(6)", scsi_decode_reserve6, {0, 0x11}},
 	{0x17, NO_SA, 6, 0, "RELEASE(6)", scsi_decode_reserve6, {0, 0x11}},
@@ -61,7 +61,7 @@ static const struct scsi_op disk_ops[] = {
 	{0x93, NO_SA, 16, SCSI_OP_WRITES, "WRITE SAME(16)", scsi_decode_write_same, {0, 0xF9, FF8, FF4}},
 	{0x9E, 0x10, 16, 0, "READ CAPACITY(16)", scsi_decode_capacity16, {0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, FF4}},
 	{0x9E, 0x12, 16, 0, "GET LBA STATUS", scsi_decode_lba_status, {0, 0x12, FF8, FF4}},
-	{0xA0, NO_SA, 12, SCSI_OP_ABSENT | SCSI_OP_CALM | SCSI_OP_LUNS, "REPORT LUNS", scsi_decode_report_luns, {0, 0, 0xFF, 0, 0, 0, FF4}},
+	{0xA0, NO_SA, 12, SCSI_OP_ABSENT | SCSI_OP_UA_EXEMPT | SCSI_OP_CLEARS_LUNS_UA, "REPORT LUNS", scsi_decode_report_luns, {0, 0, 0xFF, 0, 0, 0, FF4}},
 	{0xA3, 0x0C, 12, 0, "REPORT SUPPORTED OPERATION CODES", scsi_decode_report_opcodes, {0, 0x0C, 0x87, 0xFF, FF2, FF4}},
 	{0xA3, 0x0D, 12, 0, "REPORT SUPPORTED TASK MANAGEMENT", scsi_decode_task_management, {0, 0x0D, 0x80, 0, 0, 0, FF4}},
 	{0xA8, NO_SA, 12, 0, "READ(12)", scsi_decode_rw, {0, 0xF8, FF4, FF4}},
@@ -71,37 +71,4 @@ static const struct scsi_op disk_ops[] = {
 };
 /* clang-format on */
 
-const struct scsi_op *scsi_ops_of(const struct scsi_unit *unit, uint32_t *count)
-{
-	*count = unit->cdrom ? scsi_cdrom_op_count : sizeof(disk_ops) / sizeof(disk_ops[0]);
-	return unit->cdrom ? scsi_cdrom_ops : disk_ops;
-}
-
-bool scsi_op_supported(const struct scsi_unit *unit, const struct scsi_op *op)
-{
-	if ((op->flags & SCSI_OP_UNMAPS) && !unit->info.discard)
-		return false;
-	if ((op->flags & SCSI_OP_FENCED) && !unit->fence)
-		return false;
-	return !(op->flags & SCSI_OP_RESERVES) || unit->reservation;
-}
-
-const struct scsi_op *scsi_op_find(
-	const struct scsi_unit *unit, const uint8_t *cdb, bool *opcode_known)
-{
-	uint32_t count;
-	const struct scsi_op *ops = scsi_ops_of(unit, &count);
-
-	*opcode_known = false;
-	for (uint32_t i = 0; i < count; i++) {
-		const struct scsi_op *op = &ops[i];
-
-		if (op->opcode != cdb[0] || !scsi_op_supported(unit, op))
-			continue;
-		*opcode_known = true;
-		if (op->service_action == SCSI_NO_SERVICE_ACTION ||
-			op->service_action == (cdb[1] & 0x1F))
-			return op;
-	}
-	return NULL;
-}
+const struct scsi_op_table scsi_disk_ops = {disk_ops, sizeof(disk_ops) / sizeof(disk_ops[0])};
