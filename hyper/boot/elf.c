@@ -139,12 +139,12 @@ static int decode(
 static void put_long_mode_start(const struct gmem *g, const struct boot_config *config,
 	const struct vmlinux *vm, uint64_t rsdp, struct boot_entry *entry)
 {
-	struct linux_setup_header header = {
+	struct setup_header header = {
 		.boot_flag = LINUX_BOOT_FLAG,
-		.magic = LINUX_MAGIC,
+		.header = LINUX_MAGIC,
 		.version = LINUX_VERSION_64BIT,
-		.loadflags = LINUX_LOADED_HIGH,
-		.xloadflags = LINUX_XLF_KERNEL_64,
+		.loadflags = LOADED_HIGH,
+		.xloadflags = XLF_KERNEL_64,
 		.kernel_alignment = LINUX_DEFAULT_START,
 	};
 	struct linux_start start = {

@@ -13,31 +13,31 @@
 #include "hyper/boot/linux_reg.h"
 
 struct bzimage {
-	struct linux_setup_header header;
+	struct setup_header header;
 	uint32_t header_size; /* as the image says, at most what boot_params holds */
 	uint64_t code_offset, code_size;
 	uint64_t start, end; /* where it loads, and what it uses before reading the memory map */
 	uint64_t initrd;
 };
 
-static int get_header(const struct boot_image *image, struct linux_setup_header *header)
+static int get_header(const struct boot_image *image, struct setup_header *header)
 {
 	return boot_image_get(image, LINUX_HEADER_OFFSET, header, sizeof(*header));
 }
 
 bool boot_is_bzimage(const struct boot_image *image)
 {
-	struct linux_setup_header header;
+	struct setup_header header;
 
 	return get_header(image, &header) == 0 && header.boot_flag == LINUX_BOOT_FLAG &&
-	       header.magic == LINUX_MAGIC;
+	       header.header == LINUX_MAGIC;
 }
 
 static int check_protocol(
-	const struct boot_image *image, const struct linux_setup_header *header, struct err *e)
+	const struct boot_image *image, const struct setup_header *header, struct err *e)
 {
-	if (header->version < LINUX_VERSION_64BIT || !(header->xloadflags & LINUX_XLF_KERNEL_64) ||
-		!(header->loadflags & LINUX_LOADED_HIGH))
+	if (header->version < LINUX_VERSION_64BIT || !(header->xloadflags & XLF_KERNEL_64) ||
+		!(header->loadflags & LOADED_HIGH))
 		return err_set(e, -ENOEXEC,
 			"%s: Linux boot protocol %u.%02u without a 64-bit entry: use an x86-64 kernel, 3.8 or later",
 			image->path, header->version >> 8, header->version & 0xFF);
@@ -63,7 +63,7 @@ static int decode_code(const struct boot_image *image, struct bzimage *bz, struc
 static int decode_place(
 	const struct gmem *g, const struct boot_image *image, struct bzimage *bz, struct err *e)
 {
-	const struct linux_setup_header *header = &bz->header;
+	const struct setup_header *header = &bz->header;
 	uint64_t size = bz->code_size > header->init_size ? bz->code_size : header->init_size;
 
 	bz->start = header->pref_address ? header->pref_address : LINUX_DEFAULT_START;
@@ -139,21 +139,22 @@ int boot_load_bzimage(const struct gmem *g, const struct boot_config *config,
 
 /* ---- boot_params, for bzImage and vmlinux -------------------------------- */
 
-static void fill_e820(const struct gmem *g, struct linux_boot_params *params)
+static void fill_e820(const struct gmem *g, struct boot_params *params)
 {
 	struct boot_region map[BOOT_REGIONS_MAX];
 	unsigned count = boot_memory_map(g, map);
 
 	params->e820_entries = (uint8_t)count;
 	for (unsigned i = 0; i < count; i++)
-		params->e820[i] = (struct linux_e820){map[i].start, map[i].size, map[i].type};
+		params->e820_table[i] =
+			(struct boot_e820_entry){map[i].start, map[i].size, map[i].type};
 }
 
 /* What the protocol wants the loader to write. All addresses are below 4 GiB. */
-static void fill_header(const struct linux_start *start, struct linux_setup_header *header)
+static void fill_header(const struct linux_start *start, struct setup_header *header)
 {
 	header->type_of_loader = LINUX_LOADER_UNKNOWN;
-	header->loadflags &= (uint8_t) ~(LINUX_KEEP_SEGMENTS | LINUX_CAN_USE_HEAP);
+	header->loadflags &= (uint8_t) ~(KEEP_SEGMENTS | CAN_USE_HEAP);
 	header->vid_mode = LINUX_VID_NORMAL;
 	header->code32_start = (uint32_t)start->kernel;
 	header->ramdisk_image = (uint32_t)start->initrd;
@@ -167,12 +168,12 @@ static void fill_header(const struct linux_start *start, struct linux_setup_head
 void boot_put_linux_start(
 	const struct gmem *g, const struct linux_start *start, struct boot_entry *entry)
 {
-	struct linux_boot_params params;
+	struct boot_params params;
 
-	assert(start->header_size <= sizeof(params.header_bytes));
+	assert(start->header_size <= LINUX_HEADER_END_MAX - LINUX_HEADER_OFFSET);
 	memset(&params, 0, sizeof(params));
-	memcpy(params.header_bytes, start->header, start->header_size);
-	fill_header(start, &params.header);
+	memcpy((uint8_t *)&params + LINUX_HEADER_OFFSET, start->header, start->header_size);
+	fill_header(start, &params.hdr);
 	fill_e820(g, &params);
 	/* Kernels before 4.20 do not know the field and find the RSDP where BIOSes have it. */
 	params.acpi_rsdp_addr = start->rsdp;

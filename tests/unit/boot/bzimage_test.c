@@ -17,9 +17,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct linux_boot_params *params(void)
+static struct boot_params *params(void)
 {
-	return test_guest(&t, t.entry.rsi, sizeof(struct linux_boot_params));
+	return test_guest(&t, t.entry.rsi, sizeof(struct boot_params));
 }
 
 static void loads_code_and_enters_64_bit(void **state)
@@ -34,15 +34,15 @@ static void loads_code_and_enters_64_bit(void **state)
 
 static void passes_the_setup_header_on(void **state)
 {
-	struct linux_setup_header *header;
+	struct setup_header *header;
 
 	assert_int_equal(test_boot_load(&t), 0);
-	header = &params()->header;
-	assert_int_equal(header->magic, LINUX_MAGIC);
+	header = &params()->hdr;
+	assert_int_equal(header->header, LINUX_MAGIC);
 	assert_int_equal(header->version, 0x020F);
 	assert_int_equal(header->init_size, TEST_INIT);
 	assert_int_equal(header->type_of_loader, 0xFF);
-	assert_int_equal(header->loadflags, LINUX_LOADED_HIGH);
+	assert_int_equal(header->loadflags, LOADED_HIGH);
 	assert_int_equal(header->code32_start, TEST_KERNEL);
 	assert_int_equal(header->setup_data, 0);
 	assert_int_equal(header->ramdisk_image, 0);
@@ -70,31 +70,31 @@ static void boot_params_are_clean(void **state)
 static void finds_cmdline_and_rsdp(void **state)
 {
 	assert_int_equal(test_boot_load(&t), 0);
-	assert_string_equal(test_guest(&t, params()->header.cmd_line_ptr, 64), t.config.cmdline);
+	assert_string_equal(test_guest(&t, params()->hdr.cmd_line_ptr, 64), t.config.cmdline);
 	assert_memory_equal(test_guest(&t, params()->acpi_rsdp_addr, 8), "RSD PTR ", 8);
 }
 
 static void e820_is_sorted_and_covers_ram(void **state)
 {
-	struct linux_e820 *e820;
+	struct boot_e820_entry *e820;
 
 	assert_int_equal(test_boot_load(&t), 0);
-	e820 = params()->e820;
+	e820 = params()->e820_table;
 	assert_int_equal(params()->e820_entries, 3);
-	assert_int_equal(e820[0].start, 0);
+	assert_int_equal(e820[0].addr, 0);
 	assert_int_equal(e820[0].size, 0x9FC00);
 	assert_int_equal(e820[0].type, 1);
-	assert_int_equal(e820[1].start, 0x9FC00);
-	assert_int_equal(e820[1].start + e820[1].size, 0x100000);
+	assert_int_equal(e820[1].addr, 0x9FC00);
+	assert_int_equal(e820[1].addr + e820[1].size, 0x100000);
 	assert_int_equal(e820[1].type, 2);
-	assert_int_equal(e820[2].start, 0x100000);
-	assert_int_equal(e820[2].start + e820[2].size, 64 * MIB);
+	assert_int_equal(e820[2].addr, 0x100000);
+	assert_int_equal(e820[2].addr + e820[2].size, 64 * MIB);
 	assert_int_equal(e820[2].type, 1);
 }
 
 static void e820_has_ram_above_4_gib(void **state)
 {
-	struct linux_e820 *high;
+	struct boot_e820_entry *high;
 
 	test_boot_close(&t);
 	test_boot_open(&t, GMEM_LOW_MAX + 100 * MIB); /* not populated: costs nothing */
@@ -102,12 +102,12 @@ static void e820_has_ram_above_4_gib(void **state)
 	t.config.initrd.size = 1000;
 	assert_int_equal(test_boot_load(&t), 0);
 	assert_int_equal(params()->e820_entries, 4);
-	high = &params()->e820[3];
-	assert_int_equal(high->start, 4096 * MIB);
+	high = &params()->e820_table[3];
+	assert_int_equal(high->addr, 4096 * MIB);
 	assert_int_equal(high->size, 100 * MIB);
 	assert_int_equal(high->type, 1);
 	/* Bounded by initrd_addr_max here, not by memory. */
-	assert_int_equal(params()->header.ramdisk_image, 0x80000000 - 4096);
+	assert_int_equal(params()->hdr.ramdisk_image, 0x80000000 - 4096);
 }
 
 /* Walks the tables as the processor does. */
@@ -144,11 +144,11 @@ static void gdt_has_the_protocols_selectors(void **state)
 
 static void initrd_lies_at_the_top(void **state)
 {
-	struct linux_setup_header *header;
+	struct setup_header *header;
 
 	t.config.initrd.size = sizeof(t.initrd) - 5;
 	assert_int_equal(test_boot_load(&t), 0);
-	header = &params()->header;
+	header = &params()->hdr;
 	assert_int_equal(header->ramdisk_size, t.config.initrd.size);
 	assert_int_equal(header->ramdisk_image, 64 * MIB - sizeof(t.initrd));
 	assert_int_equal(params()->ext_ramdisk_image, 0);
@@ -161,7 +161,7 @@ static void initrd_stays_below_its_maximum(void **state)
 	test_bzimage_header(&t)->initrd_addr_max = 32 * MIB - 1;
 	t.config.initrd.size = 4096;
 	assert_int_equal(test_boot_load(&t), 0);
-	assert_int_equal(params()->header.ramdisk_image, 32 * MIB - 4096);
+	assert_int_equal(params()->hdr.ramdisk_image, 32 * MIB - 4096);
 }
 
 /* Exactly what lies between the kernel's init_size and the end of memory, and one byte more. */
@@ -170,7 +170,7 @@ static void initrd_too_big_names_the_memory(void **state)
 	t.g.low_size = TEST_KERNEL + TEST_INIT + 2 * 4096;
 	t.config.initrd.size = 2 * 4096;
 	assert_int_equal(test_boot_load(&t), 0);
-	assert_int_equal(params()->header.ramdisk_image, TEST_KERNEL + TEST_INIT);
+	assert_int_equal(params()->hdr.ramdisk_image, TEST_KERNEL + TEST_INIT);
 	t.config.initrd.size++;
 	test_boot_refuses(&t, -ENOMEM, "--memory 19M");
 	assert_non_null(strstr(t.e.text, "initrd.test"));
@@ -197,7 +197,7 @@ static void refuses_truncated(void **state)
 	test_boot_refuses(&t, -ENOEXEC, "truncated");
 	t.config.kernel.size = TEST_CODE_OFFSET;
 	test_boot_refuses(&t, -ENOEXEC, "truncated");
-	t.config.kernel.size = LINUX_HEADER_OFFSET + sizeof(struct linux_setup_header);
+	t.config.kernel.size = LINUX_HEADER_OFFSET + sizeof(struct setup_header);
 	test_boot_refuses(&t, -ENOEXEC, "truncated");
 	t.config.kernel.size--;
 	test_boot_refuses(&t, -ENOEXEC, "not a kernel");
@@ -218,7 +218,7 @@ static void setup_sects_0_means_4(void **state)
 
 static void refuses_kernels_without_64_bit_entry(void **state)
 {
-	struct linux_setup_header *header = test_bzimage_header(&t);
+	struct setup_header *header = test_bzimage_header(&t);
 
 	header->version = 0x020B;
 	test_boot_refuses(&t, -ENOEXEC, "protocol 2.11");
@@ -226,7 +226,7 @@ static void refuses_kernels_without_64_bit_entry(void **state)
 	assert_int_equal(test_boot_load(&t), 0);
 	header->xloadflags = 0;
 	test_boot_refuses(&t, -ENOEXEC, "64-bit");
-	header->xloadflags = LINUX_XLF_KERNEL_64;
+	header->xloadflags = XLF_KERNEL_64;
 	header->loadflags = 0;
 	test_boot_refuses(&t, -ENOEXEC, "64-bit");
 }
@@ -248,7 +248,7 @@ static void memory_must_hold_init_size(void **state)
 
 static void refuses_impossible_addresses(void **state)
 {
-	struct linux_setup_header *header = test_bzimage_header(&t);
+	struct setup_header *header = test_bzimage_header(&t);
 
 	header->pref_address = 0xFF000;
 	test_boot_refuses(&t, -ENOEXEC, "1 MiB");

@@ -40,7 +40,7 @@ static void add_pvh_note(uint64_t entry, uint32_t size)
 
 static void enters_at_elf_entry_in_long_mode(void **state)
 {
-	struct linux_boot_params *params;
+	struct boot_params *params;
 
 	t.config.initrd.size = 5000;
 	assert_int_equal(test_boot_load(&t), 0);
@@ -48,13 +48,13 @@ static void enters_at_elf_entry_in_long_mode(void **state)
 	assert_int_equal(t.entry.rip, TEST_KERNEL + 0x40);
 	assert_memory_equal(test_guest(&t, TEST_KERNEL, 0x1000), t.file + 0x1000, 0x1000);
 	params = test_guest(&t, t.entry.rsi, sizeof(*params));
-	assert_int_equal(params->header.magic, LINUX_MAGIC);
-	assert_int_equal(params->header.boot_flag, LINUX_BOOT_FLAG);
-	assert_int_equal(params->header.type_of_loader, 0xFF);
-	assert_int_equal(params->header.ramdisk_image, 64 * MIB - 2 * 4096);
-	assert_int_equal(params->header.ramdisk_size, 5000);
+	assert_int_equal(params->hdr.header, LINUX_MAGIC);
+	assert_int_equal(params->hdr.boot_flag, LINUX_BOOT_FLAG);
+	assert_int_equal(params->hdr.type_of_loader, 0xFF);
+	assert_int_equal(params->hdr.ramdisk_image, 64 * MIB - 2 * 4096);
+	assert_int_equal(params->hdr.ramdisk_size, 5000);
 	assert_int_equal(params->e820_entries, 3);
-	assert_string_equal(test_guest(&t, params->header.cmd_line_ptr, 64), t.config.cmdline);
+	assert_string_equal(test_guest(&t, params->hdr.cmd_line_ptr, 64), t.config.cmdline);
 }
 
 static void bss_is_zero(void **state)

@@ -82,26 +82,26 @@ static inline void *test_guest(struct test_boot *t, uint64_t gpa, uint64_t len)
 	return at;
 }
 
-static inline struct linux_setup_header *test_bzimage_header(struct test_boot *t)
+static inline struct setup_header *test_bzimage_header(struct test_boot *t)
 {
-	return (struct linux_setup_header *)(t->file + LINUX_HEADER_OFFSET);
+	return (struct setup_header *)(t->file + LINUX_HEADER_OFFSET);
 }
 
 /* One setup sector, then TEST_CODE_SIZE bytes of code that count up. */
 static inline void test_make_bzimage(struct test_boot *t)
 {
-	struct linux_setup_header *header = test_bzimage_header(t);
+	struct setup_header *header = test_bzimage_header(t);
 
 	memset(t->file, 0xA5, TEST_CODE_OFFSET); /* nothing outside the header may be passed on */
-	*header = (struct linux_setup_header){
+	*header = (struct setup_header){
 		.setup_sects = 1,
 		.syssize = TEST_CODE_SIZE / 16,
 		.boot_flag = LINUX_BOOT_FLAG,
 		.jump = 0x6AEB, /* to 0x26C */
-		.magic = LINUX_MAGIC,
+		.header = LINUX_MAGIC,
 		.version = 0x020F,
-		.loadflags = LINUX_LOADED_HIGH | LINUX_KEEP_SEGMENTS | LINUX_CAN_USE_HEAP,
-		.xloadflags = LINUX_XLF_KERNEL_64,
+		.loadflags = LOADED_HIGH | KEEP_SEGMENTS | CAN_USE_HEAP,
+		.xloadflags = XLF_KERNEL_64,
 		.initrd_addr_max = 0x7FFFFFFF,
 		.kernel_alignment = 2 * MIB,
 		.relocatable_kernel = 1,
