@@ -235,7 +235,7 @@ int acpi_build(const struct gmem *g, uint32_t vp_count, uint64_t *rsdp_gpa, stru
 
 	assert(vp_count >= 1 && vp_count <= UINT8_MAX); /* 0xFF is the broadcast APIC id */
 	if (g->high_size > RAM_END_MAX - GMEM_HIGH_START)
-		return err_set(e, -EINVAL, "--memory %lluM: guests have at most %lluM",
+		return err_set(e, -EINVAL, "memory: %lluM is too much; guests have at most %lluM",
 			boot_mib(g->low_size + g->high_size),
 			boot_mib(GMEM_LOW_MAX + RAM_END_MAX - GMEM_HIGH_START));
 	facs = add_facs(&space);
@@ -245,7 +245,7 @@ int acpi_build(const struct gmem *g, uint32_t vp_count, uint64_t *rsdp_gpa, stru
 	fill_rsdp(rsdp, add_xsdt(&space, fadt, madt));
 	if (gmem_write(g, BOOT_ACPI_START, space.bytes, space.used))
 		return err_set(e, -EINVAL,
-			"%llu MiB of memory is too little: use --memory %lluM or more",
+			"memory: %llu MiB is too little; set it to %lluM or more",
 			boot_mib(g->low_size), boot_mib(BOOT_MEMORY_MIN));
 	*rsdp_gpa = gpa_of(&space, rsdp);
 	return 0;

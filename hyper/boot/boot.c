@@ -15,7 +15,7 @@ int boot_load(const struct gmem *g, const struct boot_config *config, struct boo
 	memset(entry, 0, sizeof(*entry));
 	if (g->low_size < BOOT_MEMORY_MIN)
 		return err_set(e, -EINVAL,
-			"%llu MiB of memory is too little: use --memory %lluM or more",
+			"memory: %llu MiB is too little; set it to %lluM or more",
 			boot_mib(g->low_size), boot_mib(BOOT_MEMORY_MIN));
 	if (boot_is_bzimage(kernel))
 		return boot_load_bzimage(g, config, entry, e);
@@ -24,7 +24,6 @@ int boot_load(const struct gmem *g, const struct boot_config *config, struct boo
 	if (boot_is_multiboot(kernel))
 		return boot_load_multiboot(g, config, entry, e);
 	return err_set(e, -ENOEXEC,
-		"%s: not a kernel for this machine: enlite runs x86-64 Linux bzImage, ELF vmlinux, "
-		"or multiboot-v1 ELF32 images",
+		"%s: not a kernel of a known format; give an x86-64 Linux bzImage, an ELF vmlinux or a multiboot-v1 ELF32 image",
 		kernel->path);
 }

@@ -24,10 +24,10 @@ int boot_too_small(
 {
 	if (end > GMEM_LOW_MAX)
 		return err_set(e, -ENOEXEC,
-			"%s: wants memory up to %llu MiB, but kernels load below %llu MiB",
+			"%s: needs memory up to %llu MiB, but kernels load below %llu MiB; use another kernel",
 			kernel->path, boot_mib(end), boot_mib(GMEM_LOW_MAX));
 	return err_set(e, -ENOMEM,
-		"%s: needs memory up to %llu MiB, there is %llu MiB: use --memory %lluM or more",
+		"%s: needs memory up to %llu MiB, but there is %llu MiB; set memory to %lluM or more",
 		kernel->path, boot_mib(end), boot_mib(g->low_size), boot_mib(end));
 }
 
@@ -65,11 +65,9 @@ int boot_place_initrd(const struct gmem *g, const struct boot_config *config, ui
 	need = initrd->size > GMEM_LOW_MAX ? UINT64_MAX : lowest + initrd->size;
 	if (limit < g->low_size || need > GMEM_LOW_MAX)
 		return err_set(e, -EFBIG,
-			"%s: initrd of %llu MiB: this kernel has room for %llu MiB: use a smaller "
-			"initrd",
+			"%s: initrd of %llu MiB, but this kernel has room for %llu MiB; use a smaller initrd",
 			initrd->path, boot_mib(initrd->size), (unsigned long long)(room >> 20));
 	return err_set(e, -ENOMEM,
-		"%s: initrd of %llu MiB does not fit behind the kernel in %llu MiB of memory: use "
-		"--memory %lluM or more",
+		"%s: initrd of %llu MiB does not fit behind the kernel in %llu MiB; set memory to %lluM or more",
 		initrd->path, boot_mib(initrd->size), boot_mib(g->low_size), boot_mib(need));
 }

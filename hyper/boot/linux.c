@@ -39,7 +39,7 @@ static int check_protocol(
 	if (header->version < LINUX_VERSION_64BIT || !(header->xloadflags & XLF_KERNEL_64) ||
 		!(header->loadflags & LOADED_HIGH))
 		return err_set(e, -ENOEXEC,
-			"%s: Linux boot protocol %u.%02u without a 64-bit entry: use an x86-64 kernel, 3.8 or later",
+			"%s: Linux boot protocol %u.%02u without a 64-bit entry; use an x86-64 kernel, 3.8 or later",
 			image->path, header->version >> 8, header->version & 0xFF);
 	return 0;
 }

@@ -81,7 +81,7 @@ static int check_demands(const struct boot_image *image, struct err *e)
 		return err_set(e, -ENOEXEC, "%s: no multiboot header", image->path);
 	if (header.flags & MULTIBOOT_DEMANDS & ~met)
 		return err_set(e, -ENOEXEC,
-			"%s: its multiboot header demands what enlite does not have (flags 0x%x)",
+			"%s: its multiboot header requires unsupported features (flags 0x%x)",
 			image->path, header.flags & MULTIBOOT_DEMANDS);
 	return 0;
 }
@@ -95,7 +95,7 @@ static int decode_module(
 
 	if (text->size > BOOT_MODULE_MAX - ENV_MAX)
 		return err_set(e, -EFBIG,
-			"%s: %llu bytes: a flat guest's initrd is environment text of at most %llu bytes",
+			"%s: %llu bytes, but a flat guest's initrd is environment text of at most %llu bytes",
 			text->path, (unsigned long long)text->size, BOOT_MODULE_MAX - ENV_MAX);
 	open_line = text->size && text->data[text->size - 1] != '\n';
 	flat->env_size = (uint32_t)snprintf(flat->env, sizeof(flat->env),

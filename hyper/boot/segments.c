@@ -24,7 +24,7 @@ int boot_segments_add(struct boot_segments *list, const struct gmem *g,
 			kernel->path, list->count);
 	if (s->gpa < BOOT_KERNEL_MIN || s->mem_size > UINT64_MAX - s->gpa)
 		return err_set(e, -ENOEXEC,
-			"%s: segment %u wants address 0x%llx; kernels load at 1 MiB or higher",
+			"%s: segment %u has address 0x%llx; kernels load at 1 MiB or higher",
 			kernel->path, list->count, (unsigned long long)s->gpa);
 	if (s->gpa + s->mem_size > g->low_size)
 		return boot_too_small(g, kernel, s->gpa + s->mem_size, e);

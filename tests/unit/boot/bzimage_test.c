@@ -172,7 +172,7 @@ static void initrd_too_big_names_the_memory(void **state)
 	assert_int_equal(test_boot_load(&t), 0);
 	assert_int_equal(params()->hdr.ramdisk_image, TEST_KERNEL + TEST_INIT);
 	t.config.initrd.size++;
-	test_boot_refuses(&t, -ENOMEM, "--memory 19M");
+	test_boot_refuses(&t, -ENOMEM, "set memory to 19M");
 	assert_non_null(strstr(t.e.text, "initrd.test"));
 }
 
@@ -236,14 +236,14 @@ static void memory_must_hold_init_size(void **state)
 	t.g.low_size = TEST_KERNEL + TEST_INIT;
 	assert_int_equal(test_boot_load(&t), 0);
 	t.g.low_size -= 4096;
-	test_boot_refuses(&t, -ENOMEM, "--memory 18M");
+	test_boot_refuses(&t, -ENOMEM, "set memory to 18M");
 	test_bzimage_header(&t)->init_size = 0; /* then the code itself counts */
 	t.g.low_size = TEST_KERNEL + TEST_CODE_SIZE;
 	assert_int_equal(test_boot_load(&t), 0);
 	t.g.low_size -= 1;
-	test_boot_refuses(&t, -ENOMEM, "--memory");
+	test_boot_refuses(&t, -ENOMEM, "memory");
 	t.g.low_size = BOOT_MEMORY_MIN - 4096;
-	test_boot_refuses(&t, -EINVAL, "--memory 4M");
+	test_boot_refuses(&t, -EINVAL, "set it to 4M");
 }
 
 static void refuses_impossible_addresses(void **state)

@@ -199,7 +199,7 @@ static void segments_must_lie_in_memory(void **state)
 	t.g.low_size = TEST_KERNEL + 0x3000;
 	assert_int_equal(test_boot_load(&t), 0);
 	ph->p_memsz++;
-	test_boot_refuses(&t, -ENOMEM, "--memory 17M");
+	test_boot_refuses(&t, -ENOMEM, "set memory to 17M");
 	ph->p_memsz = UINT64_MAX;
 	test_boot_refuses(&t, -ENOEXEC, "address");
 	ph->p_memsz = UINT64_MAX - TEST_KERNEL;
@@ -246,7 +246,7 @@ static void initrd_stays_behind_the_kernel(void **state)
 	t.config.initrd.size = 4096;
 	assert_int_equal(test_boot_load(&t), 0);
 	t.config.initrd.size++;
-	test_boot_refuses(&t, -ENOMEM, "--memory 17M");
+	test_boot_refuses(&t, -ENOMEM, "set memory to 17M");
 }
 
 static void command_line_length_is_checked(void **state)
@@ -264,7 +264,7 @@ static void other_machines_are_no_kernels(void **state)
 {
 	header->e_machine = EM_AARCH64;
 	test_boot_refuses(&t, -ENOEXEC,
-		"enlite runs x86-64 Linux bzImage, ELF vmlinux, or multiboot-v1 ELF32 images");
+		"an x86-64 Linux bzImage, an ELF vmlinux or a multiboot-v1 ELF32 image");
 	header->e_machine = EM_X86_64;
 	header->e_type = ET_REL;
 	test_boot_refuses(&t, -ENOEXEC, "not a kernel");

@@ -115,7 +115,7 @@ static void header_must_add_up(void **state)
 	assert_int_equal(test_boot_load(&t), 0);
 	mb->flags = 4; /* a video mode: we cannot */
 	mb->checksum--;
-	test_boot_refuses(&t, -ENOEXEC, "demands");
+	test_boot_refuses(&t, -ENOEXEC, "unsupported features");
 }
 
 static void header_lies_in_the_first_8_kib(void **state)
@@ -138,7 +138,7 @@ static void segments_are_checked(void **state)
 	ph->p_memsz = 0xFFFFFFFF;
 	test_boot_refuses(&t, -ENOEXEC, "below 3072 MiB");
 	ph->p_memsz = 64 * MIB;
-	test_boot_refuses(&t, -ENOMEM, "--memory 68M");
+	test_boot_refuses(&t, -ENOMEM, "set memory to 68M");
 	ph->p_memsz = 0x1000;
 	ph->p_offset = 0xFFFFFFFF;
 	test_boot_refuses(&t, -ENOEXEC, "truncated");
