@@ -18,6 +18,7 @@
  */
 #include <assert.h>
 
+#include "base/iov.h"
 #include "scsi/reserve.h"
 #include "scsi/scsi_impl.h"
 
@@ -59,90 +60,42 @@ static void finish_disk_error(struct scsi_task *task, int disk_error)
 static void buffer_fill(struct scsi_task *task, const uint8_t *from, uint32_t length)
 {
 	task->copied += length;
-	for (uint32_t i = 0; i < task->iov_count && length; i++) {
-		uint32_t piece = (uint32_t)task->iov[i].iov_len;
-
-		if (piece > length)
-			piece = length;
-		memcpy(task->iov[i].iov_base, from, piece);
-		from += piece;
-		length -= piece;
-	}
-	assert(length == 0);
+	iov_copy_to(task->iov, task->iov_count, 0, from, length);
 }
 
 static void buffer_take(struct scsi_task *task, uint8_t *to, uint32_t length)
 {
 	task->copied += length;
-	for (uint32_t i = 0; i < task->iov_count && length; i++) {
-		uint32_t piece = (uint32_t)task->iov[i].iov_len;
-
-		if (piece > length)
-			piece = length;
-		memcpy(to, task->iov[i].iov_base, piece);
-		to += piece;
-		length -= piece;
-	}
-	assert(length == 0);
+	iov_copy_from(task->iov, task->iov_count, 0, to, length);
 }
 
-/* Cuts it to so many bytes, gives how many pieces are left. */
-static uint32_t iov_trim(struct iovec *iov, uint32_t count, uint64_t length)
-{
-	for (uint32_t i = 0; i < count; i++) {
-		if (iov[i].iov_len >= length) {
-			iov[i].iov_len = length;
-			return i + 1;
-		}
-		length -= iov[i].iov_len;
-	}
-	assert(!"buffer shorter than decoded");
-	return 0;
-}
-
-/* The buffer may be longer than what the command moves. */
+/* The buffer may be longer than the command's transfer. */
 static void buffer_trim(struct scsi_task *task, uint64_t length)
 {
 	task->iov_count = iov_trim(task->iov, task->iov_count, length);
 }
 
-/* Where its bytes from `at` on are, up to *length of them, which becomes less when there are too
- * many pieces: whole blocks still. Gives the number of pieces. */
+/* Lists the pieces from byte `at` on in `to`. *length becomes less when they are too many, but
+ * stays whole blocks. Returns their number. */
 static uint32_t buffer_pieces(const struct scsi_task *task, uint64_t at, uint64_t *length,
 	struct iovec *to, uint32_t room)
 {
-	uint64_t got = 0;
-	uint32_t n = 0;
+	uint64_t wanted = *length;
+	uint32_t n = iov_slice(task->iov, task->iov_count, at, length, to, room);
 
-	for (uint32_t i = 0; i < task->iov_count && n < room && got < *length; i++) {
-		uint64_t piece = task->iov[i].iov_len;
-
-		if (at >= piece) {
-			at -= piece;
-			continue;
-		}
-		to[n++] = (struct iovec){(uint8_t *)task->iov[i].iov_base + at, piece - at};
-		got += piece - at;
-		at = 0;
-	}
-	if (got < *length)
-		*length = got - got % task->unit->info.block_size;
+	if (*length < wanted)
+		*length -= *length % task->unit->info.block_size;
 	assert(*length);
 	return iov_trim(to, n, *length);
 }
 
-/* Drops so much of its beginning; there is more. */
+/* Drops the beginning; the write data of COMPARE AND WRITE are behind it. */
 static void buffer_skip(struct scsi_task *task, uint64_t length)
 {
-	while (task->iov->iov_len <= length) {
-		length -= task->iov->iov_len;
-		task->iov++;
-		task->iov_max--;
-		task->iov_count--;
-	}
-	assert(task->iov_count);
-	task->iov->iov_base = (uint8_t *)task->iov->iov_base + length;
-	task->iov->iov_len -= length;
+	uint32_t count = task->iov_count;
+
+	iov_advance(&task->iov, &task->iov_count, length);
+	task->iov_max -= count - task->iov_count;
 }
 
 /* ---- steps: prepare the next disk request, or say that there is none ----- */
@@ -231,49 +184,13 @@ static bool unmap_step(struct scsi_task *task)
 	return true;
 }
 
-/* How many of these bytes are what the initiator's buffer has. It is memory of the guest, which may
- * change under our eyes: the answer is about one moment or another, and always in range. */
-static uint64_t equal_bytes(const uint8_t *a, const uint8_t *b, uint64_t length)
-{
-	uint64_t i = 0;
-
-	if (!memcmp(a, b, length))
-		return length;
-	while (i < length - 1 && a[i] == b[i])
-		i++;
-	return i;
-}
-
-/* Whether `bytes` is what the initiator's buffer has at `at`; else *difference is where not. */
-static bool buffer_equals(const struct scsi_task *task, uint64_t at, const uint8_t *bytes,
-	uint64_t length, uint64_t *difference)
-{
-	*difference = at;
-	for (uint32_t i = 0; i < task->iov_count && length; i++) {
-		uint64_t piece = task->iov[i].iov_len, same;
-
-		if (at >= piece) {
-			at -= piece;
-			continue;
-		}
-		piece = piece - at < length ? piece - at : length;
-		same = equal_bytes((uint8_t *)task->iov[i].iov_base + at, bytes, piece);
-		*difference += same;
-		if (same < piece)
-			return false;
-		bytes += piece;
-		length -= piece;
-		at = 0;
-	}
-	return length == 0;
-}
-
 static bool last_step_compares(struct scsi_task *task)
 {
 	const struct disk_req *req = task->req;
 
-	return buffer_equals(task, req->offset - task->cmd.lba * task->unit->info.block_size,
-		task->scratch, req->length, &task->verdict_at);
+	return iov_equal(task->iov, task->iov_count,
+		req->offset - task->cmd.lba * task->unit->info.block_size, task->scratch,
+		req->length, &task->verdict_at);
 }
 
 static bool compare_step(struct scsi_task *task)
