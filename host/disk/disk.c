@@ -7,6 +7,8 @@
 
 #include <assert.h>
 
+#include "base/iov.h"
+
 #define DISK_SCRATCH_ALIGN 16u
 
 static size_t scratch_size(const struct disk *disk)
@@ -146,18 +148,11 @@ void disk_plain_queue_close(struct disk_queue *queue)
 
 void disk_req_copy(const struct disk_req *req, uint8_t *buffer, bool into_buffer)
 {
-	uint64_t copied = 0;
-
-	for (uint32_t i = 0; i < req->iov_count; i++) {
-		const struct iovec *piece = &req->iov[i];
-
-		if (into_buffer)
-			memcpy(buffer + copied, piece->iov_base, piece->iov_len);
-		else
-			memcpy(piece->iov_base, buffer + copied, piece->iov_len);
-		copied += piece->iov_len;
-	}
-	__atomic_fetch_add(&req->disk->copied_bytes, copied, __ATOMIC_RELAXED);
+	if (into_buffer)
+		iov_copy_from(req->iov, req->iov_count, 0, buffer, req->length);
+	else
+		iov_copy_to(req->iov, req->iov_count, 0, buffer, req->length);
+	__atomic_fetch_add(&req->disk->copied_bytes, req->length, __ATOMIC_RELAXED);
 }
 
 uint64_t disk_copied_bytes(const struct disk *disk)

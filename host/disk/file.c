@@ -49,6 +49,7 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 
+#include "base/iov.h"
 #include "base/log.h"
 #include "base/pin.h"
 #include "disk/disk.h"
@@ -219,21 +220,6 @@ static void transfer_prepare(struct file_req *r, struct io_uring_sqe *sqe)
 	sqe->rw_flags = transfer_flags(r);
 }
 
-static void iov_advance(struct file_req *r, size_t bytes)
-{
-	while (bytes) {
-		size_t piece = bytes < r->iov->iov_len ? bytes : r->iov->iov_len;
-
-		r->iov->iov_base = (char *)r->iov->iov_base + piece;
-		r->iov->iov_len -= piece;
-		bytes -= piece;
-		if (r->iov->iov_len == 0) {
-			r->iov++;
-			r->iov_count--;
-		}
-	}
-}
-
 static void transfer_failed(struct file_req *r, int error)
 {
 	struct disk_req *req = req_of(r);
@@ -270,7 +256,7 @@ static void transfer_done(struct file_req *r, int res)
 		return;
 	}
 	r->moved += (uint32_t)res;
-	iov_advance(r, (uint32_t)res);
+	iov_advance(&r->iov, &r->iov_count, (uint32_t)res);
 	step_start(r, STEP_TRANSFER);
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/iov.h"
 #include "disk/disk.h"
 
 #define MEMORY_BLOCK_SIZE          512u
@@ -28,22 +29,6 @@ struct memory_disk {
 static struct memory_disk *memory_of(struct disk *disk)
 {
 	return (struct memory_disk *)disk;
-}
-
-static void copy_out(const uint8_t *from, const struct disk_req *req)
-{
-	for (uint32_t i = 0; i < req->iov_count; i++) {
-		memcpy(req->iov[i].iov_base, from, req->iov[i].iov_len);
-		from += req->iov[i].iov_len;
-	}
-}
-
-static void copy_in(uint8_t *to, const struct disk_req *req)
-{
-	for (uint32_t i = 0; i < req->iov_count; i++) {
-		memcpy(to, req->iov[i].iov_base, req->iov[i].iov_len);
-		to += req->iov[i].iov_len;
-	}
 }
 
 /* Anonymous pages given back read as zero again. */
@@ -65,10 +50,10 @@ static int perform(struct memory_disk *m, const struct disk_req *req)
 {
 	switch (req->op) {
 	case DISK_READ:
-		copy_out(m->bytes + req->offset, req);
+		iov_copy_to(req->iov, req->iov_count, 0, m->bytes + req->offset, req->length);
 		return 0;
 	case DISK_WRITE:
-		copy_in(m->bytes + req->offset, req);
+		iov_copy_from(req->iov, req->iov_count, 0, m->bytes + req->offset, req->length);
 		return 0;
 	case DISK_DISCARD:
 	case DISK_WRITE_ZEROES:

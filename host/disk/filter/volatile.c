@@ -33,6 +33,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/iov.h"
 #include "base/log.h"
 #include "disk/filter/filter.h"
 #include "disk/filter/volatile_impl.h"
@@ -80,7 +81,6 @@ static struct entry *entry_new(const struct disk_req *req)
 {
 	size_t bytes = req->op == DISK_WRITE ? req->length : 0;
 	struct entry *entry = malloc(sizeof(*entry) + bytes);
-	uint8_t *to;
 
 	if (!entry)
 		return NULL;
@@ -90,11 +90,7 @@ static struct entry *entry_new(const struct disk_req *req)
 		.offset = req->offset,
 		.length = req->length,
 	};
-	to = entry->bytes;
-	for (uint32_t i = 0; bytes && i < req->iov_count; i++) {
-		memcpy(to, req->iov[i].iov_base, req->iov[i].iov_len);
-		to += req->iov[i].iov_len;
-	}
+	iov_copy_from(req->iov, req->iov_count, 0, entry->bytes, bytes);
 	return entry;
 }
 
@@ -169,12 +165,9 @@ static bool reads_meet_job(struct volatile_disk *d)
 static void read_finish(struct volatile_req *r, int error)
 {
 	struct disk_req *req = req_of(r);
-	const uint8_t *from = r->buffer;
 
-	for (uint32_t i = 0; !error && i < req->iov_count; i++) {
-		memcpy(req->iov[i].iov_base, from, req->iov[i].iov_len);
-		from += req->iov[i].iov_len;
-	}
+	if (!error)
+		iov_copy_to(req->iov, req->iov_count, 0, r->buffer, req->length);
 	free(r->buffer);
 	req->done(req, error);
 }
