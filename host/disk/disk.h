@@ -146,6 +146,11 @@ static inline void *disk_req_scratch(struct disk_req *req)
 {
 	return req + 1;
 }
+/* The way back: the request in front of a scratch. */
+static inline struct disk_req *disk_req_of_scratch(const void *scratch)
+{
+	return (struct disk_req *)scratch - 1;
+}
 struct disk_req *disk_req_lower(const struct disk *disk, struct disk_req *req);
 
 /* ON_LOOP(loop). */

@@ -112,7 +112,7 @@ static struct file_disk *file_of(struct disk *disk)
 
 static struct disk_req *req_of(const struct file_req *r)
 {
-	return (struct disk_req *)r - 1;
+	return disk_req_of_scratch(r);
 }
 
 static void step_start(struct file_req *r, enum file_step step);

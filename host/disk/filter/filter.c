@@ -71,7 +71,7 @@ void filter_cancel(struct disk_queue *queue, struct disk_req *req)
 
 static struct disk_req *waiting(struct loop_timer *t)
 {
-	return (struct disk_req *)container_of(t, struct filter_wait, timer) - 1;
+	return disk_req_of_scratch(container_of(t, struct filter_wait, timer));
 }
 
 static void wait_over(struct loop_timer *t)

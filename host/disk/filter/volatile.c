@@ -67,7 +67,7 @@ static struct volatile_disk *disk_of(const struct volatile_req *r)
 
 static struct disk_req *req_of(struct volatile_req *r)
 {
-	return (struct disk_req *)r - 1;
+	return disk_req_of_scratch(r);
 }
 
 static bool overlap(uint64_t a, uint64_t a_length, uint64_t b, uint64_t b_length)
@@ -145,7 +145,7 @@ static bool read_meets(const struct disk_req *req, const struct entry *entry)
 /* Under lock. */
 static bool read_meets_job(struct volatile_disk *d, const struct volatile_req *r)
 {
-	const struct disk_req *req = (const struct disk_req *)r - 1;
+	const struct disk_req *req = disk_req_of_scratch(r);
 
 	list_for_each (pos, &d->journal)
 		if (read_meets(req, entry_of(pos)))

@@ -120,7 +120,7 @@ static nbd_completion_callback callback_of(struct nbd_req *r)
 
 static uint32_t fua_flag(const struct nbd_req *r)
 {
-	const struct disk_req *req = (const struct disk_req *)r - 1;
+	const struct disk_req *req = disk_req_of_scratch(r);
 
 	return (req->flags & DISK_FLAG_FUA) && r->link->disk->caps.fua ? LIBNBD_CMD_FLAG_FUA : 0;
 }

@@ -134,7 +134,7 @@ struct nbd_req {
 
 static inline struct disk_req *nbd_disk_req(struct nbd_req *r)
 {
-	return (struct disk_req *)r - 1;
+	return disk_req_of_scratch(r);
 }
 
 /* All ON_LOOP(loop). Begins to connect; NULL: out of memory. */
