@@ -18,9 +18,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/time.h"
+
 #define LINE_MAX_BYTES 1024
-#define NS_PER_SECOND  1000000000ull
-#define GUEST_INTERVAL (NS_PER_SECOND / LOG_GUEST_PER_SECOND)
+#define GUEST_INTERVAL (NS_PER_S / LOG_GUEST_PER_SECOND)
 
 static enum log_level max_level = LOG_WARN;
 static _Atomic uint64_t guest_full_at;
@@ -88,7 +89,7 @@ static uint64_t now_ns(void)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_SECOND + (uint64_t)ts.tv_nsec;
+	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
 static bool guest_take_token(void)

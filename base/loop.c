@@ -27,8 +27,6 @@
 
 #include "base/log.h"
 
-#define NS_PER_SECOND 1000000000ull
-
 /* ---- ring ---------------------------------------------------------------- */
 
 /* Best first: completions wait for our own io_uring_enter() (6.1), else at least do not interrupt
@@ -185,7 +183,7 @@ uint64_t loop_now_ns(void)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_SECOND + (uint64_t)ts.tv_nsec;
+	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
 static struct loop_timer *first_timer(struct loop *loop)
@@ -398,8 +396,8 @@ static int enter(struct loop *loop, bool wait)
 	now = loop_now_ns();
 	if (t->when_ns <= now)
 		return io_uring_submit_and_get_events(&loop->ring);
-	timeout.tv_sec = (int64_t)((t->when_ns - now) / NS_PER_SECOND);
-	timeout.tv_nsec = (long long)((t->when_ns - now) % NS_PER_SECOND);
+	timeout.tv_sec = (int64_t)((t->when_ns - now) / NS_PER_S);
+	timeout.tv_nsec = (long long)((t->when_ns - now) % NS_PER_S);
 	return io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &timeout, NULL);
 }
 

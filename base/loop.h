@@ -22,6 +22,7 @@
 
 #include "base/err.h"
 #include "base/list.h"
+#include "base/time.h"
 
 struct loop;
 struct gmem;

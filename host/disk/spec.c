@@ -10,7 +10,7 @@
 
 #define SECTOR_SIZE  512u
 #define PPM_PER_CENT 10000u
-#define DELAY_MAX_NS (3600ull * 1000000000ull)
+#define DELAY_MAX_NS (3600 * NS_PER_S)
 #define SCRATCH_MAX  256u /* disk_ops.req_size of any disk, checked when it is opened */
 
 const char disk_spec_filters_help[] = "delay=, error=, iops=, bps=, log=, volatile";
@@ -119,7 +119,7 @@ static int parse_time(const char *text, size_t len, uint64_t *value, uint64_t *u
 	static const struct {
 		const char *name;
 		uint64_t ns;
-	} units[] = {{"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}};
+	} units[] = {{"ns", 1}, {"us", NS_PER_US}, {"ms", NS_PER_MS}, {"s", NS_PER_S}};
 	size_t digits = strspn(text, "0123456789");
 	char number[16];
 

@@ -9,13 +9,13 @@
 #include <errno.h>
 #include <time.h>
 
+#include "base/time.h"
 #include "hyper/kvm/partition_impl.h"
 
 #define NS_PER_TICK 100u /* reference time counts 100 ns */
-#define NS_PER_SEC  1000000000ull
 
 /* Sleep at most this long at once, so that a far due time cannot overflow. */
-#define TIMER_SLEEP_MAX_NS (60 * NS_PER_SEC)
+#define TIMER_SLEEP_MAX_NS (60 * NS_PER_S)
 
 static struct timespec deadline_in(uint64_t ticks)
 {
@@ -25,8 +25,8 @@ static struct timespec deadline_in(uint64_t ticks)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	ns += (uint64_t)ts.tv_nsec;
-	ts.tv_sec += (time_t)(ns / NS_PER_SEC);
-	ts.tv_nsec = (long)(ns % NS_PER_SEC);
+	ts.tv_sec += (time_t)(ns / NS_PER_S);
+	ts.tv_nsec = (long)(ns % NS_PER_S);
 	return ts;
 }
 

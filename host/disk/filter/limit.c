@@ -15,8 +15,7 @@
 #include "disk/filter/filter.h"
 #include "disk/filter/filters.h"
 
-#define NS_PER_SECOND     1000000000ull
-#define BURST_DEFAULT_NS  (NS_PER_SECOND / 10)
+#define BURST_DEFAULT_NS  (NS_PER_S / 10)
 #define BYTES_COUNTED_MAX DISK_LIMIT_BURST_MAX /* of one request: the products fit 64 bits */
 
 struct bucket {
@@ -38,7 +37,7 @@ static uint64_t reserve(struct bucket *b, uint64_t amount, uint64_t now)
 
 	if (!b->per_second || !amount)
 		return now;
-	cost = amount * NS_PER_SECOND / b->per_second;
+	cost = amount * NS_PER_S / b->per_second;
 	old = atomic_load_explicit(&b->busy_until, memory_order_relaxed);
 	do
 		from = old > now ? old : now;
@@ -93,7 +92,7 @@ static void bucket_init(struct bucket *b, uint64_t per_second, uint64_t burst, u
 	if (!burst)
 		b->burst_ns = BURST_DEFAULT_NS;
 	else
-		b->burst_ns = (burst > least ? burst - least : 0) * NS_PER_SECOND / per_second;
+		b->burst_ns = (burst > least ? burst - least : 0) * NS_PER_S / per_second;
 }
 
 int disk_limit_open(

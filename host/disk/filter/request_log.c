@@ -20,7 +20,6 @@
 
 #define LOG_BUFFER_SIZE (256u << 10)
 #define LOG_LINE_MAX    160u
-#define NS_PER_US       1000u
 #define US_PER_SECOND   1000000u
 
 struct log_disk {

@@ -12,7 +12,7 @@
 
 #include "disk/nbd/nbd_impl.h"
 
-#define CANCEL_NS 1000000000ull
+#define CANCEL_NS NS_PER_S
 
 static struct nbd_req *req_of(struct list *link)
 {

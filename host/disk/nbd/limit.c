@@ -20,7 +20,6 @@
 #include "base/log.h"
 #include "disk/nbd/nbd_impl.h"
 
-#define NS_PER_S  1000000000ull
 #define HANGS_MAX 2u
 
 static struct nbd_req *req_of(struct list *link)

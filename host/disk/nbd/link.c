@@ -31,10 +31,9 @@
 #include "base/log.h"
 #include "disk/nbd/nbd_impl.h"
 
-#define NS_PER_MS           1000000ull
 #define BACKOFF_MIN_NS      (20 * NS_PER_MS)
-#define BACKOFF_MAX_NS      (1000 * NS_PER_MS)
-#define HANDSHAKE_NS        (5000 * NS_PER_MS)
+#define BACKOFF_MAX_NS      NS_PER_S
+#define HANDSHAKE_NS        (5 * NS_PER_S)
 #define FIRST_CONNECTION_MS 1000
 #define ZERO_MAX            (1ull << 30) /* bytes of one command */
 #define ZEROS_SIZE          (128u << 10)

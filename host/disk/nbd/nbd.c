@@ -19,7 +19,7 @@
 #include "disk/nbd/nbd_impl.h"
 
 #define CONNECT_TIMEOUT_MS 5000
-#define RETRY_DEFAULT_NS   (30ull * 1000000000ull)
+#define RETRY_DEFAULT_NS   (30 * NS_PER_S)
 
 struct nbd_queue {
 	struct disk_queue queue;
