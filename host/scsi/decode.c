@@ -13,6 +13,7 @@
 #define UNMAP_ANCHOR        0x01u
 #define UNMAP_HEADER        8u
 #define UNMAP_DESCRIPTOR    16u
+#define UNMAP_LIST_MAX      (UNMAP_HEADER + UNMAP_DESCRIPTOR * SCSI_UNMAP_DESCRIPTORS_MAX)
 #define START_STOP_START    0x01u
 #define START_STOP_LOEJ     0x02u
 #define START_STOP_POWER    0xF0u
@@ -20,6 +21,13 @@
 #define FORMAT_PROTECTION   0xC0u
 #define RESERVE_EXTENT      0x01u
 #define RESERVE_OTHER       0x10u
+
+/* The data buffer must have the size that the CDB says: one of another size is a mistake of the
+ * initiator's, which writing part of it would hide. */
+static bool data_out_is(const struct scsi_input *in, uint64_t length)
+{
+	return length == 0 ? in->length == 0 : in->dir == SCSI_DIR_OUT && in->length == length;
+}
 
 /* Verifying means being on the medium, so it is a FUA write; and being read again and compared when
  * that is asked for. */
@@ -29,7 +37,7 @@ static enum scsi_error decode_write_verify(
 	uint8_t check = cmd->cdb[1] & CDB1_BYTCHK;
 
 	if (check && check != BYTCHK_WHOLE)
-		return SCSI_ERR_CDB_FIELD;
+		return scsi_cdb_field(cmd, 1);
 	cmd->fua = true;
 	return scsi_decode_transfer(
 		cmd, unit, in, check ? SCSI_ACTION_WRITE_VERIFY : SCSI_ACTION_WRITE);
@@ -44,7 +52,7 @@ enum scsi_error scsi_decode_rw(
 	scsi_cdb_extent(cmd);
 	if (cmd->op->cdb_length > 6) {
 		if (cmd->cdb[1] & CDB1_PROTECT)
-			return SCSI_ERR_CDB_FIELD;
+			return scsi_cdb_field(cmd, 1);
 		cmd->fua = cmd->cdb[1] & CDB1_FUA;
 	}
 	if (cmd->op->flags & SCSI_OP_VERIFY)
@@ -60,27 +68,47 @@ enum scsi_error scsi_decode_verify(
 
 	scsi_cdb_extent(cmd);
 	if ((cmd->cdb[1] & CDB1_PROTECT) || (check && check != BYTCHK_WHOLE))
-		return SCSI_ERR_CDB_FIELD;
+		return scsi_cdb_field(cmd, 1);
 	return scsi_decode_transfer(cmd, unit, in, check ? SCSI_ACTION_COMPARE : SCSI_ACTION_NONE);
 }
 
-/* The buffer has the blocks to compare with, and then as many to write. */
+/* The buffer has the blocks to compare with, then as many to write. */
 enum scsi_error scsi_decode_compare_write(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
 	cmd->lba = get_be64(cmd->cdb + 2);
 	cmd->blocks = cmd->cdb[13];
-	if ((cmd->cdb[1] & CDB1_PROTECT) || cmd->blocks > SCSI_COMPARE_WRITE_BLOCKS_MAX)
-		return SCSI_ERR_CDB_FIELD;
+	if (cmd->cdb[1] & CDB1_PROTECT)
+		return scsi_cdb_field(cmd, 1);
+	if (cmd->blocks > SCSI_COMPARE_WRITE_BLOCKS_MAX)
+		return scsi_cdb_field(cmd, 13);
 	if (!scsi_extent_fits(cmd, cmd->lba, cmd->blocks))
 		return SCSI_ERR_LBA_RANGE;
+	if (!data_out_is(in, 2 * cmd->blocks * unit->info.block_size))
+		return scsi_cdb_field(cmd, 13);
 	if (cmd->blocks == 0)
 		return SCSI_OK;
-	if (in->dir != SCSI_DIR_OUT || 2 * cmd->blocks > in->length / unit->info.block_size)
-		return SCSI_ERR_CDB_FIELD;
 	cmd->fua = cmd->cdb[1] & CDB1_FUA;
 	cmd->action = SCSI_ACTION_COMPARE_WRITE;
 	return SCSI_OK;
+}
+
+enum scsi_error scsi_decode_or_write(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	scsi_cdb_extent(cmd);
+	if (cmd->cdb[1] & CDB1_PROTECT)
+		return scsi_cdb_field(cmd, 1);
+	cmd->fua = cmd->cdb[1] & CDB1_FUA;
+	return scsi_decode_transfer(cmd, unit, in, SCSI_ACTION_OR_WRITE);
+}
+
+/* No block needs to be in a cache before it is read: only the range is checked. */
+enum scsi_error scsi_decode_pre_fetch(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	scsi_cdb_extent(cmd);
+	return scsi_decode_transfer(cmd, unit, in, SCSI_ACTION_NONE);
 }
 
 /* Whatever range is named, the whole disk is flushed: that covers it. */
@@ -124,12 +152,14 @@ enum scsi_error scsi_decode_write_same(
 {
 	scsi_cdb_extent(cmd);
 	if (!write_same_flags_valid(cmd, unit))
-		return SCSI_ERR_CDB_FIELD;
+		return scsi_cdb_field(cmd, 1);
 	if (!scsi_extent_fits(cmd, cmd->lba, cmd->blocks))
 		return SCSI_ERR_LBA_RANGE;
 	if (cmd->blocks == 0) /* means: to the end */
 		cmd->blocks = cmd->capacity - cmd->lba;
 	if (cmd->blocks > SCSI_WRITE_SAME_BYTES_MAX / unit->info.block_size)
+		return scsi_cdb_field(cmd, cmd->op->cdb_length == 10 ? 7 : 10);
+	if (!data_out_is(in, cmd->cdb[1] & WRITE_SAME_NDOB ? 0 : unit->info.block_size))
 		return SCSI_ERR_CDB_FIELD;
 	if (cmd->blocks == 0)
 		return SCSI_OK;
@@ -176,14 +206,12 @@ enum scsi_error scsi_decode_unmap(
 	uint32_t length = get_be16(cmd->cdb + 7);
 
 	if (cmd->cdb[1] & UNMAP_ANCHOR)
-		return SCSI_ERR_CDB_FIELD;
+		return scsi_cdb_field(cmd, 1);
 	if (length == 0)
 		return SCSI_OK;
 	if (length < UNMAP_HEADER)
 		return SCSI_ERR_PARAM_LENGTH;
-	if (length > UNMAP_HEADER +
-			     UNMAP_DESCRIPTOR * SCSI_UNMAP_DESCRIPTORS_MAX) /* more descriptors than
-									       VPD page B0 allows */
+	if (length > UNMAP_LIST_MAX)
 		return SCSI_ERR_PARAM_FIELD;
 	return scsi_decode_with_list(cmd, in, unmap_list, length);
 }
@@ -193,7 +221,7 @@ enum scsi_error scsi_decode_start_stop(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
 	if (cmd->cdb[4] & (START_STOP_LOEJ | START_STOP_POWER))
-		return SCSI_ERR_CDB_FIELD;
+		return scsi_cdb_field(cmd, 4);
 	if (!(cmd->cdb[4] & START_STOP_START))
 		cmd->action = SCSI_ACTION_FLUSH;
 	return SCSI_OK;
@@ -212,14 +240,14 @@ enum scsi_error scsi_decode_send_diagnostic(
 enum scsi_error scsi_decode_format(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
-	return cmd->cdb[1] & FORMAT_PROTECTION ? SCSI_ERR_CDB_FIELD : SCSI_OK;
+	return cmd->cdb[1] & FORMAT_PROTECTION ? scsi_cdb_field(cmd, 1) : SCSI_OK;
 }
 
 /* RESERVE(6) and RELEASE(6): the only initiator there is always has the whole unit. */
 enum scsi_error scsi_decode_reserve6(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
-	return cmd->cdb[1] & (RESERVE_EXTENT | RESERVE_OTHER) ? SCSI_ERR_CDB_FIELD : SCSI_OK;
+	return cmd->cdb[1] & (RESERVE_EXTENT | RESERVE_OTHER) ? scsi_cdb_field(cmd, 1) : SCSI_OK;
 }
 
 enum scsi_error scsi_decode_lba_status(

@@ -26,11 +26,14 @@ enum scsi_error scsi_decode(
 	if (in->cdb_length == 0 || in->cdb_length > SCSI_CDB_SIZE)
 		return SCSI_ERR_CDB_FIELD;
 	if (!cmd->op)
-		return opcode_known ? SCSI_ERR_CDB_FIELD : SCSI_ERR_INVALID_OPCODE;
+		return opcode_known ? scsi_cdb_field(cmd, 1) : SCSI_ERR_INVALID_OPCODE;
 	if (in->cdb_length < cmd->op->cdb_length)
 		return SCSI_ERR_CDB_FIELD;
 	if ((cmd->op->flags & SCSI_OP_WRITES) && unit->info.read_only)
 		return SCSI_ERR_WRITE_PROTECTED;
+	if ((cmd->op->flags & SCSI_OP_WRITES) &&
+		atomic_load_explicit(&unit->write_protect, memory_order_relaxed))
+		return SCSI_ERR_SOFTWARE_PROTECTED;
 	if ((cmd->op->flags & SCSI_OP_MEDIUM) && scsi_tray_open(unit))
 		return SCSI_ERR_NO_MEDIUM;
 	error = cmd->op->decode(cmd, unit, in);

@@ -11,6 +11,10 @@
 #define INQUIRY_SPC3      0x05u
 #define INQUIRY_FORMAT    0x02u
 #define INQUIRY_CMDQUE    0x02u
+#define INQUIRY_STANDARDS 58u /* version descriptors: no version claimed */
+#define STANDARD_SAM3     0x0060u
+#define STANDARD_SPC3     0x0300u
+#define STANDARD_SBC3     0x04C0u
 
 #define VPD_HEADER        4u
 #define VPD_BLOCK_PAGES   0xB0u /* from here on, of disks */
@@ -41,6 +45,14 @@ static uint8_t peripheral(const struct scsi_unit *unit)
 	return unit->cdrom ? PERIPHERAL_CDROM : PERIPHERAL_DISK;
 }
 
+static void put_standards(const struct scsi_unit *unit, uint8_t *to)
+{
+	put_be16(to, STANDARD_SAM3);
+	put_be16(to + 2, STANDARD_SPC3);
+	if (!unit->cdrom)
+		put_be16(to + 4, STANDARD_SBC3);
+}
+
 /* Where there is no unit, only LUN 0 keeps the names: other LUNs must not look like anything. */
 static uint32_t build_standard(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
@@ -56,6 +68,7 @@ static uint32_t build_standard(
 		memcpy(reply + 16, unit->cdrom ? product_cdrom : product, 16);
 		memcpy(reply + 32, revision, 4);
 	}
+	put_standards(unit, reply + INQUIRY_STANDARDS);
 	return INQUIRY_SIZE;
 }
 
@@ -208,6 +221,6 @@ enum scsi_error scsi_decode_inquiry(
 	else if (cmd->cdb[2])
 		build = NULL;
 	if (!build)
-		return SCSI_ERR_CDB_FIELD;
+		return scsi_cdb_field(cmd, 2);
 	return scsi_decode_reply(cmd, in, build, get_be16(cmd->cdb + 3));
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * LOG SENSE: the lists of pages and of subpages, and informational exceptions (2Fh), where tools
- * look for a disk's own opinion of its health. A disk image has none to tell,
- * nor a temperature.
+ * LOG SENSE: the lists of pages and of subpages, and informational exceptions (2Fh), which tools
+ * read for the health of a disk. A disk image reports none, and no temperature.
  */
 #include "scsi/scsi_impl.h"
 
@@ -73,11 +72,11 @@ enum scsi_error scsi_decode_log_sense(
 	uint8_t page = cmd->cdb[2] & 0x3F;
 	scsi_build_fn *build = find_page(page, cmd->cdb[3]);
 
-	if (!build || (cmd->cdb[1] & (LOG_SP | LOG_PPC)))
-		return SCSI_ERR_CDB_FIELD;
-	if (cmd->cdb[2] >> 6 != PC_CURRENT && page != LOG_PAGES)
-		return SCSI_ERR_CDB_FIELD;
+	if (cmd->cdb[1] & (LOG_SP | LOG_PPC))
+		return scsi_cdb_field(cmd, 1);
+	if (!build || (cmd->cdb[2] >> 6 != PC_CURRENT && page != LOG_PAGES))
+		return scsi_cdb_field(cmd, 2);
 	if (get_be16(cmd->cdb + 5)) /* no parameter is that high */
-		return SCSI_ERR_CDB_FIELD;
+		return scsi_cdb_field(cmd, 5);
 	return scsi_decode_reply(cmd, in, build, get_be16(cmd->cdb + 7));
 }

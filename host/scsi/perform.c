@@ -9,9 +9,10 @@
  *   COMPARE                            steps of a scratch full, compared before the next
  *   COMPARE_WRITE                      the same, then one step that writes
  *   WRITE_VERIFY                       steps that write (nearly always one), then as COMPARE
+ *   OR_WRITE                           pairs of steps: read half a scratch, write it back
  *
  * What writes does so inside the unit's fence (scsi_fence.h), from its first step to
- * its last; COMPARE_WRITE is alone there.
+ * its last; COMPARE_WRITE and OR_WRITE are alone there.
  *
  * A disk may finish inside submit, so the steps run in a loop that notices
  * this, instead of calling each other.
@@ -40,8 +41,10 @@ static void finish(struct scsi_task *task, enum scsi_error error, uint32_t trans
 	leave_fence(task);
 	task->error = error;
 	task->transferred = error ? 0 : transferred;
-	if (scsi_error_has_sense(error))
+	if (scsi_error_has_sense(error)) {
 		scsi_sense_build_at(task->sense, error, task->verdict_at);
+		scsi_sense_point(task->sense, error, task->cmd.field);
+	}
 	task->done(task);
 }
 
@@ -254,6 +257,39 @@ static bool write_verify_step(struct scsi_task *task)
 	return true;
 }
 
+static void or_with_buffer(struct scsi_task *task, uint64_t at, uint32_t length)
+{
+	uint8_t *own = task->scratch + SCSI_SCRATCH_SIZE / 2;
+
+	iov_copy_from(task->iov, task->iov_count, at, own, length);
+	for (uint32_t i = 0; i < length; i++)
+		task->scratch[i] |= own[i];
+}
+
+/* Reads a piece to the first half of scratch; ORs it with the initiator's piece, of which the
+ * second half gets a copy; writes it. */
+static bool or_write_step(struct scsi_task *task)
+{
+	uint32_t block_size = task->unit->info.block_size;
+	uint32_t most = SCSI_SCRATCH_SIZE / 2 / block_size;
+	uint64_t done = task->next_lba - task->cmd.lba;
+	uint64_t left = task->cmd.blocks - done;
+	uint32_t blocks = left < most ? (uint32_t)left : most;
+
+	if (blocks == 0)
+		return false;
+	request_range(task, task->second ? DISK_WRITE : DISK_READ, task->next_lba, blocks);
+	task->scratch_iov = (struct iovec){task->scratch, task->req->length};
+	task->req->iov = &task->scratch_iov;
+	task->req->iov_count = 1;
+	if (task->second) {
+		or_with_buffer(task, done * block_size, blocks * block_size);
+		task->next_lba += blocks;
+	}
+	task->second = !task->second;
+	return true;
+}
+
 static bool (*const step_of[SCSI_ACTION_TRAY + 1])(struct scsi_task *task) = {
 	[SCSI_ACTION_READ] = transfer_step,
 	[SCSI_ACTION_WRITE] = transfer_step,
@@ -264,6 +300,7 @@ static bool (*const step_of[SCSI_ACTION_TRAY + 1])(struct scsi_task *task) = {
 	[SCSI_ACTION_COMPARE] = compare_step,
 	[SCSI_ACTION_COMPARE_WRITE] = compare_write_step,
 	[SCSI_ACTION_WRITE_VERIFY] = write_verify_step,
+	[SCSI_ACTION_OR_WRITE] = or_write_step,
 };
 
 /* Bytes of the initiator's buffer a successful command has used. */
@@ -274,7 +311,8 @@ static uint32_t bytes_used(const struct scsi_task *task)
 	if (cmd->action == SCSI_ACTION_COMPARE_WRITE)
 		return (uint32_t)(2 * cmd->blocks * task->unit->info.block_size);
 	if (cmd->action == SCSI_ACTION_READ || cmd->action == SCSI_ACTION_WRITE ||
-		cmd->action == SCSI_ACTION_COMPARE || cmd->action == SCSI_ACTION_WRITE_VERIFY)
+		cmd->action == SCSI_ACTION_COMPARE || cmd->action == SCSI_ACTION_WRITE_VERIFY ||
+		cmd->action == SCSI_ACTION_OR_WRITE)
 		return (uint32_t)(cmd->blocks * task->unit->info.block_size);
 	return cmd->list_length;
 }
@@ -380,11 +418,16 @@ static void perform_lba_status(struct scsi_task *task)
 	reply(task, LBA_STATUS_HEADER + LBA_STATUS_DESCRIPTOR);
 }
 
-static void switch_cache(struct scsi_task *task)
+static void switch_modes(struct scsi_task *task)
 {
-	if (task->cmd.cache != SCSI_SWITCH_KEEP)
+	const struct scsi_cmd *cmd = &task->cmd;
+
+	if (cmd->cache != SCSI_SWITCH_KEEP)
 		atomic_store_explicit(&task->unit->cache,
-			task->cmd.cache == SCSI_SWITCH_OFF ? SCSI_CACHE_OFF : SCSI_CACHE_ON,
+			cmd->cache == SCSI_SWITCH_OFF ? SCSI_CACHE_OFF : SCSI_CACHE_ON,
+			memory_order_relaxed);
+	if (cmd->protect != SCSI_SWITCH_KEEP)
+		atomic_store_explicit(&task->unit->write_protect, cmd->protect == SCSI_SWITCH_ON,
 			memory_order_relaxed);
 }
 
@@ -400,7 +443,14 @@ static bool changes_medium(enum scsi_action action)
 {
 	return action == SCSI_ACTION_WRITE || action == SCSI_ACTION_WRITE_ZEROES ||
 	       action == SCSI_ACTION_WRITE_PATTERN || action == SCSI_ACTION_UNMAP ||
-	       action == SCSI_ACTION_COMPARE_WRITE || action == SCSI_ACTION_WRITE_VERIFY;
+	       action == SCSI_ACTION_COMPARE_WRITE || action == SCSI_ACTION_WRITE_VERIFY ||
+	       action == SCSI_ACTION_OR_WRITE;
+}
+
+/* Reads and writes the same blocks: no other write may come in between. */
+static bool reads_and_writes(enum scsi_action action)
+{
+	return action == SCSI_ACTION_COMPARE_WRITE || action == SCSI_ACTION_OR_WRITE;
 }
 
 /* Now, or when the fence lets it. */
@@ -416,14 +466,14 @@ static void perform_steps(struct scsi_task *task)
 	}
 	task->pass.resume = start_steps;
 	task->pass.loop = task->queue->loop;
-	task->pass.exclusive = task->cmd.action == SCSI_ACTION_COMPARE_WRITE;
+	task->pass.exclusive = reads_and_writes(task->cmd.action);
 	if (scsi_fence_enter(fence, &task->pass))
 		start_steps(&task->pass);
 }
 
 static void perform(struct scsi_task *task)
 {
-	switch_cache(task);
+	switch_modes(task);
 	switch (task->cmd.action) {
 	case SCSI_ACTION_NONE:
 		finish(task, SCSI_OK, bytes_used(task));

@@ -25,6 +25,10 @@
 #define OPCODES_ABSENT     1u
 #define OPCODES_PRESENT    3u
 
+#define DEFECTS_ASKED    0x1Fu /* lists and format */
+#define DEFECTS_HEADER10 4u
+#define DEFECTS_HEADER12 8u
+
 #define TASK_UNIT_RESET    0x08u
 #define TASK_TARGET_RESET  0x02u
 #define TASK_EXTENDED      0x80u
@@ -111,7 +115,7 @@ enum scsi_error scsi_decode_report_luns(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
 	if (cmd->cdb[2] > REPORT_ALL_AND_KNOWN)
-		return SCSI_ERR_CDB_FIELD;
+		return scsi_cdb_field(cmd, 2);
 	return scsi_decode_reply(cmd, in, build_luns, get_be32(cmd->cdb + 6));
 }
 
@@ -129,7 +133,7 @@ enum scsi_error scsi_decode_request_sense(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
 	if (cmd->cdb[1] & REQUEST_SENSE_DESC)
-		return SCSI_ERR_CDB_FIELD;
+		return scsi_cdb_field(cmd, 1);
 	return scsi_decode_reply(cmd, in, build_sense, cmd->cdb[4]);
 }
 
@@ -140,7 +144,7 @@ static bool timeouts_wanted(const struct scsi_cmd *cmd)
 	return cmd->cdb[2] & OPCODES_RCTD;
 }
 
-/* There is a place for them, and nothing to tell: none is known. */
+/* A time-outs descriptor that gives no value. */
 static uint8_t *put_timeouts(uint8_t *at)
 {
 	put_be16(at, OPCODES_TIMEOUTS - 2);
@@ -217,8 +221,6 @@ static bool report_option_valid(
 	const struct scsi_op *op = op_asked(unit, cmd, &opcode_known);
 	bool has_actions = op ? op->service_action != SCSI_NO_SERVICE_ACTION : opcode_known;
 
-	if (option > REPORT_OPCODES_EITHER)
-		return false;
 	if (option == REPORT_OPCODES_PLAIN)
 		return !has_actions;
 	if (option == REPORT_OPCODES_SERVICE_ACTION)
@@ -231,16 +233,39 @@ enum scsi_error scsi_decode_report_opcodes(
 {
 	enum report_opcodes option = cmd->cdb[2] & 0x07;
 
+	if (option > REPORT_OPCODES_EITHER)
+		return scsi_cdb_field(cmd, 2);
 	if (!report_option_valid(unit, cmd, option))
-		return SCSI_ERR_CDB_FIELD;
+		return scsi_cdb_field(cmd, 3);
 	return scsi_decode_reply(cmd, in,
 		option == REPORT_OPCODES_ALL ? build_all_opcodes : build_one_opcode,
 		get_be32(cmd->cdb + 6));
 }
 
+/* ---- defects ------------------------------------------------------------- */
+
+/* Both lists exist, in the format that was asked for, and are empty. */
+static uint32_t build_defects(
+	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
+{
+	bool short_form = cmd->op->cdb_length == 10;
+
+	reply[1] = (short_form ? cmd->cdb[2] : cmd->cdb[1]) & DEFECTS_ASKED;
+	return short_form ? DEFECTS_HEADER10 : DEFECTS_HEADER12;
+}
+
+enum scsi_error scsi_decode_defects(
+	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
+{
+	bool short_form = cmd->op->cdb_length == 10;
+
+	return scsi_decode_reply(cmd, in, build_defects,
+		short_form ? get_be16(cmd->cdb + 7) : get_be32(cmd->cdb + 6));
+}
+
 /* ---- task management ----------------------------------------------------- */
 
-/* The transport has resets of a unit and of all there are; what it cannot ask for is not there. */
+/* The transport can reset a unit or the whole target, and nothing else. */
 static uint32_t build_task_management(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {
@@ -257,6 +282,6 @@ enum scsi_error scsi_decode_task_management(
 	uint32_t allocation = get_be32(cmd->cdb + 6);
 
 	if (allocation < TASK_SIZE)
-		return SCSI_ERR_CDB_FIELD;
+		return scsi_cdb_field(cmd, 6);
 	return scsi_decode_reply(cmd, in, build_task_management, allocation);
 }

@@ -52,6 +52,7 @@ enum scsi_error {
 	SCSI_ERR_PARAM_LENGTH,
 	SCSI_ERR_SAVE_UNSUPPORTED,
 	SCSI_ERR_WRITE_PROTECTED,
+	SCSI_ERR_SOFTWARE_PROTECTED, /* by the initiator itself, in the control mode page */
 	SCSI_ERR_NO_SPACE,
 	SCSI_ERR_MEDIUM_READ,
 	SCSI_ERR_MEDIUM_WRITE,
@@ -113,6 +114,7 @@ struct scsi_unit {
 	_Atomic uint64_t size;       /* bytes */
 	_Atomic uint32_t tray;       /* of a CD-ROM: see scsi_cdrom.c */
 	_Atomic uint32_t cache;      /* enum scsi_cache; of a disk whose info has one */
+	_Atomic bool write_protect;  /* SWP of the control mode page */
 	_Atomic uint32_t attentions; /* bit: enum scsi_attention, not yet reported */
 };
 
@@ -145,6 +147,7 @@ enum scsi_action {
 	SCSI_ACTION_COMPARE,
 	SCSI_ACTION_COMPARE_WRITE,
 	SCSI_ACTION_WRITE_VERIFY,
+	SCSI_ACTION_OR_WRITE,
 	SCSI_ACTION_LBA_STATUS,
 	SCSI_ACTION_RESERVE,
 	SCSI_ACTION_TRAY,
@@ -178,9 +181,11 @@ struct scsi_cmd {
 	bool keep_reservation; /* through a loss of power */
 	uint64_t key;          /* PERSISTENT RESERVE OUT */
 	uint64_t action_key;
-	enum scsi_error move;   /* where REGISTER AND MOVE would lead to */
-	enum scsi_switch cache; /* what MODE SELECT wants of it */
-	uint64_t capacity;      /* of the unit in blocks, when the command came */
+	enum scsi_error move;     /* where REGISTER AND MOVE would lead to */
+	enum scsi_switch cache;   /* new setting by MODE SELECT */
+	enum scsi_switch protect; /* likewise */
+	uint16_t field;           /* byte at fault, of the CDB or the list; 0: not known */
+	uint64_t capacity;        /* of the unit in blocks, when the command came */
 	uint64_t lba;
 	uint64_t blocks;
 	uint8_t event;         /* what GET EVENT STATUS tells */

@@ -65,6 +65,20 @@ static inline bool scsi_error_has_sense(enum scsi_error error)
 	       error != SCSI_ERR_FULL;
 }
 
+/* A field of the CDB, or of the parameter list, is at fault: its first byte, for the sense data. */
+static inline enum scsi_error scsi_cdb_field(struct scsi_cmd *cmd, uint16_t byte)
+{
+	cmd->field = byte;
+	return SCSI_ERR_CDB_FIELD;
+}
+static inline enum scsi_error scsi_list_field(struct scsi_cmd *cmd, uint32_t byte)
+{
+	cmd->field = (uint16_t)byte;
+	return SCSI_ERR_PARAM_FIELD;
+}
+/* sense.c: adds the field pointer to the sense data of these two errors. */
+void scsi_sense_point(uint8_t sense[SCSI_SENSE_SIZE], enum scsi_error error, uint16_t byte);
+
 /* cdb.c: LBA and block count, which block commands of one length have at the same place. */
 void scsi_cdb_extent(struct scsi_cmd *cmd);
 bool scsi_extent_fits(const struct scsi_cmd *cmd, uint64_t lba, uint64_t blocks);
@@ -86,7 +100,8 @@ scsi_decode_fn scsi_decode_none; /* cdb.c: nothing to check, nothing to do */
 scsi_decode_fn scsi_decode_rw, scsi_decode_verify, scsi_decode_sync;
 scsi_decode_fn scsi_decode_write_same, scsi_decode_unmap, scsi_decode_start_stop;
 scsi_decode_fn scsi_decode_send_diagnostic, scsi_decode_format, scsi_decode_reserve6;
-scsi_decode_fn scsi_decode_lba_status, scsi_decode_compare_write;
+scsi_decode_fn scsi_decode_lba_status, scsi_decode_compare_write, scsi_decode_or_write;
+scsi_decode_fn scsi_decode_pre_fetch;
 
 /* dvd_tray.c */
 scsi_decode_fn scsi_decode_tray, scsi_decode_prevent, scsi_decode_event;
@@ -105,6 +120,7 @@ scsi_decode_fn scsi_decode_mode_sense, scsi_decode_mode_select;
 /* report.c */
 scsi_decode_fn scsi_decode_request_sense, scsi_decode_capacity10, scsi_decode_capacity16;
 scsi_decode_fn scsi_decode_report_luns, scsi_decode_report_opcodes, scsi_decode_task_management;
+scsi_decode_fn scsi_decode_defects;
 
 /* reserve_cmd.c */
 scsi_decode_fn scsi_decode_reserve_in, scsi_decode_reserve_out, scsi_decode_reserve_move;

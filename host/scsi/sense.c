@@ -9,6 +9,9 @@
 #define SENSE_INFO_VALID    0x80u
 #define SENSE_INFORMATION   3
 #define SENSE_ADDITIONAL    7
+#define SENSE_KEY_SPECIFIC  15
+#define SPECIFIC_VALID      0x80u
+#define SPECIFIC_IN_CDB     0x40u /* else in the parameter list */
 
 enum sense_key {
 	KEY_NONE = 0x0,
@@ -35,6 +38,7 @@ static const struct {
 	[SCSI_ERR_PARAM_LENGTH] = {KEY_ILLEGAL_REQUEST, 0x1A, 0x00},
 	[SCSI_ERR_SAVE_UNSUPPORTED] = {KEY_ILLEGAL_REQUEST, 0x39, 0x00},
 	[SCSI_ERR_WRITE_PROTECTED] = {KEY_DATA_PROTECT, 0x27, 0x00},
+	[SCSI_ERR_SOFTWARE_PROTECTED] = {KEY_DATA_PROTECT, 0x27, 0x02},
 	[SCSI_ERR_NO_SPACE] = {KEY_DATA_PROTECT, 0x27, 0x07},
 	[SCSI_ERR_MEDIUM_READ] = {KEY_MEDIUM_ERROR, 0x11, 0x00},
 	[SCSI_ERR_MEDIUM_WRITE] = {KEY_MEDIUM_ERROR, 0x0C, 0x00},
@@ -77,6 +81,15 @@ void scsi_sense_build_at(uint8_t sense[SCSI_SENSE_SIZE], enum scsi_error error, 
 		return;
 	sense[0] |= SENSE_INFO_VALID;
 	put_be32(sense + SENSE_INFORMATION, (uint32_t)at);
+}
+
+void scsi_sense_point(uint8_t sense[SCSI_SENSE_SIZE], enum scsi_error error, uint16_t byte)
+{
+	if (byte == 0 || (error != SCSI_ERR_CDB_FIELD && error != SCSI_ERR_PARAM_FIELD))
+		return;
+	sense[SENSE_KEY_SPECIFIC] =
+		(uint8_t)(SPECIFIC_VALID | (error == SCSI_ERR_CDB_FIELD ? SPECIFIC_IN_CDB : 0));
+	put_be16(sense + SENSE_KEY_SPECIFIC + 1, byte);
 }
 
 enum scsi_error scsi_error_of_disk(enum disk_op op, int error)

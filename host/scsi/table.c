@@ -34,7 +34,9 @@ static const struct scsi_op disk_ops[] = {
 	{0x2A, NO_SA, 10, SCSI_OP_WRITES, "WRITE(10)", scsi_decode_rw, {0, 0xF8, FF4, 0, FF2}},
 	{0x2E, NO_SA, 10, SCSI_OP_WRITES | SCSI_OP_VERIFY, "WRITE AND VERIFY(10)", scsi_decode_rw, {0, 0xF2, FF4, 0, FF2}},
 	{0x2F, NO_SA, 10, 0, "VERIFY(10)", scsi_decode_verify, {0, 0xF6, FF4, 0, FF2}},
+	{0x34, NO_SA, 10, 0, "PRE-FETCH(10)", scsi_decode_pre_fetch, {0, 0x02, FF4, 0x1F, FF2}},
 	{0x35, NO_SA, 10, 0, "SYNCHRONIZE CACHE(10)", scsi_decode_sync, {0, 0x02, FF4, 0, FF2}},
+	{0x37, NO_SA, 10, 0, "READ DEFECT DATA(10)", scsi_decode_defects, {0, 0, 0x1F, 0, 0, 0, 0, FF2}},
 	{0x41, NO_SA, 10, SCSI_OP_WRITES, "WRITE SAME(10)", scsi_decode_write_same, {0, 0xF8, FF4, 0, FF2}},
 	{0x42, NO_SA, 10, SCSI_OP_WRITES | SCSI_OP_UNMAPS, "UNMAP", scsi_decode_unmap, {0, 1, 0, 0, 0, 0, 0, FF2}},
 	{0x4D, NO_SA, 10, 0, "LOG SENSE", scsi_decode_log_sense, {0, 0x01, 0xFF, 0xFF, 0, FF2, FF2}},
@@ -55,8 +57,10 @@ static const struct scsi_op disk_ops[] = {
 	{0x88, NO_SA, 16, 0, "READ(16)", scsi_decode_rw, {0, 0xF8, FF8, FF4}},
 	{0x89, NO_SA, 16, SCSI_OP_WRITES | SCSI_OP_FENCED, "COMPARE AND WRITE", scsi_decode_compare_write, {0, 0xF8, FF8, 0, 0, 0, 0xFF}},
 	{0x8A, NO_SA, 16, SCSI_OP_WRITES, "WRITE(16)", scsi_decode_rw, {0, 0xF8, FF8, FF4}},
+	{0x8B, NO_SA, 16, SCSI_OP_WRITES | SCSI_OP_FENCED, "ORWRITE(16)", scsi_decode_or_write, {0, 0xF8, FF8, FF4}},
 	{0x8E, NO_SA, 16, SCSI_OP_WRITES | SCSI_OP_VERIFY, "WRITE AND VERIFY(16)", scsi_decode_rw, {0, 0xF2, FF8, FF4}},
 	{0x8F, NO_SA, 16, 0, "VERIFY(16)", scsi_decode_verify, {0, 0xF6, FF8, FF4}},
+	{0x90, NO_SA, 16, 0, "PRE-FETCH(16)", scsi_decode_pre_fetch, {0, 0x02, FF8, FF4, 0x1F}},
 	{0x91, NO_SA, 16, 0, "SYNCHRONIZE CACHE(16)", scsi_decode_sync, {0, 0x02, FF8, FF4}},
 	{0x93, NO_SA, 16, SCSI_OP_WRITES, "WRITE SAME(16)", scsi_decode_write_same, {0, 0xF9, FF8, FF4}},
 	{0x9E, 0x10, 16, 0, "READ CAPACITY(16)", scsi_decode_capacity16, {0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, FF4}},
@@ -68,6 +72,7 @@ static const struct scsi_op disk_ops[] = {
 	{0xAA, NO_SA, 12, SCSI_OP_WRITES, "WRITE(12)", scsi_decode_rw, {0, 0xF8, FF4, FF4}},
 	{0xAE, NO_SA, 12, SCSI_OP_WRITES | SCSI_OP_VERIFY, "WRITE AND VERIFY(12)", scsi_decode_rw, {0, 0xF2, FF4, FF4}},
 	{0xAF, NO_SA, 12, 0, "VERIFY(12)", scsi_decode_verify, {0, 0xF6, FF4, FF4}},
+	{0xB7, NO_SA, 12, 0, "READ DEFECT DATA(12)", scsi_decode_defects, {0, 0x1F, 0, 0, 0, 0, FF4}},
 };
 /* clang-format on */
 

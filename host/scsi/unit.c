@@ -8,6 +8,7 @@ void scsi_unit_reset(struct scsi_unit *unit)
 	uint32_t off = SCSI_CACHE_OFF;
 
 	atomic_compare_exchange_strong(&unit->cache, &off, SCSI_CACHE_UNUSED);
+	atomic_store_explicit(&unit->write_protect, false, memory_order_relaxed);
 	scsi_tray_unlock(unit);
 	scsi_unit_attention(unit, SCSI_ATTENTION_RESET);
 }

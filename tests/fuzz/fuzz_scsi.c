@@ -154,6 +154,7 @@ static void reset(void)
 		f.units[i].size = DISK_BYTES;
 		f.units[i].tray = 0;
 		f.units[i].cache = SCSI_CACHE_ON;
+		f.units[i].write_protect = false;
 		f.units[i].attentions = 0;
 	}
 	f.reservation.state = (struct scsi_reserve_state){0};
@@ -202,6 +203,7 @@ static bool is_one_of(uint8_t opcode, const char *list)
 #define WRITE_SAMES   "\x41\x93"
 #define UNMAP         0x42
 #define COMPARE_WRITE 0x89
+#define OR_WRITE      0x8B
 #define READ_CD       0xBE
 
 static uint32_t block_size(void)
@@ -228,6 +230,16 @@ static void model_compare_write(const uint8_t *cdb)
 	check(f.task.transferred == 2 * bytes && f.task.in.length >= 2 * bytes);
 	check(f.task.unit->lun == UNIT_PLAIN && !memcmp(shadow_at(e), f.model, bytes));
 	memcpy(shadow_at(e), f.model + bytes, bytes);
+}
+
+static void model_or_write(struct extent e)
+{
+	uint8_t *to = shadow_at(e);
+	uint64_t bytes = e.blocks * 512;
+
+	check(f.task.transferred == bytes && f.task.in.length >= bytes);
+	for (uint64_t i = 0; i < bytes; i++)
+		to[i] |= f.model[i];
 }
 
 /* INFORMATION is the first byte that differs. */
@@ -281,6 +293,12 @@ static void model_write_same(const uint8_t *cdb)
 	}
 }
 
+static bool writes(uint8_t opcode)
+{
+	return is_one_of(opcode, WRITES) || is_one_of(opcode, WRITE_SAMES) || opcode == UNMAP ||
+	       opcode == COMPARE_WRITE || opcode == OR_WRITE;
+}
+
 /* The command has said GOOD. */
 static void model_success(void)
 {
@@ -307,11 +325,13 @@ static void model_success(void)
 		model_unmap(cdb);
 	} else if (cdb[0] == COMPARE_WRITE) {
 		model_compare_write(cdb);
+	} else if (cdb[0] == OR_WRITE) {
+		model_or_write(e);
 	} else if (f.task.in.dir == SCSI_DIR_IN) {
 		memcpy(f.model, f.data, f.task.transferred); /* a built reply */
 	}
-	check(!f.task.unit->info.read_only ||
-		!(is_one_of(cdb[0], WRITES) || cdb[0] == UNMAP || is_one_of(cdb[0], WRITE_SAMES)));
+	check(!writes(cdb[0]) || !f.task.unit->info.read_only);
+	check(!writes(cdb[0]) || !f.task.unit->write_protect);
 }
 
 /* READ(10) and WRITE(10) that leave nothing to complain about. */
@@ -324,7 +344,7 @@ static bool must_succeed(uint32_t attentions)
 	if ((in->cdb[0] != 0x28 && !write) || in->cdb_length < 10 || in->cdb_length > 16 ||
 		(in->cdb[1] & 0xE0) || !f.task.unit->present || attentions || f.task.unit->cdrom)
 		return false;
-	if (write && f.task.unit->info.read_only)
+	if (write && (f.task.unit->info.read_only || f.task.unit->write_protect))
 		return false;
 	return in->dir == (write ? SCSI_DIR_OUT : SCSI_DIR_IN) &&
 	       e.lba + e.blocks <= blocks_now() && e.blocks * 512 <= in->length;
@@ -338,6 +358,7 @@ static void model_failure(uint32_t attentions)
 	if (t->error != SCSI_ERR_NO_LUN && t->error != SCSI_ERR_CONFLICT) {
 		check((t->sense[0] & 0x7F) == 0x70 && t->sense[7] == 10);
 		check((t->sense[2] & 0x0F) != 0 && !(t->sense[2] & 0xF0));
+		check(!t->sense[15] || (t->sense[12] == ((t->sense[15] & 0x40) ? 0x24 : 0x26)));
 	}
 	if (f.failed) { /* parts may be done: all inside the command's limits, see step() */
 		memcpy(f.model, f.data, t->in.dir == SCSI_DIR_IN ? t->in.length : 0);
@@ -428,7 +449,7 @@ static void adopt_disk(void)
 		end = DISK_BYTES;
 	} else if (cdb[0] == COMPARE_WRITE) {
 		end = from + cdb[13] * 512ull;
-	} else if (!is_one_of(cdb[0], WRITES) && !is_one_of(cdb[0], WRITE_SAMES)) {
+	} else if (!writes(cdb[0])) {
 		return;
 	}
 	check(end <= DISK_BYTES);
@@ -443,11 +464,21 @@ static void put_number(uint8_t *to, uint32_t bytes, uint64_t v)
 	}
 }
 
+/* Of a command that insists on its size. */
+static uint32_t data_out_size(const struct scsi_input *in)
+{
+	if (in->cdb[0] == COMPARE_WRITE)
+		return 2 * 512u * in->cdb[13];
+	if (is_one_of(in->cdb[0], WRITE_SAMES))
+		return in->cdb[0] == 0x93 && (in->cdb[1] & 1) ? 0 : 512;
+	return BUFFER;
+}
+
 /* A command that moves, compares or clears blocks that are there, nearly always. */
 static void take_block_command(struct input *in)
 {
 	static const uint8_t opcodes[] = {0x28, 0x88, 0xA8, 0x2A, 0x8A, 0xAA, 0x2E, 0x8E, 0xAE,
-		0x2F, 0x8F, 0xAF, 0x41, 0x93, COMPARE_WRITE, READ_CD};
+		0x2F, 0x8F, 0xAF, 0x41, 0x93, COMPARE_WRITE, OR_WRITE, READ_CD};
 	uint8_t which = (uint8_t)take(in, 1);
 	struct scsi_input *to = &f.task.in;
 	uint64_t lba = take(in, 1) % (BLOCKS + 1), blocks = take(in, 1) % 16;
@@ -457,12 +488,11 @@ static void take_block_command(struct input *in)
 	f.task.queue = f.task.unit->present ? &f.queues[f.task.unit->lun] : NULL;
 	f.fail_after = UINT32_MAX;
 	f.defer = blocks & 1;
-	to->cdb[0] = opcodes[which % 16];
+	to->cdb[0] = opcodes[which % sizeof(opcodes)];
 	to->cdb[1] = (uint8_t)take(in, 1);
 	to->cdb_length = 16;
 	to->dir =
 		is_one_of(to->cdb[0], READS) || to->cdb[0] == READ_CD ? SCSI_DIR_IN : SCSI_DIR_OUT;
-	to->length = BUFFER;
 	if (to->cdb[0] == COMPARE_WRITE || to->cdb[0] >> 5 == 4) {
 		put_number(to->cdb + 2, 8, lba);
 		put_number(to->cdb + 10, 4, blocks);
@@ -471,6 +501,9 @@ static void take_block_command(struct input *in)
 		put_number(to->cdb + (to->cdb[0] >> 5 == 5 ? 6 : 7), to->cdb[0] >> 5 == 5 ? 4 : 2,
 			blocks);
 	}
+	to->length = data_out_size(to);
+	if (to->length == 0)
+		to->dir = SCSI_DIR_NONE;
 }
 
 /* And an UNMAP of some extents. */

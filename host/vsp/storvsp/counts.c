@@ -65,6 +65,7 @@ static enum storvsp_count kind_of(enum scsi_action action)
 	case SCSI_ACTION_WRITE_PATTERN:
 	case SCSI_ACTION_COMPARE_WRITE:
 	case SCSI_ACTION_WRITE_VERIFY:
+	case SCSI_ACTION_OR_WRITE:
 		return COUNT_WRITES;
 	case SCSI_ACTION_FLUSH:
 		return COUNT_FLUSHES;

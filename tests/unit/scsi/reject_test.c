@@ -152,7 +152,7 @@ static const struct row rows[] = {
 	ROW("MODE SENSE(6) saved", SAVE_UNSUPPORTED, IN, 192, 6, 0x1A, 0, 0xC8, 0, 192),
 	ROW("MODE SENSE(10) saved", SAVE_UNSUPPORTED, IN, 192, 10, 0x5A, 0, 0xFF, 0, 0, 0, 0,
 		BE2(192)),
-	ROW("MODE SENSE page 0A", CDB_FIELD, IN, 192, 6, 0x1A, 0, 0x0A, 0, 192),
+	ROW("MODE SENSE page 0B", CDB_FIELD, IN, 192, 6, 0x1A, 0, 0x0B, 0, 192),
 	ROW("MODE SENSE page 0A subpage 05", CDB_FIELD, IN, 512, 10, 0x5A, 0, 0x0A, 0x05, 0, 0, 0,
 		BE2(512)),
 	ROW("MODE SENSE page 08 subpage 01", CDB_FIELD, IN, 192, 6, 0x1A, 0, 0x08, 0x01, 192),

@@ -268,8 +268,8 @@ static void mode_sense_6(void **state)
 	/* Linux asks for the header first */
 	assert_int_equal(ask(rig, 4, CDB(0x1A, 0, 0x08, 0, 4, 0)), 4);
 	assert_int_equal(rig->data[0], 23);
-	assert_int_equal(ask(rig, 192, CDB(0x1A, 0, 0x3F, 0, 192, 0)), 24);
-	assert_int_equal(ask(rig, 192, CDB(0x1A, 0, 0x3F, 0xFF, 192, 0)), 24);
+	assert_int_equal(ask(rig, 192, CDB(0x1A, 0, 0x3F, 0, 192, 0)), 48);
+	assert_int_equal(ask(rig, 192, CDB(0x1A, 0, 0x3F, 0xFF, 192, 0)), 48);
 }
 
 static void mode_sense_10(void **state)
