@@ -370,7 +370,7 @@ static void check_condition_as_guests_want_it(void **state)
 	const struct storvsc_completion *c;
 
 	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 0);
-	c = guest_disk_run(&rig->d, LUN, IN, 192, CDB(0x1A, 0, 0x0A, 0, 192, 0));
+	c = guest_disk_run(&rig->d, LUN, IN, 192, CDB(0x1A, 0, 0x0B, 0, 192, 0));
 	assert_int_equal(c->srb_status, VSTOR_SRB_ERROR);
 	assert_int_equal(c->scsi_status, 2);
 	assert_int_equal(c->status, VSTOR_STATUS_IO_DEVICE_ERROR);
