@@ -7,7 +7,7 @@
  *   FUA WRITE        the same with RWF_DSYNC; after an error PROBE (see below)
  *                    once space had run out: TRANSFER ..., SYNC
  *   FLUSH            SYNC
- *   DISCARD          PUNCH                                      [SYNC when FUA]
+ *   DISCARD          PUNCH, else ZEROS ...                       [SYNC when FUA]
  *   WRITE_ZEROES     ZERO_RANGE, else PUNCH, else ZEROS ...      [SYNC when FUA]
  *
  * The bytes of a file in memory (tmpfs) are copied at once, without an operation: io_uring would
@@ -67,7 +67,8 @@ struct file_disk {
 	int fd;
 	bool direct;
 	bool in_memory;
-	char *path;                       /* for the log */
+	uint32_t clear_block; /* discards and zeroes are multiples of it */
+	char *path;           /* for the log */
 	_Atomic int sync_error;           /* first failed fsync: sticky */
 	_Atomic bool tight;               /* space had run out */
 	_Atomic enum zero_mode zero_mode; /* best way the file system is known to have */
@@ -323,6 +324,14 @@ static void zeros_prepare(struct file_req *r, struct io_uring_sqe *sqe)
 		req_of(r)->offset + r->moved);
 }
 
+/* Devices refuse to clear parts of their blocks; writing them works. */
+static bool partial(const struct file_req *r)
+{
+	const struct disk_req *req = req_of(r);
+
+	return (req->offset | req->length) % r->file->clear_block;
+}
+
 /* The file system zeroes parts of its blocks in the page cache, which direct writes of neighbour
  * sectors would collide with. (Guests align what is long to the physical block size they are told.)
  */
@@ -343,7 +352,7 @@ static void zero_start(struct file_req *r)
 	};
 	enum zero_mode mode = atomic_load_explicit(&r->file->zero_mode, memory_order_relaxed);
 
-	if (ragged(r))
+	if (ragged(r) || partial(r))
 		mode = ZERO_BY_WRITE;
 	/* Punching gives storage back, which not everybody wants; but it is the first choice
 	 * of who does. */
@@ -368,6 +377,8 @@ static void fallocate_done(struct file_req *r, int res)
 		sync_when_fua(r);
 	else if (res == -EOPNOTSUPP && req_of(r)->op == DISK_WRITE_ZEROES)
 		zero_downgrade(r);
+	else if (res == -EINVAL) /* not this range */
+		step_start(r, STEP_ZEROS);
 	else
 		finish(r, res);
 }
@@ -502,7 +513,7 @@ static void file_submit(struct disk_queue *queue, struct disk_req *req)
 		break;
 	case DISK_DISCARD:
 		r->iov_count = 0;
-		step_start(r, ragged(r) ? STEP_ZEROS : STEP_PUNCH);
+		step_start(r, ragged(r) || partial(r) ? STEP_ZEROS : STEP_PUNCH);
 		break;
 	case DISK_WRITE_ZEROES:
 		r->iov_count = 0;
@@ -610,7 +621,10 @@ static int read_geometry(
 	ret = read_size(f, path, &size, e);
 	if (ret)
 		return ret;
-	if (fstat(f->fd, &st) || (S_ISBLK(st.st_mode) && ioctl(f->fd, BLKPBSZGET, &physical)))
+	f->clear_block = FILE_BLOCK_SIZE;
+	if (fstat(f->fd, &st) ||
+		(S_ISBLK(st.st_mode) && (ioctl(f->fd, BLKPBSZGET, &physical) ||
+						ioctl(f->fd, BLKSSZGET, &f->clear_block))))
 		return err_set(e, -errno, "disk %s: %s", path, strerror(errno));
 	f->disk.info = (struct disk_info){
 		.size = size,

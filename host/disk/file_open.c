@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <linux/fs.h>
 #include <linux/magic.h>
 
 static int open_error(const char *path, int error, struct err *e)
@@ -54,6 +56,14 @@ int file_check_kind(const char *path, struct stat *st, struct err *e)
 	return 0;
 }
 
+/* A read-only device can be opened for writing all the same; only each write fails. */
+static bool device_is_read_only(int fd)
+{
+	int read_only = 0;
+
+	return !ioctl(fd, BLKROGET, &read_only) && read_only;
+}
+
 int file_open_fd(
 	const char *path, const struct stat *st, const struct disk_file_options *o, struct err *e)
 {
@@ -67,6 +77,10 @@ int file_open_fd(
 			"disk %s: its file system has no direct I/O; remove \"direct\"", path);
 	if (fd < 0)
 		return o->read_only ? open_ro_error(path, errno, e) : open_error(path, errno, e);
+	if (!o->read_only && S_ISBLK(st->st_mode) && device_is_read_only(fd)) {
+		close(fd);
+		return open_error(path, EROFS, e);
+	}
 	return fd;
 }
 
