@@ -78,6 +78,13 @@ const char *disk_path(const struct disk *disk)
 	return disk->path;
 }
 
+const char *disk_identity(const struct disk *disk)
+{
+	while (disk->lower)
+		disk = disk->lower;
+	return disk->identity;
+}
+
 int disk_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped)
 {
 	for (; disk; disk = disk->lower)

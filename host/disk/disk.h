@@ -86,6 +86,7 @@ struct disk {
 	struct disk *lower; /* NULL at the bottom of a stack; owned */
 	struct disk_info info;
 	const char *path;      /* of a writable image file: things about it may be kept beside it */
+	const char *identity;  /* see disk_identity() */
 	uint64_t size_highest; /* it ever had, or 0: requests in flight may have seen it */
 	uint64_t copied_bytes; /* by disk_req_copy() */
 };
@@ -130,6 +131,10 @@ int disk_refresh(struct disk *disk, struct err *e);
 
 /* Constant; NULL: the disk is no image file, or must not be written. */
 const char *disk_path(const struct disk *disk);
+
+/* Constant text that identifies the medium, wherever and under whatever name it is opened; NULL:
+ * the contents do not outlive the disk. */
+const char *disk_identity(const struct disk *disk);
 
 /* Any thread. Whether storage is behind the byte at offset, and for how many more up to *length
  * that is so: at least a block. A disk that cannot tell says yes. Asks the file system, so it may

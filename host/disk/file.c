@@ -69,6 +69,7 @@ struct file_disk {
 	bool in_memory;
 	uint32_t clear_block; /* discards and zeroes are multiples of it */
 	char *path;           /* for the log */
+	char *identity;
 	_Atomic int sync_error;           /* first failed fsync: sticky */
 	_Atomic bool tight;               /* space had run out */
 	_Atomic enum zero_mode zero_mode; /* best way the file system is known to have */
@@ -529,6 +530,7 @@ static void file_close(struct disk *disk)
 	struct file_disk *f = file_of(disk);
 
 	close(f->fd);
+	free(f->identity);
 	free(f->path);
 	free(f);
 }
@@ -637,7 +639,8 @@ static int read_geometry(
 	f->in_memory = file_is_in_memory(f->fd, &st);
 	if (S_ISREG(st.st_mode) && !o->read_only)
 		f->disk.path = f->path;
-	return 0;
+	f->disk.identity = f->identity = file_identity(f->fd, &st);
+	return f->identity ? 0 : err_set(e, -ENOMEM, "disk %s: out of memory", path);
 }
 
 int disk_file_open(
@@ -675,6 +678,7 @@ int disk_file_open(
 	return 0;
 
 close_fd:
+	free(f->identity);
 	close(f->fd);
 free_path:
 	free(f->path);

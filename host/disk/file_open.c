@@ -149,3 +149,65 @@ bool file_device_can_punch(const struct stat *st)
 	fclose(limit);
 	return bytes > 0;
 }
+
+/* ---- identity ------------------------------------------------------------ */
+
+/* The first line of a file in the sysfs directory of a block device; false: it has none. */
+static bool read_attribute(const char *dir, const char *name, char *line, size_t size)
+{
+	char path[128];
+	FILE *attribute;
+	bool found;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	attribute = fopen(path, "re");
+	if (!attribute)
+		return false;
+	found = fgets(line, (int)size, attribute);
+	fclose(attribute);
+	line[found ? strcspn(line, "\n") : 0] = 0;
+	return line[0];
+}
+
+/* The name that the device or the device mapper gives it; else its number. A partition adds its own
+ * number to the name of its parent, which is one up. */
+static char *device_identity(const struct stat *st)
+{
+	static const char *const names[] = {"wwid", "device/wwid", "dm/uuid"};
+	char dir[64], partition[16], name[256], *identity;
+
+	snprintf(dir, sizeof(dir), "/sys/dev/block/%u:%u", major(st->st_rdev), minor(st->st_rdev));
+	if (read_attribute(dir, "partition", partition, sizeof(partition)))
+		strncat(dir, "/..", sizeof(dir) - strlen(dir) - 1);
+	else
+		partition[0] = 0;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (read_attribute(dir, names[i], name, sizeof(name)))
+			return asprintf(&identity, "device:%s:%s", name, partition) < 0 ? NULL
+											: identity;
+	return asprintf(&identity, "device:%u:%u", major(st->st_rdev), minor(st->st_rdev)) < 0
+		       ? NULL
+		       : identity;
+}
+
+/* An inode number is used again after a deletion; the generation is then another. The id of a file
+ * system survives a reboot where the kernel makes it from the UUID (ext4, btrfs, f2fs). */
+char *file_identity(int fd, const struct stat *st)
+{
+	uint64_t system = st->st_dev;
+	char *identity;
+	struct statfs fs;
+	long generation = 0; /* file systems fill all of it, or an int */
+
+	if (S_ISBLK(st->st_mode))
+		return device_identity(st);
+	if (!fstatfs(fd, &fs) && (fs.f_fsid.__val[0] || fs.f_fsid.__val[1]))
+		system =
+			(uint64_t)(uint32_t)fs.f_fsid.__val[0] << 32 | (uint32_t)fs.f_fsid.__val[1];
+	if (ioctl(fd, FS_IOC_GETVERSION, &generation))
+		generation = 0;
+	return asprintf(&identity, "file:%016llx:%llu:%u", (unsigned long long)system,
+		       (unsigned long long)st->st_ino, (unsigned int)generation) < 0
+		       ? NULL
+		       : identity;
+}

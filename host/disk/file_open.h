@@ -26,5 +26,7 @@ int file_check_direct(int fd, const char *path, struct err *e);
 /* No device is behind it: reading and writing are copying. */
 bool file_is_in_memory(int fd, const struct stat *st);
 bool file_device_can_punch(const struct stat *st);
+/* See disk_identity(); malloc()ed. NULL: out of memory. */
+char *file_identity(int fd, const struct stat *st);
 
 #endif

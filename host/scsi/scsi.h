@@ -103,7 +103,7 @@ struct scsi_unit {
 	bool cdrom; /* else a disk */
 	uint8_t lun;
 	const _Atomic uint64_t *luns; /* bit n: this target has LUN n; NULL: it has none */
-	uint8_t id[SCSI_ID_SIZE];     /* stable and unique in the world */
+	uint8_t id[SCSI_ID_SIZE];     /* see scsi_identify() */
 	char serial[SCSI_SERIAL_MAX + 1];
 	uint32_t transfer_bytes_max;          /* per command, by the transport */
 	struct disk_info info;                /* but for its size */
@@ -117,6 +117,25 @@ struct scsi_unit {
 	_Atomic bool write_protect;  /* SWP of the control mode page */
 	_Atomic uint32_t attentions; /* bit: enum scsi_attention, not yet reported */
 };
+
+/* ---- identifiers --------------------------------------------------------- */
+
+#define SCSI_NAME_MAX 4096u /* bytes of text that count */
+
+/* What an identifier is made from: the disk keeps it on another LUN and in another VM, and loses it
+ * with its name. A disk without serial and identity is known by its place in the VM. */
+struct scsi_name {
+	enum scsi_name_kind { SCSI_NAME_SERIAL, SCSI_NAME_MEDIUM, SCSI_NAME_PLACE } kind;
+	const char *text;
+	uint32_t copy; /* 0, or different numbers for disks of one VM that have one name */
+};
+
+/* Any thread. serial may be NULL. */
+struct scsi_name scsi_name_of(const char *serial, const struct disk *disk, const char *place);
+/* Any thread. The identifier of a name: always the same, and different for different names. */
+void scsi_identify(uint8_t id[SCSI_ID_SIZE], const struct scsi_name *name);
+
+/* ---- events -------------------------------------------------------------- */
 
 /* Any thread. The next command is refused with this, once; there is one initiator only. */
 void scsi_unit_attention(struct scsi_unit *unit, enum scsi_attention attention);

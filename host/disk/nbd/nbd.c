@@ -258,6 +258,7 @@ int disk_nbd_open(
 	nbd_ledger_init(&d->ledger);
 	d->retry_ns = o->retry_ns ? o->retry_ns : RETRY_DEFAULT_NS;
 	d->uri = strdup(uri);
+	d->disk.identity = d->uri;
 	if (!d->uri) {
 		ret = err_set(e, -ENOMEM, "disk %s: out of memory", uri);
 		goto free_disk;

@@ -603,6 +603,38 @@ static void one_writer_or_many_readers(void **state)
 	assert_refused(rig->path, &rw, -EBUSY, "used by another", "ro");
 }
 
+static void open_identity(struct rig *rig, const char *path, char *identity, size_t size)
+{
+	open_path(rig, path, &(struct disk_file_options){.read_only = true});
+	assert_non_null(disk_identity(rig->disk));
+	snprintf(identity, size, "%s", disk_identity(rig->disk));
+	close_disk(rig);
+}
+
+static void the_identity_is_the_files(void **state)
+{
+	struct rig *rig = *state;
+	char link_path[160], here[128], there[128];
+
+	open_identity(rig, rig->path, here, sizeof(here));
+	snprintf(link_path, sizeof(link_path), "%s.link", rig->path);
+	assert_int_equal(link(rig->path, link_path), 0);
+	open_identity(rig, link_path, there, sizeof(there));
+	assert_string_equal(here, there);
+	unlink(link_path);
+	assert_int_equal(rename(rig->path, link_path), 0); /* moved */
+	open_identity(rig, link_path, there, sizeof(there));
+	assert_string_equal(here, there);
+	make_file(rig->path, SIZE); /* another file of that name */
+	open_identity(rig, rig->path, there, sizeof(there));
+	assert_string_not_equal(here, there);
+	unlink(link_path); /* its inode number may be used again now */
+	unlink(rig->path);
+	make_file(rig->path, SIZE);
+	open_identity(rig, rig->path, there, sizeof(there));
+	assert_string_not_equal(here, there);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -626,6 +658,7 @@ int main(void)
 		TEST(refuses_what_is_no_disk),
 		TEST(refuses_to_write_what_is_read_only),
 		TEST(one_writer_or_many_readers),
+		TEST(the_identity_is_the_files),
 		/* last: it changes the process's namespace */
 		TEST(zeroes_by_writing),
 	};
