@@ -79,6 +79,7 @@ static struct storvsp_lun lun_of(const struct storage_disk *d)
 		.disk = d->disk,
 		.cdrom = d->option.cdrom,
 		.serial = d->option.serial[0] ? d->option.serial : NULL,
+		.id = d->id,
 	};
 }
 
@@ -149,6 +150,7 @@ int storage_open(
 		ret = disk_open(d, e);
 		if (ret)
 			return ret;
+		storage_identify(s, d);
 		d->state = STORAGE_PRESENT;
 		d->controller->state = STORAGE_PRESENT;
 	}
@@ -278,6 +280,7 @@ static int disk_attach(struct storage_disk *d, struct err *e)
 
 	if (c->state == STORAGE_REMOVING)
 		return err_set(e, -EBUSY, "disk add: controller %u is being removed", c->number);
+	storage_identify(c->storage, d);
 	d->state = STORAGE_ADDING;
 	if (c->dev)
 		return storvsp_add(c->dev, &lun, disk_added, d, e);

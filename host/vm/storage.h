@@ -18,6 +18,7 @@
 
 #include "config/options.h"
 #include "disk/disk.h"
+#include "scsi/scsi.h"
 #include "vsp/vsp.h"
 
 #define STORAGE_LUNS_MAX 64u
@@ -54,7 +55,8 @@ struct storage_disk {
 	uint8_t lun;
 	char *text; /* what option points into; NULL: it is not ours */
 	struct disk_option option;
-	struct disk *disk; /* NULL: OPENING */
+	struct disk *disk;        /* NULL: OPENING */
+	uint8_t id[SCSI_ID_SIZE]; /* zeros: OPENING */
 	enum storage_state state;
 	struct storage_change change;
 	/* OPENING */
@@ -70,6 +72,9 @@ struct storage {
 	struct loop *control;
 	struct vsp_host *host; /* NULL: no guest */
 };
+
+/* storage_id.c: gives an open disk its identifier. */
+void storage_identify(const struct storage *s, struct storage_disk *d);
 
 /* Opens the disks of the options. storage_close() also after a failure. */
 int storage_open(

@@ -535,6 +535,69 @@ static void many_changes_over_many_resets(void **state)
 	}
 }
 
+/* ---- identifiers --------------------------------------------------------- */
+
+#define NAA 36u /* its place in VPD page 83h */
+
+static void wwid(uint8_t lun, uint8_t naa[16])
+{
+	uint8_t page[NAA + 16];
+
+	ready(lun); /* reports what is new */
+	assert_int_equal(
+		guest_disk_run(&d, lun, IN, 252, CDB(0x12, 1, 0x83, 0, 252, 0))->srb_status,
+		VSTOR_SRB_SUCCESS);
+	guest_slot_get(&d, 0, page, sizeof(page));
+	memcpy(naa, page + NAA, 16);
+}
+
+static void add_and_identify(const char *spec, uint8_t lun, uint8_t naa[16])
+{
+	add(spec, 0, lun);
+	wwid(lun, naa);
+}
+
+static void no_two_disks_have_one_identifier(void **state)
+{
+	uint8_t naa[7][16];
+	char shared[80];
+
+	guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
+	snprintf(shared, sizeof(shared), "%s,ro", other);
+	wwid(0, naa[0]);
+	add_and_identify(shared, 1, naa[1]);
+	add_and_identify(shared, 2, naa[2]);
+	add_and_identify("memory:1M", 3, naa[3]);
+	add_and_identify("memory:1M", 4, naa[4]);
+	add_and_identify("memory:1M,serial=S", 5, naa[5]);
+	add_and_identify("memory:1M,serial=S", 6, naa[6]);
+	for (uint32_t a = 0; a < 7; a++)
+		for (uint32_t b = 0; b < a; b++)
+			assert_memory_not_equal(naa[a], naa[b], 16);
+	guest_disk_close(&d);
+}
+
+static void an_identifier_belongs_to_the_disk(void **state)
+{
+	uint8_t here[16], there[16], another[16];
+	char moved[80];
+
+	guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
+	wwid(0, here);
+	remove_disk(0, 0);
+	add_and_identify(other, 0, another);
+	assert_memory_not_equal(another, here, 16);
+	snprintf(moved, sizeof(moved), "%s,lun=9", image);
+	add_and_identify(moved, 9, there);
+	assert_memory_equal(there, here, 16);
+	guest_disk_close(&d);
+	reset();
+	guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
+	wwid(9, there);
+	assert_memory_equal(there, here, 16);
+	guest_disk_close(&d);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -546,6 +609,8 @@ int main(void)
 		TEST(the_deepest_stack),
 		TEST(files_may_grow),
 		TEST(opening_takes_its_time),
+		TEST(no_two_disks_have_one_identifier),
+		TEST(an_identifier_belongs_to_the_disk),
 		cmocka_unit_test(opening_outlives_the_machine),
 		TEST(a_controller_comes_and_goes),
 		TEST(reset_in_the_middle),

@@ -19,8 +19,10 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uuid/uuid.h>
 
 #include "base/log.h"
 #include "vsp/storvsp/storvsp_impl.h"
@@ -40,27 +42,21 @@ static bool serial_valid(const char *serial)
 	return length <= SCSI_SERIAL_MAX;
 }
 
-/* FNV-1a over 64 bits: disks of one controller, and equal LUNs of controllers whose GUIDs differ
- * in a digit, must not look alike. Changing this changes disk names in guests. */
-static uint64_t hash(uint64_t h, const uint8_t *bytes, size_t count)
+/* Without an identifier from the VM, which knows all disks, serial, medium or LUN give one. */
+static void unit_identify(
+	struct scsi_unit *unit, const struct storvsp_lun *lun, const struct hv_guid *instance)
 {
-	while (count--)
-		h = (h ^ *bytes++) * 0x100000001b3ull;
-	return h;
-}
+	struct scsi_name name;
+	char guid[UUID_STR_LEN], place[UUID_STR_LEN + 8];
 
-static void unit_identify(struct scsi_unit *unit, const struct hv_guid *instance)
-{
-	for (uint8_t half = 0; half < 2; half++) {
-		const uint8_t tail[2] = {unit->lun, half};
-		uint64_t h = hash(0xcbf29ce484222325ull, instance->b, sizeof(instance->b));
-
-		h = hash(h, tail, sizeof(tail));
-		/* The last bytes have only reached the low bits: spread them. */
-		h = (h ^ (h >> 32)) * 0xd6e8feb86659fd93ull;
-		h ^= h >> 32;
-		memcpy(unit->id + half * sizeof(h), &h, sizeof(h));
+	if (lun->id) {
+		memcpy(unit->id, lun->id, sizeof(unit->id));
+		return;
 	}
+	uuid_unparse_lower(instance->b, guid);
+	snprintf(place, sizeof(place), "%s/%u", guid, unit->lun);
+	name = scsi_name_of(lun->serial, lun->disk, place);
+	scsi_identify(unit->id, &name);
 }
 
 static void unit_absent(struct scsi_unit *unit, uint8_t lun, const _Atomic uint64_t *luns)
@@ -122,7 +118,7 @@ static int unit_fill(struct storvsp_unit *unit, const struct storvsp_lun *lun, s
 		unit_make_cdrom(scsi);
 	if (lun->serial)
 		memcpy(scsi->serial, lun->serial, strlen(lun->serial));
-	unit_identify(scsi, vsp_device_instance(unit->dev));
+	unit_identify(scsi, lun, vsp_device_instance(unit->dev));
 	return 0;
 }
 

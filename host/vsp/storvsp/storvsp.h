@@ -15,6 +15,7 @@ struct storvsp_lun {
 	struct disk *disk;  /* stays the caller's; outlives the device */
 	bool cdrom;         /* a DVD-ROM drive with the disk as its medium, read only */
 	const char *serial; /* printable ASCII, at most 32; NULL: none */
+	const uint8_t *id;  /* SCSI_ID_SIZE bytes, no other disk of the VM has them; or NULL */
 };
 
 /* The config of vsp_device_create(); copied. */
