@@ -2,8 +2,8 @@
 /*
  * A user-facing error: one line saying what, where, and what to do.
  *
- * Functions that can fail because of what the user gave take a struct err *
- * as last argument and return -errno; the text is printed once, in host/main.c.
+ * Functions that can fail because of the user's input take a struct err * as last
+ * argument and return -errno; host/cli prints the text, once.
  * Thread: belongs to its caller.
  */
 #ifndef BASE_ERR_H

@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 
-/* Far more than a machine has, far less than what overflows the arithmetic below. */
+/* More than any host has, and too little to overflow the arithmetic below. */
 #define GMEM_SIZE_MAX (1ull << 46)
 #define PFN_MAX       (UINT64_MAX / GMEM_PAGE_SIZE)
 
@@ -26,8 +26,8 @@ static uint8_t *reserve(size_t size)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-/* Shows [offset, offset + size) of guest memory at `at`, inside a reservation. Guest pages never
- * go into a core dump: they are large and not ours to publish. */
+/* Maps [offset, offset + size) of guest memory at `at`, inside a reservation. Guest pages are left
+ * out of core dumps: they are large and private. */
 static int map_fixed(const struct gmem *g, uint8_t *at, uint64_t offset, size_t size)
 {
 	if (mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, g->memfd,
@@ -37,7 +37,7 @@ static int map_fixed(const struct gmem *g, uint8_t *at, uint64_t offset, size_t 
 	return 0;
 }
 
-/* Sealed, so that nobody who gets the descriptor can shrink it and cause SIGBUS here. */
+/* Sealed: no other holder of the descriptor can shrink it and cause SIGBUS here. */
 static int memfd_of_size(uint64_t size)
 {
 	int fd = memfd_create("enlite-guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -112,8 +112,8 @@ static bool pfn_is_ram(const struct gmem *g, uint64_t pfn)
 	return pfn <= PFN_MAX && gmem_contains(g, pfn * GMEM_PAGE_SIZE, GMEM_PAGE_SIZE);
 }
 
-/* Length of the run of ascending neighbours, all in RAM, that pfns[0] begins; 0 when it is not RAM.
- * A run never crosses the hole below 4 GiB: the last page before it has no neighbour in RAM. */
+/* Length of the run of consecutive RAM pages that begins with pfns[0]; 0: that is not RAM. A run
+ * never crosses the hole below 4 GiB. */
 static size_t run_length(const struct gmem *g, const uint64_t *pfns, size_t count)
 {
 	size_t n = 0;
@@ -164,8 +164,8 @@ void GUEST_SHARED *gmem_map_pages(
 
 void gmem_unmap_pages(void GUEST_SHARED *view, size_t count, bool mapped)
 {
-	/* A view that the kernel merged with a neighbour is split again, which can hit the limit of
-	 * mappings; then the view leaks, and that is all. */
+	/* If the kernel merged the view with a neighbour, unmapping splits the mapping, which can
+	 * fail at the limit of mappings. The view then leaks. */
 	if (mapped && munmap((void *)view, count * GMEM_PAGE_SIZE))
 		log_error("guest memory: cannot unmap %zu pages: %s", count, strerror(errno));
 }

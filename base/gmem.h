@@ -5,8 +5,8 @@
  * which host address = base + GPA, so a translation is a range check and an
  * addition, and GPA-contiguous memory is contiguous for the host too.
  *
- * This file is guest memory without a machine: hyper/ gives it to KVM, tests
- * and fuzzers use it alone. All functions but create/destroy: any thread.
+ * No KVM here: hyper/kvm registers the memory with KVM; tests and fuzzers use it
+ * alone. Thread: any, except for create and destroy.
  */
 #ifndef BASE_GMEM_H
 #define BASE_GMEM_H
@@ -18,7 +18,7 @@
 #include "base/err.h"
 
 #define GMEM_PAGE_SIZE  4096u
-#define GMEM_LOW_MAX    (3ull << 30) /* RAM below 4 GiB ends here at the latest */
+#define GMEM_LOW_MAX    (3ull << 30) /* highest end of RAM below 4 GiB */
 #define GMEM_HIGH_START (4ull << 30)
 
 /* Memory shared with the guest: may change at any time under the reader.

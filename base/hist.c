@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * In units of 64 ns: the first eight buckets are one unit each; the times from 2^e units on are
- * told apart by the three bits behind the highest.
+ * In units of 64 ns: the first eight buckets are one unit each; from 2^e units on, the three bits
+ * below the highest select the bucket.
  */
 #include "base/hist.h"
 
@@ -74,7 +74,7 @@ void hist_collect(struct hist_sum *sum, const struct hist *hist)
 		sum->highest_ns = highest;
 }
 
-/* The middle of its bucket, but nothing is longer than the longest. */
+/* The middle of the bucket, and at most the highest time. */
 static uint64_t typical(const struct hist_sum *sum, uint32_t bucket)
 {
 	uint64_t start = hist_start(bucket);

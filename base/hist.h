@@ -3,9 +3,9 @@
  * A histogram of times, cheap enough for every request: no lock, no allocation, one writer, and
  * readers on any thread.
  *
- * Eight buckets for each power of two: a percentile is told within 1/16 of its value from half a
- * microsecond on, within half a bucket of 64 ns below. Times from 2^40 ns (18 minutes) on share
- * the last bucket.
+ * Eight buckets for each power of two: a percentile is exact within 1/16 of its value from half a
+ * microsecond on, and within half a bucket of 64 ns below. Times from 2^40 ns (18 minutes) on
+ * share the last bucket.
  */
 #ifndef BASE_HIST_H
 #define BASE_HIST_H
@@ -23,7 +23,7 @@ struct hist {
 	_Atomic uint64_t bucket[HIST_BUCKETS];
 };
 
-/* What one or more of them held when looked at. */
+/* Sum of one or more histograms, read at one time. */
 struct hist_sum {
 	uint64_t count;
 	uint64_t sum_ns;
@@ -35,14 +35,14 @@ struct hist_sum {
 void hist_add(struct hist *hist, uint64_t ns);
 void hist_reset(struct hist *hist);
 
-/* Any thread: adds what is in there. */
+/* Any thread: adds the values of hist to sum. */
 void hist_collect(struct hist_sum *sum, const struct hist *hist);
 
 /* Bucket n holds the times from hist_start(n) up to hist_start(n + 1). */
 uint32_t hist_bucket(uint64_t ns);
 uint64_t hist_start(uint32_t bucket);
 
-/* The time that so many of 100,000 took at most; 0 when there are none. */
+/* Percentile in units of 1/100,000; 0 when the sum is empty. */
 uint64_t hist_percentile(const struct hist_sum *sum, uint32_t of_100000);
 
 #endif

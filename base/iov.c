@@ -87,8 +87,8 @@ void iov_zero(const struct iovec *iov, uint32_t count, uint64_t at, uint64_t len
 		memset(piece, 0, size);
 }
 
-/* Index of the first difference; size: none. Bytes that change between both looks are found equal
- * or different, but the result stays in range. */
+/* Index of the first difference; size: none. Bytes that change between the two passes count as
+ * equal or different; the result stays in range. */
 static size_t first_difference(const uint8_t *a, const uint8_t *b, size_t size)
 {
 	size_t i = 0;

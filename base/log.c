@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The guest's lines pass a token bucket kept as one number: the time at which
- * the bucket would be full again (`guest_full_at`). Taking a token moves it
- * one interval into the future; a line is refused when that would be more than
- * a full bucket away. One compare-and-swap, so any thread may log at any time.
+ * Lines that a guest can cause pass a token bucket, kept as one number: the time
+ * at which the bucket is full again (`guest_full_at`). A token moves it one
+ * interval into the future; a line is refused when it would then be more than a
+ * full bucket away. One compare-and-swap, so any thread may log at any time.
  */
 #include "base/log.h"
 
@@ -57,7 +57,7 @@ __attribute__((format(printf, 2, 3))) static void line_add(struct line *line, co
 	va_end(args);
 }
 
-/* Whatever text got into the line, it stays one line and cannot talk to the terminal. */
+/* Control characters are replaced: the text stays one line and cannot control a terminal. */
 static void line_sanitise(struct line *line)
 {
 	for (size_t i = 0; i < line->len; i++) {
@@ -68,8 +68,8 @@ static void line_sanitise(struct line *line)
 	}
 }
 
-/* A reader of ours that stalls must not hold a VP: what a pipe does not take at once is lost. A
- * pipe that is writable takes PIPE_BUF bytes, more than a line. */
+/* A stalled reader of a pipe must not block a VP: lines that do not fit are lost. A writable pipe
+ * accepts PIPE_BUF bytes, more than a line. */
 static void line_write(struct line *line)
 {
 	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};

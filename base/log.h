@@ -2,9 +2,9 @@
 /*
  * Log lines on stderr. Any thread. One write(2) per line, no allocation.
  *
- * log_guest() is for everything a guest can cause: it is limited to
- * LOG_GUEST_BURST lines and then LOG_GUEST_PER_SECOND, the rest is counted and
- * the count printed with the next line. Never log guest data or host pointers.
+ * log_guest() is for every line that a guest can cause: at most LOG_GUEST_BURST
+ * lines at once and LOG_GUEST_PER_SECOND after that; the others are counted, and
+ * the next line reports the count. Never log guest data or host pointers.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

@@ -2,7 +2,7 @@
 /*
  * The ring is created disabled: with IORING_SETUP_SINGLE_ISSUER it belongs to
  * the thread that enables it, and a loop is created by the control thread but
- * run by another. What is armed before that waits in the submission queue.
+ * run by another. Entries armed before that wait in the submission queue.
  *
  * A loop event has at most one read and one cancel in the ring:
  *
@@ -29,8 +29,8 @@
 
 /* ---- ring ---------------------------------------------------------------- */
 
-/* Best first: completions wait for our own io_uring_enter() (6.1), else at least do not interrupt
- * this thread (5.19), else plain. */
+/* In order of preference: task work is deferred to our io_uring_enter() (Linux 6.1); task work does
+ * not interrupt this thread (5.19); plain. */
 static const unsigned int ring_flags[] = {
 	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
 		IORING_SETUP_R_DISABLED,
@@ -74,15 +74,15 @@ struct io_uring_sqe *loop_sqe(struct loop *loop, struct loop_op *op)
 
 		assert(loop->enabled);
 		rc = io_uring_submit(&loop->ring);
-		if (rc < 0) /* out of kernel memory: nothing to do but try again */
+		if (rc < 0) /* out of kernel memory: retry */
 			sched_yield();
 	}
 	io_uring_sqe_set_data(sqe, op);
 	return sqe;
 }
 
-/* Only what is there at the start: a turn ends. An entry is given back before `done`, which may
- * submit and so need the room. */
+/* Only completions present at the start, so that a turn ends. An entry is released before `done`,
+ * which may submit and need the room. */
 static void reap(struct loop *loop)
 {
 	struct io_uring_cqe *cqe;
@@ -192,7 +192,8 @@ static struct loop_timer *first_timer(struct loop *loop)
 					 : container_of(loop->timers.next, struct loop_timer, link);
 }
 
-/* Behind all that fire no later: found from the end, where equal delays belong. */
+/* After all timers that are due earlier or at the same time. Searched from the end, where timers
+ * with a common delay belong. */
 static void timer_insert(struct loop *loop, struct loop_timer *t)
 {
 	struct list *before = loop->timers.prev;
@@ -226,7 +227,7 @@ void loop_timer_cancel(struct loop_timer *t)
 	list_del(&t->link);
 }
 
-/* A timer that fn starts again with no delay waits for the next turn: `now` stays. */
+/* `now` is constant: a timer that fn restarts without delay fires in the next turn. */
 static void run_timers(struct loop *loop)
 {
 	struct loop_timer *t = first_timer(loop);
@@ -249,13 +250,13 @@ void loop_post(struct loop *loop, struct loop_task *task)
 		task->next = head;
 	while (!atomic_compare_exchange_weak_explicit(
 		&loop->posted, &head, task, memory_order_release, memory_order_relaxed));
-	/* Who finds the list empty wakes the loop; from its own thread that is not needed, since it
-	 * looks at the list before it waits. */
+	/* The first task in the list wakes the loop. On its own thread that is not needed: the loop
+	 * checks the list before it waits. */
 	if (!head && !(atomic_load(&loop->running) && loop_is_current(loop)))
 		loop_event_signal(loop->wake.fd);
 }
 
-/* Oldest first. What a task posts runs in the next turn. */
+/* Oldest first. Tasks posted by a task run in the next turn. */
 static void run_posted(struct loop *loop)
 {
 	struct loop_task *task =
@@ -290,7 +291,7 @@ void loop_hook_del(struct loop *loop, struct loop_hook *hook)
 	list_del(&hook->link);
 }
 
-/* A hook may remove any hook, itself too. */
+/* A hook may remove any hook, including itself. */
 static void run_hooks(struct loop *loop)
 {
 	for (struct list *pos = loop->hooks.next; pos != &loop->hooks; pos = loop->next_hook) {
@@ -334,7 +335,7 @@ void loop_call(struct loop *loop, void (*fn)(void *arg), void *arg)
 
 /* ---- life ---------------------------------------------------------------- */
 
-/* The wake event carries nothing: the turn that its read begins looks at everything. */
+/* The wake event has no data: the turn that begins with it checks all sources. */
 static void woken(struct loop_event *ev, uint64_t count)
 {
 }
@@ -381,7 +382,7 @@ bool loop_is_current(const struct loop *loop)
 	return !atomic_load(&loop->running) || pthread_equal(loop->thread, pthread_self());
 }
 
-/* Submits what was prepared and takes what is done; waits for it, but not past the first timer. */
+/* Submits prepared entries and reaps completions; waits for one, until the first timer is due. */
 static int enter(struct loop *loop, bool wait)
 {
 	struct loop_timer *t = first_timer(loop);
@@ -436,9 +437,9 @@ static void poll_adapt(struct loop *loop, uint64_t slept_ns)
 		loop->poll_ns = loop->poll_max_ns;
 }
 
-/* Completions wait for us, in the ring or as work the kernel does when it is entered. The flag that
- * tells of such work can stay up when there is none (the kernel raises it after it has queued the
- * work, which may have been run by then), so only what comes out of it counts. */
+/* Completions are pending in the ring, or as task work that the kernel does when it is entered. The
+ * flag for task work can stay set when there is none (the kernel sets it after it has queued the
+ * work, which may have run by then), so only completions count. */
 static bool ring_ready(struct loop *loop)
 {
 	if (io_uring_cq_ready(&loop->ring))
@@ -475,14 +476,14 @@ static bool poll_window(struct loop *loop)
 			atomic_load_explicit(&loop->posted, memory_order_relaxed) ||
 			atomic_load(&loop->stop))
 			return true;
-		/* To others who want this CPU: the kernel's I/O threads do our work. */
+		/* yields the CPU, for instance to the kernel's I/O threads that do our work */
 		sched_yield();
-		loop->turn_ns = loop_now_ns(); /* what is found next was not there before */
+		loop->turn_ns = loop_now_ns(); /* later work is newer than this sample */
 	} while (loop->turn_ns < end);
 	return false;
 }
 
-/* What a poller finds now may make it a poller again: hence the list of its own. */
+/* Work found now may add the poller again: hence a separate list. */
 static bool poll_end(struct loop *loop)
 {
 	struct list asleep;
@@ -504,8 +505,8 @@ static bool poll_end(struct loop *loop)
 	return worked;
 }
 
-/* True when something turned up and the loop must not sleep. What was prepared is submitted first:
- * its completions are among what is looked for. */
+/* True when there is work and the loop must not sleep. Prepared entries are submitted first: their
+ * completions count as work. */
 static bool poll_before_sleep(struct loop *loop)
 {
 	if (list_empty(&loop->pollers))
@@ -581,7 +582,7 @@ static void *thread_main(void *arg)
 	char name[16];
 
 	begin(loop);
-	sem_post(&start->running); /* start is gone from here on */
+	sem_post(&start->running); /* start is out of scope from here on */
 	snprintf(name, sizeof(name), "%s", loop->name);
 	pthread_setname_np(loop->thread, name);
 	run(loop);

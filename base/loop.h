@@ -57,8 +57,8 @@ struct loop_event {
 	void (*stopped)(struct loop_event *ev);
 };
 
-/* A one-shot timer on CLOCK_MONOTONIC. Timers live in a list of the loop, not in the ring: the
- * loop waits no longer than the first of them, and cancelling is just taking it off the list. */
+/* A one-shot timer on CLOCK_MONOTONIC. Timers are in a list of the loop, not in the ring: the loop
+ * waits until the first is due at most, and cancelling removes the timer from the list. */
 struct loop_timer {
 	struct list link;
 	struct loop *loop;
@@ -67,13 +67,12 @@ struct loop_timer {
 	void (*fn)(struct loop_timer *t);
 };
 
-/* Something in shared memory that changes without telling us, as long as we say we are looking.
- * While a loop has pollers it looks at them for a while before it sleeps: see loop_set_polling().
- */
+/* A source of work in shared memory that sends no signal while it is polled. A loop with pollers
+ * polls them for a time before it sleeps: see loop_set_polling(). */
 struct loop_poller {
-	/* Looks once. True: there was work, and it is done or posted. */
+	/* Polls once. True: there was work, and it is done or posted. */
 	bool (*poll)(struct loop_poller *poller);
-	/* The loop is about to sleep and has taken the poller off: ask to be told. True: there was
+	/* The loop is about to sleep and has removed the poller: enable signals. True: there was
 	 * work already; the loop does not sleep. */
 	bool (*before_sleep)(struct loop_poller *poller);
 	struct list link;
@@ -110,7 +109,7 @@ void loop_run(struct loop *loop);
 /* The same in a thread of its own, which runs when this returns; joined by loop_join(). */
 int loop_start(struct loop *loop);
 void loop_join(struct loop *loop);
-/* The loop ends when no posted task is left. What is in the ring then is never completed: stop
+/* The loop ends when no posted task is left. Operations in the ring are never completed then: stop
  * events and drain operations first. */
 void loop_stop(struct loop *loop);
 
@@ -126,16 +125,16 @@ void loop_call(struct loop *loop, void (*fn)(void *arg), void *arg);
  * runs nothing can be submitted: at most LOOP_ENTRIES in all. */
 struct io_uring_sqe *loop_sqe(struct loop *loop, struct loop_op *op);
 
-/* Longest time to look before sleeping; 0 (the default) sleeps at once. The window adapts: it
- * doubles after a sleep that was shorter than max_ns and closes after a longer one, so that an idle
- * loop costs nothing. Before the loop runs. */
+/* Longest time to poll before sleeping; 0 (the default) sleeps at once. The window adapts: it
+ * doubles after a sleep shorter than max_ns and closes after a longer one, so that an idle loop
+ * uses no CPU. Before the loop runs. */
 void loop_set_polling(struct loop *loop, uint64_t max_ns);
-/* How long it looks now; 0: it is not worth while to be a poller. */
+/* The polling window now; 0: adding a poller has no effect. */
 static inline uint64_t loop_poll_ns(const struct loop *loop)
 {
 	return loop->poll_ns;
 }
-/* Idempotent both. poller->link is initialised by the owner. */
+/* Both are idempotent. The owner initialises poller->link. */
 void loop_poller_add(struct loop *loop, struct loop_poller *poller);
 void loop_poller_del(struct loop *loop, struct loop_poller *poller);
 
@@ -151,12 +150,12 @@ void loop_event_signal(int eventfd);
 
 void loop_timer_start(struct loop *loop, struct loop_timer *t, uint64_t delay_ns,
 	void (*fn)(struct loop_timer *t));
-/* When it returns, fn will not run. Idempotent; a zeroed timer is a cancelled one. Starting an
+/* After it returns, fn does not run. Idempotent; a zeroed timer is a cancelled one. Starting an
  * armed timer moves it. */
 void loop_timer_cancel(struct loop_timer *t);
 uint64_t loop_now_ns(void); /* the clock of timers */
-/* ON_LOOP. The same clock, read once per turn when somebody first asks: as good as a clock for what
- * is measured in turns, and as cheap as a load. */
+/* ON_LOOP. The same clock, read at the first call in each turn: exact enough for times measured in
+ * turns, and as cheap as a load. */
 static inline uint64_t loop_turn_ns(struct loop *loop)
 {
 	if (!loop->turn_ns)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Numbers as users write them. Decimal digits only: no sign, no space, nothing behind. */
+/* Numbers in user input: decimal digits only, no sign, no space, no trailing characters. */
 #ifndef BASE_PARSE_H
 #define BASE_PARSE_H
 

@@ -9,7 +9,7 @@
 
 _Static_assert(GMEM_HIGH_START % PIN_SIZE == 0, "no buffer holds both ranges of RAM");
 
-/* What of guest RAM lies in gibibyte i; empty in the hole below 4 GiB. */
+/* The part of guest RAM in gibibyte i; empty in the hole below 4 GiB. */
 static struct iovec piece_of(const struct gmem *g, uint64_t i)
 {
 	uint64_t start = i << PIN_SHIFT;

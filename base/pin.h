@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest memory registered with a loop's ring: the kernel then need not find and
- * hold the pages of each request. All of guest RAM becomes resident and stays
- * (see docs/adr/0006). The ring takes buffers of at most 1 GiB, so buffer n is
- * what lies in GPA gibibyte n; a request that crosses into the next goes unpinned.
+ * Guest memory registered with a loop's ring: the kernel then does not look up and
+ * pin the pages of each request. All of guest RAM becomes resident and stays so
+ * (see docs/adr/0006). The ring takes buffers of at most 1 GiB, so buffer n is GPA
+ * gibibyte n; a request that crosses into the next is not pinned.
  */
 #ifndef BASE_PIN_H
 #define BASE_PIN_H
@@ -14,7 +14,7 @@
 #define PIN_SHIFT 30
 
 /* ON_LOOP(loop). g stays valid until loop_unpin(). -errno: nothing is pinned (RLIMIT_MEMLOCK, no
- * memory, an old kernel), and everything works as without. */
+ * memory, an old kernel), and requests work unpinned. */
 int loop_pin(struct loop *loop, const struct gmem *g);
 /* ON_LOOP(loop). No request uses guest memory. Idempotent. */
 void loop_unpin(struct loop *loop);

@@ -10,7 +10,7 @@
 
 #define ROUNDS        15u
 #define WINDOW_ROUNDS 20u      /* docs/adr/0007 */
-#define WINDOW_MIN_NS 50000u   /* what a wake-up from a deep sleep of the CPU takes */
+#define WINDOW_MIN_NS 50000u   /* wake-up from a deep sleep state of the CPU */
 #define WINDOW_MAX_NS 2000000u /* covers a nested machine */
 
 struct pair {
