@@ -22,15 +22,14 @@
 #define RESERVE_EXTENT      0x01u
 #define RESERVE_OTHER       0x10u
 
-/* The data buffer must have the size that the CDB says: one of another size is a mistake of the
- * initiator's, which writing part of it would hide. */
+/* The data buffer must have the size that follows from the CDB: another size is an error of the
+ * initiator that writing part of the data would hide. */
 static bool data_out_is(const struct scsi_input *in, uint64_t length)
 {
 	return length == 0 ? in->length == 0 : in->dir == SCSI_DIR_OUT && in->length == length;
 }
 
-/* Verifying means being on the medium, so it is a FUA write; and being read again and compared when
- * that is asked for. */
+/* Verified data are on the medium, hence FUA; BYTCHK adds a read and a comparison. */
 static enum scsi_error decode_write_verify(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
@@ -60,7 +59,7 @@ enum scsi_error scsi_decode_rw(
 	return scsi_decode_transfer(cmd, unit, in, write ? SCSI_ACTION_WRITE : SCSI_ACTION_READ);
 }
 
-/* The medium is compared with the initiator's data, or else only the range is checked. */
+/* With BYTCHK the medium is compared with the data buffer; else only the range is checked. */
 enum scsi_error scsi_decode_verify(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
@@ -111,7 +110,7 @@ enum scsi_error scsi_decode_pre_fetch(
 	return scsi_decode_transfer(cmd, unit, in, SCSI_ACTION_NONE);
 }
 
-/* Whatever range is named, the whole disk is flushed: that covers it. */
+/* The whole disk is flushed, whatever the range. */
 enum scsi_error scsi_decode_sync(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
@@ -146,7 +145,7 @@ static enum scsi_error write_same_list(
 	return SCSI_OK;
 }
 
-/* Without data (NDOB) it writes zeros; with data the block decides. */
+/* Without data (NDOB) zeros are written; with data write_same_list() decides. */
 enum scsi_error scsi_decode_write_same(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
@@ -155,7 +154,7 @@ enum scsi_error scsi_decode_write_same(
 		return scsi_cdb_field(cmd, 1);
 	if (!scsi_extent_fits(cmd, cmd->lba, cmd->blocks))
 		return SCSI_ERR_LBA_RANGE;
-	if (cmd->blocks == 0) /* means: to the end */
+	if (cmd->blocks == 0) /* to the end of the medium */
 		cmd->blocks = cmd->capacity - cmd->lba;
 	if (cmd->blocks > SCSI_WRITE_SAME_BYTES_MAX / unit->info.block_size)
 		return scsi_cdb_field(cmd, cmd->op->cdb_length == 10 ? 7 : 10);
@@ -216,7 +215,7 @@ enum scsi_error scsi_decode_unmap(
 	return scsi_decode_with_list(cmd, in, unmap_list, length);
 }
 
-/* Stopping makes everything durable; there is no motor to stop. */
+/* STOP flushes the disk; there is no motor. */
 enum scsi_error scsi_decode_start_stop(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
@@ -227,7 +226,7 @@ enum scsi_error scsi_decode_start_stop(
 	return SCSI_OK;
 }
 
-/* The default self-test always passes; others and parameter lists do not exist. */
+/* The default self-test always passes; other tests and parameter lists are not supported. */
 enum scsi_error scsi_decode_send_diagnostic(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
@@ -236,14 +235,14 @@ enum scsi_error scsi_decode_send_diagnostic(
 	return SCSI_OK;
 }
 
-/* There is nothing to format: the disk keeps what it has. */
+/* Formatting has no effect: the contents stay. */
 enum scsi_error scsi_decode_format(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
 	return cmd->cdb[1] & FORMAT_PROTECTION ? scsi_cdb_field(cmd, 1) : SCSI_OK;
 }
 
-/* RESERVE(6) and RELEASE(6): the only initiator there is always has the whole unit. */
+/* RESERVE(6) and RELEASE(6): the single initiator always holds the whole unit. */
 enum scsi_error scsi_decode_reserve6(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {

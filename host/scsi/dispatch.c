@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The first half of every command: finds its row, makes the checks that the row asks for, and calls
- * its decode function. */
+/* The first half of every command: looks up its row, makes the checks of the row's flags, and calls
+ * the decode function. */
 #include "scsi/scsi_impl.h"
 
 const struct scsi_op_table *scsi_ops_of(const struct scsi_unit *unit)
@@ -37,7 +37,7 @@ enum scsi_error scsi_decode(
 	if ((cmd->op->flags & SCSI_OP_MEDIUM) && scsi_tray_open(unit))
 		return SCSI_ERR_NO_MEDIUM;
 	error = cmd->op->decode(cmd, unit, in);
-	/* Without a write cache, or with one that is not to be used, done means durable. */
+	/* Without a write cache in use, writes are durable when they complete. */
 	if ((cmd->op->flags & SCSI_OP_WRITES) &&
 		atomic_load_explicit(&unit->cache, memory_order_relaxed) != SCSI_CACHE_ON)
 		cmd->fua = true;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a DVD-ROM drive tells of itself: features, mode pages, mechanism, speed. */
+/* Data about a DVD-ROM drive: features, mode pages, mechanism, speed. */
 #include "scsi/scsi_impl.h"
 
 #define PROFILE_DVD 0x0010u
@@ -25,7 +25,7 @@
 
 /* ---- configuration ------------------------------------------------------- */
 
-#define PERSISTENT 0x03u /* and so always current */
+#define PERSISTENT 0x03u /* always current */
 #define MEDIUM     0x01u /* current while there is a medium */
 
 static const struct feature {
@@ -95,7 +95,7 @@ enum scsi_error scsi_decode_configuration(
 
 /* ---- mode pages: nothing in them can be changed -------------------------- */
 
-/* Sorted, as they are told. */
+/* Sorted, as MODE SENSE returns them. */
 static const struct mode_page {
 	uint8_t size;
 	uint8_t bytes[22];
@@ -159,7 +159,7 @@ enum scsi_error scsi_decode_drive_mode_sense(
 		cmd, in, build_mode, mode_short(cmd) ? cmd->cdb[4] : get_be16(cmd->cdb + 7));
 }
 
-/* A page may be sent back as it is. */
+/* A page is accepted with its current values only. */
 static const struct mode_page *mode_page_equal(const uint8_t *bytes, uint32_t room)
 {
 	for (uint32_t i = 0; i < MODE_PAGE_COUNT; i++)
@@ -169,7 +169,7 @@ static const struct mode_page *mode_page_equal(const uint8_t *bytes, uint32_t ro
 	return NULL;
 }
 
-/* Drivers that once set another block length set it back: to the only one there is. */
+/* Some drivers set the block length; only the current one is accepted. */
 static bool descriptor_valid(const uint8_t *descriptor, uint32_t length)
 {
 	uint32_t block = length ? get_be32(descriptor + 4) & 0xFFFFFF : 0;
@@ -229,7 +229,7 @@ enum scsi_error scsi_decode_mechanism(
 	return scsi_decode_reply(cmd, in, build_mechanism, get_be16(cmd->cdb + 8));
 }
 
-/* One speed over the whole disc; a drive that writes nothing has no speeds for that. */
+/* One read speed over the whole disc, and no write speeds. */
 static uint32_t build_performance(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {
@@ -261,7 +261,7 @@ enum scsi_error scsi_decode_performance(
 	return scsi_decode_reply(cmd, in, build_performance, UINT32_MAX);
 }
 
-/* Any speed is as good as any other. */
+/* Any speed is accepted. */
 static enum scsi_error streaming_list(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const uint8_t *list)
 {

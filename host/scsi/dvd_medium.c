@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a DVD-ROM drive tells of the disc in it: one session with one data track, one layer. */
+/* Data about the medium of a DVD-ROM drive: one session with one data track, one layer. */
 #include "scsi/scsi_impl.h"
 
 #define TRACK_CONTROL 0x14u /* data track, position from Q channel */
@@ -64,7 +64,7 @@ static uint8_t *put_track(const struct scsi_cmd *cmd, uint8_t *to, uint8_t track
 
 static uint8_t toc_format(const struct scsi_cmd *cmd)
 {
-	return cmd->cdb[2] & 0x0F ? cmd->cdb[2] & 0x0F : cmd->cdb[9] >> 6; /* now; long ago */
+	return cmd->cdb[2] & 0x0F ? cmd->cdb[2] & 0x0F : cmd->cdb[9] >> 6; /* MMC; SFF 8020 */
 }
 
 static uint32_t build_toc(const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
@@ -88,7 +88,7 @@ static uint8_t *put_raw(const struct scsi_cmd *cmd, uint8_t *to, uint8_t point)
 	return to + RAW_DESCRIPTOR;
 }
 
-/* As it would stand in the lead-in: addresses are minutes, seconds and frames, always. */
+/* As in the lead-in: addresses are always minutes, seconds and frames. */
 static uint32_t build_raw_toc(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {
@@ -113,7 +113,7 @@ enum scsi_error scsi_decode_toc(
 	if (toc_format(cmd) > 2)
 		return SCSI_ERR_CDB_FIELD;
 	if (toc_format(cmd) == 2) {
-		if (cmd->cdb[6] > 1) /* first session wanted */
+		if (cmd->cdb[6] > 1) /* first session requested */
 			return SCSI_ERR_CDB_FIELD;
 		return scsi_decode_reply(cmd, in, build_raw_toc, get_be16(cmd->cdb + 7));
 	}
@@ -256,7 +256,7 @@ enum scsi_error scsi_decode_structure(
 
 /* ---- READ CD ------------------------------------------------------------- */
 
-/* User data of data sectors is all an image has: no headers, no check bytes, no sub-channel. */
+/* An image has the user data of data sectors only: no headers, no check bytes, no sub-channels. */
 enum scsi_error scsi_decode_read_cd(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tray of a DVD-ROM drive: opening, closing, locking, and what is told of it.
+ * The tray of a DVD-ROM drive: opening, closing, locking, and the events for it.
  *
- * It is one atomic, so that a command on any channel changes it as a whole:
+ * Its state is one atomic, so that a command on any channel changes it as a whole:
  *
  *   CLOSED --eject, not LOCKED--> OPEN, event "removed"
  *   OPEN --close--> CLOSED, event "new medium", and the unit attention for it
- *   LOCKED is set and cleared by PREVENT ALLOW, in both states; a reset, and a guest that goes,
- *   clear it: nobody else could.
+ *   LOCKED is set and cleared by PREVENT ALLOW, in both states; a reset and the loss of the
+ *   initiator clear it, too.
  */
 #include "scsi/scsi_impl.h"
 
 #define TRAY_OPEN    0x1u
 #define TRAY_LOCKED  0x2u
-#define TRAY_NEW     0x4u /* events not yet told */
+#define TRAY_NEW     0x4u /* pending events */
 #define TRAY_REMOVED 0x8u
 
 #define POWER_CONDITION 0xF0u
@@ -81,17 +81,18 @@ enum scsi_error scsi_tray_perform(struct scsi_unit *unit, const struct scsi_cmd 
 	return SCSI_OK;
 }
 
-/* One at a time, the removal first: guests miss a change of the medium that is told at once. */
+/* One event per reply, the removal first: guests miss a change of medium in a single event. */
 uint8_t scsi_tray_event(struct scsi_unit *unit, const struct scsi_cmd *cmd)
 {
-	if (cmd->build != build_event || cmd->reply_max <= 4) /* it would not reach the guest */
+	if (cmd->build != build_event ||
+		cmd->reply_max <= 4) /* the buffer is too short for the event */
 		return 0;
 	if (atomic_fetch_and(&unit->tray, ~TRAY_REMOVED) & TRAY_REMOVED)
 		return MEDIA_REMOVED;
 	return atomic_fetch_and(&unit->tray, ~TRAY_NEW) & TRAY_NEW ? MEDIA_NEW : 0;
 }
 
-/* Power conditions come and go without a trace, and so does the motor. */
+/* Power conditions and the motor have no effect. */
 enum scsi_error scsi_decode_tray(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* See scsi_fence.h. */
+/* See fence.h. */
 #include "scsi/fence.h"
 
 #include <assert.h>
@@ -13,7 +13,7 @@ struct scsi_fence *scsi_fence_create(void)
 		return NULL;
 	atomic_init(&fence->closed, false);
 	pthread_mutex_init(&fence->lock, NULL);
-	list_init(&fence->parked);
+	list_init(&fence->waiting);
 	fence->running = NULL;
 	for (uint32_t i = 0; i < SCSI_FENCE_SHARDS; i++)
 		atomic_init(&fence->shards[i].inside, 0);
@@ -22,36 +22,37 @@ struct scsi_fence *scsi_fence_create(void)
 
 void scsi_fence_destroy(struct scsi_fence *fence)
 {
-	assert(list_empty(&fence->parked) && !fence->running);
+	assert(list_empty(&fence->waiting) && !fence->running);
 	pthread_mutex_destroy(&fence->lock);
 	free(fence);
 }
 
-/* Loops are big structures: their low address bits say little. */
-static _Atomic uint64_t *inside_of(struct scsi_fence *fence, const struct scsi_fence_pass *pass)
+/* Loops are large structures: their low address bits hardly differ. */
+static _Atomic uint64_t *inside_of(struct scsi_fence *fence, const struct scsi_fence_ticket *ticket)
 {
-	uint64_t spread = (uint64_t)(uintptr_t)pass->loop * 0x9E3779B97F4A7C15ull;
+	uint64_t spread = (uint64_t)(uintptr_t)ticket->loop * 0x9E3779B97F4A7C15ull;
 
 	return &fence->shards[spread >> 61].inside;
 }
 _Static_assert(SCSI_FENCE_SHARDS == 1u << (64 - 61), "shard index");
 
-static void wake(struct loop_task *task)
+static void resume_task(struct loop_task *task)
 {
-	struct scsi_fence_pass *pass = container_of(task, struct scsi_fence_pass, task);
+	struct scsi_fence_ticket *ticket = container_of(task, struct scsi_fence_ticket, task);
 
-	pass->resume(pass);
+	ticket->resume(ticket);
 }
 
-static void park(struct scsi_fence *fence, struct scsi_fence_pass *pass)
+static void enqueue(struct scsi_fence *fence, struct scsi_fence_ticket *ticket)
 {
-	pass->task.fn = wake;
-	list_init(&pass->link);
-	list_add_tail(&fence->parked, &pass->link);
+	ticket->task.fn = resume_task;
+	list_init(&ticket->link);
+	list_add_tail(&fence->waiting, &ticket->link);
 }
 
-/* While closed nobody new stays inside: who counts in now counts out again, and pumps. */
-static bool nobody_inside(struct scsi_fence *fence)
+/* While closed, no new write stays inside: one that increments a counter now decrements it again
+ * and calls admit(). */
+static bool is_idle(struct scsi_fence *fence)
 {
 	for (uint32_t i = 0; i < SCSI_FENCE_SHARDS; i++)
 		if (atomic_load(&fence->shards[i].inside))
@@ -59,14 +60,15 @@ static bool nobody_inside(struct scsi_fence *fence)
 	return true;
 }
 
-/* Locked, closed. Lets in whoever can be: in order. `self` is told by the caller itself. */
-static void pump(struct scsi_fence *fence, const struct scsi_fence_pass *self)
+/* Locked, closed. Admits waiting commands in order, as far as possible. `self` gets no resume():
+ * its caller returns the result. */
+static void admit(struct scsi_fence *fence, const struct scsi_fence_ticket *self)
 {
-	while (!fence->running && !list_empty(&fence->parked)) {
-		struct scsi_fence_pass *first =
-			container_of(fence->parked.next, struct scsi_fence_pass, link);
+	while (!fence->running && !list_empty(&fence->waiting)) {
+		struct scsi_fence_ticket *first =
+			container_of(fence->waiting.next, struct scsi_fence_ticket, link);
 
-		if (first->exclusive && !nobody_inside(fence))
+		if (first->exclusive && !is_idle(fence))
 			return;
 		list_del(&first->link);
 		if (first->exclusive)
@@ -80,88 +82,88 @@ static void pump(struct scsi_fence *fence, const struct scsi_fence_pass *self)
 		atomic_store(&fence->closed, false);
 }
 
-static void pump_unlocked(struct scsi_fence *fence)
+static void admit_unlocked(struct scsi_fence *fence)
 {
 	pthread_mutex_lock(&fence->lock);
 	if (atomic_load(&fence->closed))
-		pump(fence, NULL);
+		admit(fence, NULL);
 	pthread_mutex_unlock(&fence->lock);
 }
 
-static void count_out(struct scsi_fence *fence, const struct scsi_fence_pass *pass)
+static void count_out(struct scsi_fence *fence, const struct scsi_fence_ticket *ticket)
 {
-	atomic_fetch_sub(inside_of(fence, pass), 1);
+	atomic_fetch_sub(inside_of(fence, ticket), 1);
 	if (atomic_load(&fence->closed))
-		pump_unlocked(fence);
+		admit_unlocked(fence);
 }
 
-static bool enter_exclusive(struct scsi_fence *fence, struct scsi_fence_pass *pass)
+static bool enter_exclusive(struct scsi_fence *fence, struct scsi_fence_ticket *ticket)
 {
 	bool now;
 
 	pthread_mutex_lock(&fence->lock);
-	park(fence, pass);
+	enqueue(fence, ticket);
 	atomic_store(&fence->closed, true);
-	pump(fence, pass);
-	now = fence->running == pass;
+	admit(fence, ticket);
+	now = fence->running == ticket;
 	pthread_mutex_unlock(&fence->lock);
 	return now;
 }
 
-/* The fence was closed a moment ago. */
-static bool enter_late(struct scsi_fence *fence, struct scsi_fence_pass *pass)
+/* The fence was closed when its flag was read. */
+static bool enter_late(struct scsi_fence *fence, struct scsi_fence_ticket *ticket)
 {
 	bool closed;
 
 	pthread_mutex_lock(&fence->lock);
 	closed = atomic_load(&fence->closed);
 	if (closed)
-		park(fence, pass);
+		enqueue(fence, ticket);
 	else
-		atomic_fetch_add(inside_of(fence, pass), 1);
+		atomic_fetch_add(inside_of(fence, ticket), 1);
 	pthread_mutex_unlock(&fence->lock);
 	return !closed;
 }
 
-bool scsi_fence_enter(struct scsi_fence *fence, struct scsi_fence_pass *pass)
+bool scsi_fence_enter(struct scsi_fence *fence, struct scsi_fence_ticket *ticket)
 {
-	if (pass->exclusive)
-		return enter_exclusive(fence, pass);
-	atomic_fetch_add(inside_of(fence, pass), 1);
+	if (ticket->exclusive)
+		return enter_exclusive(fence, ticket);
+	atomic_fetch_add(inside_of(fence, ticket), 1);
 	if (!atomic_load(&fence->closed))
 		return true;
-	count_out(fence, pass);
-	return enter_late(fence, pass);
+	count_out(fence, ticket);
+	return enter_late(fence, ticket);
 }
 
-void scsi_fence_leave(struct scsi_fence *fence, struct scsi_fence_pass *pass)
+void scsi_fence_leave(struct scsi_fence *fence, struct scsi_fence_ticket *ticket)
 {
-	if (!pass->exclusive) {
-		count_out(fence, pass);
+	if (!ticket->exclusive) {
+		count_out(fence, ticket);
 		return;
 	}
 	pthread_mutex_lock(&fence->lock);
-	assert(fence->running == pass);
+	assert(fence->running == ticket);
 	fence->running = NULL;
-	pump(fence, NULL);
+	admit(fence, NULL);
 	pthread_mutex_unlock(&fence->lock);
 }
 
-/* Those behind it may have waited for it only. */
-void scsi_fence_withdraw(struct scsi_fence *fence, struct scsi_fence_pass *pass,
-	void (*gone)(struct scsi_fence_pass *pass))
+/* Commands behind it may have waited for it only. */
+void scsi_fence_withdraw(struct scsi_fence *fence, struct scsi_fence_ticket *ticket,
+	void (*gone)(struct scsi_fence_ticket *ticket))
 {
-	bool parked;
+	bool waiting;
 
 	pthread_mutex_lock(&fence->lock);
-	parked = !list_empty(&pass->link);
-	if (parked) {
-		list_del(&pass->link);
-		pump(fence, NULL);
+	waiting = !list_empty(&ticket->link);
+	if (waiting) {
+		list_del(&ticket->link);
+		admit(fence, NULL);
 	}
 	pthread_mutex_unlock(&fence->lock);
-	if (!parked)
+	if (!waiting)
 		return;
-	pass->resume = gone;
-	loop_post(pass->loop, &pass->task);
+	ticket->resume = gone;
+	loop_post(ticket->loop, &ticket->task);
 }

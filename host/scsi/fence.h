@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fence of a unit: lets COMPARE AND WRITE run while no write runs.
+ * The fence of a unit: lets COMPARE AND WRITE and ORWRITE run while no write runs.
  *
- * Writes come from all channels of a disk, on all I/O threads, without a lock, and
- * stay so: a write only counts itself in and out, on a cache line that (nearly
- * always) only its own I/O thread writes, and looks at a flag that does not change.
- * A COMPARE AND WRITE closes the fence. From then on whoever wants to write is
- * parked, first come first served; when the writes that were inside are done it
- * runs alone; then the fence lets in who is parked, and opens when nobody is.
+ * Writes come from all channels of a disk, on all I/O threads, without a lock: a
+ * write increments and decrements a counter, on a cache line that usually only its
+ * own I/O thread writes, and reads a flag that rarely changes. An exclusive command
+ * closes the fence. From then on new commands wait, in order of arrival. When the
+ * writes inside are complete, the exclusive command runs alone; then the waiting
+ * commands are admitted, and the fence opens when none is left.
  *
- *   OPEN --exclusive enters--> CLOSED --nobody inside--> EXCLUSIVE RUNS
- *     ^--nobody parked--.         ^--exclusive parked--'    | leaves
- *                        `---- parked are let in <----------'
+ *   OPEN --exclusive enters--> CLOSED --idle--> EXCLUSIVE RUNS
+ *     ^--none waits--.            ^--exclusive waits--'   | leaves
+ *                     `---- waiting commands enter <------'
  *
- * Nobody waits on a thread: enter() says "not now", and resume() is called on the
- * waiter's own loop. Non-overlapping writes wait too: COMPARE AND WRITE is rare and
- * small, and a fence that knew extents could be kept closed by others for ever.
+ * No thread blocks: enter() returns false, and resume() is called later on the
+ * ticket's loop. Writes of other blocks wait, too: exclusive commands are rare and
+ * small, and a fence by extents could be kept closed for ever.
  *
- * Why no write slips through: a write counts itself in, then looks at the flag;
- * the closer sets the flag, then looks at the counts; all sequentially
- * consistent, so one of them sees the other. Leaving is the same: count out, then
- * look whether somebody waits for that.
+ * No write passes a closed fence: a write increments its counter, then reads the
+ * flag; an exclusive sets the flag, then reads the counters; all sequentially
+ * consistent, so one of them sees the other. Leaving likewise: decrement, then
+ * check for a waiting command.
  *
- * Any thread. The lock is a leaf, held for a few instructions, only while closed.
+ * Thread: any. The lock is a leaf, held for a few instructions, only while closed.
  */
-#ifndef STORVSP_SCSI_FENCE_H
-#define STORVSP_SCSI_FENCE_H
+#ifndef HOST_SCSI_FENCE_H
+#define HOST_SCSI_FENCE_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -36,9 +36,10 @@
 
 #define SCSI_FENCE_SHARDS 8u
 
-/* One write, or one exclusive; embedded in its owner. */
-struct scsi_fence_pass {
-	void (*resume)(struct scsi_fence_pass *pass); /* on loop, when enter() has said no */
+/* One command; embedded in its owner. */
+struct scsi_fence_ticket {
+	void (*resume)(
+		struct scsi_fence_ticket *ticket); /* on loop, after enter() returned false */
 	struct loop *loop;
 	bool exclusive;
 	/* private */
@@ -47,12 +48,12 @@ struct scsi_fence_pass {
 };
 
 struct scsi_fence {
-	/* read by every write, changed only for exclusives */
+	/* read by every write, changed by exclusive commands only */
 	_Atomic bool closed __attribute__((aligned(64)));
 	/* under lock */
 	pthread_mutex_t lock __attribute__((aligned(64)));
-	struct list parked;
-	struct scsi_fence_pass *running; /* the exclusive that is inside */
+	struct list waiting;
+	struct scsi_fence_ticket *running; /* the exclusive command inside */
 	/* writes inside; a loop always uses the same shard */
 	struct scsi_fence_shard {
 		_Atomic uint64_t inside;
@@ -61,17 +62,17 @@ struct scsi_fence {
 
 /* NULL: out of memory. */
 struct scsi_fence *scsi_fence_create(void);
-/* Nobody is inside or parked. */
+/* No command is inside or waiting. */
 void scsi_fence_destroy(struct scsi_fence *fence);
 
-/* True: go on, and leave later. False: resume() will be called; that means true. */
-bool scsi_fence_enter(struct scsi_fence *fence, struct scsi_fence_pass *pass);
-void scsi_fence_leave(struct scsi_fence *fence, struct scsi_fence_pass *pass);
+/* True: inside; leave later. False: resume() is called once it is inside. */
+bool scsi_fence_enter(struct scsi_fence *fence, struct scsi_fence_ticket *ticket);
+void scsi_fence_leave(struct scsi_fence *fence, struct scsi_fence_ticket *ticket);
 
-/* On pass->loop, after enter() has said no and before resume(). A pass that is parked is taken out:
- * instead of resume(), `gone` is called on the loop, and the pass is not inside. Else nothing
- * changes. */
-void scsi_fence_withdraw(struct scsi_fence *fence, struct scsi_fence_pass *pass,
-	void (*gone)(struct scsi_fence_pass *pass));
+/* On ticket->loop, after enter() returned false and before resume(). A waiting ticket is removed:
+ * `gone` is called on the loop instead of resume(), and the ticket is not inside. No effect on a
+ * ticket that was admitted. */
+void scsi_fence_withdraw(struct scsi_fence *fence, struct scsi_fence_ticket *ticket,
+	void (*gone)(struct scsi_fence_ticket *ticket));
 
 #endif

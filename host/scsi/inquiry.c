@@ -5,7 +5,7 @@
 #define PERIPHERAL_DISK   0x00u
 #define PERIPHERAL_CDROM  0x05u
 #define INQUIRY_REMOVABLE 0x80u
-#define PERIPHERAL_ABSENT 0x7Fu /* qualifier 3, type 1Fh: no unit can be here */
+#define PERIPHERAL_ABSENT 0x7Fu /* qualifier 3, type 1Fh: no unit */
 #define INQUIRY_EVPD      0x01u
 #define INQUIRY_SIZE      96u
 #define INQUIRY_SPC3      0x05u
@@ -17,7 +17,7 @@
 #define STANDARD_SBC3     0x04C0u
 
 #define VPD_HEADER        4u
-#define VPD_BLOCK_PAGES   0xB0u /* from here on, of disks */
+#define VPD_BLOCK_PAGES   0xB0u /* pages of disks begin here */
 #define DESIGNATOR_HEADER 4u
 #define DESIGNATOR_BINARY 1u
 #define DESIGNATOR_T10    1u
@@ -53,7 +53,7 @@ static void put_standards(const struct scsi_unit *unit, uint8_t *to)
 		put_be16(to + 4, STANDARD_SBC3);
 }
 
-/* Where there is no unit, only LUN 0 keeps the names: other LUNs must not look like anything. */
+/* Absent units have no names, except LUN 0. */
 static uint32_t build_standard(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {
@@ -83,7 +83,7 @@ static uint32_t vpd_header(
 	return VPD_HEADER + length;
 }
 
-/* A page without contents, for places where there is no unit. */
+/* An empty page, for absent units. */
 static uint32_t build_empty_page(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {

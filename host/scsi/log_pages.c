@@ -13,7 +13,7 @@
 
 #define LOG_SP            0x01u
 #define LOG_PPC           0x02u
-#define PC_CURRENT        1u /* cumulative values, thresholds and defaults: nothing here has them */
+#define PC_CURRENT        1u /* no cumulative values, thresholds or defaults */
 #define PARAM_BINARY_LIST 0x03u
 #define TEMPERATURE_NONE  0xFFu
 
@@ -76,7 +76,7 @@ enum scsi_error scsi_decode_log_sense(
 		return scsi_cdb_field(cmd, 1);
 	if (!build || (cmd->cdb[2] >> 6 != PC_CURRENT && page != LOG_PAGES))
 		return scsi_cdb_field(cmd, 2);
-	if (get_be16(cmd->cdb + 5)) /* no parameter is that high */
+	if (get_be16(cmd->cdb + 5)) /* all parameter codes are 0 */
 		return scsi_cdb_field(cmd, 5);
 	return scsi_decode_reply(cmd, in, build, get_be16(cmd->cdb + 7));
 }

@@ -128,7 +128,7 @@ static void page_build(
 
 /* ---- MODE SENSE ---------------------------------------------------------- */
 
-/* FUA is always honoured, so it is always announced. */
+/* FUA is always supported. */
 static uint8_t device_specific(const struct scsi_unit *unit)
 {
 	bool protected = unit->info.read_only || write_protected(unit);
@@ -189,7 +189,8 @@ static uint32_t block_descriptor_length(const struct scsi_cmd *cmd, const uint8_
 	return is_short(cmd) ? list[3] : get_be16(list + 6);
 }
 
-/* Bits that cannot be changed must be as they are. `at` is the page's place in the list. */
+/* Bits that cannot be changed must have their current values. `at`: offset of the page in the
+ * list. */
 static enum scsi_error check_page(struct scsi_cmd *cmd, const struct scsi_unit *unit,
 	const struct mode_page *page, const uint8_t *list, uint32_t at)
 {
@@ -238,8 +239,7 @@ static enum scsi_error mode_select_list(
 		if (error)
 			return error;
 	}
-	/* The data in the cache must be durable before there is none, and before nothing can be
-	 * written any more. */
+	/* Cached data become durable before the cache is off or writes are refused. */
 	if (cmd->cache == SCSI_SWITCH_OFF || cmd->protect == SCSI_SWITCH_ON)
 		cmd->action = SCSI_ACTION_FLUSH;
 	return SCSI_OK;

@@ -11,11 +11,11 @@
  *   WRITE_VERIFY                       steps that write (nearly always one), then as COMPARE
  *   OR_WRITE                           pairs of steps: read half a scratch, write it back
  *
- * What writes does so inside the unit's fence (scsi_fence.h), from its first step to
- * its last; COMPARE_WRITE and OR_WRITE are alone there.
+ * Writing commands are inside the unit's fence (fence.h) from their first step to
+ * their last; COMPARE_WRITE and OR_WRITE are alone there.
  *
- * A disk may finish inside submit, so the steps run in a loop that notices
- * this, instead of calling each other.
+ * A disk may complete a request inside submit, so the steps run in a loop instead
+ * of calling each other.
  */
 #include <assert.h>
 
@@ -32,7 +32,7 @@
 static void leave_fence(struct scsi_task *task)
 {
 	if (task->fenced)
-		scsi_fence_leave(task->unit->fence, &task->pass);
+		scsi_fence_leave(task->unit->fence, &task->ticket);
 	task->fenced = false;
 }
 
@@ -154,7 +154,7 @@ static bool zeroes_step(struct scsi_task *task)
 		task, DISK_WRITE_ZEROES, task->cmd.may_unmap ? DISK_FLAG_UNMAP : 0);
 }
 
-/* The buffer's iov has done its duty: it now points at copies of the one block in scratch. */
+/* The list of pieces is not needed any more: all its pieces now are the block in scratch. */
 static bool pattern_step(struct scsi_task *task)
 {
 	uint64_t left = task->cmd.lba + task->cmd.blocks - task->next_lba;
@@ -233,8 +233,8 @@ static bool compare_write_step(struct scsi_task *task)
 	return true;
 }
 
-/* Writes from a copy of the buffer's iov, since a disk may modify what it is given, and the buffer
- * is still to be compared with. */
+/* Writes from a copy of the list of pieces: a disk may modify a list, and this one is still needed
+ * for the comparison. */
 static bool write_verify_step(struct scsi_task *task)
 {
 	uint32_t block_size = task->unit->info.block_size;
@@ -303,7 +303,7 @@ static bool (*const step_of[SCSI_ACTION_TRAY + 1])(struct scsi_task *task) = {
 	[SCSI_ACTION_OR_WRITE] = or_write_step,
 };
 
-/* Bytes of the initiator's buffer a successful command has used. */
+/* Bytes of the data buffer that a successful command has used. */
 static uint32_t bytes_used(const struct scsi_task *task)
 {
 	const struct scsi_cmd *cmd = &task->cmd;
@@ -342,7 +342,7 @@ static void run_steps(struct scsi_task *task)
 	}
 }
 
-/* While submitting, only tells; so the task cannot end under disk_submit()'s feet. */
+/* While submitting, it only records the result: the task must not end inside disk_submit(). */
 static void step_finished(struct disk_req *req, int error)
 {
 	struct scsi_task *task = req->owner;
@@ -353,24 +353,25 @@ static void step_finished(struct disk_req *req, int error)
 		run_steps(task);
 }
 
-static void left_waiting(struct scsi_fence_pass *pass)
+static void left_waiting(struct scsi_fence_ticket *ticket)
 {
-	finish(container_of(pass, struct scsi_task, pass), SCSI_ERR_ABORTED, 0);
+	finish(container_of(ticket, struct scsi_task, ticket), SCSI_ERR_ABORTED, 0);
 }
 
-/* Without a step it waits at the fence, or was let in and will see that it need not begin. */
+/* Without a step at the disk it waits at the fence, or its resume() is posted and will see the
+ * flag. */
 void scsi_cancel(struct scsi_task *task)
 {
 	task->cancelled = true;
 	if (!task->step_done)
 		disk_cancel(task->queue, task->req);
 	else
-		scsi_fence_withdraw(task->unit->fence, &task->pass, left_waiting);
+		scsi_fence_withdraw(task->unit->fence, &task->ticket, left_waiting);
 }
 
 /* ---- performing ---------------------------------------------------------- */
 
-/* A reply stands in scratch. */
+/* The reply is in scratch. */
 static void reply(struct scsi_task *task, uint32_t length)
 {
 	assert(length <= sizeof(task->scratch));
@@ -395,7 +396,7 @@ static void perform_reply(struct scsi_task *task)
 	reply(task, length);
 }
 
-/* One descriptor: the block asked for and all behind it that are stored, or not, like it. */
+/* One descriptor: the requested block and all following blocks of the same state. */
 static void perform_lba_status(struct scsi_task *task)
 {
 	const struct scsi_cmd *cmd = &task->cmd;
@@ -431,9 +432,9 @@ static void switch_modes(struct scsi_task *task)
 			memory_order_relaxed);
 }
 
-static void start_steps(struct scsi_fence_pass *pass)
+static void start_steps(struct scsi_fence_ticket *ticket)
 {
-	struct scsi_task *task = container_of(pass, struct scsi_task, pass);
+	struct scsi_task *task = container_of(ticket, struct scsi_task, ticket);
 
 	task->fenced = true;
 	run_steps(task);
@@ -453,7 +454,7 @@ static bool reads_and_writes(enum scsi_action action)
 	return action == SCSI_ACTION_COMPARE_WRITE || action == SCSI_ACTION_OR_WRITE;
 }
 
-/* Now, or when the fence lets it. */
+/* At once, or when the fence admits it. */
 static void perform_steps(struct scsi_task *task)
 {
 	struct scsi_fence *fence = task->unit->fence;
@@ -464,11 +465,11 @@ static void perform_steps(struct scsi_task *task)
 		run_steps(task);
 		return;
 	}
-	task->pass.resume = start_steps;
-	task->pass.loop = task->queue->loop;
-	task->pass.exclusive = reads_and_writes(task->cmd.action);
-	if (scsi_fence_enter(fence, &task->pass))
-		start_steps(&task->pass);
+	task->ticket.resume = start_steps;
+	task->ticket.loop = task->queue->loop;
+	task->ticket.exclusive = reads_and_writes(task->cmd.action);
+	if (scsi_fence_enter(fence, &task->ticket))
+		start_steps(&task->ticket);
 }
 
 static void perform(struct scsi_task *task)
@@ -495,8 +496,8 @@ static void perform(struct scsi_task *task)
 	}
 }
 
-/* A unit attention comes before any fault of the command, but not before there being a unit; a
- * command that is not known is none of the calm ones. */
+/* A unit attention takes precedence over all errors of the command, except a missing unit. An
+ * unknown command is not exempt from it. */
 static enum scsi_error attention(struct scsi_task *task)
 {
 	const struct scsi_op *op;
@@ -508,8 +509,8 @@ static enum scsi_error attention(struct scsi_task *task)
 	return op && (op->flags & SCSI_OP_UA_EXEMPT) ? SCSI_OK : scsi_attention_take(task->unit);
 }
 
-/* Attentions are taken before the decoding: whoever is told of a new capacity by one must have
- * the new one in all that follows. */
+/* Attentions are taken before decoding: after the one for a new capacity, every command sees the
+ * new capacity. */
 static enum scsi_error check(struct scsi_task *task)
 {
 	enum scsi_error error = attention(task);

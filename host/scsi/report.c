@@ -20,12 +20,12 @@
 #define OPCODES_SERVACTV   0x01u
 #define OPCODES_CTDP       0x02u
 #define OPCODES_ONE_CTDP   0x80u
-#define OPCODES_RCTD       0x80u /* in the CDB: command time-outs wanted */
+#define OPCODES_RCTD       0x80u /* in the CDB: time-outs requested */
 #define OPCODES_TIMEOUTS   12u
 #define OPCODES_ABSENT     1u
 #define OPCODES_PRESENT    3u
 
-#define DEFECTS_ASKED    0x1Fu /* lists and format */
+#define DEFECTS_ASKED    0x1Fu /* requested lists and format */
 #define DEFECTS_HEADER10 4u
 #define DEFECTS_HEADER12 8u
 
@@ -121,7 +121,7 @@ enum scsi_error scsi_decode_report_luns(
 
 /* ---- sense --------------------------------------------------------------- */
 
-/* Sense travels with the command that earned it; only unit attentions are left to ask for. */
+/* Commands return their sense data themselves; only unit attentions remain for REQUEST SENSE. */
 static uint32_t build_sense(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {
@@ -178,7 +178,7 @@ static uint32_t build_all_opcodes(
 	return (uint32_t)(at - reply);
 }
 
-/* The command asked about, as the start of its CDB. */
+/* The requested command, looked up by the start of its CDB. */
 static const struct scsi_op *op_asked(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, bool *opcode_known)
 {
@@ -244,7 +244,7 @@ enum scsi_error scsi_decode_report_opcodes(
 
 /* ---- defects ------------------------------------------------------------- */
 
-/* Both lists exist, in the format that was asked for, and are empty. */
+/* Both lists are empty, in any format. */
 static uint32_t build_defects(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What PERSISTENT RESERVE OUT does to the state of a unit. See scsi_reserve.h. */
+/* PERSISTENT RESERVE OUT: the next state of a unit's reservation. See reserve.h. */
 #include "scsi/reserve.h"
 
 #include <assert.h>
@@ -39,7 +39,7 @@ void scsi_reservation_fini(struct scsi_reservation *r)
 
 /* ---- one function an action: the new state, or why not ------------------- */
 
-/* The last registrant takes the reservation along. */
+/* The reservation ends with its last registrant. */
 static void unregister(struct scsi_reserve_state *s)
 {
 	*s = (struct scsi_reserve_state){0};
@@ -82,9 +82,9 @@ static enum scsi_error do_clear(struct scsi_reserve_state *s, const struct scsi_
 	return SCSI_OK;
 }
 
-/* The victim can only be the initiator itself. If it is named as the holder (an all-registrants
- * reservation is named by key 0) it gets the reservation anew, with the type it wants; if it is
- * named as a registrant only, its registration goes. */
+/* Only the initiator itself can be preempted. If the key names the holder (0 for an all-registrants
+ * reservation), it gets a new reservation of the requested type; if the key names a registrant
+ * only, its registration is removed. */
 static enum scsi_error do_preempt(struct scsi_reserve_state *s, const struct scsi_cmd *cmd)
 {
 	bool all = scsi_reserve_type_all(s->type);
@@ -104,7 +104,7 @@ static enum scsi_error do_preempt(struct scsi_reserve_state *s, const struct scs
 	return SCSI_OK;
 }
 
-/* There is nobody to move it to: what is left is saying why. */
+/* There is no other initiator to move it to: always an error. */
 static enum scsi_error do_move(struct scsi_reserve_state *s, const struct scsi_cmd *cmd)
 {
 	if (!s->type)
@@ -114,9 +114,9 @@ static enum scsi_error do_move(struct scsi_reserve_state *s, const struct scsi_c
 
 static const struct {
 	enum scsi_error (*perform)(struct scsi_reserve_state *s, const struct scsi_cmd *cmd);
-	bool stranger;  /* may come from who is not registered */
-	bool any_key;   /* does not look at the key */
-	bool generates; /* counts in the generation */
+	bool stranger;  /* allowed without registration */
+	bool any_key;   /* ignores the key */
+	bool generates; /* increments the generation */
 } actions[] = {
 	[RESERVE_REGISTER] = {do_register, true, false, true},
 	[RESERVE_RESERVE] = {do_reserve, false, false, false},
@@ -133,7 +133,7 @@ static bool state_equal(const struct scsi_reserve_state *a, const struct scsi_re
 	return a->key == b->key && a->type == b->type && a->keep == b->keep;
 }
 
-/* What the initiator is told must be kept is kept before it is told. */
+/* The file is durable before the initiator gets GOOD. */
 static enum scsi_error commit(struct scsi_reservation *r, const struct scsi_reserve_state *next)
 {
 	int ret;

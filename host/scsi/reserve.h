@@ -1,26 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The persistent reservation of a unit. There is one initiator, so it is the
- * only one that can be registered, and the holder of any reservation: reading
- * and writing never conflict. What can conflict is a reservation command with a
- * wrong key.
+ * only possible registrant and holder: reads and writes never conflict. Only a
+ * reservation command with a wrong key does.
  *
  *   UNREGISTERED --register--> REGISTERED --reserve, preempt--> RESERVED
  *        ^--clear, key 0, preempt-'  ^---------release------------'
  *        ^------------clear, register key 0----------------------'
  *
- * There is no state LOST, and so no REPLACE LOST RESERVATION (08h), which gets a
- * device out of it: a reservation is kept before the initiator is told that it is,
- * and when what was kept cannot be read the disk is not there at all
- * (scsi_reserve_load). So RLR_C is 0, the service action is not among the
- * supported ones, and it ends as all those do that a device does not have: with
- * INVALID FIELD IN CDB.
+ * There is no state LOST, and so no REPLACE LOST RESERVATION (08h): a reservation is
+ * durable before the initiator gets GOOD, and a disk whose reservation file cannot be
+ * read is not attached (scsi_reserve_load). So RLR_C is 0, and the service action ends
+ * like all that are not supported, with INVALID FIELD IN CDB.
  *
  * Any thread: the lock is held for a few instructions; or, when the state must
  * survive a loss of power, until a small file is on its disk.
  */
-#ifndef STORVSP_SCSI_RESERVE_H
-#define STORVSP_SCSI_RESERVE_H
+#ifndef HOST_SCSI_RESERVE_H
+#define HOST_SCSI_RESERVE_H
 
 #include <pthread.h>
 
@@ -33,7 +30,7 @@ struct scsi_reserve_state {
 };
 
 struct scsi_reservation {
-	char *path; /* of the file that keeps it; NULL: it cannot be kept */
+	char *path; /* of the file that keeps the state; NULL: not kept */
 	pthread_mutex_t lock;
 	struct scsi_reserve_state state;
 	uint32_t generation;
@@ -59,7 +56,7 @@ enum scsi_reserve_action {
 	RESERVE_REGISTER_AND_MOVE,
 };
 
-/* disk_path: the state is kept in a file beside it, and read from there now; NULL: never kept. */
+/* disk_path: the state is kept in a file beside it, and read from there now; NULL: not kept. */
 int scsi_reservation_init(struct scsi_reservation *r, const char *disk_path, struct err *e);
 void scsi_reservation_fini(struct scsi_reservation *r);
 
@@ -72,13 +69,13 @@ static inline bool scsi_reserve_type_valid(uint8_t type)
 	       (type >= RESERVE_WRITE_EXCLUSIVE_REGISTRANTS &&
 		       type <= RESERVE_EXCLUSIVE_ACCESS_ALL);
 }
-/* Every registrant holds it, so that it has no key of its own. */
+/* Every registrant is a holder, so the reservation has no key of its own. */
 static inline bool scsi_reserve_type_all(uint8_t type)
 {
 	return type == RESERVE_WRITE_EXCLUSIVE_ALL || type == RESERVE_EXCLUSIVE_ACCESS_ALL;
 }
 
-/* scsi_reserve_file.c. Makes the file say this: there is one only while keep is set. */
+/* reserve_file.c. Writes the state to the file, which exists only while keep is set. */
 int scsi_reserve_save(const char *path, const struct scsi_reserve_state *state);
 /* No file: nothing is reserved. */
 int scsi_reserve_load(const char *path, struct scsi_reserve_state *state, struct err *e);

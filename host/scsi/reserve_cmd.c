@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* PERSISTENT RESERVE IN and OUT: what is asked, and what is told. */
+/* PERSISTENT RESERVE IN and OUT: decoding and replies. */
 #include "scsi/reserve.h"
 #include "scsi/scsi_impl.h"
 
@@ -8,7 +8,7 @@
 #define LIST_SPECIFY_PORTS 0x08u
 #define LIST_ALL_PORTS     0x04u
 #define LIST_KEEP          0x01u
-#define SCOPE              0xF0u /* only 0, the whole unit, exists */
+#define SCOPE              0xF0u /* only 0, the whole unit, is supported */
 
 #define IN_HEADER             8u
 #define FULL_STATUS_SIZE      48u
@@ -18,7 +18,7 @@
 #define TRANSPORT_ID_PARALLEL 0x01u /* format 0 */
 #define MOVE_LIST_MAX         512u
 #define CAPABILITIES_SIZE     8u
-#define CAN_RESERVE_6         0x10u /* RESERVE(6) does no harm to the holder */
+#define CAN_RESERVE_6         0x10u /* the holder may send RESERVE(6) */
 #define CAN_KEEP              0x01u
 #define KEEPS                 0x01u
 #define TYPES_ARE_TOLD        0x80u
@@ -84,8 +84,7 @@ static uint32_t build_capabilities(
 	return CAPABILITIES_SIZE;
 }
 
-/* The initiator is named as on a parallel bus, address 0: this transport has no names of its own.
- */
+/* The initiator has the transport ID of a parallel bus, address 0: this transport has none. */
 static uint32_t build_full_status(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {
@@ -137,7 +136,7 @@ static enum scsi_error reserve_list(
 	return SCSI_OK;
 }
 
-/* Registering and clearing do not look at scope and type. */
+/* Registering and clearing ignore scope and type. */
 enum scsi_error scsi_decode_reserve_out(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in)
 {
@@ -150,7 +149,7 @@ enum scsi_error scsi_decode_reserve_out(
 	return scsi_decode_with_list(cmd, in, reserve_list, LIST_SIZE);
 }
 
-/* The only nexus that could hold it is the one it would come from. */
+/* The only possible nexus is the one that sent the command. */
 static enum scsi_error move_list(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const uint8_t *list)
 {

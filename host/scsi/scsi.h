@@ -4,17 +4,17 @@
  * Nothing here knows VMBus or SRBs.
  *
  * A command runs in two halves. Decode (scsi_decode, scsi_decode_list) turns
- * private copies of what the initiator sent into a struct scsi_cmd, or says
- * which sense data it earns. Perform (inside scsi_execute) only sees the checked
- * command: from then on only the disk can fail.
+ * private copies of the initiator's bytes into a struct scsi_cmd, or returns an
+ * error. Perform (inside scsi_execute) sees the checked command only: from then on
+ * only the disk can fail.
  *
- * Thread: a task belongs to the loop of its disk queue. Units are read only, but
- * for what several threads may change at any time: these are atomics, and a
- * command looks at each of them once.
+ * Thread: a task belongs to the loop of its disk queue. Units are constant, except
+ * for atomics that several threads may change at any time; a command reads each of
+ * them once.
  * Source: spec sheet "storvsp" sections 5 to 7; SPC-3, SBC-3.
  */
-#ifndef STORVSP_SCSI_H
-#define STORVSP_SCSI_H
+#ifndef HOST_SCSI_SCSI_H
+#define HOST_SCSI_SCSI_H
 
 #include <stdatomic.h>
 
@@ -27,24 +27,24 @@
 #define SCSI_LUNS_MAX   64u
 #define SCSI_ID_SIZE    16u
 
-/* What the commands with a parameter list may ask for; also told in VPD page B0. */
+/* Limits of commands with a parameter list; VPD page B0 reports them. */
 #define SCSI_UNMAP_DESCRIPTORS_MAX    64u
 #define SCSI_WRITE_SAME_BYTES_MAX     (8u << 20)
 #define SCSI_COMPARE_WRITE_BLOCKS_MAX 128u
 
-/* Private memory of a task: longer than every parameter list taken and every reply built here, and
- * the piece in which VERIFY reads the medium. */
+/* Private memory of a task, larger than every parameter list and every reply; VERIFY reads the
+ * medium in pieces of this size. */
 #define SCSI_SCRATCH_SIZE 4096u
 _Static_assert(8 + 16 * SCSI_UNMAP_DESCRIPTORS_MAX <= SCSI_SCRATCH_SIZE, "UNMAP list");
 
-/* WRITE SAME takes one block there. */
+/* WRITE SAME copies one block to scratch. */
 #define SCSI_BLOCK_SIZE_MAX   512u
 #define SCSI_CDROM_BLOCK_SIZE 2048u
 
-/* How a command ends. Each is one row of the sense table, but for the first two. */
+/* Results of a command. Each is a row of the sense table, except for the first two. */
 enum scsi_error {
 	SCSI_OK,
-	SCSI_ERR_NO_LUN, /* no such logical unit: transports have their own word for it */
+	SCSI_ERR_NO_LUN, /* no such logical unit: transports have their own status for it */
 	SCSI_ERR_INVALID_OPCODE,
 	SCSI_ERR_LBA_RANGE,
 	SCSI_ERR_CDB_FIELD,
@@ -60,21 +60,21 @@ enum scsi_error {
 	SCSI_ERR_MISCOMPARE,
 	SCSI_ERR_NO_MEDIUM,       /* the tray is open */
 	SCSI_ERR_LOCKED,          /* removing the medium is prevented */
-	SCSI_ERR_TRACK_MODE,      /* not what is on this track */
-	SCSI_ERR_NO_REGISTRATION, /* no room for another initiator's */
+	SCSI_ERR_TRACK_MODE,      /* wrong sector type for this track */
+	SCSI_ERR_NO_REGISTRATION, /* no room for another initiator */
 	SCSI_ERR_RELEASE,         /* of a reservation of another type */
-	SCSI_ERR_ABORTED,         /* cancelled: any part of it may have happened */
-	SCSI_ERR_CONFLICT,        /* with a reservation: has a status of its own, and no sense */
-	SCSI_ERR_FULL,            /* not begun, no room for it: a status of its own, and no sense */
-	SCSI_ERR_ATTENTION,       /* the first of enum scsi_attention, and as many rows as it has */
+	SCSI_ERR_ABORTED,         /* cancelled: any part of it may be done */
+	SCSI_ERR_CONFLICT,        /* with a reservation: a status of its own, no sense data */
+	SCSI_ERR_FULL,      /* not begun for lack of room: a status of its own, no sense data */
+	SCSI_ERR_ATTENTION, /* the first of enum scsi_attention; one row each */
 	SCSI_ERR_COUNT = SCSI_ERR_ATTENTION + 8,
 };
 
-/* What an initiator must be told before its next command is done; most important first. */
+/* Unit attentions, reported instead of the next command; most important first. */
 enum scsi_attention {
 	SCSI_ATTENTION_RESET,
 	SCSI_ATTENTION_MEDIUM, /* may have changed */
-	SCSI_ATTENTION_LUNS,   /* REPORT LUNS would say something else */
+	SCSI_ATTENTION_LUNS,   /* the LUN list changed */
 	SCSI_ATTENTION_CAPACITY,
 	SCSI_ATTENTION_MODE,         /* parameters changed */
 	SCSI_ATTENTION_PREEMPTED,    /* reservation */
@@ -90,14 +90,14 @@ enum scsi_dir {
 	SCSI_DIR_OUT, /* to the device */
 };
 
-/* The write cache: drawn in scsi_mode.c. But for ON every write is durable before it is done. */
+/* The write cache; states in mode.c. Except in ON, every write is durable before it completes. */
 enum scsi_cache {
 	SCSI_CACHE_ON,
 	SCSI_CACHE_OFF,
-	SCSI_CACHE_UNUSED, /* on, says the mode page */
+	SCSI_CACHE_UNUSED, /* the mode page reports on */
 };
 
-/* A logical unit, or the place where none is (present = false). */
+/* A logical unit, or a LUN without one (present = false). */
 struct scsi_unit {
 	bool present;
 	bool cdrom; /* else a disk */
@@ -106,47 +106,47 @@ struct scsi_unit {
 	uint8_t id[SCSI_ID_SIZE];     /* see scsi_identify() */
 	char serial[SCSI_SERIAL_MAX + 1];
 	uint32_t transfer_bytes_max;          /* per command, by the transport */
-	struct disk_info info;                /* but for its size */
+	struct disk_info info;                /* except for the size */
 	struct scsi_reservation *reservation; /* NULL: cannot be reserved */
 	struct scsi_fence *fence;             /* NULL: no COMPARE AND WRITE */
 
 	/* any thread, any time */
 	_Atomic uint64_t size;       /* bytes */
-	_Atomic uint32_t tray;       /* of a CD-ROM: see scsi_cdrom.c */
+	_Atomic uint32_t tray;       /* of a DVD-ROM drive: see dvd_tray.c */
 	_Atomic uint32_t cache;      /* enum scsi_cache; of a disk whose info has one */
 	_Atomic bool write_protect;  /* SWP of the control mode page */
-	_Atomic uint32_t attentions; /* bit: enum scsi_attention, not yet reported */
+	_Atomic uint32_t attentions; /* bit: enum scsi_attention, pending */
 };
 
 /* ---- identifiers --------------------------------------------------------- */
 
 #define SCSI_NAME_MAX 4096u /* bytes of text that count */
 
-/* What an identifier is made from: the disk keeps it on another LUN and in another VM, and loses it
- * with its name. A disk without serial and identity is known by its place in the VM. */
+/* The name that an identifier is made from: the disk keeps it on another LUN and in another VM. A
+ * disk without serial and identity has its place in the VM as name. */
 struct scsi_name {
 	enum scsi_name_kind { SCSI_NAME_SERIAL, SCSI_NAME_MEDIUM, SCSI_NAME_PLACE } kind;
 	const char *text;
-	uint32_t copy; /* 0, or different numbers for disks of one VM that have one name */
+	uint32_t copy; /* 0; distinct numbers for disks of one VM with the same name */
 };
 
 /* Any thread. serial may be NULL. */
 struct scsi_name scsi_name_of(const char *serial, const struct disk *disk, const char *place);
-/* Any thread. The identifier of a name: always the same, and different for different names. */
+/* Any thread. Equal names give equal identifiers, different names different ones. */
 void scsi_identify(uint8_t id[SCSI_ID_SIZE], const struct scsi_name *name);
 
 /* ---- events -------------------------------------------------------------- */
 
-/* Any thread. The next command is refused with this, once; there is one initiator only. */
+/* Any thread. Ends the next command with this attention; there is one initiator only. */
 void scsi_unit_attention(struct scsi_unit *unit, enum scsi_attention attention);
-/* Any thread. A reset of the unit, target or bus: what ends with it, and telling the initiator. */
+/* Any thread. A reset of the unit, target or bus: default modes, unlocked tray, attention. */
 void scsi_unit_reset(struct scsi_unit *unit);
-/* Any thread. The initiator has gone; one that comes finds nothing that only it could undo. */
+/* Any thread. The initiator is gone: undoes settings that the next one could not undo. */
 void scsi_unit_nexus_lost(struct scsi_unit *unit);
-/* Any thread, one at a time. Tells the initiator when it is news. */
+/* Any thread, one at a time. Sets the attention if the size differs. */
 void scsi_unit_resize(struct scsi_unit *unit, uint64_t size);
 
-/* What the initiator sent: private copies. */
+/* The initiator's bytes: private copies. */
 struct scsi_input {
 	uint8_t cdb[SCSI_CDB_SIZE]; /* zero from cdb_length on */
 	uint8_t cdb_length;
@@ -155,7 +155,7 @@ struct scsi_input {
 };
 
 enum scsi_action {
-	SCSI_ACTION_NONE, /* GOOD as it is */
+	SCSI_ACTION_NONE, /* GOOD without further action */
 	SCSI_ACTION_REPLY,
 	SCSI_ACTION_READ,
 	SCSI_ACTION_WRITE,
@@ -176,7 +176,7 @@ struct scsi_op;
 struct scsi_op_table;
 struct scsi_cmd;
 
-/* Builds a reply in zeroed scratch memory, gives its full length. */
+/* Builds a reply in zeroed scratch memory, returns its full length. */
 typedef uint32_t scsi_build_fn(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply);
 
@@ -190,7 +190,7 @@ enum scsi_switch {
 	SCSI_SWITCH_OFF,
 };
 
-/* A decoded command: every number is inside the unit's and the buffer's limits. */
+/* A decoded command: every number is within the limits of unit and buffer. */
 struct scsi_cmd {
 	const struct scsi_op_table *ops; /* of the unit */
 	const struct scsi_op *op;
@@ -200,18 +200,18 @@ struct scsi_cmd {
 	bool keep_reservation; /* through a loss of power */
 	uint64_t key;          /* PERSISTENT RESERVE OUT */
 	uint64_t action_key;
-	enum scsi_error move;     /* where REGISTER AND MOVE would lead to */
+	enum scsi_error move;     /* result of REGISTER AND MOVE */
 	enum scsi_switch cache;   /* new setting by MODE SELECT */
 	enum scsi_switch protect; /* likewise */
-	uint16_t field;           /* byte at fault, of the CDB or the list; 0: not known */
-	uint64_t capacity;        /* of the unit in blocks, when the command came */
+	uint16_t field;           /* invalid byte of the CDB or the list; 0: unknown */
+	uint64_t capacity;        /* of the unit in blocks, when the command arrived */
 	uint64_t lba;
 	uint64_t blocks;
-	uint8_t event;         /* what GET EVENT STATUS tells */
-	enum scsi_error sense; /* what REQUEST SENSE tells */
+	uint8_t event;         /* for GET EVENT STATUS */
+	enum scsi_error sense; /* for REQUEST SENSE */
 	uint32_t descriptors;  /* of an UNMAP list */
 	uint32_t list_length;  /* data-out bytes to be copied to scratch before performing */
-	scsi_list_fn *list;    /* their check, when list_length > 0 */
+	scsi_list_fn *list;    /* checks them, when list_length > 0 */
 	uint32_t reply_max;    /* data-in bytes at most */
 	scsi_build_fn *build;
 	uint8_t cdb[SCSI_CDB_SIZE];
@@ -223,18 +223,18 @@ struct scsi_task {
 	struct disk_queue *queue; /* of unit; NULL when the unit is absent */
 	struct disk_req *req;     /* disk_req_size() bytes */
 	struct scsi_input in;
-	/* The data buffer, in.length bytes of guest memory; gets modified. No 256 pieces in a row
-	 * are less than a block. */
+	/* The data buffer, in.length bytes of guest memory; the list is modified. Any 256
+	 * consecutive pieces have at least a block. */
 	struct iovec *iov;
 	uint32_t iov_count;
 	uint32_t iov_max; /* room in iov, > 0 */
-	bool full;        /* no command may wait for the disk */
+	bool full;        /* commands that need the disk end with SCSI_ERR_FULL */
 	void (*done)(struct scsi_task *task);
 
 	/* result */
 	enum scsi_error error;
 	uint32_t transferred;
-	uint32_t copied; /* bytes of the buffer this layer copied: none of READ and WRITE */
+	uint32_t copied; /* bytes of the buffer copied by this layer: none for READ and WRITE */
 	uint8_t sense[SCSI_SENSE_SIZE]; /* valid when error is neither OK nor NO_LUN */
 
 	/* private */
@@ -243,22 +243,22 @@ struct scsi_task {
 	uint32_t next_unmap;      /* descriptor */
 	uint64_t next_lba;        /* of a command with several disk requests */
 	int step_error;           /* of the last one: 0 or -errno */
-	enum scsi_error verdict;  /* of the last step, when the disk was fine */
+	enum scsi_error verdict;  /* of the last step, when the disk reported no error */
 	uint64_t verdict_at;      /* LBA, or byte of the buffer: see scsi_sense_build_at() */
 	struct iovec scratch_iov; /* for disk requests that read to scratch */
 	bool step_done;           /* no step is at the disk */
 	bool submitting;
 	bool cancelled;
 	bool fenced; /* inside the unit's fence */
-	bool second; /* COMPARE AND WRITE has come to its write, WRITE AND VERIFY to its reads */
-	struct scsi_fence_pass pass;
+	bool second; /* phase 2: the write of COMPARE AND WRITE, the reads of WRITE AND VERIFY */
+	struct scsi_fence_ticket ticket;
 	uint8_t scratch[SCSI_SCRATCH_SIZE] __attribute__((aligned(16)));
 };
 
-/* First half. No side effects. */
+/* The first half, without side effects. */
 enum scsi_error scsi_decode(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const struct scsi_input *in);
-/* Second part of it: the parameter list, copied once. Nothing to do when there is none. */
+/* Its second part: checks the parameter list, copied once, if there is one. */
 static inline enum scsi_error scsi_decode_list(
 	struct scsi_cmd *cmd, const struct scsi_unit *unit, const uint8_t *list)
 {
@@ -268,16 +268,16 @@ static inline enum scsi_error scsi_decode_list(
 /* An UNMAP descriptor of a checked list. */
 void scsi_unmap_descriptor(const uint8_t *list, uint32_t index, uint64_t *lba, uint32_t *blocks);
 
-/* Runs a task; done(task) exactly once, now or later. */
+/* Runs a task; calls done(task) exactly once, inside or later. */
 void scsi_execute(struct scsi_task *task);
 
-/* Of a task that runs and is not done: asks its disk to give it back. done(task) comes later than
- * this returns, with what came of it; see disk_cancel(). */
+/* Cancels a task that runs and is not done. done(task) follows after the return, with the result;
+ * see disk_cancel(). */
 void scsi_cancel(struct scsi_task *task);
 
-/* Fills sense for an error a transport found by itself. */
+/* Fills sense for an error found by a transport. */
 void scsi_sense_build(uint8_t sense[SCSI_SENSE_SIZE], enum scsi_error error);
-/* The same with the INFORMATION field, when it fits: the LBA of a medium error, the offset of a
+/* With the INFORMATION field, when the value fits: the LBA of a medium error, the offset of a
  * miscompare. */
 void scsi_sense_build_at(uint8_t sense[SCSI_SENSE_SIZE], enum scsi_error error, uint64_t at);
 /* error: -errno of a disk request. */

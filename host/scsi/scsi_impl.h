@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Shared by the files of host/scsi only: command tables and big-endian fields. */
-#ifndef STORVSP_SCSI_IMPL_H
-#define STORVSP_SCSI_IMPL_H
+#ifndef HOST_SCSI_IMPL_H
+#define HOST_SCSI_IMPL_H
 
 #include <endian.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #define SCSI_NO_SERVICE_ACTION 0xFFu
 
 #define SCSI_OP_WRITES         0x1u   /* refused when the medium is read only */
-#define SCSI_OP_ABSENT         0x2u   /* answered even without a logical unit */
+#define SCSI_OP_ABSENT         0x2u   /* performed even without a logical unit */
 #define SCSI_OP_UNMAPS         0x4u   /* exists only on a disk that can discard */
 #define SCSI_OP_VERIFY         0x8u   /* the data written must be on the medium */
 #define SCSI_OP_UA_EXEMPT      0x10u  /* performed although a unit attention is pending */
@@ -33,7 +33,7 @@ struct scsi_op {
 	uint16_t flags; /* SCSI_OP_* */
 	const char *name;
 	scsi_decode_fn *decode;
-	uint8_t usage[SCSI_CDB_SIZE]; /* bits of the CDB that mean something; from byte 1 on */
+	uint8_t usage[SCSI_CDB_SIZE]; /* bits of the CDB that are evaluated; from byte 1 on */
 };
 
 /* All commands of one kind of unit. */
@@ -58,14 +58,14 @@ const struct scsi_op *scsi_op_find(const struct scsi_op_table *table, const stru
 	const uint8_t *cdb, bool *opcode_known);
 bool scsi_op_supported(const struct scsi_unit *unit, const struct scsi_op *op);
 
-/* The others are statuses of their own. */
+/* The others have a status of their own. */
 static inline bool scsi_error_has_sense(enum scsi_error error)
 {
 	return error && error != SCSI_ERR_NO_LUN && error != SCSI_ERR_CONFLICT &&
 	       error != SCSI_ERR_FULL;
 }
 
-/* A field of the CDB, or of the parameter list, is at fault: its first byte, for the sense data. */
+/* A field of the CDB, or of the parameter list, is invalid. byte: its first, for the sense data. */
 static inline enum scsi_error scsi_cdb_field(struct scsi_cmd *cmd, uint16_t byte)
 {
 	cmd->field = byte;

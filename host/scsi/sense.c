@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sense data: which error is which key, code and qualifier, and which errno is which error. */
+/* Sense data: key, code and qualifier of each error, and the error of each errno. */
 #include <assert.h>
 #include <errno.h>
 
@@ -106,7 +106,7 @@ enum scsi_error scsi_error_of_disk(enum disk_op op, int error)
 		return SCSI_OK;
 	if (error == -ECANCELED)
 		return SCSI_ERR_ABORTED;
-	/* A flush that fails for lack of space has lost data, which is worse than no space. */
+	/* A flush that fails for lack of space has lost data: a medium error. */
 	if ((error == -ENOSPC || error == -EDQUOT) && op != DISK_FLUSH && op != DISK_READ)
 		return SCSI_ERR_NO_SPACE;
 	return of_op[op];

@@ -20,7 +20,7 @@
 #define ROUNDS 4000u
 
 struct runner {
-	struct scsi_fence_pass pass;
+	struct scsi_fence_ticket ticket;
 	struct loop_task start, leave;
 	uint32_t rounds;
 };
@@ -35,39 +35,39 @@ static void start(struct loop_task *task);
 static void leave(struct loop_task *task);
 
 /* Inside from now until a later turn of the loop. */
-static void entered(struct scsi_fence_pass *pass)
+static void entered(struct scsi_fence_ticket *ticket)
 {
-	struct runner *r = container_of(pass, struct runner, pass);
+	struct runner *r = container_of(ticket, struct runner, ticket);
 
-	if (pass->exclusive)
+	if (ticket->exclusive)
 		pair[0]++;
 	else
 		assert(pair[0] == pair[1]);
 	r->leave.fn = leave;
-	loop_post(pass->loop, &r->leave);
+	loop_post(ticket->loop, &r->leave);
 }
 
 static void leave(struct loop_task *task)
 {
 	struct runner *r = container_of(task, struct runner, leave);
 
-	if (r->pass.exclusive)
+	if (r->ticket.exclusive)
 		pair[1]++;
 	else
 		assert(pair[0] == pair[1]);
-	scsi_fence_leave(fence, &r->pass);
+	scsi_fence_leave(fence, &r->ticket);
 	if (++r->rounds == ROUNDS)
 		sem_post(&finished);
 	else
-		loop_post(r->pass.loop, &r->start);
+		loop_post(r->ticket.loop, &r->start);
 }
 
 static void start(struct loop_task *task)
 {
 	struct runner *r = container_of(task, struct runner, start);
 
-	if (scsi_fence_enter(fence, &r->pass))
-		entered(&r->pass);
+	if (scsi_fence_enter(fence, &r->ticket))
+		entered(&r->ticket);
 }
 
 static void writes_and_exclusives_never_meet(void **state)
@@ -82,11 +82,11 @@ static void writes_and_exclusives_never_meet(void **state)
 	for (uint32_t i = 0; i < LOOPS * PASSES; i++) {
 		struct runner *r = &runners[i % LOOPS][i / LOOPS];
 
-		r->pass.resume = entered;
-		r->pass.loop = &loops[i % LOOPS];
-		r->pass.exclusive = i / LOOPS == 0;
+		r->ticket.resume = entered;
+		r->ticket.loop = &loops[i % LOOPS];
+		r->ticket.exclusive = i / LOOPS == 0;
 		r->start.fn = start;
-		loop_post(r->pass.loop, &r->start);
+		loop_post(r->ticket.loop, &r->start);
 	}
 	for (uint32_t i = 0; i < LOOPS * PASSES; i++) /* nobody is left behind */
 		sem_wait(&finished);
