@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ACPI tables at BOOT_ACPI_START: RSDP, FACS, DSDT, FADT, MADT, XSDT, one after
- * the other. The machine has ACPI fixed hardware (hyper/dev/acpi_pm.c) and is
- * always in ACPI mode: there is no SMI command port, PM timer or GPE. Nothing
- * sleeps, so the FACS only holds the global lock nobody contends for.
+ * the other. The VM has ACPI fixed hardware (hyper/dev/acpi_pm.c) and is always in
+ * ACPI mode: there is no SMI command port, PM timer or GPE. There are no sleep
+ * states, so the FACS only holds the global lock, which is never contended.
  * The code of the DSDT is compiled from dsdt.asl at build time.
  */
 #include <assert.h>
@@ -30,7 +30,7 @@
 #define LATENCY_NO_C2    101u  /* FADT: above 100 means "not supported" */
 #define LATENCY_NO_C3    1001u /* likewise 1000 */
 
-/* Room for tables, and where the next one goes. The DSDT and 255 VPs need less than half. */
+/* Space for tables, filled from the start. The DSDT and 255 VPs need less than half. */
 #define ACPI_SPACE_SIZE 8192u
 _Static_assert(BOOT_ACPI_START % ACPI_FACS_ALIGN == 0, "offsets align as addresses do");
 _Static_assert(ACPI_SPACE_SIZE <= BOOT_ACPI_END - BOOT_ACPI_START, "tables end below 1 MiB");
@@ -76,7 +76,7 @@ static void fill_header(
 	header->creator_revision = CREATOR_REVISION;
 }
 
-/* Last: the table may not change any more. */
+/* The last step: the table must not change after it. */
 static void seal(struct acpi_header *header)
 {
 	header->checksum = 0;
@@ -87,7 +87,7 @@ static uint64_t add_dsdt(struct acpi_space *space)
 {
 	void *dsdt = take(space, sizeof(dsdt_aml_code));
 
-	memcpy(dsdt, dsdt_aml_code, sizeof(dsdt_aml_code)); /* iasl summed it */
+	memcpy(dsdt, dsdt_aml_code, sizeof(dsdt_aml_code)); /* iasl set its checksum */
 	return gpa_of(space, dsdt);
 }
 
@@ -131,7 +131,7 @@ static uint64_t add_fadt(struct acpi_space *space, uint64_t facs, uint64_t dsdt)
 		.c2_latency = LATENCY_NO_C2,
 		.c3_latency = LATENCY_NO_C3,
 		.century = RTC_CENTURY,
-		/* No keyboard controller (bit 1 clear), no VGA; MSI and the RTC are fine. */
+		/* No keyboard controller (bit 1 clear), no VGA; MSI and the RTC are supported. */
 		.boot_arch = ACPI_FADT_BOOT_NOVGA,
 		.flags = ACPI_FADT_WBINVD | ACPI_FADT_C1 | ACPI_FADT_NO_SLEEP | ACPI_FADT_NO_RTC |
 			 ACPI_FADT_RESET,
@@ -167,7 +167,7 @@ static void append_lapics(struct acpi_madt *madt, uint32_t vp_count)
 	}
 }
 
-/* All ISA interrupts are identity mapped and edge, but for the SCI. */
+/* All ISA interrupts are identity mapped and edge triggered, except the SCI. */
 static void append_ioapic(struct acpi_madt *madt)
 {
 	struct acpi_madt_ioapic ioapic = {

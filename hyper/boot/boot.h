@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Boot loaders: put a kernel into guest memory and say how VP 0 starts.
+ * Boot loaders: put a kernel into guest memory and return the start state of VP 0.
  * Files are read into private memory once and parsed there; every offset and
  * size in them is hostile until checked. No KVM, no partition: loaders work on
  * a gmem and are fuzzed alone. Thread: control, before VPs start.
@@ -20,7 +20,7 @@ enum boot_mode {
 	BOOT_PVH,       /* 32-bit, paging off, EBX = hvm_start_info */
 };
 
-/* How VP 0 starts. Registers not named are zero; RFLAGS = 2; interrupts off. The GDT has flat
+/* Start state of VP 0. Other registers are zero; RFLAGS = 2; interrupts off. The GDT has flat
  * segments in every mode: 0x10 code (64-bit in long mode, else 32-bit), 0x18 data. */
 struct boot_entry {
 	enum boot_mode mode;
@@ -42,10 +42,10 @@ struct boot_config {
 	struct boot_image initrd; /* size 0: none; for flat guests: more environment text */
 	const char *cmdline;      /* "" when none */
 	uint32_t vp_count;
-	bool test_device; /* told to flat guests */
+	bool test_device; /* passed to flat guests */
 };
 
-/* Reads a whole file; bounded by `max` bytes. One clear line in e. */
+/* Reads a whole file of at most `max` bytes. */
 int boot_image_read(struct boot_image *image, const char *path, uint64_t max, struct err *e);
 void boot_image_free(struct boot_image *image);
 
@@ -54,7 +54,7 @@ void boot_image_free(struct boot_image *image);
 int boot_load(const struct gmem *g, const struct boot_config *config, struct boot_entry *entry,
 	struct err *e);
 
-/* What boot_load() dispatches to (linux.c, elf.c, multiboot.c). */
+/* The loaders behind boot_load() (linux.c, elf.c, multiboot.c). */
 bool boot_is_bzimage(const struct boot_image *image);
 int boot_load_bzimage(const struct gmem *g, const struct boot_config *config,
 	struct boot_entry *entry, struct err *e);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shared by the loaders: where boot structures lie, and the pieces every loader
- * puts there. A loader first decodes the image and checks that all of it fits
- * (may fail, says why), then puts it into memory (cannot fail any more).
+ * Shared by the loaders: the addresses of boot structures, and functions that write
+ * them. A loader first decodes the image and checks that all of it fits (may fail),
+ * then puts it into memory (cannot fail).
  *
- * Low memory while a guest starts. RAM from BOOT_KERNEL_MIN on is the kernel's,
- * and the initrd's at its top.
+ * Low memory while a guest starts. The kernel is at BOOT_KERNEL_MIN or higher, the
+ * initrd at the top of RAM.
  *
  *   0x01000  GDT                        0x10000  command line
  *   0x02000  boot_params / start info   0x20000  module 0 of flat guests
@@ -47,7 +47,7 @@ static inline unsigned long long boot_mib(uint64_t bytes)
 	return bytes / (1 << 20) + (bytes % (1 << 20) != 0);
 }
 
-/* The memory map as the guest is told it; types as in E820 and the Xen memmap. */
+/* The guest's memory map; types as in E820 and the Xen memmap. */
 enum { BOOT_REGION_RAM = 1, BOOT_REGION_RESERVED = 2 };
 struct boot_region {
 	uint64_t start, size;
@@ -58,16 +58,16 @@ unsigned boot_memory_map(const struct gmem *g, struct boot_region map[BOOT_REGIO
 
 /* ---- decode -------------------------------------------------------------- */
 
-/* Copies part of the file out. -ENODATA past its end; no overflow for any input. */
+/* Copies a part of the file. -ENODATA past its end; no overflow for any input. */
 int boot_image_get(const struct boot_image *image, uint64_t offset, void *to, uint64_t len);
 
 int boot_check_cmdline(const struct boot_config *config, uint64_t max, struct err *e);
 
-/* Picks the initrd's place: page aligned, as high as it may be in [lowest, limit). */
+/* The initrd's address: page aligned, as high as possible in [lowest, limit). */
 int boot_place_initrd(const struct gmem *g, const struct boot_config *config, uint64_t lowest,
 	uint64_t limit, uint64_t *gpa, struct err *e);
 
-/* "the kernel ends at `end`, memory does not": the error for it. */
+/* The error when the kernel ends at `end` and memory ends before it. */
 int boot_too_small(
 	const struct gmem *g, const struct boot_image *kernel, uint64_t end, struct err *e);
 
@@ -75,7 +75,7 @@ int boot_too_small(
 #define BOOT_SEGMENTS_MAX 64u
 struct boot_segment {
 	uint64_t offset, file_size; /* in the file */
-	uint64_t gpa, mem_size;     /* in memory; what the file does not fill stays zero */
+	uint64_t gpa, mem_size;     /* in memory; zero behind file_size */
 };
 struct boot_segments {
 	struct boot_segment at[BOOT_SEGMENTS_MAX];
@@ -84,14 +84,14 @@ struct boot_segments {
 };
 int boot_segments_add(struct boot_segments *list, const struct gmem *g,
 	const struct boot_image *kernel, const struct boot_segment *segment, struct err *e);
-/* The entry point lies in one of them. */
+/* True when gpa, the entry point, is in one of them. */
 bool boot_segments_contain(const struct boot_segments *list, uint64_t gpa);
 void boot_segments_put(
 	const struct boot_segments *list, const struct gmem *g, const struct boot_image *kernel);
 
 /* ---- put ----------------------------------------------------------------- */
 
-/* The caller has checked that g has BOOT_MEMORY_MIN, and its own ranges. */
+/* The caller has checked that g has BOOT_MEMORY_MIN, and the ranges it passes. */
 void boot_put(const struct gmem *g, uint64_t gpa, const void *from, uint64_t len);
 void boot_put_cmdline(const struct gmem *g, const char *cmdline);
 /* Identity mapping of the first 4 GiB by 2 MiB pages; returns CR3. */

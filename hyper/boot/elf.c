@@ -2,7 +2,7 @@
 /*
  * Linux vmlinux: a static ELF64 image, loaded by physical addresses. Entered by
  * the PVH ABI if a Xen note names a 32-bit entry point; else at the ELF entry
- * in long mode with boot_params, which is where a bzImage jumps after unpacking.
+ * in long mode with boot_params, where a bzImage jumps after unpacking.
  */
 #include <elf.h>
 #include <errno.h>
@@ -50,9 +50,9 @@ static bool is_pvh_note(const struct boot_image *image, uint64_t name, const Elf
 	       memcmp(text, PVH_NOTE_NAME, sizeof(text)) == 0;
 }
 
-/* Walks a segment of notes; name and descriptor are padded relative to the note. Every step goes
- * forward by at least a note header, and sizes are 32 bits, so the sums do not wrap. Damaged notes
- * end the walk. */
+/* Walks a segment of notes; name and descriptor are padded relative to the note. Every step
+ * advances by at least a note header, and sizes have 32 bits, so the sums do not wrap. A damaged
+ * note ends the walk. */
 static void find_pvh_note(const struct boot_image *image, const Elf64_Phdr *ph, struct vmlinux *vm)
 {
 	uint64_t align = ph->p_align == 8 ? 8 : 4;
@@ -135,7 +135,7 @@ static int decode(
 	return ret;
 }
 
-/* A vmlinux has no setup header to pass on; this is what a loader may assume of it. */
+/* A vmlinux has no setup header; these values hold for every 64-bit kernel. */
 static void put_long_mode_start(const struct gmem *g, const struct boot_config *config,
 	const struct vmlinux *vm, uint64_t rsdp, struct boot_entry *entry)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files into private memory, and bounded reads from there. */
+/* Reads files into private memory; bounded reads from there. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static int file_size(int fd, const char *path, uint64_t max, uint64_t *size, str
 	return 0;
 }
 
-/* A file that shrinks under us is an error: half a kernel must not boot. */
+/* A file that shrinks meanwhile is an error: a truncated kernel must not boot. */
 static int read_all(int fd, const char *path, uint8_t *to, uint64_t size, struct err *e)
 {
 	for (uint64_t done = 0; done < size;) {

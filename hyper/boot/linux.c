@@ -14,9 +14,10 @@
 
 struct bzimage {
 	struct setup_header header;
-	uint32_t header_size; /* as the image says, at most what boot_params holds */
+	uint32_t header_size; /* from the image, limited to the room in boot_params */
 	uint64_t code_offset, code_size;
-	uint64_t start, end; /* where it loads, and what it uses before reading the memory map */
+	uint64_t start,
+		end; /* load address; end of the memory used before the kernel reads the map */
 	uint64_t initrd;
 };
 
@@ -150,7 +151,7 @@ static void fill_e820(const struct gmem *g, struct boot_params *params)
 			(struct boot_e820_entry){map[i].start, map[i].size, map[i].type};
 }
 
-/* What the protocol wants the loader to write. All addresses are below 4 GiB. */
+/* The fields that the loader writes. All addresses are below 4 GiB. */
 static void fill_header(const struct linux_start *start, struct setup_header *header)
 {
 	header->type_of_loader = LINUX_LOADER_UNKNOWN;
@@ -175,7 +176,7 @@ void boot_put_linux_start(
 	memcpy((uint8_t *)&params + LINUX_HEADER_OFFSET, start->header, start->header_size);
 	fill_header(start, &params.hdr);
 	fill_e820(g, &params);
-	/* Kernels before 4.20 do not know the field and find the RSDP where BIOSes have it. */
+	/* Kernels before 4.20 ignore the field and search the BIOS area for the RSDP. */
 	params.acpi_rsdp_addr = start->rsdp;
 	boot_put(g, BOOT_INFO, &params, sizeof(params));
 

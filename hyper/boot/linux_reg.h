@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The Linux/x86 boot protocol. Its structures come from <asm/bootparam.h>; here is
- * only what that header leaves out.
+ * The Linux/x86 boot protocol: constants that <asm/bootparam.h>, which has the
+ * structures, does not define.
  * Source: Documentation/arch/x86/boot.rst of Linux.
  */
 #ifndef HYPER_BOOT_LINUX_REG_H

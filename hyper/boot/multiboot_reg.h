@@ -8,9 +8,9 @@
 
 #define MULTIBOOT_MAGIC        0x1BADB002u /* in the image */
 #define MULTIBOOT_LOADER_MAGIC 0x2BADB002u /* in EAX */
-#define MULTIBOOT_SEARCH       8192u       /* the header lies in the first bytes, 4-aligned */
+#define MULTIBOOT_SEARCH       8192u       /* the header is in the first bytes, 4-aligned */
 
-/* Header flags: bits 0..15 are demands. We meet these; the others end the boot. */
+/* Header flags: bits 0..15 are requirements. These are supported, others end the boot. */
 #define MULTIBOOT_WANT_PAGE_ALIGN 0x00000001u
 #define MULTIBOOT_WANT_MEMORY     0x00000002u
 #define MULTIBOOT_DEMANDS         0x0000FFFFu

@@ -42,7 +42,7 @@ bool boot_segments_contain(const struct boot_segments *list, uint64_t gpa)
 	return false;
 }
 
-/* Guest memory is zero when it is new: BSS needs no writing, and stays unpopulated. */
+/* New guest memory is zero: BSS is not written and stays unpopulated. */
 void boot_segments_put(
 	const struct boot_segments *list, const struct gmem *g, const struct boot_image *kernel)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ACPI fixed hardware: PM1 status/enable and control, and the FADT's reset
- * register. The machine is always in ACPI mode: SCI_EN reads 1 and FADT names
- * no SMI command port. There is no PM timer and no GPE block.
+ * register. The VM is always in ACPI mode: SCI_EN reads 1, and the FADT has no
+ * SMI command port. There is no PM timer and no GPE block.
  *
  * The power button sets PWRBTN_STS; the SCI stays up while an enabled status
  * bit is set, and the guest writes 1 to clear it.
  *
- * Blocks may be accessed in any width: a register is what its two bytes are.
+ * Blocks may be accessed in any width: a register is its two bytes.
  */
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How flat guests end, by the conventions of kvm-unit-tests: an OUT of `code`
+ * The end of flat guests, by the conventions of kvm-unit-tests: an OUT of `code`
  * to port 0xF4 ends with process status (code << 1) | 1; the text "Shutdown",
  * byte by byte to port 0x8900, is the old fallback and powers off.
  */
@@ -23,7 +23,7 @@ static void exit_write(void *ctx, uint16_t port, uint32_t value, unsigned size)
 		d->control.debug_exit(d->control.ctx, (int)((value << 1 | 1) & 0xFF));
 }
 
-/* No proper prefix of the text is also a suffix of it: a mismatch can only begin it anew. */
+/* No proper prefix of the text is also a suffix of it: after a mismatch the search restarts. */
 static bool match_shutdown(struct debug_exit *d, char c)
 {
 	if (c != shutdown_text[d->shutdown_matched])

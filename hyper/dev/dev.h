@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The few legacy devices stock kernels need, and the test device. Each is a
- * struct the partition embeds, an init function that adds its ports, and
- * nothing else. No KVM here: interrupts leave through dev_irq.
+ * The few legacy devices that stock kernels need, and the test device. Each is a
+ * struct, embedded by the partition, and an init function that adds its ports.
+ * No KVM here: interrupts are raised through dev_irq.
  * Thread: port callbacks on VP threads, under each device's own lock;
  * serial_input() on the control thread.
  */
@@ -22,11 +22,11 @@ struct dev_irq {
 	void *ctx;
 };
 
-/* What a device may ask of the machine. From VP threads, never under a device's lock. */
+/* Requests of devices to the VM. From VP threads, never under a device's lock. */
 struct power_control {
 	void (*power_off)(void *ctx);
 	void (*reset)(void *ctx);
-	/* Debug exit: status as the shell sees it. */
+	/* Debug exit: the exit status of the process. */
 	void (*debug_exit)(void *ctx, int status);
 	void *ctx;
 };
@@ -38,7 +38,7 @@ struct power_control {
 struct serial {
 	pthread_mutex_t lock;
 	struct dev_irq irq;
-	/* Bytes the guest sent; called under the lock, must not block long nor call back. */
+	/* Bytes sent by the guest; called under the lock, must neither block long nor call back. */
 	void (*output)(void *ctx, uint8_t byte);
 	void *ctx;
 	uint8_t ier, lcr, mcr, scr, fcr;
@@ -50,13 +50,13 @@ struct serial {
 };
 int serial_init(struct serial *s, struct pio *pio, struct dev_irq irq,
 	void (*output)(void *ctx, uint8_t byte), void *ctx);
-/* Host input; returns how many bytes fitted. */
+/* Host input; returns the number of accepted bytes. */
 size_t serial_input(struct serial *s, const uint8_t *bytes, size_t count);
 
 /* ---- RTC / CMOS 0x70-0x71 (rtc.c) ---------------------------------------- */
 /* Wall clock in UTC, UIP clear, no alarms. */
 #define RTC_PORT    0x70u
-#define RTC_CENTURY 0x32u /* register; FADT names it */
+#define RTC_CENTURY 0x32u /* register; in the FADT */
 struct rtc {
 	pthread_mutex_t lock;
 	uint8_t index;
@@ -92,7 +92,7 @@ struct i8042 {
 };
 int i8042_init(struct i8042 *k, struct pio *pio, struct power_control control);
 
-/* The POST port and its like have no owner: they read as all ones. The PICs are in KVM. */
+/* Other ports, like the POST port, read as all ones. The PICs are in KVM. */
 
 /* ---- debug exit (debugexit.c) -------------------------------------------- */
 /* 32-bit OUT to 0xF4, text "Shutdown" to 0x8900. Tests only. */

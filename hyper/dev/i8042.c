@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is left of the PC: two ways to reset, and the absence of PCI.
+ * Two ways to reset a PC, and the ports by which guests detect that there is no PCI.
  *
- * Port 0x64. FADT says there is no keyboard controller, so Linux does not probe
+ * Port 0x64. By the FADT there is no keyboard controller, so Linux does not probe
  * it; but a rebooting Linux waits for "input buffer empty" (bit 1 clear) before
- * it writes 0xFE, 1.3 s with all ones. Status 0 passes that wait at once, and
- * no guest can hang draining an output buffer that is never full.
+ * it writes 0xFE: 1.3 s if the port reads all ones, no time with status 0. No
+ * guest can hang while it drains an output buffer that is always empty.
  *
  * Ports 0xCF8-0xCFF. Configuration mechanism 1 exists if 0xCF8 reads back the
  * 0x80000000 just written, mechanism 2 if 0xCF8 and 0xCFA read 0: all ones
- * deny both in four accesses, and are also what the data port of an empty bus
- * gives. Linux's scan for K8 GARTs (CONFIG_GART_IOMMU on AMD families 0Fh, 10h,
- * 15h) asks neither question and reads 2 x 8192 devices whatever stands here;
- * all ones is the answer that costs it one read per device and not two.
+ * exclude both in four accesses, and are also the data of an empty bus. Linux's
+ * scan for K8 GARTs (CONFIG_GART_IOMMU on AMD families 0Fh, 10h, 15h) checks for
+ * neither and reads 2 x 8192 devices; all ones cost it one read per device, other
+ * values two.
  *
  * Port 0xCF9 is the reset control register: bit 2 resets. Only as a byte: a
  * 32-bit write to 0xCF8 is an address, whatever its second byte.

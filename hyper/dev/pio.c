@@ -24,7 +24,7 @@ int pio_add(struct pio *pio, uint16_t first, uint16_t count, const struct pio_op
 	return 0;
 }
 
-/* A dozen ranges at most: a walk costs nothing next to the exit that led here. */
+/* A dozen ranges at most: a linear search is cheap compared with the exit. */
 static const struct pio_range *find(const struct pio *pio, uint16_t port, unsigned size)
 {
 	for (unsigned i = 0; i < pio->count; i++) {

@@ -2,8 +2,8 @@
 /*
  * Port I/O: a table of port ranges and their devices. Filled before the VPs
  * start, read-only afterwards; device callbacks run on VP threads and lock
- * their own state. Reads of a port nobody owns give all ones, writes vanish.
- * An access that only partly lies in a range is owned by nobody.
+ * their own state. Reads of other ports return all ones, writes are ignored, as
+ * for accesses that are only partly in a range.
  */
 #ifndef HYPER_PIO_H
 #define HYPER_PIO_H
@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 struct pio_ops {
-	/* size 1, 2 or 4. Value in the low bytes; bits above size are cut off by pio_read(). */
+	/* size 1, 2 or 4. Value in the low bytes; pio_read() clears bits above size. */
 	uint32_t (*read)(void *ctx, uint16_t port, unsigned size);
 	void (*write)(void *ctx, uint16_t port, uint32_t value, unsigned size);
 };
@@ -26,7 +26,7 @@ struct pio {
 	unsigned count;
 };
 
-#define PIO_NOBODY 0xFFFFFFFFu /* what a read finds on an idle bus */
+#define PIO_NOBODY 0xFFFFFFFFu /* a read from an idle bus */
 
 /* Adds [first, first + count). -EINVAL: empty or past port 0xFFFF; -EEXIST: overlap; -ENOSPC. */
 int pio_add(struct pio *pio, uint16_t first, uint16_t count, const struct pio_ops *ops, void *ctx);

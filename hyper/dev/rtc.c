@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The clock chip (MC146818) behind ports 0x70 and 0x71: time of day in UTC,
- * BCD, 24 hours, always valid, never "update in progress" - a stuck UIP costs
- * a guest seconds. The host's clock is the clock: the guest cannot set it, and
- * there are no alarms. The rest is RAM.
+ * BCD, 24 hours, always valid, never "update in progress": a stuck UIP would cost
+ * a guest seconds. The time is the host's: the guest cannot set it. There are no
+ * alarms. The other registers are RAM.
  */
 #include <string.h>
 #include <time.h>
@@ -36,7 +36,7 @@ static uint8_t bcd(int value)
 	return (uint8_t)(value / 10 % 10 << 4 | value % 10);
 }
 
-/* The registers that are the time of day; false for all others. */
+/* The registers of the time of day; false for all others. */
 static bool read_clock(uint8_t index, uint8_t *value)
 {
 	time_t now = time(NULL);
@@ -82,9 +82,9 @@ static uint8_t read_register(const struct rtc *r)
 	switch (r->index) {
 	case RTC_A:
 		return r->ram[RTC_A] & ~RTC_A_UIP;
-	case RTC_B: /* the format is not the guest's to choose */
+	case RTC_B: /* the format is fixed */
 		return (r->ram[RTC_B] | RTC_B_24H) & ~RTC_B_BINARY;
-	case RTC_C: /* no interrupt ever happened */
+	case RTC_C: /* no interrupt is pending */
 		return 0;
 	case RTC_D:
 		return RTC_D_VALID;

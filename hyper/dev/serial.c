@@ -5,8 +5,8 @@
  * every byte, until IIR reports it.
  *
  * The interrupt line is the OR of the enabled sources, gated by MCR.OUT2 as on
- * every PC. Its level is told to dev_irq only when it changes: a console byte
- * must not cost a system call of its own.
+ * every PC. dev_irq is called only when the level changes, since each call is a
+ * system call.
  */
 #include <string.h>
 
@@ -82,8 +82,8 @@ static uint8_t rx_pop(struct serial *s)
 	return byte;
 }
 
-/* Modem inputs: a cable with everything asserted, or in loopback our own outputs. There is no
- * cable to pull, so the delta bits stay clear. */
+/* Modem inputs: all asserted, or our own outputs in loopback. They do not change from outside, so
+ * the delta bits stay clear. */
 static uint8_t modem_status(const struct serial *s)
 {
 	uint8_t msr = 0;
@@ -97,7 +97,7 @@ static uint8_t modem_status(const struct serial *s)
 	return msr;
 }
 
-/* Reading IIR acknowledges THRE, and only if THRE is what it reports. */
+/* Reading IIR acknowledges THRE, only if it reports THRE. */
 static uint8_t read_iir(struct serial *s)
 {
 	uint8_t id = interrupt_id(s);
@@ -148,7 +148,7 @@ static void write_ier(struct serial *s, uint8_t value)
 	s->ier = value & IER_MASK;
 }
 
-/* The other bits count only together with ENABLE; switching the FIFOs on or off empties them. */
+/* The other bits are valid only with ENABLE; switching the FIFOs on or off empties them. */
 static void write_fcr(struct serial *s, uint8_t value)
 {
 	bool toggled = (value ^ s->fcr) & FCR_ENABLE;

@@ -9,7 +9,7 @@
 /* One command, decoded and checked. */
 struct testdev_command {
 	enum testdev_op op;
-	enum testdev_kind kind; /* of the slot the operation is about */
+	enum testdev_kind kind; /* of the operation's slot */
 	uint32_t vp, sint, id;
 };
 
@@ -45,7 +45,7 @@ static int decode(const struct testdev *t, uint32_t value, struct testdev_comman
 	return 0;
 }
 
-/* A connection is known by its id, a route by where it leads. */
+/* A connection is found by its id, a route by its target. */
 static bool slot_matches(const struct testdev_slot *s, const struct testdev_command *c)
 {
 	if (s->kind != c->kind)
@@ -92,7 +92,7 @@ static enum hv_status event_handler(void *ctx, uint32_t id, uint16_t flag)
 {
 	const struct testdev_slot *s = ctx;
 
-	if (flag != 0) /* the connection has one flag, the one numbered like it */
+	if (flag != 0) /* the connection has one flag, with the number of the connection */
 		return HV_STATUS_INVALID_PARAMETER;
 	synic_signal(s->dev->hv, s->vp, s->sint, id);
 	return HV_STATUS_SUCCESS;

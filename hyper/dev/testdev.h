@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The SynIC test device: lets flat guests ask for what a VSP would do on its
- * own. A 32-bit OUT to TESTDEV_PORT carries one operation on one slot:
+ * The SynIC test device: flat guests request operations that a VSP performs by
+ * itself. A 32-bit OUT to TESTDEV_PORT carries one operation on one slot:
  *
  *   FREE --CREATE_*--> ROUTE | MESSAGE | EVENT --DESTROY_*--> FREE
  *
- * A route only says that SET_SINT may inject through (vp, sint). A message
- * connection sends what the guest posts to its id to the SINT's message slot;
- * an event connection sets the event flag numbered like the connection.
+ * A route permits SET_SINT to inject through (vp, sint). A message connection
+ * forwards messages that the guest posts to its id to the SINT's message slot; an
+ * event connection sets the event flag with the number of the connection.
  *
  * Source: spec sheet "flat-guests" (the protocol of kvm-unit-tests). Only
  * present with --test-device. Threads: port writes and connection handlers on
@@ -54,7 +54,7 @@ struct testdev_slot {
 };
 
 struct testdev {
-	pthread_mutex_t lock; /* commands, one at a time: who changes slot[] holds it */
+	pthread_mutex_t lock; /* commands, one at a time: held while slot[] changes */
 	struct hv *hv;
 	struct testdev_slot slot[TESTDEV_SLOTS];
 };
