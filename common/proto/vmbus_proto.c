@@ -9,7 +9,7 @@
 #include <string.h>
 #endif
 
-/* A message of its minimal size must hold its struct: receivers copy the struct unconditionally. */
+/* The minimal size of a message covers its struct: receivers copy the struct unconditionally. */
 #define X(name, num, dir, strct, min, ver)                                                         \
 	_Static_assert(sizeof(struct strct) == (min), "minimal size of " #name);                   \
 	_Static_assert((min) <= VMBUS_MESSAGE_SIZE_MAX, "size of " #name);                         \
@@ -83,7 +83,7 @@ enum vmbus_check vmbus_msg_check(
 	return VMBUS_CHECK_OK;
 }
 
-/* Takes the range header at `at` as it stands, and where its PFNs would be. */
+/* Reads the range header at `at`, unchecked; its PFNs follow. */
 static void gpa_range_load(struct gpa_range *range, const uint8_t *at)
 {
 	struct vmbus_gpa_range header;
@@ -102,7 +102,7 @@ static uint64_t gpa_range_size(const struct gpa_range *range)
 	return sizeof(struct vmbus_gpa_range) + (uint64_t)range->page_count * sizeof(uint64_t);
 }
 
-/* May fail; gpa_range_load() of the same bytes may not, after this. */
+/* After a success, gpa_range_load() of the same bytes cannot fail. */
 static int gpa_range_decode(struct gpa_range *range, const uint8_t *at, uint32_t len)
 {
 	if (len < sizeof(struct vmbus_gpa_range))
@@ -123,7 +123,7 @@ int gpa_list_parse(struct gpa_list *list, const void *bytes, uint32_t len, uint3
 
 	if (count < limits->ranges_min || count > limits->ranges_max)
 		return -EMSGSIZE;
-	/* Each range takes at least 16 bytes, so a lying count ends the loop early. */
+	/* Each range has at least 16 bytes, so a count that is too high ends the loop early. */
 	for (i = 0; i < count; i++) {
 		err = gpa_range_decode(&range, l.at + l.parsed, len - l.parsed);
 		if (err)

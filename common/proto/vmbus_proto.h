@@ -4,8 +4,8 @@
  * channel messages against the table in hv/vmbus_msgs.h, and range lists
  * (GPA-direct packets, GPADLs).
  *
- * Input is always a private copy: nothing here may run on shared memory, since
- * what was checked is read again. No allocation, lock, log or sleep.
+ * Input is always a private copy, never shared memory, since checked bytes are
+ * read again. No allocation, lock, log or sleep.
  */
 #ifndef VMBUS_PROTO_H
 #define VMBUS_PROTO_H
@@ -39,15 +39,15 @@ enum vmbus_check {
 	VMBUS_CHECK_TOO_LONG,        /* longer than a message slot */
 	VMBUS_CHECK_UNKNOWN,         /* no such type */
 	VMBUS_CHECK_WRONG_DIRECTION, /* only the receiver sends this type */
-	VMBUS_CHECK_WRONG_VERSION,   /* newer than what was negotiated */
-	VMBUS_CHECK_TOO_SHORT,       /* shorter than its type demands */
+	VMBUS_CHECK_WRONG_VERSION,   /* newer than the negotiated version */
+	VMBUS_CHECK_TOO_SHORT,       /* shorter than its type's minimum */
 	VMBUS_CHECK_VERDICTS
 };
 
 /* The only reject point for channel messages. msg: `len` bytes, any alignment; dir: who sent it;
  * version: negotiated, 0 while not connected (messages newer than the first protocol are then
- * unknown). On VMBUS_CHECK_OK the bytes of the type's struct are all there; what the fields say is
- * for the receiver's state to judge. *type is set whenever there is a header, also on rejects. */
+ * unknown). On VMBUS_CHECK_OK all bytes of the type's struct are present; the receiver checks
+ * the fields against its state. *type is set whenever there is a header, also on rejects. */
 enum vmbus_check vmbus_msg_check(
 	const void *msg, uint32_t len, enum vmbus_dir dir, uint32_t version, uint32_t *type);
 
@@ -59,7 +59,7 @@ const char *vmbus_check_name(enum vmbus_check verdict);
 
 /* ---- range lists --------------------------------------------------------- */
 
-/* What the receiver is willing to take; legal but larger is -EMSGSIZE, not a broken protocol. */
+/* Limits of the receiver; a legal but larger list is -EMSGSIZE, not a protocol error. */
 struct gpa_limits {
 	uint32_t ranges_min;
 	uint32_t ranges_max;
@@ -71,8 +71,8 @@ struct gpa_list {
 	uint32_t range_count; /* ranges in the list */
 	uint32_t page_count;  /* PFNs in all ranges */
 	uint64_t byte_count;  /* data in all ranges */
-	uint32_t parsed;      /* bytes the list takes */
-	uint32_t left;        /* ranges gpa_list_next() has yet to give */
+	uint32_t parsed;      /* bytes of the list */
+	uint32_t left;        /* ranges that gpa_list_next() has not returned yet */
 	const uint8_t *at;    /* the next range */
 };
 
@@ -84,9 +84,9 @@ struct gpa_range {
 };
 
 /* Checks `count` concatenated ranges in len bytes: byte_offset inside a page, byte_count not 0, no
- * overflow, all PFNs inside the bytes. Bytes after the list are allowed (list->parsed tells).
- * PFNs themselves are not judged: only the owner of guest memory knows what they mean.
- * -EPROTO: the list lies. -EMSGSIZE: outside the limits. */
+ * overflow, all PFNs inside the bytes. Bytes after the list are allowed (see list->parsed). The
+ * values of PFNs are not checked: that is up to the owner of guest memory.
+ * -EPROTO: an invalid list. -EMSGSIZE: outside the limits. */
 int gpa_list_parse(struct gpa_list *list, const void *bytes, uint32_t len, uint32_t count,
 	const struct gpa_limits *limits);
 
@@ -94,8 +94,8 @@ int gpa_list_parse(struct gpa_list *list, const void *bytes, uint32_t len, uint3
 int gpa_direct_parse(struct gpa_list *list, const void *extra, uint32_t extra_len,
 	const struct gpa_limits *limits);
 
-/* Gives the ranges in order; false after the last. Cannot fail: parse has checked. Copy the list
- * to walk it more than once. */
+/* Returns the ranges in order; false after the last. Cannot fail: the list is checked. Copy the
+ * list to walk it more than once. */
 bool gpa_list_next(struct gpa_list *list, struct gpa_range *range);
 
 /* PFN of page `index` (< page_count) of the range. */

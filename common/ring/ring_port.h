@@ -14,13 +14,13 @@
 #include <linux/string.h>
 #include <linux/types.h>
 
-/* virt_*: the other side may run on another CPU even when this kernel is built for one. */
+/* virt_*: the peer may run on another CPU even when this kernel is built for one. */
 #define ring_load(p)             READ_ONCE(*(p))
 #define ring_load_acquire(p)     virt_load_acquire(p)
 #define ring_store(p, v)         WRITE_ONCE(*(p), v)
 #define ring_store_release(p, v) virt_store_release(p, v)
 #define ring_full_fence()        virt_mb()
-/* The compiler may not re-read shared memory for what was copied before this point. */
+/* The compiler must not re-read shared memory for values copied before this point. */
 #define ring_compiler_barrier() barrier()
 
 #else
@@ -35,7 +35,7 @@
 #define ring_load_acquire(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define ring_store(p, v)         __atomic_store_n(p, v, __ATOMIC_RELAXED)
 #define ring_store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
-/* Not __atomic_thread_fence: gcc refuses that one under the thread sanitizer. */
+/* Not __atomic_thread_fence: gcc rejects it under the thread sanitizer. */
 #define ring_full_fence()        __sync_synchronize()
 #define ring_compiler_barrier()  __asm__ volatile("" ::: "memory")
 

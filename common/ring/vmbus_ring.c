@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * Ordering. Each shared store that another load relies on has a letter; "pairs
- * with" names the other half. Producer on the left, consumer on the right:
+ * Ordering. Each shared store that a load of the peer depends on has a letter;
+ * "pairs with" names that load. Producer on the left, consumer on the right:
  *
  *   A  packet bytes, then release write_index  | B  acquire write_index, then packet bytes
  *   C  write_index, fence, mask and read_index | D  interrupt_mask, fence, write_index
@@ -10,10 +10,10 @@
  *   J  acquire interrupt_mask, then read_index | K  read_index, then release interrupt_mask
  *   L  write_index, fence C, pending_send_size | M  acquire pending_send_size, then write_index
  *
- * C/D: either the producer sees the mask cleared and the ring it made non-empty, and signals, or
+ * C/D: either the producer sees the cleared mask and its packet in an empty ring, and signals, or
  *      the consumer sees the new data before it sleeps.
  * G/H: either the consumer sees that the producer waits, or the producer sees the room.
- * L/M: a consumer that sees the request for room judges it by the index the producer judged by.
+ * L/M: a consumer that sees the request for room uses the same index as the producer did.
  */
 #include "ring/vmbus_ring.h"
 
@@ -73,7 +73,7 @@ int vmbus_tx_init(struct vmbus_tx *tx, void *ring, uint32_t bytes)
 	return 0;
 }
 
-/* Copies in, at most around the end once. Returns the index behind. */
+/* Copies in, wrapping at most once. Returns the index after it. */
 static uint32_t tx_put(struct vmbus_tx *tx, uint32_t at, const void *src, uint32_t len)
 {
 	uint32_t first = tx->size - at;
@@ -92,7 +92,7 @@ static uint32_t tx_put_vec(struct vmbus_tx *tx, uint32_t at, const struct vmbus_
 	return vec->len ? tx_put(tx, at, vec->base, vec->len) : at;
 }
 
-/* Zeroes up to the next unit: the peer reads the padding. */
+/* Zeroes the padding up to the next unit: the peer reads it. */
 static uint32_t tx_pad(struct vmbus_tx *tx, uint32_t at)
 {
 	static const uint8_t zero[PKT_UNIT];
@@ -101,7 +101,8 @@ static uint32_t tx_pad(struct vmbus_tx *tx, uint32_t at)
 	return odd ? tx_put(tx, at, zero, PKT_UNIT - odd) : at;
 }
 
-/* Bytes that can be staged, by the read index last seen: never all, full would look empty. */
+/* Bytes that can be staged by the read index last loaded: never all, since a full ring would look
+ * empty. */
 static uint32_t tx_free(const struct vmbus_tx *tx, uint32_t read)
 {
 	return tx->size - index_distance(read, tx->write, tx->size) - PKT_UNIT;
@@ -117,7 +118,7 @@ static int tx_reload(struct vmbus_tx *tx)
 	return 0;
 }
 
-/* True: the ring was empty before what this published, and the consumer wants to know. */
+/* True: the ring was empty before this batch, and the consumer wants a signal. */
 static bool tx_publish(struct vmbus_tx *tx)
 {
 	uint32_t before = tx->published;
@@ -132,7 +133,7 @@ static bool tx_publish(struct vmbus_tx *tx)
 	return ring_load(&tx->ctl->read_index) == before;
 }
 
-/* Asks the consumer to signal when more than `need` bytes are free; 0 when they are already. */
+/* Requests a signal when more than `need` bytes are free; 0 when they are already. */
 static int tx_ask_room(struct vmbus_tx *tx, uint32_t need)
 {
 	int err;
@@ -271,7 +272,7 @@ int vmbus_rx_init(struct vmbus_rx *rx, void *ring, uint32_t bytes)
 	return 0;
 }
 
-/* Copies out, at most around the end once. Returns the index behind. */
+/* Copies out, wrapping at most once. Returns the index after it. */
 static uint32_t rx_get(const struct vmbus_rx *rx, uint32_t at, void *dst, uint32_t len)
 {
 	uint32_t first = rx->size - at;
@@ -290,8 +291,8 @@ static uint32_t rx_known(const struct vmbus_rx *rx)
 	return index_distance(rx->read, rx->peer_write, rx->size);
 }
 
-/* A producer may not come nearer than one unit to what it was last told is read, so between two
- * commits it fills at most one ring: this also bounds the work of a batch. */
+/* A producer must stay one unit behind the published read index, so between two commits it fills at
+ * most one ring: this also bounds the work of a batch. */
 static int rx_reload(struct vmbus_rx *rx)
 {
 	uint32_t write = ring_load_acquire(&rx->ctl->write_index); /* B: pairs with A */
@@ -304,7 +305,7 @@ static int rx_reload(struct vmbus_rx *rx)
 	return 0;
 }
 
-/* Unread bytes, asking the producer only when what is known is used up. */
+/* Unread bytes; loads the write index only when the known bytes are used up. */
 static int rx_available(struct vmbus_rx *rx, uint32_t *used)
 {
 	int err = 0;
@@ -315,7 +316,7 @@ static int rx_available(struct vmbus_rx *rx, uint32_t *used)
 	return err;
 }
 
-/* Also refuses what is shorter than descriptor and trailer: len8 is at least 2. */
+/* Also rejects packets shorter than descriptor and trailer: len8 is at least 2. */
 static bool desc_valid(const struct vmbus_pkt_desc *desc, uint32_t used)
 {
 	return desc->offset8 * PKT_UNIT >= sizeof(*desc) && desc->len8 >= desc->offset8 &&
@@ -334,7 +335,7 @@ int vmbus_rx_next(struct vmbus_rx *rx, struct vmbus_pkt *pkt, void *buf, uint32_
 	if (!used)
 		return -EAGAIN;
 	at = rx_get(rx, rx->read, &pkt->desc, sizeof(pkt->desc));
-	ring_compiler_barrier(); /* from here on the descriptor is the copy */
+	ring_compiler_barrier(); /* only the copy of the descriptor from here on */
 	if (!desc_valid(&pkt->desc, used))
 		return -EPROTO;
 	len = pkt->desc.len8 * PKT_UNIT;
@@ -343,7 +344,7 @@ int vmbus_rx_next(struct vmbus_rx *rx, struct vmbus_pkt *pkt, void *buf, uint32_
 		return -EMSGSIZE;
 	memcpy(bytes, &pkt->desc, sizeof(pkt->desc));
 	rx_get(rx, at, bytes + sizeof(pkt->desc), len - (uint32_t)sizeof(pkt->desc));
-	ring_compiler_barrier(); /* and the rest as well, in the caller */
+	ring_compiler_barrier(); /* and of the packet, in the caller */
 	pkt->extra = bytes + sizeof(pkt->desc);
 	pkt->extra_len = offset - (uint32_t)sizeof(pkt->desc);
 	pkt->payload = bytes + offset;
@@ -361,8 +362,8 @@ void vmbus_rx_untake(struct vmbus_rx *rx, const struct vmbus_pkt *pkt)
 	rx->taken -= bytes;
 }
 
-/* The crossing rule: only the commit that lifts free from at most `wanted` to above it signals,
- * so that a peer which keeps pending_send_size set is not signalled for each commit. */
+/* The crossing rule: only the commit that raises the free bytes from at most `wanted` to above it
+ * signals, so that a peer that keeps pending_send_size set gets no signal for each commit. */
 static bool rx_room_signal(const struct vmbus_rx *rx, uint32_t freed)
 {
 	uint32_t wanted, write, room;
@@ -370,13 +371,13 @@ static bool rx_room_signal(const struct vmbus_rx *rx, uint32_t freed)
 	if (!(ring_load(&rx->ctl->feature_bits) & VMBUS_RING_FEAT_PENDING_SEND_SIZE))
 		return false;
 	ring_full_fence(); /* H: pairs with G */
-	/* Some peers ask for ring size - 1; room comes in units. */
+	/* Some peers request ring size - 1; room comes in units. */
 	wanted = ring_load_acquire(&rx->ctl->pending_send_size) & ~(PKT_UNIT - 1); /* M */
 	if (!wanted)
 		return false;
 	write = ring_load(&rx->ctl->write_index);
 	if (!index_valid(write, rx->size))
-		return false; /* vmbus_rx_next() will say so */
+		return false; /* vmbus_rx_next() will return the error */
 	room = rx->size - index_distance(rx->read, write, rx->size);
 	/* wanted < room < 2^31, so the sum does not overflow; room - freed might. */
 	return room > wanted && room <= wanted + freed;
@@ -396,7 +397,7 @@ bool vmbus_rx_commit(struct vmbus_rx *rx)
 void vmbus_rx_mask(struct vmbus_rx *rx)
 {
 	ring_store(&rx->ctl->interrupt_mask, 1);
-	ring_full_fence(); /* early, so that fewer signals are sent in vain; nothing relies on it */
+	ring_full_fence(); /* early, to save needless signals; nothing depends on it */
 }
 
 bool vmbus_rx_unmask(struct vmbus_rx *rx)

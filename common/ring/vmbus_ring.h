@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
  * The VMBus ring, both ends, compiled once for host, guest modules, tests and
- * fuzzers. tx is the end I produce into, rx the end I consume from; they are
- * different types so that the wrong one cannot be used.
+ * fuzzers. tx is the producer's end, rx the consumer's; they are different types,
+ * so that they cannot be confused.
  *
  * Rules (spec sheet "vmbus" sections 6.4, 6.5):
- *  - my own index is private and never re-read from shared memory; the peer's
- *    index is range-checked at every load (-EPROTO when it lies);
+ *  - the own index is private and never re-read from shared memory; the peer's
+ *    index is range-checked at every load (-EPROTO);
  *  - a packet is copied out ONCE, descriptor first, and only the copy is used;
- *  - indices are published once per batch by commit, which says whether the
+ *  - indices are published once per batch by commit, which returns whether the
  *    peer must be signalled:
  *      tx: the ring was empty before the batch and the peer did not mask;
  *      rx: the peer waits for room (pending_send_size) and this batch made it.
@@ -29,11 +29,11 @@ struct vmbus_tx {
 	struct vmbus_ring_ctl *ctl; /* shared */
 	uint8_t *data;              /* shared, size bytes */
 	uint32_t size;              /* D: bytes, multiple of 8, not always a power of two */
-	uint32_t write;             /* staged: what the next packet starts at */
+	uint32_t write;             /* start of the next packet, behind the staged ones */
 	uint32_t published;         /* last write_index stored */
 	uint32_t peer_read;         /* read_index as last loaded and checked */
 	bool pending;               /* our pending_send_size is not zero */
-	bool signal;                /* write() had to publish; commit() owes this signal */
+	bool signal;                /* write() published early; commit() returns this signal */
 };
 
 struct vmbus_rx {
@@ -41,7 +41,7 @@ struct vmbus_rx {
 	const uint8_t *data;        /* shared, size bytes */
 	uint32_t size;
 	uint32_t read;       /* private: next packet */
-	uint32_t taken;      /* bytes taken and not yet given back by commit() */
+	uint32_t taken;      /* bytes taken and not yet released by commit() */
 	uint32_t peer_write; /* write_index as last loaded and checked */
 };
 
@@ -61,14 +61,14 @@ struct vmbus_pkt {
 };
 
 /* ring: control page followed by data; bytes: both, a page multiple of at least two pages, else
- * -EINVAL. Starts from what the ring holds when both indices are valid, -EPROTO otherwise; from
+ * -EINVAL. Starts with the contents of the ring if both indices are valid, else -EPROTO; from
  * then on only the peer's index is read. Memory zeroed by the guest gives an empty ring.
  * tx_init sets the pending-send-size feature bit and waits for nothing; rx_init leaves the
  * interrupt mask as it is (zeroed memory: signals wanted). */
 int vmbus_tx_init(struct vmbus_tx *tx, void *ring, uint32_t bytes);
 int vmbus_rx_init(struct vmbus_rx *rx, void *ring, uint32_t bytes);
 
-/* Bytes of ring one packet takes. extra: type header bytes; both rounded up to 8. */
+/* Bytes of one packet in the ring. extra: type header bytes; both rounded up to 8. */
 static inline uint32_t vmbus_pkt_ring_size(uint32_t extra, uint32_t payload)
 {
 	return (uint32_t)sizeof(struct vmbus_pkt_desc) + ((extra + 7) & ~7u) +
@@ -78,48 +78,48 @@ static inline uint32_t vmbus_pkt_ring_size(uint32_t extra, uint32_t payload)
 /* Stages one packet: descriptor, `extra` (type header, may be NULL), payload pieces, zero padding,
  * trailer. Not visible to the peer before commit (except below).
  * -EAGAIN: no room; pending_send_size is set so that the peer signals when there is. The caller
- *          commits, sends the signal if told so, and retries after the peer's signal. What was
- *          staged is published before pending_send_size is set: the peer judges room by the
- *          published index, and would otherwise see room where we see none and never signal.
- *          Room is re-checked after the store, so a consumer that just drained is not missed.
- *          A later write that succeeds takes the request for room back.
+ *          commits, signals if that returns true, and retries after the peer's signal. Staged
+ *          packets are published before pending_send_size is set: the peer computes room from
+ *          the published index, and would otherwise see room where there is none and never
+ *          signal. Room is re-checked after the store, so that a consumer that drained meanwhile
+ *          is not missed. A later write that succeeds withdraws the request for room.
  * -EPROTO: the peer's read index is out of range. -EMSGSIZE: cannot ever fit. */
 int vmbus_tx_write(struct vmbus_tx *tx, uint16_t type, uint16_t flags, uint64_t trans_id,
 	const struct vmbus_vec *extra, const struct vmbus_vec *payload, uint32_t payload_count);
 
-/* Publishes what was staged. True: signal the peer now. Call it before waiting for anything. */
+/* Publishes staged packets. True: signal the peer now. Call it before any wait. */
 bool vmbus_tx_commit(struct vmbus_tx *tx);
 
 /* Bytes that can be staged now; or -EPROTO. */
 int64_t vmbus_tx_room(const struct vmbus_tx *tx);
 
-/* Bytes the peer has not taken yet, of what is published; or -EPROTO. */
+/* Published bytes that the peer has not taken yet; or -EPROTO. */
 int64_t vmbus_tx_used(const struct vmbus_tx *tx);
 
 /* True: the peer does not want signals now. */
 bool vmbus_tx_masked(const struct vmbus_tx *tx);
 
 /* Copies the next packet into buf, descriptor at its start. -EAGAIN: empty. -EPROTO: the ring is
- * corrupt (index or descriptor lies, or the peer overwrites what commit() has not given back: a
- * batch is at most one ring). -EMSGSIZE: longer than buf_size (descriptor + payload); treat as
- * corrupt. On success the packet counts as taken; vmbus_rx_untake() gives the last one back,
+ * corrupt (an invalid index or descriptor, or the peer overwrites bytes that commit() has not
+ * released: a batch is at most one ring). -EMSGSIZE: longer than buf_size (descriptor + payload);
+ * treat as corrupt. On success the packet counts as taken; vmbus_rx_untake() returns the last one,
  * before the next commit. */
 int vmbus_rx_next(struct vmbus_rx *rx, struct vmbus_pkt *pkt, void *buf, uint32_t buf_size);
 void vmbus_rx_untake(struct vmbus_rx *rx, const struct vmbus_pkt *pkt);
 
-/* Publishes the read index for all packets taken. True: the peer waits for this room, signal it. */
+/* Publishes the read index of all packets taken. True: the peer waits for this room, signal it. */
 bool vmbus_rx_commit(struct vmbus_rx *rx);
 
-/* Tells the peer not to signal new data (polling or draining). */
+/* Masks signals for new data (polling or draining). */
 void vmbus_rx_mask(struct vmbus_rx *rx);
-/* Asks for signals again. True: data arrived meanwhile, take it (no signal will come for it);
- * the mask is left cleared. Call after vmbus_rx_commit(). */
+/* Unmasks signals. True: data arrived meanwhile, for which there will be no signal: take it. The
+ * mask is clear in both cases. Call after vmbus_rx_commit(). */
 bool vmbus_rx_unmask(struct vmbus_rx *rx);
 
-/* True when there is at least one unread byte, or the index lies (then _next says -EPROTO). */
+/* True when there is an unread byte, or the index is invalid (then _next returns -EPROTO). */
 bool vmbus_rx_pending(const struct vmbus_rx *rx);
 
-/* Bytes that are there to be taken; or -EPROTO. */
+/* Unread bytes; or -EPROTO. */
 int64_t vmbus_rx_used(const struct vmbus_rx *rx);
 
 #endif

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hypervisor's CPUID leaves. What is left out matters as much as what is
- * offered; the reasons are in the spec sheet, sections 1.3 to 1.6. Three of the
- * zeros keep Linux alive: partition ids (EBX bit 1), CPU management (EBX bit 12
- * makes it the root partition) and isolation (EBX bit 22).
+ * The hypervisor's CPUID leaves. The reasons for bits that are 0 are in the spec
+ * sheet, sections 1.3 to 1.6. Linux does not boot with three of them set: partition ids (EBX bit
+ * 1), CPU management (EBX bit 12 makes it the root partition) and isolation (EBX bit 22).
  */
 #include "hyper/hv/hv.h"
 
@@ -35,7 +34,7 @@ void hv_cpuid(const struct hv_config *config, struct hv_cpuid_leaf leaves[HV_CPU
 		{HV_CPUID_VERSION, HV_VERSION_BUILD, HV_VERSION_MAJOR << 16 | HV_VERSION_MINOR, 0,
 			0},
 		feature_leaf(config),
-		/* No flush or IPI hypercalls: KVM does both better without us. No AutoEOI: an MSI
+		/* No flush or IPI hypercalls: KVM is faster without them. No AutoEOI: an MSI
 		 * into KVM's LAPIC always needs the guest's EOI. */
 		{HV_CPUID_RECOMMENDATIONS, HV_HINT_RELAXED_TIMING | HV_HINT_NO_AUTO_EOI,
 			HV_SPIN_RETRIES_NEVER, 0, 0},

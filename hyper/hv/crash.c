@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The guest's last words: five parameters, and a text when P3 and P4 name one.
- * Nothing here is trusted; the text is bounded, copied and may hold any byte.
+ * Crash reports: five parameters, and a text when P3 and P4 give its address and
+ * size. Nothing is trusted: the text is bounded, copied and may have any byte.
  *
  * Source: spec sheet section 2, HV_MSR_CRASH_*.
  */
@@ -12,7 +12,7 @@
 
 #define CRASH_CAPABILITIES (HV_CRASH_CTL_NOTIFY | HV_CRASH_CTL_MESSAGE)
 
-/* crash is zero: the text ends where the copy does. */
+/* crash is zeroed: the text ends with the copy. */
 static void read_text(const struct hv *hv, struct hv_crash *crash)
 {
 	uint64_t gpa = crash->param[HV_CRASH_PARAM_TEXT_GPA];

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Hypercalls of 64-bit callers. The order of checks is that of spec sheet
- * section 3.4: code, control word, input, then what the call itself asks. All
+ * section 3.4: code, control word, input, then the call's own checks. All
  * calls here are simple (no rep, no variable header, no output) and granted to
  * every partition by CPUID. The caller (VP loop) has checked the privilege level.
  *
- * The input is copied once into private memory; nothing looks at it twice in
- * the guest.
+ * The input is copied once into private memory, and never read from the guest
+ * again.
  *
  * Source: spec sheet sections 3 and 4.
  */
@@ -170,7 +170,7 @@ static enum hv_status dispatch(struct hv *hv, const struct hv_hypercall *call)
 
 	if (!hcall)
 		return HV_STATUS_INVALID_HYPERCALL_CODE;
-	/* Reserved bits, variable header and rep fields: none of it in a simple call. */
+	/* Reserved bits, variable header and rep fields: all 0 in a simple call. */
 	if (call->control & ~(HV_HCALL_CODE_MASK | HV_HCALL_FAST))
 		return HV_STATUS_INVALID_HYPERCALL_INPUT;
 	if (call->control & HV_HCALL_FAST)
@@ -189,7 +189,7 @@ uint64_t hv_hypercall(struct hv *hv, uint32_t vp, const struct hv_hypercall *cal
 	hv_count(&hv->counters.hypercalls);
 	if (status != HV_STATUS_SUCCESS) {
 		hv_count(&hv->counters.hypercalls_failed);
-		/* Backpressure is normal: the guest tries again. */
+		/* Backpressure is normal: the guest retries. */
 		if (status != HV_STATUS_INSUFFICIENT_BUFFERS)
 			log_guest("VP %u: hypercall 0x%llx: status 0x%x", vp,
 				(unsigned long long)call->control, status);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hypercall page and the two MSRs that place it.
+ * The hypercall page and its two MSRs.
  *
  * KVM consumes VMCALL itself, so the page enters the host by port output: OUT
- * needs only EAX, and RCX, RDX and R8 stay what the guest passed. The fast
- * SignalEvent with flag number 0, which is every doorbell of Linux, goes to a
- * port of its own where KVM turns it into an eventfd write without an exit.
+ * needs only EAX, and RCX, RDX and R8 keep the guest's values. The fast
+ * SignalEvent with flag number 0, the doorbell of Linux, goes to a port of its
+ * own, for which KVM writes an eventfd without an exit.
  *
- * The page is the guest's own RAM, filled when it is enabled; real Hyper-V lays
- * a page of its own over it. Nothing is written after that.
+ * The page is the guest's own RAM, filled when it is enabled, and not written
+ * after that; Hyper-V itself maps a page of its own over it.
  *
  * Source: spec sheet sections 2 and 8.3.
  */

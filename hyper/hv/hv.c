@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Life of the interface, all state at its reset values. */
+/* Creation, destruction and reset of the interface. */
 #include "hyper/hv/hv.h"
 
 #include <assert.h>
@@ -15,7 +15,7 @@ static uint32_t offered_features(const struct hv_config *config)
 	return leaves[HV_CPUID_FEATURES - HV_CPUID_VENDOR].eax;
 }
 
-/* Deleting must not wait forever behind a guest that posts without pause. */
+/* Deletion must not wait for ever behind a guest that posts without pause. */
 static int connection_lock_init(pthread_rwlock_t *lock)
 {
 	pthread_rwlockattr_t attr;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The Hyper-V guest interface of one partition, without a machine: CPUID
+ * The Hyper-V guest interface of one partition, without KVM: CPUID
  * leaves, synthetic MSRs, hypercalls, SynIC, synthetic timers, reference time,
- * crash report. KVM appears nowhere; the machine is reached through hv_port_ops
- * so that unit tests and fuzzers drive the same code as VP threads do.
+ * crash report. It reaches KVM through hv_port_ops only, so that unit tests and
+ * fuzzers run the same code as VP threads do.
  *
  * Source: TLFS; spec sheet "hypervisor" (section numbers in the .c files).
  *
@@ -46,7 +46,7 @@ struct hv_crash {
 	char message[HV_PAGE_SIZE + 1]; /* guest text, "" when none; not sanitised */
 };
 
-/* What the interface needs from the machine. ctx is hv_config.ctx. */
+/* Services of KVM and the VM. ctx is hv_config.ctx. */
 struct hv_port_ops {
 	/* Edge interrupt `vector` into the VP's LAPIC through SINT `sint`'s route, which was
 	 * programmed by sint_changed() before. Any thread. */
@@ -59,15 +59,15 @@ struct hv_port_ops {
 	/* The guest's TSC now, the same for all VPs. Any thread, and from hv_init(), where it
 	 * sets the zero of reference time. */
 	uint64_t (*guest_tsc)(void *ctx);
-	/* Call hv_stimer_expire(hv, vp) at or after ref_time (100 ns), UINT64_MAX = disarm.
+	/* Call hv_stimer_expire(hv, vp) at or after ref_time (100 ns); UINT64_MAX: disarm.
 	 * Replaces the VP's previous request. Any thread. */
 	void (*timer_arm)(void *ctx, uint32_t vp, uint64_t ref_time);
 	/* The guest wrote HV_MSR_TSC_INVARIANT_CTL bit 0 on this VP. Its own thread. */
 	void (*tsc_invariant)(void *ctx, uint32_t vp);
-	/* The guest asked for a reset (HV_MSR_RESET). */
+	/* The guest requested a reset (HV_MSR_RESET). */
 	void (*reset)(void *ctx);
 	/* The guest reported its own crash. crash is valid during the call. A hostile guest may
-	 * report as often as it likes. */
+	 * report any number of times. */
 	void (*crash)(void *ctx, const struct hv_crash *crash);
 };
 
@@ -82,7 +82,7 @@ struct hv_config {
 };
 
 /*
- * A connection id the guest can post messages to or signal. Handlers run on VP
+ * A connection id that the guest can post messages to or signal. Handlers run on VP
  * threads under hv.connection_lock (shared): they must not block, nor add or
  * delete connections, nor take a lock that is held around hv_connection_add()
  * or hv_connection_del(). In return a handler never runs after
@@ -103,7 +103,7 @@ struct hv_stimer {
 	uint64_t count;
 	uint64_t due;         /* reference time of the next expiry, or HV_STIMER_NEVER */
 	bool message_pending; /* expired, the message waits for the slot */
-	uint64_t message_due; /* the due time it will tell */
+	uint64_t message_due; /* the due time in that message */
 };
 
 struct hv_synic_message { /* queued behind a busy slot */
@@ -124,13 +124,13 @@ struct hv_vp {
 	uint32_t pending_events[HV_SINT_COUNT][HV_EVENT_FLAG_WORDS]; /* raised while closed */
 	uint32_t pending_sints; /* bit n: pending_events[n] is not all zero */
 	struct hv_stimer stimer[HV_STIMER_COUNT];
-	uint64_t timer_armed; /* what the port was last told */
+	uint64_t timer_armed; /* last value passed to the port */
 	uint64_t timer_ran;   /* reference time of the last hv_stimer_expire() */
 	/* owner: the VP's thread */
 	uint64_t assist_page;
 };
 
-/* Read with relaxed loads by anyone. */
+/* Any thread, with relaxed loads. */
 struct hv_counters {
 	_Atomic uint64_t messages_delivered; /* into slots, timer messages included */
 	_Atomic uint64_t messages_refused;   /* queue full or no memory */
@@ -163,7 +163,7 @@ struct hv {
 /* vp_count in 1..HV_VPS_MAX. -errno of the lock initialisers. The port's timer_arm and
  * guest_tsc must work. */
 int hv_init(struct hv *hv, const struct hv_config *config);
-/* No VP or timer thread may use hv any more; connections are forgotten. */
+/* No VP or timer thread may use hv any more; connections are removed. */
 void hv_fini(struct hv *hv);
 
 /* ---- CPUID (cpuid.c) ----------------------------------------------------- */
@@ -192,25 +192,25 @@ void hv_hypercall_page_fill(uint8_t page[HV_PAGE_SIZE]);
 /* Adds a connection; conn must stay until deleted. -EEXIST; -EINVAL for an id that is no
  * connection id. Any thread, not from a handler. */
 int hv_connection_add(struct hv *hv, struct hv_connection *conn);
-/* Waits for handlers that run. Any thread, not from a handler; see struct hv_connection. */
+/* Waits for running handlers. Any thread, not from a handler; see struct hv_connection. */
 void hv_connection_del(struct hv *hv, struct hv_connection *conn);
 
 /* ---- SynIC (synic.c). Any thread. ---------------------------------------- */
-/* Queues a message for the VP's slot `sint`; delivers what can be delivered. FIFO per SINT.
+/* Queues a message for the VP's slot `sint` and delivers it when possible. FIFO per SINT.
  * -ENOBUFS: HV_SYNIC_QUEUE_MAX reached. -ENOMEM. -EINVAL: vp, sint, type (0 or bit 31 set)
  * or size out of range. */
 int synic_post(struct hv *hv, uint32_t vp, uint32_t sint, uint32_t type, uint64_t sender,
 	const void *payload, uint32_t size);
-/* Sets the event flag; interrupts if it was clear. Remembered while the SynIC is disabled.
+/* Sets the event flag; interrupts if it was clear. Kept for later while the SynIC is disabled.
  * Out of range arguments are ignored. */
 void synic_signal(struct hv *hv, uint32_t vp, uint32_t sint, uint32_t flag);
-/* Forgets, on all VPs, messages not yet in a slot and events remembered for later. */
+/* Drops, on all VPs, messages not yet in a slot and events kept for later. */
 void synic_flush(struct hv *hv, uint32_t sint);
 
 /* ---- time (reftime.c, stimer.c) ------------------------------------------ */
-uint64_t hv_ref_time(struct hv *hv); /* 100 ns since the partition started, never steps back */
-/* The machine's timer for this VP went off: expires what is due, arms for the rest. Harmless
- * when early or repeated. Any thread. */
+uint64_t hv_ref_time(struct hv *hv); /* 100 ns since the partition started, monotonic */
+/* The host timer of this VP expired: handles due timers, arms it for the others. Harmless when
+ * early or repeated. Any thread. */
 void hv_stimer_expire(struct hv *hv, uint32_t vp);
 
 #endif

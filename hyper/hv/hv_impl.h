@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of hyper/hv share; nobody else includes this.
+ * Shared by the files of hyper/hv only.
  *
  * A page shared with the guest may be written by any VP at any moment. It is
  * touched only with __atomic builtins, here and in synic.c and reftime.c.
@@ -19,7 +19,7 @@ static inline void hv_count(_Atomic uint64_t *counter)
 	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-/* The guest page a page MSR names: NULL when it is disabled or not RAM. */
+/* The guest page of a page MSR: NULL when it is disabled or not RAM. */
 static inline void GUEST_SHARED *hv_msr_page(const struct hv *hv, uint64_t msr_value)
 {
 	if (!(msr_value & HV_MSR_PAGE_ENABLE))

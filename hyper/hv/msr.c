@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The synthetic MSRs: who may touch which, and who implements it. What is not
- * in the table, or whose feature bit is not offered, gives #GP. The VP assist
- * page is the exception: Linux writes it whatever the feature bits say.
+ * The synthetic MSRs: access rules and handlers. An MSR that is not in the table,
+ * or whose feature bit is not offered, gives #GP. The VP assist page is the
+ * exception: Linux writes it without regard to the feature bits.
  *
  * Source: spec sheet section 2.
  */
@@ -43,7 +43,7 @@ static int assist_page_read(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint6
 	return 0;
 }
 
-/* The page is the guest's to give and never touched: "no EOI required" stays 0. */
+/* The page is never written: "no EOI required" stays 0. */
 static int assist_page_write(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint64_t value)
 {
 	if (value & HV_VP_ASSIST_RSVD_MASK)

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The synthetic interrupt controller of each VP: 16 SINTs, each with one
- * message slot and 2048 event flags in pages the guest gave.
+ * message slot and 2048 event flags in pages of the guest.
  *
  * A message:
  *   posted -> QUEUED -> SLOT -> gone
- *   QUEUED  in hv_vp.queue[sint] (or hv_stimer.message_pending), any length of time
- *   SLOT    in the guest's page with type != 0; the guest's until it clears type
+ *   QUEUED  in hv_vp.queue[sint] (or hv_stimer.message_pending), without time limit
+ *   SLOT    in the guest's page with type != 0, until the guest clears type
  * QUEUED -> SLOT needs an open SINT and an empty slot, and is tried whenever
  * either may have become true: post, timer expiry, EOM of any VP (Linux empties
  * the slots of dead VPs from one VP when it panics), SynIC register write. A
- * message behind a busy slot asks for the EOM with the slot's pending flag.
+ * message behind a busy slot requests the EOM with the slot's pending flag.
  *
  * An event:
  *   signalled -> REMEMBERED (closed SINT) -> FLAG in the guest's page
- * A flag set while the SINT is closed would never interrupt, not even later,
- * because the next signal would find it set; so it is remembered outside.
+ * A flag set while the SINT is closed would never interrupt, since the next
+ * signal would find it set; so it is remembered outside the page.
  *
  * "Open": SCONTROL enabled, page enabled and in RAM, SINT not masked. All of it
- * is under hv_vp.lock, so after a disabling MSR write nobody writes the page.
+ * is under hv_vp.lock, so the page is not written after a disabling MSR write.
  *
  * Source: spec sheet section 5.
  */
@@ -40,7 +40,7 @@ static bool sint_open(const struct hv_vp *vp, uint32_t sint)
 	return (vp->scontrol & HV_SCONTROL_ENABLE) && !(vp->sint[sint] & HV_SINT_MASKED);
 }
 
-/* The vector a SINT interrupts with, 0 = none. */
+/* The vector of a SINT, 0 = none. */
 static uint8_t sint_vector(uint64_t sint)
 {
 	return sint & (HV_SINT_MASKED | HV_SINT_POLLING) ? 0
@@ -61,12 +61,12 @@ static void interrupt(struct hv *hv, struct hv_vp *vp, uint32_t sint)
 
 static bool slot_free(struct hv_message GUEST_SHARED *slot)
 {
-	/* Acquire: what the guest read from the slot was read before we write again. */
+	/* Acquire: the guest has read the slot before we write to it again. */
 	return __atomic_load_n(&slot->type, __ATOMIC_ACQUIRE) == HV_MESSAGE_TYPE_NONE;
 }
 
-/* Asks the guest to write EOM when it empties the slot. A byte operation: rewriting more of the
- * header could bring back a type the guest just cleared. True when the slot is free after all:
+/* Requests an EOM when the guest empties the slot. A byte operation: a larger one could restore a
+ * type that the guest has just cleared. True when the slot is free after all:
  * the guest clears type and then reads flags, we set flags and then read type, both with a full
  * barrier between, so at least one side sees the other. */
 static bool slot_ask_eom(struct hv_message GUEST_SHARED *slot)
@@ -75,7 +75,7 @@ static bool slot_ask_eom(struct hv_message GUEST_SHARED *slot)
 	return __atomic_load_n(&slot->type, __ATOMIC_SEQ_CST) == HV_MESSAGE_TYPE_NONE;
 }
 
-/* All of the slot, then the type: the guest may take it from that moment. */
+/* The slot first, then the type: from then on it is the guest's. */
 static void slot_write(struct hv_message GUEST_SHARED *slot, const struct hv_message *msg)
 {
 	uint64_t GUEST_SHARED *to = (uint64_t GUEST_SHARED *)slot;
@@ -250,7 +250,7 @@ static void events_replay(struct hv *hv, struct hv_vp *vp, uint32_t sint)
 
 /* ---- both ---------------------------------------------------------------- */
 
-/* Under the lock: does what a change of the SynIC's state made possible. */
+/* Under the lock: delivers messages and events after a change of the SynIC's state. */
 static void rescan(struct hv *hv, struct hv_vp *vp)
 {
 	for (uint32_t sint = 0; sint < HV_SINT_COUNT; sint++) {
@@ -289,8 +289,8 @@ void synic_vp_fini(struct hv_vp *vp)
 
 /* ---- registers ----------------------------------------------------------- */
 
-/* A new value of SIMP or SIEFP; returns the page in reach now. The page is zeroed when it is
- * enabled or moved, as the fresh overlay page of a real hypervisor would be. */
+/* A new value of SIMP or SIEFP; returns the new page. The page is zeroed when it is enabled or
+ * moved, like a new overlay page of Hyper-V. */
 static void GUEST_SHARED *page_switch(struct hv *hv, uint64_t *reg, uint64_t value)
 {
 	uint64_t GUEST_SHARED *page = hv_msr_page(hv, value);
@@ -315,8 +315,8 @@ static void control_write(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint64_
 	pthread_mutex_unlock(&vp->lock);
 }
 
-/* The machine's route changes between two states of the register: while it does, the SINT is
- * masked, so no injection can meet a route half way. Only this thread writes the register. */
+/* The port changes its route between two states of the register. The SINT is masked meanwhile, so
+ * that no injection uses a half-changed route. Only this thread writes the register. */
 static int sint_write(struct hv *hv, struct hv_vp *vp, uint32_t sint, uint64_t value)
 {
 	uint8_t old_vector, vector = sint_vector(value);
@@ -338,7 +338,7 @@ static int sint_write(struct hv *hv, struct hv_vp *vp, uint32_t sint, uint64_t v
 	return 0;
 }
 
-/* The slot emptied may be another VP's. */
+/* The empty slot may belong to another VP. */
 static void eom_write(struct hv *hv)
 {
 	for (uint32_t i = 0; i < hv->config.vp_count; i++) {

@@ -23,7 +23,7 @@
 #define HV_VENDOR_ECX    0x666F736Fu /* "osof" */
 #define HV_VENDOR_EDX    0x76482074u /* "t Hv" */
 #define HV_INTERFACE_EAX 0x31237648u /* "Hv#1" */
-/* HV_CPUID_VERSION: shown by guests, nothing depends on it */
+/* HV_CPUID_VERSION: guests print it, nothing depends on it */
 #define HV_VERSION_BUILD 14393u
 #define HV_VERSION_MAJOR 10u
 #define HV_VERSION_MINOR 0u
@@ -55,7 +55,7 @@
 
 /* ---- synthetic MSRs ------------------------------------------------------ */
 #define HV_MSR_FIRST 0x40000000u
-#define HV_MSR_LAST  0x40001FFFu /* the whole range the shim filters */
+#define HV_MSR_LAST  0x40001FFFu /* the range that goes to hyper/hv */
 
 #define HV_MSR_GUEST_OS_ID       0x40000000u
 #define HV_MSR_HYPERCALL         0x40000001u

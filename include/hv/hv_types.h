@@ -2,8 +2,8 @@
 /*
  * Fixed-width types and layout asserts for wire headers.
  *
- * Everything under include/hv describes bytes shared with another machine or
- * with the hypervisor: little-endian, pages of 4096 bytes, no logic. The same
+ * Everything under include/hv describes bytes shared with another partition
+ * or with the hypervisor: little-endian, pages of 4096 bytes, no logic. The same
  * files are compiled by kernel modules and by user space.
  */
 #ifndef HV_TYPES_H
@@ -23,12 +23,12 @@
 #define HV_PAGE_SIZE  4096u
 #define HV_PACKED     __attribute__((packed))
 
-/* One of these stands under every wire struct. */
+/* Every wire struct is followed by one of these. */
 #define HV_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), "wire size of " #type)
 #define HV_ASSERT_OFFSET(type, field, off)                                                         \
 	_Static_assert(offsetof(type, field) == (off), "wire offset of " #type "." #field)
 
-/* A GUID as it stands on the wire: u32 LE, u16 LE, u16 LE, 8 bytes. */
+/* A GUID on the wire: u32 LE, u16 LE, u16 LE, 8 bytes. */
 struct hv_guid {
 	uint8_t b[16];
 };

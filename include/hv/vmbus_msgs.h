@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * The message table: the single truth about channel messages.
+ * The message table: the single source of types, sizes and versions.
  *
  * VMBUS_MESSAGES(X) expands X(NAME, number, direction, struct, min_size, min_version)
  * for each message. min_size counts the header; a shorter message is rejected,

@@ -10,7 +10,7 @@
 #include "hv_types.h"
 
 #define VMBUS_SINT               2u
-#define VMBUS_CONN_MESSAGE       1u /* g2h messages, protocol < 5.0; and what we hand out */
+#define VMBUS_CONN_MESSAGE       1u /* g2h messages, protocol < 5.0; and the id we assign */
 #define VMBUS_CONN_EVENT         2u /* legacy shared event */
 #define VMBUS_CONN_MONITOR       3u
 #define VMBUS_CONN_MESSAGE_MULTI 4u /* INITIATE_CONTACT from 5.0 */
@@ -42,7 +42,7 @@ HV_ASSERT_SIZE(struct vmbus_msg_header, 8);
 #define VMBUS_OFFER_USER_SIZE        120u
 #define VMBUS_MONITOR_ID_NONE        0xFFu
 
-/* h2g: a device (or sub-channel) is there. */
+/* h2g: a device, or a sub-channel, is present. */
 struct vmbus_offer {
 	struct vmbus_msg_header h;
 	struct hv_guid class_id;    /* interface type */
