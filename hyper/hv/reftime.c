@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reference time: 100 ns units since hv_init(), one formula over the guest's
- * TSC for the MSR, the timers and the page guests read it from, so that a guest
- * may mix them and never see time step back.
+ * TSC for the MSR, the timers and the reference TSC page, so that a guest that
+ * uses all of them sees monotonic time.
  *
  * Without a usable TSC frequency (it must exceed the 10 MHz of reference time)
- * the scale is 0: time stands still and the page says "invalid".
+ * the scale is 0: time stands still and the page is invalid.
  *
  * Source: spec sheet section 7.
  */
@@ -16,7 +16,7 @@
 #define REF_TIME_HZ 10000000ull
 
 #define SEQUENCE_INVALID  0u
-#define SEQUENCE_RESERVED 0xFFFFFFFFu /* old guests take it for invalid, too */
+#define SEQUENCE_RESERVED 0xFFFFFFFFu /* invalid for old guests, too */
 
 static uint64_t tsc_scale(uint64_t tsc_hz)
 {
@@ -38,7 +38,7 @@ void reftime_init(struct hv *hv)
 	hv->tsc_offset = (int64_t)(0 - tsc_scaled(hv));
 }
 
-/* A TSC behind hv_init()'s would give a time before 0, an enormous number: 0 instead. */
+/* A TSC below that of hv_init() would give a negative time, which wraps: 0 instead. */
 uint64_t hv_ref_time(struct hv *hv)
 {
 	int64_t time = (int64_t)(tsc_scaled(hv) + (uint64_t)hv->tsc_offset);
@@ -57,7 +57,7 @@ static uint32_t next_sequence(struct hv *hv)
 	return hv->tsc_sequence;
 }
 
-/* Readers take scale and offset between two reads of an equal, valid sequence. */
+/* Readers read scale and offset between two reads of an equal, valid sequence. */
 static void page_update(struct hv *hv, struct hv_reference_tsc_page GUEST_SHARED *page)
 {
 	__atomic_store_n(&page->sequence, SEQUENCE_INVALID, __ATOMIC_SEQ_CST);
@@ -78,7 +78,7 @@ int reftime_msr_read(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint64_t *va
 	return 0;
 }
 
-/* A page outside RAM is accepted and stays out of reach, for us as for the guest. */
+/* A page outside RAM is accepted, and not written. */
 int reftime_msr_write(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint64_t value)
 {
 	void GUEST_SHARED *page;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Synthetic timers: four per VP, one machine timer under them.
+ * Synthetic timers: four per VP, over one host timer.
  *
  *   STOPPED  due = HV_STIMER_NEVER: not enabled, or count 0
  *   RUNNING  due = reference time of the next expiry
@@ -9,13 +9,12 @@
  *   RUNNING -> STOPPED  expiry, one-shot (clears the enable bit); CONFIG or COUNT write
  *
  * Expiry in direct mode interrupts; else it leaves a message (message_pending)
- * that synic.c puts into the SINT's slot when that is free. A periodic expiry
- * that finds the last message still waiting is dropped.
+ * that synic.c puts into the SINT's slot when that is free. A periodic expiry is
+ * dropped while the last message still waits.
  *
- * The guest chooses count, so nothing may loop over it or add to it unchecked:
- * sums saturate at HV_STIMER_NEVER, missed periods are divided out, and the
- * machine timer is not armed for periodic timers more often than every
- * HV_STIMER_PERIOD_MIN.
+ * The guest chooses count, so there is no loop over it and no unchecked sum: sums
+ * saturate at HV_STIMER_NEVER, missed periods are divided out, and the host timer
+ * is armed for periodic timers at most once per HV_STIMER_PERIOD_MIN.
  *
  * Source: spec sheet section 6.
  */
@@ -111,8 +110,8 @@ static void expire(struct hv *hv, struct hv_vp *vp, struct hv_stimer *t, uint64_
 	notify(hv, vp, t, due);
 }
 
-/* When the machine has to wake us for this timer. Several periodic timers together must not
- * wake it more often than one alone may. */
+/* When the host timer must expire for this timer. Several periodic timers together must not wake
+ * the host more often than one alone may. */
 static uint64_t wake_time(const struct hv_vp *vp, const struct hv_stimer *t)
 {
 	uint64_t earliest = time_add(vp->timer_ran, HV_STIMER_PERIOD_MIN);
@@ -153,7 +152,7 @@ void hv_stimer_expire(struct hv *hv, uint32_t vp_index)
 	vp = &hv->vp[vp_index];
 	pthread_mutex_lock(&vp->lock);
 	vp->timer_ran = hv_ref_time(hv);
-	vp->timer_armed = HV_STIMER_NEVER; /* the machine's timer is spent */
+	vp->timer_armed = HV_STIMER_NEVER; /* the host timer has expired */
 	run(hv, vp, vp->timer_ran);
 	pthread_mutex_unlock(&vp->lock);
 }
@@ -201,7 +200,7 @@ static void count_set(struct hv_stimer *t, uint64_t value)
 		t->config |= HV_STIMER_ENABLE;
 }
 
-/* Enabled with count 0 waits for a count. */
+/* Enabled with count 0: stopped until a count is written. */
 static uint64_t first_due(const struct hv_stimer *t, uint64_t now)
 {
 	if (!(t->config & HV_STIMER_ENABLE) || t->count == 0)
@@ -225,7 +224,7 @@ int stimer_msr_write(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint64_t val
 	uint64_t now;
 
 	pthread_mutex_lock(&vp->lock);
-	t->message_pending = false; /* of the timer that was */
+	t->message_pending = false; /* of the previous timer */
 	if (is_count(msr))
 		count_set(t, value);
 	else
