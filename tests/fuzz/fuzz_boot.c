@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Boot loaders on arbitrary files. Input: struct knobs, then the kernel.
- * Whatever the file says: RAM after its end is never written, an accepted
- * kernel starts inside RAM, a refused one has one line of explanation.
+ * For any file: memory behind RAM is never written, an accepted kernel starts
+ * inside RAM, a refused one gives one line of explanation.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -57,7 +57,7 @@ static struct gmem make_machine(const struct knobs *knobs)
 	return g;
 }
 
-/* Sizes above the buffer are above any memory here, so only the size is looked at. */
+/* Sizes above the buffer are above any memory here, so only the size is used. */
 static uint64_t initrd_size(const struct knobs *knobs)
 {
 	return knobs->initrd_size <= INITRD_MAX ? knobs->initrd_size : knobs->initrd_size + MEMORY;

@@ -11,9 +11,9 @@
  *   - messages of a VP and SINT arrive in the order they were posted
  *   - queues hold what they count and stay bounded
  *   - interrupts only went to open SINTs (checked by the fake port)
- *   - a running timer has the machine's timer armed
- *   - the operation caused a bounded number of calls into the machine
- *   - reference time did not step back
+ *   - a running timer has the host timer armed
+ *   - the operation caused a bounded number of port calls
+ *   - reference time is monotonic
  */
 #include <errno.h>
 #include <stddef.h>
@@ -56,7 +56,7 @@ static uint64_t take64(struct program *p)
 	return value;
 }
 
-/* Mostly values that mean something: page MSR values in, at the edge of and outside RAM, timer
+/* Mostly useful values: page MSR values in, at the edge of and outside RAM, timer
  * counts near the ends, small numbers. */
 static uint64_t take_value(struct program *p)
 {
@@ -98,7 +98,7 @@ static uint8_t *ram_page(uint32_t n)
 			     : m.gmem.base + GMEM_HIGH_START + (n - LOW_PAGES) * HV_PAGE_SIZE;
 }
 
-/* Which RAM page an enabled page MSR names, RAM_PAGES when none. */
+/* The RAM page of an enabled page MSR, RAM_PAGES when none. */
 static uint32_t page_of(uint64_t msr_value)
 {
 	uint64_t gpa = msr_value & HV_MSR_PAGE_PFN_MASK;
@@ -215,7 +215,7 @@ static void check_timer(const struct hv_stimer *t, uint64_t armed)
 		return;
 	check(t->config & HV_STIMER_ENABLE);
 	check(armed != HV_STIMER_NEVER);
-	/* Due or not, the machine goes off soon enough; a period of centuries is never due. */
+	/* The host timer expires early enough; a period of centuries is never due. */
 	check(t->due > now || armed <= now + HV_STIMER_PERIOD_MIN);
 	check(t->due > now || !(t->config & HV_STIMER_PERIODIC) || !(t->count >> 60));
 }
@@ -414,7 +414,7 @@ static void op_expire(struct program *p)
 	hv_stimer_expire(&m.hv, vp);
 }
 
-/* Time passes, and the machine's timers go off as they should. */
+/* Time passes, and the host timers expire. */
 static void op_advance(struct program *p)
 {
 	uint8_t how = take8(p);
@@ -460,7 +460,7 @@ static void start(uint8_t choice)
 	posted = 0;
 }
 
-/* Keeps RAM, forgets the recorders: a routeless machine as at power on. */
+/* Keeps RAM, resets the recorders: no routes, as at power on. */
 static void reset_machine(void)
 {
 	struct gmem gmem = m.gmem;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Arbitrary port accesses on all devices at once. Input: a list of struct op.
- * Lines are only told changes; reads have no bits above their size; what a
- * guest may ask of the machine is only asked by the ports that may.
+ * dev_irq is called only for changes; reads have no bits above their size; only
+ * the ports for it request a reset or power off.
  */
 #include <stdint.h>
 #include <stdio.h>

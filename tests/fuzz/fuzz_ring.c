@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The ring, from bytes. The first byte says how:
- *   0  hostile producer: my consumer over a ring whose control page and data
+ *   0  hostile producer: the consumer over a ring whose control page and data
  *      the input fills and keeps changing;
- *   1  hostile consumer: my producer over a control page the input changes;
- *   2  two honest ends under an input-driven schedule, against a FIFO oracle
- *      that also knows when a side would sleep forever.
+ *   1  hostile consumer: the producer over a control page that the input changes;
+ *   2  two correct ends under an input-driven schedule, against a FIFO oracle
+ *      that also detects a side that would sleep for ever.
  * Each byte after the ring set-up is an operation, with operands behind it.
  */
 #include <stddef.h>
@@ -51,7 +51,7 @@ static uint32_t in_u32(struct input *in)
 	return low | in_u16(in) << 16;
 }
 
-/* Mostly values near the truth, or a fuzzer would only ever be refused. */
+/* Mostly values near the right one, or almost all inputs would be rejected. */
 static uint32_t in_index(struct input *in, uint32_t size)
 {
 	uint8_t how = in_u8(in);
@@ -133,7 +133,7 @@ static void packet_consistent(const struct vmbus_pkt *pkt, const uint8_t *buf, u
 	ranges_consistent(pkt);
 }
 
-/* A descriptor that may well be right, where the consumer looks next or anywhere. */
+/* A descriptor that is often right, at the consumer's position or anywhere. */
 static void put_desc(const struct vmbus_rx *rx, struct input *in, uint8_t *data)
 {
 	uint32_t at = in_u8(in) & 1 ? rx->read : in_index(in, rx->size) % rx->size;
@@ -147,7 +147,7 @@ static void put_desc(const struct vmbus_rx *rx, struct input *in, uint8_t *data)
 		data[(at + i) % rx->size] = bytes[i];
 }
 
-/* A range list that may well be right, behind the descriptor the consumer looks at next. */
+/* A range list that is often right, behind the consumer's next descriptor. */
 static void put_range(const struct vmbus_rx *rx, struct input *in, uint8_t *data)
 {
 	const uint32_t words[] = {0, in_u8(in) % 4, in_u16(in), in_u16(in) % 4099};

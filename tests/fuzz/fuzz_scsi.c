@@ -10,7 +10,7 @@
  *   - no byte of the data buffer changes beyond what was transferred, and what was
  *     read is what the shadow holds;
  *   - a built reply does not depend on what lay in the scratch memory before;
- *   - a plain READ or WRITE that nothing is wrong with succeeds.
+ *   - a valid plain READ or WRITE succeeds.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -299,7 +299,7 @@ static bool writes(uint8_t opcode)
 	       opcode == COMPARE_WRITE || opcode == OR_WRITE;
 }
 
-/* The command has said GOOD. */
+/* The command has ended with GOOD. */
 static void model_success(void)
 {
 	const uint8_t *cdb = f.task.in.cdb;
@@ -334,7 +334,7 @@ static void model_success(void)
 	check(!writes(cdb[0]) || !f.task.unit->write_protect);
 }
 
-/* READ(10) and WRITE(10) that leave nothing to complain about. */
+/* Valid READ(10) and WRITE(10). */
 static bool must_succeed(uint32_t attentions)
 {
 	const struct scsi_input *in = &f.task.in;
@@ -427,7 +427,7 @@ static void take_command(struct input *in)
 	take_bytes(in, to->cdb, to->cdb_length);
 }
 
-/* Replies that tell something once are not asked twice. */
+/* Replies that clear an event are not requested twice. */
 static bool repeatable(void)
 {
 	return !f.task.error && f.task.cmd.action == SCSI_ACTION_REPLY &&
@@ -464,7 +464,7 @@ static void put_number(uint8_t *to, uint32_t bytes, uint64_t v)
 	}
 }
 
-/* Of a command that insists on its size. */
+/* Commands with an exact data-out size; else the whole buffer. */
 static uint32_t data_out_size(const struct scsi_input *in)
 {
 	if (in->cdb[0] == COMPARE_WRITE)
@@ -474,7 +474,7 @@ static uint32_t data_out_size(const struct scsi_input *in)
 	return BUFFER;
 }
 
-/* A command that moves, compares or clears blocks that are there, nearly always. */
+/* A command that moves, compares or clears blocks, usually of a valid range. */
 static void take_block_command(struct input *in)
 {
 	static const uint8_t opcodes[] = {0x28, 0x88, 0xA8, 0x2A, 0x8A, 0xAA, 0x2E, 0x8E, 0xAE,
@@ -561,7 +561,7 @@ static void scribble(struct input *in)
 	memcpy(f.model + at, bytes, sizeof(bytes));
 }
 
-/* What the disk holds, so that comparing can succeed. */
+/* The contents of the disk, so that comparisons can succeed. */
 static void copy_disk(struct input *in)
 {
 	uint32_t to = (uint32_t)take(in, 1) % 8 * 512, from = (uint32_t)take(in, 1) % BLOCKS * 512;

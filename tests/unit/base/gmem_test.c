@@ -21,7 +21,7 @@ static void sizes_are_checked(void **state)
 	assert_int_equal(gmem_create(&g, 4095, &e), -EINVAL);
 	assert_int_equal(gmem_create(&g, UINT64_MAX & ~4095ull, &e), -EINVAL);
 	assert_true(strlen(e.text) > 0);
-	gmem_destroy(&g); /* of one that never was: harmless */
+	gmem_destroy(&g); /* of one that was never created: harmless */
 }
 
 static void small_memory_is_all_low(void **state)
@@ -57,7 +57,7 @@ static void large_memory_has_a_hole(void **state)
 	assert_false(gmem_contains(&g, GMEM_HIGH_START, high + 1));
 	assert_false(gmem_contains(&g, GMEM_HIGH_START + high, 1));
 
-	/* The last bytes of each part are there, and are the right bytes of the file. */
+	/* The last bytes of each part are present, at the right offset of the file. */
 	assert_int_equal(gmem_write(&g, GMEM_LOW_MAX - 4, &value, 4), 0);
 	assert_int_equal(pread(g.memfd, &back, 4, GMEM_LOW_MAX - 4), 4);
 	assert_int_equal(back, value);
@@ -138,7 +138,7 @@ static void scattered_pages_become_linear(void **state)
 	assert_true(mapped);
 	for (uint32_t i = 0; i < 5; i++)
 		assert_int_equal(view[i * GMEM_PAGE_SIZE], pfns[i]);
-	/* One write through a view is seen by the guest and by the duplicate. */
+	/* A write through a view is visible to the guest and in the duplicate. */
 	view[GMEM_PAGE_SIZE + 7] = 0xAB;
 	assert_int_equal(view[3 * GMEM_PAGE_SIZE + 7], 0xAB);
 	assert_int_equal(g.base[3 * GMEM_PAGE_SIZE + 7], 0xAB);

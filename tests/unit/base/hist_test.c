@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The histogram of times: where values go, and how true percentiles are. */
+/* The histogram of times: buckets, and the precision of percentiles. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -118,7 +118,7 @@ static void guest_lines_are_limited_and_counted(void **state)
 	assert_in_range(lines, LOG_GUEST_BURST - 2, LOG_GUEST_BURST + 1);
 	lost = 1000 - lines;
 
-	/* The bucket fills again: one more line within a second, and it tells what was lost. */
+	/* The bucket fills again: one more line within a second, which reports the lost ones. */
 	for (;;) {
 		log_guest("again");
 		if (next_line(line, sizeof(line)))

@@ -28,7 +28,7 @@ struct fixture {
 	int runs;
 };
 
-/* One at a time: callbacks find their test's things here. */
+/* One test at a time: state for its callbacks. */
 static struct fixture *f;
 
 static int setup(void **state)
@@ -103,7 +103,7 @@ static void task_asks_time(struct loop_task *task)
 	task_again(task);
 }
 
-/* Each turn has a time of its own: one, however long it takes. */
+/* Each turn has exactly one time, whatever its length. */
 static void a_turn_has_one_time(void **state)
 {
 	f->task.fn = task_asks_time;
@@ -486,7 +486,7 @@ static void a_hook_may_post(void **state)
 
 /* ---- polling ------------------------------------------------------------- */
 
-/* As the kernel leaves it when work has been run before its flag was raised. */
+/* The state when the kernel ran task work before it set the flag. */
 static void raise_stale_flag(void)
 {
 	__atomic_or_fetch(f->loop.ring.sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_SEQ_CST);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Registered guest memory: which buffer a request lies in, that disks use it, what refusal costs.
- */
+/* Registered guest memory: the buffer of a request, its use by disks, and refusal. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,7 +46,7 @@ static void finds_the_buffer(void **state)
 		{5 * GIB, 8192, 5},
 		{5 * GIB, 8193, -1},
 		{5 * GIB + 8192, 1, -1},
-		{0 - base, 4096, -1}, /* below the window: a buffer of our own */
+		{0 - base, 4096, -1}, /* below the window: not guest memory */
 		{0 - 512ull, 512, -1},
 		{0, UINT64_MAX, -1},
 	};
@@ -110,7 +109,7 @@ static void moves_data(struct fixture *f)
 	}
 }
 
-/* Pinned, not pinned any more, pinned again; and memory of our own meanwhile. */
+/* Pinned, unpinned, pinned again; other memory meanwhile. */
 static void registered_memory_moves_data(void **state)
 {
 	struct fixture *f = *state;
@@ -130,8 +129,8 @@ static void registered_memory_moves_data(void **state)
 	loop_unpin(&f->rig.loop);
 }
 
-/* A loop that believes its memory is registered: the kernel knows no such buffer. So the fixed
- * operations are really what is used. */
+/* A loop with a wrong `pinned`: the kernel has no such buffer, so the error shows that fixed
+ * operations are used. */
 static void fixed_operations_are_used(void **state)
 {
 	struct fixture *f = *state;
@@ -143,7 +142,7 @@ static void fixed_operations_are_used(void **state)
 	moves_data(f);
 }
 
-/* The ring remembers who created it, so that must be an ordinary user already. */
+/* The ring keeps its creator's credentials, so drop privileges first. */
 static void a_refusal_changes_nothing(void **state)
 {
 	struct rlimit before, small = {.rlim_cur = RAM / 2}; /* the ring itself needs a little */

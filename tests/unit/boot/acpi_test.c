@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* ACPI tables: walked from the RSDP as a guest does, checksums and all. */
+/* ACPI tables: walked from the RSDP as guests do, with checksums. */
 #include "hyper/boot/acpi_reg.h"
 #include "hyper/dev/dev.h"
 #include "images.h"
@@ -173,7 +173,7 @@ static bool dsdt_has(const void *bytes, size_t size)
 	return memmem(dsdt, dsdt->length, bytes, size) != NULL;
 }
 
-/* The numbers dsdt.asl had to repeat, as AML spells them. */
+/* The constants duplicated in dsdt.asl, as AML bytes. */
 static void dsdt_agrees_with_the_devices(void **state)
 {
 	const uint8_t com1[] = {0x47, 0x01, SERIAL_PORT & 0xFF, SERIAL_PORT >> 8};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* bzImage by the 64-bit boot protocol: what the kernel finds, and what is refused. */
+/* bzImage by the 64-bit boot protocol: the state that the kernel starts with, and errors. */
 #include "images.h"
 
 static struct test_boot t;
@@ -54,7 +54,7 @@ static void boot_params_are_clean(void **state)
 {
 	uint8_t *bytes;
 
-	t.file[0x26B] = 0x77; /* the header's last byte, beyond what we know of it */
+	t.file[0x26B] = 0x77; /* the header's last byte, beyond the known fields */
 	t.file[0x26C] = 0x78;
 	assert_int_equal(test_boot_load(&t), 0);
 	bytes = (uint8_t *)params();
@@ -164,7 +164,7 @@ static void initrd_stays_below_its_maximum(void **state)
 	assert_int_equal(params()->hdr.ramdisk_image, 32 * MIB - 4096);
 }
 
-/* Exactly what lies between the kernel's init_size and the end of memory, and one byte more. */
+/* Exactly the room between the kernel's init_size and the end of memory, and one byte more. */
 static void initrd_too_big_names_the_memory(void **state)
 {
 	t.g.low_size = TEST_KERNEL + TEST_INIT + 2 * 4096;
@@ -183,7 +183,7 @@ static void initrd_that_no_memory_helps(void **state)
 	assert_int_equal(test_boot_load(&t), 0);
 	t.config.initrd.size++;
 	test_boot_refuses(&t, -EFBIG, "smaller initrd");
-	t.config.initrd.size = UINT64_MAX; /* only its size is looked at */
+	t.config.initrd.size = UINT64_MAX; /* only its size is used */
 	test_boot_refuses(&t, -EFBIG, "smaller initrd");
 	test_bzimage_header(&t)->initrd_addr_max = 0;
 	test_boot_refuses(&t, -EFBIG, "room for 0 MiB");

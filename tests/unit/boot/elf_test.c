@@ -112,7 +112,7 @@ static void pvh_without_initrd_has_no_module(void **state)
 	assert_int_equal(gdt[2], 0x00CF9B000000FFFF); /* code, 32-bit */
 }
 
-/* Notes that lie about their sizes end the walk; the ELF entry remains. */
+/* Notes with wrong sizes end the walk; the ELF entry is used. */
 static void damaged_notes_are_no_pvh(void **state)
 {
 	Elf64_Nhdr note = {4, UINT32_MAX, 1};
@@ -130,7 +130,7 @@ static void damaged_notes_are_no_pvh(void **state)
 	assert_int_equal(test_boot_load(&t), 0);
 	assert_int_equal(t.entry.mode, BOOT_LONG_MODE);
 
-	note.n_descsz = 8; /* ends 8 bytes after the segment, where a good note waits */
+	note.n_descsz = 8; /* ends 8 bytes after the segment, before a valid note */
 	memcpy(t.file + TEST_NOTES, &note, sizeof(note));
 	test_put_note(&t, TEST_NOTES + 24, "Xen", PVH_NOTE_PHYS_ENTRY, &entry, 8);
 	add_notes(TEST_NOTES + 16);

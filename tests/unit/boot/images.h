@@ -23,7 +23,7 @@
 
 #define MIB              (1ull << 20)
 #define TEST_KERNEL      (16 * MIB) /* where the test kernels load */
-#define TEST_INIT        (2 * MIB)  /* what the test bzImage says it needs */
+#define TEST_INIT        (2 * MIB)  /* init_size of the test bzImage */
 #define TEST_CODE_OFFSET (2 * LINUX_SECTOR)
 #define TEST_CODE_SIZE   0x1000u
 #define TEST_PATH        "kernel.test"
@@ -65,7 +65,7 @@ static inline int test_boot_load(struct test_boot *t)
 	return boot_load(&t->g, &t->config, &t->entry, &t->e);
 }
 
-/* The loader refused with this code, and its one line says `part`. */
+/* The loader fails with this code, and one line that contains `part`. */
 static inline void test_boot_refuses(struct test_boot *t, int code, const char *part)
 {
 	int ret = test_boot_load(t);
@@ -115,7 +115,7 @@ static inline void test_make_bzimage(struct test_boot *t)
 	t->config.kernel.size = TEST_CODE_OFFSET + TEST_CODE_SIZE;
 }
 
-/* An ELF64 with one PT_LOAD of 0x1000 bytes (0x3000 in memory) and, in ph[1], nothing yet. */
+/* An ELF64 with one PT_LOAD of 0x1000 bytes (0x3000 in memory); ph[1] is empty. */
 static inline Elf64_Ehdr *test_make_elf64(struct test_boot *t)
 {
 	Elf64_Ehdr *header = (Elf64_Ehdr *)t->file;
@@ -150,7 +150,7 @@ static inline Elf64_Phdr *test_elf64_ph(struct test_boot *t, unsigned i)
 }
 
 #define TEST_NOTES 0x2800u
-/* Puts a note there and returns where the next one goes. */
+/* Writes a note and returns the address of the next one. */
 static inline uint32_t test_put_note(struct test_boot *t, uint32_t at, const char *name,
 	uint32_t type, const void *desc, uint32_t desc_size)
 {

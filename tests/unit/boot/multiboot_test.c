@@ -28,7 +28,7 @@ static const char *module_text(void)
 	static char text[0x4001];
 	struct multiboot_module *module;
 
-	assert_int_equal(info()->mods_count, 1); /* kvm-unit-tests look at exactly one */
+	assert_int_equal(info()->mods_count, 1); /* kvm-unit-tests use exactly one */
 	module = test_guest(&t, info()->mods_addr, sizeof(*module));
 	assert_true(module->end > module->start && module->end - module->start < sizeof(text));
 	memcpy(text, test_guest(&t, module->start, module->end - module->start),
@@ -111,9 +111,9 @@ static void header_must_add_up(void **state)
 	mb->checksum++;
 	test_boot_refuses(&t, -ENOEXEC, "multiboot-v1 ELF32");
 	mb->checksum -= 4;
-	mb->flags = 3; /* page aligned modules, memory: we can */
+	mb->flags = 3; /* page aligned modules, memory: supported */
 	assert_int_equal(test_boot_load(&t), 0);
-	mb->flags = 4; /* a video mode: we cannot */
+	mb->flags = 4; /* a video mode: not supported */
 	mb->checksum--;
 	test_boot_refuses(&t, -ENOEXEC, "unsupported features");
 }

@@ -61,7 +61,7 @@ static void disabled_button_waits(void **state)
 	assert_int_equal(in(STATUS), PWRBTN);
 }
 
-/* ACPICA enables an event and reads it back; what is not there must not stick. */
+/* ACPICA enables an event and reads it back; missing events must read as disabled. */
 static void enables_read_back(void **state)
 {
 	out(ENABLE, 0xFFFF);

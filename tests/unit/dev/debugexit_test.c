@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How flat guests end. */
+/* The end of flat guests. */
 #include "dev_test.h"
 
 static struct dev_rig m;
@@ -54,7 +54,7 @@ static void other_text_does_not(void **state)
 {
 	text("shutdown Shut down ShutShutdow\n");
 	assert_int_equal(m.power_offs, 0);
-	text("SShutShutdown"); /* begins anew in the middle */
+	text("SShutShutdown"); /* restarts in the middle */
 	assert_int_equal(m.power_offs, 1);
 	assert_int_equal(m.exits, 0);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The machine around a device under test: ports, one interrupt line, and what was asked of it. */
+/* Environment of a device under test: ports, one interrupt line, recorded requests. */
 #ifndef TESTS_UNIT_DEV_MACHINE_H
 #define TESTS_UNIT_DEV_MACHINE_H
 
@@ -26,7 +26,7 @@ static inline void rig_set_line(void *ctx, bool level)
 {
 	struct dev_rig *m = ctx;
 
-	assert_int_not_equal(m->line, level); /* told only when it changes */
+	assert_int_not_equal(m->line, level); /* called only when it changes */
 	m->line = level;
 	m->line_changes++;
 }

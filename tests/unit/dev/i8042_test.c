@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The PC's ways to reset, and that PCI probing finds nothing. */
+/* Resets, and that PCI probing finds nothing. */
 #include "dev_test.h"
 
 static struct dev_rig m;
@@ -49,7 +49,7 @@ static void no_configuration_mechanism_2(void **state)
 	assert_false(rig_in(&m, 0xCF8) == 0 && rig_in(&m, 0xCFA) == 0);
 }
 
-/* Early quirks read configuration space without asking whether there is one. */
+/* Early quirks read configuration space without a check for PCI. */
 static void configuration_data_is_an_empty_bus(void **state)
 {
 	pio_write(&m.pio, 0xCF8, 0x8000FF08, 4); /* bytes at 0xCF9: 0xFF, but not a reset */

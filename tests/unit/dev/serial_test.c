@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* 16550A: what Linux's 8250 driver probes for, interrupts, loopback, input. */
+/* 16550A: the probes of Linux's 8250 driver, interrupts, loopback, input. */
 #include "dev_test.h"
 
 enum { DATA, IER, IIR, LCR, MCR, LSR, MSR, SCR };

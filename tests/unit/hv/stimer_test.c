@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Synthetic timers, spec sheet section 6, and counts chosen to hurt the host. */
+/* Synthetic timers, spec sheet section 6, and hostile counts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,7 +43,7 @@ static void count(uint32_t timer, uint64_t value)
 	assert_int_equal(fake_wrmsr(&m, 0, COUNT(timer), value), 0);
 }
 
-/* The machine's timer: goes off, once, when armed for now or earlier. */
+/* The host timer: expires once, when armed for now or earlier. */
 static void advance(uint64_t ticks)
 {
 	fake_advance(&m, ticks);
@@ -155,7 +155,7 @@ static void disabling_stops(void **state)
 	config(0, AUTO | DIRECT);
 	assert_int_equal(m.armed[0], HV_STIMER_NEVER);
 	fake_advance(&m, 10000);
-	hv_stimer_expire(&m.hv, 0); /* the machine's timer was already on its way */
+	hv_stimer_expire(&m.hv, 0); /* the host timer had already expired */
 	assert_int_equal(m.direct, 0);
 }
 
@@ -301,7 +301,7 @@ static void tiny_periods_are_clamped(void **state)
 	assert_int_equal(m.armed[0], 5000 + 2 * HV_STIMER_PERIOD_MIN);
 }
 
-/* Four timers out of phase wake the machine no more often than one. */
+/* Four timers out of phase wake the host no more often than one. */
 static void wakeups_per_vp_are_bounded(void **state)
 {
 	uint64_t start = hv_ref_time(&m.hv), now;

@@ -88,7 +88,7 @@ static void busy_slot_asks_for_eom_and_keeps_order(void **state)
 	assert_int_equal(m.injected, 1);
 	for (uint32_t i = 0; i < 5; i++) {
 		assert_slot_holds(0, i);
-		/* A message that has others behind it says so itself. */
+		/* A message with others behind it has the pending flag. */
 		assert_int_equal(slot(0)->flags, i < 4 ? HV_MESSAGE_FLAG_PENDING : 0);
 		assert_true(fake_take(&m, 0, FAKE_SINT, &msg));
 	}
@@ -107,7 +107,8 @@ static void emptied_slot_without_eom_takes_the_next_post(void **state)
 	assert_int_equal(slot(0)->flags, 0);
 }
 
-/* The pending flag must not bring back a type the guest clears meanwhile, nor touch the rest. */
+/* The pending flag must not restore a type that the guest clears meanwhile, nor change other bytes.
+ */
 static void pending_flag_is_the_only_byte_written(void **state)
 {
 	struct hv_message before;
@@ -275,7 +276,7 @@ static void events_while_closed_are_replayed(void **state)
 	assert_false(fake_flag(&m, 0, FAKE_SINT, 7));
 }
 
-/* Interrupts may be wanted between any two writes of Linux' enable sequence. */
+/* Interrupts may be due between any two writes of Linux' enable sequence. */
 static void event_before_enable_arrives_after_the_last_write(void **state)
 {
 	synic_signal(&m.hv, 0, FAKE_SINT, 3);
@@ -543,7 +544,7 @@ static void disabling_waits_for_writers(void **state)
 	}
 }
 
-/* While the machine changes the route, posts wait; then they use the new one. */
+/* While the port changes the route, posts wait; then they use the new one. */
 static void post_seven(struct fake_partition *machine)
 {
 	assert_int_equal(post(0, 7), 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Range lists of GPA-direct packets: both Linux forms, and lies. */
+/* Range lists of GPA-direct packets: both Linux forms, and invalid lists. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -48,7 +48,7 @@ static void add_range(
 
 static uint8_t *parsed_bytes; /* of the last parse(); the list points into it */
 
-/* Parsed at an odd address: nothing may rely on alignment. */
+/* Parsed at an odd address: no alignment is assumed. */
 static int parse_len(struct gpa_list *list, const struct builder *b, uint32_t len,
 	const struct gpa_limits *limits)
 {
@@ -113,7 +113,7 @@ static void test_many_ranges(void **state)
 			    i * 100 + range.page_count - 1);
 	}
 	assert_false(gpa_list_next(&list, &range));
-	assert_true(gpa_list_next(&again, &range)); /* a copy walks again */
+	assert_true(gpa_list_next(&again, &range)); /* a copy can be walked again */
 }
 
 /* Number of PFNs for offset and count around page borders. */
@@ -163,7 +163,7 @@ static void test_truncated(void **state)
 	for (len = 0; len < b.len; len++)
 		assert_int_equal(parse_len(&list, &b, len, &wide), -EPROTO);
 	assert_int_equal(parse(&list, &b), 0);
-	/* Bytes behind are nobody's. */
+	/* Bytes behind the list are ignored. */
 	len = b.len - 8;
 	add(&b, "trailing", 8);
 	assert_int_equal(parse(&list, &b), 0);

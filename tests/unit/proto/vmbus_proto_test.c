@@ -13,7 +13,7 @@
 
 #define V_MAX VMBUS_VERSION_WIN10_V5_3
 
-/* The spec's table once more, by hand: number, direction, shortest size, first version. */
+/* The spec's table, duplicated by hand: number, direction, shortest size, first version. */
 static const struct {
 	uint32_t type;
 	enum vmbus_dir dir;

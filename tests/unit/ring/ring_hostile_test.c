@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The ring against a peer that lies: indices, descriptors, and bytes that change under us. */
+/* The ring against a hostile peer: invalid indices and descriptors, bytes that change. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -65,7 +65,7 @@ static void test_rx_bad_write_index(void **state)
 	ring_mem_fini(&mem);
 }
 
-/* The index lies between the packet and its commit: no signal, and no arithmetic on it. */
+/* The index becomes invalid between the packet and its commit: no signal, no arithmetic on it. */
 static void test_rx_commit_bad_write_index(void **state)
 {
 	static const struct vmbus_pkt_desc desc = {VMBUS_PKT_INBAND, 2, 2, 0, 0};
@@ -111,7 +111,7 @@ static void test_tx_bad_read_index(void **state)
 	}
 }
 
-/* My own index in shared memory is write-only for me. */
+/* The own index in shared memory is write-only. */
 static void test_own_index_not_reread(void **state)
 {
 	static const uint8_t zeroes[4096];
@@ -216,7 +216,7 @@ static void test_descriptor_extremes(void **state)
 	ring_mem_fini(&mem);
 }
 
-/* A producer that goes on over bytes it was not given back: at most one ring per batch. */
+/* A producer that overwrites unreleased bytes: at most one ring per batch. */
 static void test_rx_overrun(void **state)
 {
 	static const struct vmbus_pkt_desc desc = {VMBUS_PKT_INBAND, 2, 127, 0, 0};
@@ -294,7 +294,7 @@ static void *flip(void *arg)
 	return NULL;
 }
 
-/* Decisions are taken on the private copy only: what comes out is consistent in itself. */
+/* Decisions depend on the private copy only: the result is consistent in itself. */
 static void test_changing_descriptor(void **state)
 {
 	struct ring_mem mem;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One ring in memory of its own, exactly as long as it says (the sanitizer sees a byte more). */
+/* One ring in memory of its own, of exactly its size (the sanitizer reports an access behind it).
+ */
 #ifndef RING_MEM_H
 #define RING_MEM_H
 

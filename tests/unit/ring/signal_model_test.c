@@ -14,10 +14,10 @@
  * its own is empty). The second one proves that the fences are needed and there.
  *
  * Asserted in every state:
- *   - the consumer does not sleep with published unread bytes and no signal on
- *     the way, nor the producer for room that was given back;
- *   - somebody can always move until both are done; packets come in order.
- * "On the way" ends when the other side has finished the operation that owes it.
+ *   - the consumer does not sleep with published unread bytes and no signal
+ *     pending, nor the producer while there is room;
+ *   - one side can always run until both are done; packets arrive in order.
+ * A signal is pending until the operation that must send it has ended.
  *
  * Mutants at the end show that the checker can fail.
  */
@@ -452,7 +452,7 @@ static void take_first_untried(uint32_t depth)
 	m.path[depth] = (uint8_t)choice;
 }
 
-/* Goes down from the current state by first choices until nothing new is found. */
+/* Descends from the current state by first choices until no new state is found. */
 static void descend(void)
 {
 	while (!m.violation && visit(state_key())) {
@@ -545,7 +545,7 @@ static void test_tso(void **state)
 	explore_all(true);
 }
 
-/* Some shape and mode must go wrong with the fault in place. */
+/* Some shape and mode must fail with the fault in place. */
 static const char *explore_mutant(const struct scenario *fault)
 {
 	const char *violation = NULL;
@@ -584,7 +584,7 @@ static void test_mutant_fences(void **state)
 	}
 }
 
-/* Said to be there for speed only. */
+/* These accesses are for speed only. */
 static void test_mask_fence_is_optional(void **state)
 {
 	struct scenario fault = {.tso = true, .rx_mask = true, .skip_fence = "vmbus_rx_mask"};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The ring between two honest ends: layout, limits, wrapping, signals. */
+/* The ring between two correct ends: layout, limits, wrapping, signals. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -107,8 +107,8 @@ static void test_init_state(void **state)
 	ring_mem_fini(&mem);
 }
 
-/* Every byte a packet puts into the ring, against the layout in the spec; old contents must not
- * shine through the padding. */
+/* Every byte of a packet in the ring, against the layout in the spec; the padding must not have old
+ * contents. */
 static void test_wire_bytes(void **state)
 {
 	static const uint8_t expect[] = {
@@ -232,7 +232,7 @@ static void test_room_exact(void **state)
 	pair_free(p);
 }
 
-/* Both ends say what is published and not taken; across the end of the ring, too. */
+/* Both ends report the published and untaken bytes; across the end of the ring, too. */
 static void test_used(void **state)
 {
 	struct pair *p = pair_at(1, 4000);
@@ -296,7 +296,7 @@ static void test_signal_empty_only(void **state)
 	take(p);
 	take(p);
 	put(p, 8, 5);
-	assert_false(vmbus_tx_commit(&p->tx)); /* taken but not given back: not empty */
+	assert_false(vmbus_tx_commit(&p->tx)); /* taken but not released: not empty */
 	take(p);
 	vmbus_rx_commit(&p->rx);
 	put(p, 8, 6);
@@ -344,16 +344,16 @@ static void test_pending_set_and_cleared(void **state)
 	assert_true(vmbus_rx_commit(&p->rx));
 	assert_int_equal(put_ring_bytes(p, 2000), 0);
 	assert_int_equal(p->mem.ctl->pending_send_size, 0);
-	/* A permanent value of somebody else's stays ours to ignore. */
+	/* A permanent value of the peer is ignored. */
 	p->mem.ctl->pending_send_size = 77;
 	assert_int_equal(put_ring_bytes(p, 24), 0);
 	assert_int_equal(p->mem.ctl->pending_send_size, 77);
 	pair_free(p);
 }
 
-/* The peer judges room by the published index. What is staged when the ring is full must be
- * published before the producer asks for room, or the peer's commit finds the threshold already
- * crossed and nobody ever wakes the producer. */
+/* The peer computes room from the published index. Packets staged when the ring is full must be
+ * published before the producer requests room; else the peer's commit finds the threshold already
+ * crossed and never signals the producer. */
 static void test_pending_publishes_staged(void **state)
 {
 	struct pair *p = pair_at(1, 0);
@@ -364,13 +364,13 @@ static void test_pending_publishes_staged(void **state)
 	assert_int_equal(put_ring_bytes(p, 800), 0); /* staged */
 	assert_int_equal(put_ring_bytes(p, 504), -EAGAIN);
 	assert_int_equal(p->mem.ctl->write_index, 3800);
-	assert_true(vmbus_rx_commit(&p->rx)); /* 3000 bytes back: crossed */
+	assert_true(vmbus_rx_commit(&p->rx)); /* 3000 bytes released: crossed */
 	assert_false(vmbus_tx_commit(&p->tx));
 	assert_int_equal(put_ring_bytes(p, 504), 0);
 	pair_free(p);
 }
 
-/* The signal for what write() had to publish is owed by the next commit. */
+/* After an early publication by write(), the next commit returns the signal. */
 static void test_pending_owes_signal(void **state)
 {
 	struct pair *p = pair_at(1, 0);
@@ -427,7 +427,7 @@ static void test_room_crossing(void **state)
 	}
 }
 
-/* A peer that asks for the whole ring (size - 1) hears when it is empty. */
+/* A peer that requests the whole ring (size - 1) gets a signal when it is empty. */
 static void test_room_whole_ring(void **state)
 {
 	struct pair *p = pair_at(1, 8);
@@ -467,7 +467,7 @@ static void test_untake(void **state)
 	pair_free(p);
 }
 
-/* Given back is given back: it neither counts as freed nor against the ring's size. */
+/* Released bytes count neither as freed again nor against the ring's size. */
 static void test_untake_accounts(void **state)
 {
 	struct pair *p = pair_at(1, 0);

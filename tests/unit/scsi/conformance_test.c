@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rules of SPC and SBC that a foreign conformance suite looks at: sense data that
- * point at the wrong field, data-out sizes, mode pages, and rarely used commands.
+ * Rules of SPC and SBC that a conformance suite checks: field pointers in sense
+ * data, data-out sizes, mode pages, and rarely used commands.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -71,7 +71,8 @@ static void assert_points_at(const struct scsi_rig *rig, bool in_cdb, uint16_t b
 	assert_int_equal(be16(rig->task.sense + 16), byte);
 }
 
-/* Initiators take a bad field of MAINTENANCE IN without a pointer for a command that is missing. */
+/* Without a field pointer, initiators take INVALID FIELD of MAINTENANCE IN for a missing command.
+ */
 static void bad_cdb_fields_are_pointed_at(void **state)
 {
 	struct scsi_rig *rig = *state;
@@ -261,7 +262,7 @@ static void all_pages_come_in_order(void **state)
 	assert_int_equal(rig->data[25], 10);
 	assert_int_equal(rig->data[36], 0x1C);
 	assert_int_equal(rig->data[37], 10);
-	assert_int_equal(mode_select(rig, 48), SCSI_OK); /* and may be sent back as they are */
+	assert_int_equal(mode_select(rig, 48), SCSI_OK); /* accepted with their current values */
 }
 
 static void control_page(void **state)
@@ -298,7 +299,7 @@ static void software_write_protection(void **state)
 	assert_int_equal(atomic_load(&rig->disk->count[DISK_FLUSH]), flushes + 1);
 	mode_sense(rig, 0, 0x0A);
 	assert_true(rig->data[8] & 0x08);
-	assert_true(rig->data[2] & 0x80); /* the header says so, too */
+	assert_true(rig->data[2] & 0x80); /* WP in the header */
 	memset(rig->data, 0, 1024);
 	assert_int_equal(scsi_rig_run(rig, OUT, 512, CDB(0x2A, 0, BE4(0), 0, BE2(1), 0)),
 		SCSI_ERR_SOFTWARE_PROTECTED);
@@ -329,7 +330,7 @@ static void exceptions_page(void **state)
 	struct scsi_rig *rig = *state;
 
 	assert_int_equal(mode_sense(rig, 0, 0x1C), 16);
-	assert_false(rig->data[6] & 0x08);       /* DEXCPT: health can be asked for */
+	assert_false(rig->data[6] & 0x08);       /* DEXCPT: health is available */
 	assert_int_equal(rig->data[7] & 0xF, 6); /* and is reported on request only */
 	assert_int_equal(mode_sense(rig, 1, 0x1C), 16);
 	for (uint32_t i = 6; i < 16; i++)
@@ -389,7 +390,7 @@ static void there_are_no_defects(void **state)
 	assert_int_equal(
 		scsi_rig_run(rig, IN, 32, CDB(0x37, 0, 0x1D, 0, 0, 0, 0, BE2(32), 0)), SCSI_OK);
 	assert_int_equal(rig->task.transferred, 4);
-	assert_int_equal(rig->data[1], 0x1D); /* both lists, the format that was asked for */
+	assert_int_equal(rig->data[1], 0x1D); /* both lists, in the requested format */
 	assert_int_equal(be16(rig->data + 2), 0);
 	memset(rig->data, 0xFF, 64);
 	assert_int_equal(
@@ -425,7 +426,8 @@ static void orwrite_sets_bits(void **state)
 			assert_int_equal(orwrite(rig, lba, blocks, 0), SCSI_OK);
 			assert_disk(rig, lba, blocks, 0xFF);
 			for (uint32_t i = 0; i < blocks * SCSI_RIG_BLOCK; i++)
-				assert_int_equal(rig->data[i], 0x5A); /* is the guest's */
+				assert_int_equal(
+					rig->data[i], 0x5A); /* unchanged: it is the guest's */
 		}
 	}
 }
@@ -482,7 +484,7 @@ static void orwrite_reports_errors_of_the_disk(void **state)
 
 /* ---- REPORT SUPPORTED OPERATION CODES ------------------------------------ */
 
-/* Every command in the list can be asked for alone, in exactly one of two ways. */
+/* Every command of the list can be queried alone, with exactly one of two options. */
 static void each_command_of_the_list_can_be_asked_for(void **state)
 {
 	struct scsi_rig *rig = *state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* COMPARE AND WRITE: what it answers, and that no write comes between its two halves. */
+/* COMPARE AND WRITE: its results, and that no write runs between its read and its write. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@
 
 static struct scsi_rig rig;
 
-/* Others at the same unit, as from other channels. */
+/* Other tasks at the same unit, as from other channels. */
 struct other {
 	struct scsi_task task;
 	struct iovec iov[2];
@@ -199,7 +199,8 @@ static void refuses(void **state)
 	atomic_store(&rig.disk->error[DISK_WRITE], -EIO);
 	assert_int_equal(swap(0, 1, 2 * BLOCK), SCSI_ERR_MEDIUM_WRITE);
 	atomic_store(&rig.disk->error[DISK_WRITE], 0);
-	assert_int_equal(swap(0, 1, 2 * BLOCK), SCSI_OK); /* errors have left the fence */
+	assert_int_equal(
+		swap(0, 1, 2 * BLOCK), SCSI_OK); /* commands with errors have left the fence */
 }
 
 static void is_announced(void **state)
@@ -298,7 +299,7 @@ static void cancelled_while_it_waits(void **state)
 	turns();
 	assert_int_equal(ended, 1);
 	assert_int_equal(others[1].task.error, SCSI_ERR_ABORTED);
-	assert_int_equal(requests(DISK_WRITE), 2); /* the one behind it goes on */
+	assert_int_equal(requests(DISK_WRITE), 2); /* the next one is admitted */
 	scsi_cancel(&others[3].task);
 	turns();
 	assert_int_equal(others[3].task.error, SCSI_ERR_ABORTED);
@@ -313,7 +314,7 @@ static void cancelled_while_it_waits(void **state)
 	assert_int_equal(block_7(), 4);
 }
 
-/* Its turn has come, and it does not know yet. */
+/* It is admitted, but resume() has not run yet. */
 static void cancelled_when_it_is_let_in(void **state)
 {
 	hold(true);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands that move blocks, against a shadow of the disk; and the disk's errors as sense data. */
+/* Block commands against a shadow of the disk; disk errors as sense data. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -96,7 +96,7 @@ static void read_and_write(struct scsi_rig *rig, size_t length, uint32_t lba, ui
 	uint32_t bytes = blocks * SCSI_RIG_BLOCK;
 	uint8_t cdb[SCSI_CDB_SIZE];
 
-	/* The buffer is longer than what the CDB asks for: the CDB counts. */
+	/* The buffer is longer than the transfer of the CDB: the CDB counts. */
 	memset(rig->data, 0xEE, bytes + 100);
 	build_rw(cdb, length, false, lba, blocks);
 	assert_int_equal(scsi_rig_run(rig, IN, bytes + 100, length, cdb), SCSI_OK);
@@ -480,7 +480,7 @@ static void unmaps(void **state)
 	memset(shadow + 100 * 512, 0, 900 * 512);
 	assert_disk_is_shadow(rig);
 	assert_int_equal(atomic_load(&rig->disk->count[DISK_DISCARD]), 2);
-	assert_int_equal(unmap(rig, 8), SCSI_OK); /* a shortened list: no descriptor is there */
+	assert_int_equal(unmap(rig, 8), SCSI_OK); /* a shortened list: no descriptor */
 	assert_int_equal(unmap(rig, 8 + 15), SCSI_OK);
 	assert_int_equal(unmap(rig, 0), SCSI_OK);
 	assert_int_equal(atomic_load(&rig->disk->count[DISK_DISCARD]), 2);
@@ -499,7 +499,7 @@ static void unmaps_as_many_as_it_says(void **state)
 	assert_disk_is_shadow(rig);
 }
 
-/* One bad descriptor, and nothing at all is unmapped. */
+/* One bad descriptor: nothing is unmapped. */
 static void unmap_checks_all_before_it_starts(void **state)
 {
 	struct scsi_rig *rig = *state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands that must not be performed: each row is a CDB and the error it earns.
+ * Commands that must not be performed: each row is a CDB and its error.
  * The disk is compared after each: a refused command has no effect at all.
  */
 #include <setjmp.h>
@@ -226,7 +226,7 @@ static void refuses_all_writes_to_a_read_only_disk(void **state)
 	assert_int_equal(rig->task.sense[13], 0x00);
 }
 
-/* Linux switches UNMAP off by this very sense. */
+/* Linux disables UNMAP after this sense code. */
 static void has_no_unmap_on_a_disk_that_cannot(void **state)
 {
 	struct scsi_rig *rig = *state;
@@ -259,7 +259,7 @@ struct sense_row {
 	uint8_t key, asc, ascq;
 };
 
-/* Written out once more, from the spec sheet, on purpose. */
+/* Duplicated from the spec sheet on purpose. */
 static void sense_follows_the_standard(void **state)
 {
 	static const struct sense_row expected[] = {
@@ -303,7 +303,7 @@ static void sense_follows_the_standard(void **state)
 	}
 }
 
-/* INFORMATION is there where it means something, and where it fits. */
+/* INFORMATION is valid for these errors only, and when the value fits. */
 static void information_follows_the_standard(void **state)
 {
 	uint8_t sense[SCSI_SENSE_SIZE];

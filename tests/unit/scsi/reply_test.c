@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands that answer with a few bytes: INQUIRY, capacities, mode pages, LUNs, opcodes. */
+/* Commands with small replies: INQUIRY, capacities, mode pages, LUNs, opcodes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,8 +12,8 @@
 
 #define IN SCSI_DIR_IN
 
-/* Runs a data-in command over poisoned memory; gives the bytes moved and checks that no other byte
- * of the buffer was touched. */
+/* Runs a data-in command over poisoned memory; returns the bytes moved and checks that no other
+ * byte of the buffer changed. */
 static uint32_t ask(struct scsi_rig *rig, uint32_t length, size_t cdb_length, const uint8_t *cdb)
 {
 	memset(rig->data, 0xEE, 2048);
@@ -55,7 +55,7 @@ static void replies_are_cut_to_allocation_and_buffer(void **state)
 	struct scsi_rig *rig = *state;
 
 	assert_int_equal(ask(rig, 255, CDB(0x12, 0, 0, 0, 36, 0)), 36);
-	assert_int_equal(rig->data[4], 91); /* the full length is told */
+	assert_int_equal(rig->data[4], 91); /* reports the full length */
 	assert_int_equal(ask(rig, 5, CDB(0x12, 0, 0, 0, 255, 0)), 5);
 	assert_int_equal(ask(rig, 255, CDB(0x12, 0, 0, 0, 0, 0)), 0);
 	assert_int_equal(ask(rig, 512, CDB(0x12, 0, 0, 1, 0, 0)), 96); /* 16-bit length */
@@ -84,7 +84,7 @@ static void inquiry_without_a_unit(void **state)
 	assert_int_equal(be32(rig->data) & 0xFFFF, 0);
 }
 
-/* Every page listed exists, says who it is and how long it is; no other page exists. */
+/* Every listed page exists, with its own code and length; no other page exists. */
 static void vpd_list_is_true(void **state)
 {
 	struct scsi_rig *rig = *state;
@@ -142,7 +142,7 @@ static void block_limits_page(void **state)
 	const uint8_t *d = rig->data;
 
 	assert_int_equal(ask(rig, 255, CDB(0x12, 1, 0xB0, 0, 255, 0)), 64);
-	assert_int_equal(d[4], 0); /* WRITE SAME of 0 blocks is understood */
+	assert_int_equal(d[4], 0); /* WRITE SAME of 0 blocks is supported */
 	assert_int_equal(d[5], 0); /* no COMPARE AND WRITE */
 	assert_int_equal(be32(d + 8), SCSI_RIG_DATA / 512);
 	assert_int_equal(be32(d + 20), 0xFFFFFFFFu);
@@ -218,7 +218,7 @@ static void lun_list(void **state)
 	assert_int_equal(be32(rig->data), 16);
 	assert_int_equal(be64(rig->data + 8), 3ull << 48);
 	assert_int_equal(be64(rig->data + 16), 63ull << 48);
-	/* the same wherever it is asked on this target; nothing elsewhere */
+	/* the same from every LUN of this target; empty elsewhere */
 	rig->unit.present = false;
 	assert_int_equal(ask(rig, 512, CDB(0xA0, 0, 2, 0, 0, 0, 0, 0, 2, 0, 0, 0)), 8 + 16);
 	assert_int_equal(ask(rig, 512, CDB(0xA0, 0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0)), 8);
@@ -294,7 +294,7 @@ static void write_cache_is_changeable(void **state)
 	assert_int_equal(rig->data[6], 0x04);
 	for (uint32_t i = 7; i < 24; i++)
 		assert_int_equal(rig->data[i], 0);
-	rig->unit.info.write_cache = false; /* what is not there cannot be switched */
+	rig->unit.info.write_cache = false; /* without a cache nothing can be switched */
 	ask(rig, 192, CDB(0x1A, 0, 0x48, 0, 192, 0));
 	assert_int_equal(rig->data[6], 0x00);
 	rig->unit.info.write_cache = true;
@@ -315,7 +315,7 @@ static void mode_select(void **state)
 	assert_int_equal(select6(rig, 0), SCSI_OK);
 	ask(rig, 192, CDB(0x1A, 0, 0x08, 0, 192, 0));
 	rig->data[0] = 0;
-	assert_int_equal(select6(rig, 24), SCSI_OK); /* back as it is */
+	assert_int_equal(select6(rig, 24), SCSI_OK); /* with its current values */
 	assert_int_equal(rig->task.transferred, 24);
 	assert_int_equal(select6(rig, 4), SCSI_OK); /* header only */
 	assert_int_equal(select6(rig, 20), SCSI_ERR_PARAM_LENGTH);
@@ -327,7 +327,7 @@ static void mode_select(void **state)
 	rig->data[5] = 0x12;
 	rig->data[4] = 0x48; /* subpage format */
 	assert_int_equal(select6(rig, 24), SCSI_ERR_PARAM_FIELD);
-	rig->data[4] = 0x0A; /* page we do not have */
+	rig->data[4] = 0x0A; /* unsupported page */
 	assert_int_equal(select6(rig, 24), SCSI_ERR_PARAM_FIELD);
 	rig->data[4] = 0x08;
 	rig->data[3] = 8; /* block descriptor */
@@ -377,7 +377,7 @@ static uint32_t ask_one(struct scsi_rig *rig, uint8_t option, uint8_t opcode, ui
 	return ask(rig, 512, CDB(0xA3, 0x0C, option, opcode, 0, action, 0, 0, 2, 0, 0, 0));
 }
 
-/* Every command listed is known by its own usage data, and not answered with "unknown". */
+/* Every listed command can be queried by its usage data, and is performed. */
 static void opcode_list_is_true(void **state)
 {
 	struct scsi_rig *rig = *state;
@@ -399,7 +399,7 @@ static void opcode_list_is_true(void **state)
 	}
 }
 
-/* Each command with a place for its time-outs. */
+/* Each command with a time-outs descriptor. */
 static void opcode_timeouts(void **state)
 {
 	struct scsi_rig *rig = *state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* PERSISTENT RESERVE: rights of the only initiator, and what survives. */
+/* PERSISTENT RESERVE: rights of the single initiator, and persistence. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,7 +32,7 @@ static void start(struct scsi_rig *rig, const char *path)
 	rig->unit.reservation = &reservation;
 }
 
-/* The machine is switched off and on. */
+/* Loss of power: the host starts again. */
 static void restart(struct scsi_rig *rig)
 {
 	scsi_reservation_fini(&reservation);
@@ -60,7 +60,7 @@ static int teardown(void **state)
 	scsi_reservation_fini(&reservation);
 	unlink(file);
 	rmdir(temporary);
-	assert_int_equal(rmdir(dir), 0); /* nothing is left but the file */
+	assert_int_equal(rmdir(dir), 0); /* only the file survives */
 	scsi_rig_fini(*state);
 	free(*state);
 	return 0;
@@ -165,7 +165,7 @@ static void reserving(void **state)
 		assert_state(rig, 1, 5, type);
 		assert_int_equal(
 			out(rig, RESERVE_RELEASE, type == 1 ? 3 : 1, 5, 0, 0), SCSI_ERR_RELEASE);
-		/* the holder does what it wants */
+		/* the holder is not restricted */
 		assert_int_equal(
 			scsi_rig_run(rig, IN, 512, CDB(0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0)), SCSI_OK);
 		assert_int_equal(scsi_rig_run(rig, OUT, 0, CDB(0x16, 0, 0, 0, 0, 0)), SCSI_OK);
@@ -275,7 +275,7 @@ static void keeps_when_told(void **state)
 	assert_state(rig, 0, 0, 0);
 }
 
-/* What cannot be written has not happened. */
+/* A state that cannot be written is not adopted. */
 static void fails_whole(void **state)
 {
 	struct scsi_rig *rig = *state;
@@ -317,7 +317,7 @@ static void damaged_files_are_refused(void **state)
 	}
 }
 
-/* One initiator, one port: whoever is named, it cannot be moved there. */
+/* One initiator, one port: it cannot be moved anywhere. */
 static enum scsi_error move(struct scsi_rig *rig, uint8_t key, uint8_t action_key, uint8_t port,
 	uint8_t id_format, uint32_t length)
 {
@@ -396,8 +396,8 @@ static void assert_replaces_nothing(struct scsi_rig *rig, uint8_t key)
 	assert_true(is_listed(rig, RESERVE_REGISTER_AND_MOVE));
 }
 
-/* Nothing is ever lost here: in no state there is something to replace, and all that tells what
- * this device can do says so. */
+/* Reservations are never lost: no state needs a replacement, and all reported capabilities agree.
+ */
 static void has_no_lost_reservation(void **state)
 {
 	struct scsi_rig *rig = *state;
@@ -410,7 +410,7 @@ static void has_no_lost_reservation(void **state)
 	assert_state(rig, 1, 5, 3);
 	restart(rig);
 	assert_replaces_nothing(rig, 5);
-	assert_replaces_nothing(rig, 0); /* as who holds nothing sends it */
+	assert_replaces_nothing(rig, 0); /* as sent without a registration */
 	assert_state(rig, 0, 5, 3);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a unit remembers between commands: unit attentions, its size, its write cache. */
+/* State of a unit between commands: unit attentions, size, write cache. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -58,7 +58,7 @@ static void several_attentions_one_a_command(void **state)
 	assert_int_equal(test_unit_ready(rig), SCSI_OK);
 }
 
-/* INQUIRY and REPORT LUNS work and leave it; a bad command is told of the attention first. */
+/* INQUIRY and REPORT LUNS are exempt; a bad command reports the attention first. */
 static void attention_waits_for_its_command(void **state)
 {
 	struct scsi_rig *rig = *state;
@@ -91,7 +91,7 @@ static void request_sense_tells_and_clears(void **state)
 	struct scsi_rig *rig = *state;
 
 	scsi_unit_attention(&rig->unit, SCSI_ATTENTION_CAPACITY);
-	/* one that fails tells nothing, so it clears nothing */
+	/* one that fails reports nothing, so it clears nothing */
 	assert_int_equal(scsi_rig_run(rig, IN, 18, CDB(3, 1, 0, 0, 18, 0)), SCSI_ERR_CDB_FIELD);
 	assert_int_equal(scsi_rig_run(rig, IN, 18, CDB(3, 0, 0, 0, 18, 0)), SCSI_OK);
 	assert_int_equal(rig->data[2], 6);
@@ -135,7 +135,7 @@ static void size_changes_are_told(void **state)
 	scsi_unit_resize(&rig->unit, 1000 * 512);
 	assert_int_equal(read_block(rig, 0), ATTENTION(CAPACITY));
 	assert_capacity(rig, 1000);
-	scsi_unit_resize(&rig->unit, 1000 * 512); /* no news */
+	scsi_unit_resize(&rig->unit, 1000 * 512); /* no change */
 	assert_capacity(rig, 1000);
 	scsi_unit_resize(&rig->unit, 2000 * 512);
 	scsi_unit_resize(&rig->unit, 3000 * 512);
@@ -159,7 +159,7 @@ static uint8_t mode_byte(struct scsi_rig *rig, uint8_t control)
 	return rig->data[6];
 }
 
-/* FUA requests the disk sees for each kind of write. */
+/* FUA requests at the disk for each kind of write. */
 static uint64_t durable_writes(struct scsi_rig *rig)
 {
 	uint64_t before = atomic_load(&rig->disk->fua_count);
@@ -189,7 +189,7 @@ static void write_cache_goes_off_and_on(void **state)
 	assert_int_equal(atomic_load(flushes), 0);
 	assert_int_equal(set_cache(rig, false), SCSI_OK);
 	assert_int_equal(rig->task.transferred, 24);
-	assert_int_equal(atomic_load(flushes), 1); /* what was in it */
+	assert_int_equal(atomic_load(flushes), 1); /* its contents */
 	assert_int_equal(mode_byte(rig, 0), 0x00);
 	assert_int_equal(mode_byte(rig, 1), 0x04);
 	assert_int_equal(mode_byte(rig, 2), 0x04);
@@ -199,15 +199,15 @@ static void write_cache_goes_off_and_on(void **state)
 	assert_int_equal(durable_writes(rig), 0);
 }
 
-/* The page is the default one again, and says so; but writes stay as durable as the guest has been
- * told they are, until it asks for a cache. */
+/* The page has its default values again; but writes stay as durable as the guest assumes, until it
+ * enables the cache. */
 static void a_reset_takes_no_durability_away(void **state)
 {
 	struct scsi_rig *rig = *state;
 
 	rig->unit.info.write_cache = true;
 	assert_int_equal(set_cache(rig, false), SCSI_OK);
-	for (uint32_t i = 0; i < 2; i++) { /* and a second reset changes nothing */
+	for (uint32_t i = 0; i < 2; i++) { /* a second reset changes nothing */
 		scsi_unit_reset(&rig->unit);
 		assert_int_equal(test_unit_ready(rig), ATTENTION(RESET));
 		assert_int_equal(rig->task.sense[12], 0x29);
@@ -234,7 +234,7 @@ static void a_reset_leaves_a_cache_that_is_on(void **state)
 	assert_int_equal(durable_writes(rig), 0);
 }
 
-/* Nothing can be saved, and nothing says that it could. */
+/* Nothing can be saved, and the replies say so. */
 static void nothing_is_saved(void **state)
 {
 	struct scsi_rig *rig = *state;
@@ -258,7 +258,7 @@ static void no_cache_no_switch(void **state)
 	assert_int_equal(durable_writes(rig), 0);
 }
 
-/* A cache that cannot be emptied: the guest is told, and from now on nothing gets into it. */
+/* A cache that cannot be flushed: the command fails, and the cache is not used from now on. */
 static void flush_fails_when_the_cache_goes_off(void **state)
 {
 	struct scsi_rig *rig = *state;
