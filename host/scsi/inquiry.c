@@ -90,6 +90,16 @@ static uint32_t build_empty_page(
 	return vpd_header(unit, cmd, reply, 0);
 }
 
+bool scsi_serial_valid(const char *serial)
+{
+	size_t length = strlen(serial);
+
+	for (size_t i = 0; i < length; i++)
+		if (serial[i] <= ' ' || serial[i] > '~')
+			return false;
+	return length >= 1 && length <= SCSI_SERIAL_MAX;
+}
+
 static uint32_t build_serial(
 	const struct scsi_unit *unit, const struct scsi_cmd *cmd, uint8_t *reply)
 {

@@ -21,11 +21,12 @@
 #include "disk/disk.h"
 #include "scsi/fence.h"
 
-#define SCSI_CDB_SIZE   16u
-#define SCSI_SENSE_SIZE 18u
-#define SCSI_SERIAL_MAX 32u
-#define SCSI_LUNS_MAX   64u
-#define SCSI_ID_SIZE    16u
+#define SCSI_CDB_SIZE    16u
+#define SCSI_SENSE_SIZE  18u
+#define SCSI_SERIAL_MAX  32u
+#define SCSI_SERIAL_RULE "1 to 32 printable ASCII characters without spaces"
+#define SCSI_LUNS_MAX    64u
+#define SCSI_ID_SIZE     16u
 
 /* Limits of commands with a parameter list; VPD page B0 reports them. */
 #define SCSI_UNMAP_DESCRIPTORS_MAX    64u
@@ -117,6 +118,9 @@ struct scsi_unit {
 	_Atomic bool write_protect;  /* SWP of the control mode page */
 	_Atomic uint32_t attentions; /* bit: enum scsi_attention, pending */
 };
+
+/* The one rule for serial numbers; SCSI_SERIAL_RULE says it in words. */
+bool scsi_serial_valid(const char *serial);
 
 /* ---- identifiers --------------------------------------------------------- */
 

@@ -32,16 +32,6 @@ static int lun_error(const struct storvsp_lun *lun, struct err *e, const char *w
 	return err_set(e, -EINVAL, "storage controller: LUN %u: %s", lun->lun, what);
 }
 
-static bool serial_valid(const char *serial)
-{
-	size_t length = strlen(serial);
-
-	for (size_t i = 0; i < length; i++)
-		if (serial[i] < 0x20 || serial[i] > 0x7E)
-			return false;
-	return length <= SCSI_SERIAL_MAX;
-}
-
 /* Without an identifier from the VM, which knows all disks, serial, medium or LUN give one. */
 static void unit_identify(
 	struct scsi_unit *unit, const struct storvsp_lun *lun, const struct hv_guid *instance)
@@ -82,8 +72,8 @@ static int lun_check(const struct storvsp_lun *lun, struct err *e)
 {
 	if (lun->lun >= SCSI_LUNS_MAX)
 		return lun_error(lun, e, "must be below 64");
-	if (lun->serial && !serial_valid(lun->serial))
-		return lun_error(lun, e, "serial must be at most 32 printable ASCII characters");
+	if (lun->serial && !scsi_serial_valid(lun->serial))
+		return lun_error(lun, e, "serial must be " SCSI_SERIAL_RULE);
 	if (lun->cdrom && disk_size(lun->disk) < SCSI_CDROM_BLOCK_SIZE)
 		return lun_error(lun, e, "a disc has at least one block of 2048 bytes");
 	if (lun->disk->info.block_size > SCSI_BLOCK_SIZE_MAX)
