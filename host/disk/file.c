@@ -539,6 +539,7 @@ static int read_size(const struct file_disk *f, const char *path, uint64_t *resu
 {
 	uint64_t size;
 	struct stat st;
+	int ret;
 
 	if (fstat(f->fd, &st))
 		return err_set(e, -errno, "disk %s: %s", path, strerror(errno));
@@ -546,15 +547,10 @@ static int read_size(const struct file_disk *f, const char *path, uint64_t *resu
 	if (S_ISBLK(st.st_mode) && ioctl(f->fd, BLKGETSIZE64, &size))
 		return err_set(
 			e, -errno, "disk %s: its size cannot be read: %s", path, strerror(errno));
-	if (size == 0)
-		return err_set(e, -EINVAL,
-			"disk %s: is empty; give it a size with: truncate -s 10G %s", path, path);
-	if (size % FILE_BLOCK_SIZE)
-		return err_set(e, -EINVAL,
-			"disk %s: its size, %llu bytes, is not a multiple of %u; fix it with: truncate -s %%%u %s",
-			path, (unsigned long long)size, FILE_BLOCK_SIZE, FILE_BLOCK_SIZE, path);
-	*result = size;
-	return 0;
+	ret = file_check_size(path, size, e);
+	if (!ret)
+		*result = size;
+	return ret;
 }
 
 static int file_refresh(struct disk *disk, uint64_t *size, struct err *e)

@@ -14,6 +14,8 @@
 #include <linux/fs.h>
 #include <linux/magic.h>
 
+#include "disk/stack.h"
+
 static int open_error(const char *path, int error, struct err *e)
 {
 	switch (error) {
@@ -62,6 +64,18 @@ static bool device_is_read_only(int fd)
 	int read_only = 0;
 
 	return !ioctl(fd, BLKROGET, &read_only) && read_only;
+}
+
+int file_check_size(const char *path, uint64_t size, struct err *e)
+{
+	if (size == 0)
+		return err_set(e, -EINVAL,
+			"disk %s: is empty; give it a size with: truncate -s 10G %s", path, path);
+	if (size % FILE_BLOCK_SIZE)
+		return err_set(e, -EINVAL,
+			"disk %s: its size, %llu bytes, is not a multiple of %u; fix it with: truncate -s %%%u %s",
+			path, (unsigned long long)size, FILE_BLOCK_SIZE, FILE_BLOCK_SIZE, path);
+	return 0;
 }
 
 int file_open_fd(
@@ -211,3 +225,62 @@ char *file_identity(int fd, const struct stat *st)
 		       ? NULL
 		       : identity;
 }
+
+/* ---- configuration: FILE[,direct] ---------------------------------------- */
+
+struct file_options {
+	char *file;
+	bool direct;
+};
+
+static const struct schema_key keys[] = {
+	{
+		.name = "file",
+		.type = &schema_file,
+		SCHEMA_FIELD(struct file_options, file),
+		.required = true,
+		.arg = "FILE",
+		.help = "an image file or a block device; its size is a multiple of 512 bytes",
+	},
+	{
+		.name = "direct",
+		.type = &schema_flag,
+		SCHEMA_FIELD(struct file_options, direct),
+		.help = "bypasses the page cache of the host (O_DIRECT)",
+	},
+	{0},
+};
+
+static int source_check(const void *options, bool read_only, struct err *e)
+{
+	const struct file_options *o = options;
+	struct stat st;
+	int ret = file_check_kind(o->file, &st, e);
+
+	if (!ret && S_ISREG(st.st_mode))
+		ret = file_check_size(o->file, (uint64_t)st.st_size, e);
+	if (!ret && access(o->file, read_only ? R_OK : R_OK | W_OK))
+		ret = read_only ? open_ro_error(o->file, errno, e) : open_error(o->file, errno, e);
+	return ret;
+}
+
+static int source_open(struct disk **disk, const void *options, bool read_only, struct err *e)
+{
+	const struct file_options *o = options;
+	struct disk_file_options file = {.read_only = read_only, .direct = o->direct};
+
+	return disk_file_open(disk, o->file, &file, e);
+}
+
+const struct disk_source_ops disk_file_source = {
+	.schema =
+		{
+			.name = "file",
+			.help = "an image file or a block device",
+			.keys = keys,
+			.size = sizeof(struct file_options),
+		},
+	.can_read_only = true,
+	.check = source_check,
+	.open = source_open,
+};

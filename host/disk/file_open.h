@@ -16,6 +16,8 @@
 #define FILE_PHYSICAL_BLOCK_SIZE 4096u
 
 int file_check_kind(const char *path, struct stat *st, struct err *e);
+/* Of an image file or a block device, in bytes. */
+int file_check_size(const char *path, uint64_t size, struct err *e);
 /* The descriptor, or -errno. */
 int file_open_fd(
 	const char *path, const struct stat *st, const struct disk_file_options *o, struct err *e);

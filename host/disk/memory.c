@@ -13,6 +13,7 @@
 
 #include "base/iov.h"
 #include "disk/disk.h"
+#include "disk/stack.h"
 
 #define MEMORY_BLOCK_SIZE          512u
 #define MEMORY_PHYSICAL_BLOCK_SIZE 4096u
@@ -113,3 +114,42 @@ int disk_memory_open(struct disk **disk, uint64_t size, struct err *e)
 	*disk = &m->disk;
 	return 0;
 }
+
+/* ---- configuration: memory:SIZE --------------------------------------- */
+
+struct memory_options {
+	uint64_t size;
+};
+
+static const struct schema_key keys[] = {
+	{
+		.name = "memory",
+		.type = &schema_size,
+		SCHEMA_FIELD(struct memory_options, size),
+		.min = MEMORY_BLOCK_SIZE,
+		.max = DISK_SIZE_MAX,
+		.step = MEMORY_BLOCK_SIZE,
+		.required = true,
+		.arg = "SIZE",
+		.help = "memory: zeros at the start, lost at the end",
+	},
+	{0},
+};
+
+static int source_open(struct disk **disk, const void *options, bool read_only, struct err *e)
+{
+	const struct memory_options *o = options;
+
+	return disk_memory_open(disk, o->size, e);
+}
+
+const struct disk_source_ops disk_memory_source = {
+	.schema =
+		{
+			.name = "memory",
+			.help = "memory: zeros at the start, lost at the end",
+			.keys = keys,
+			.size = sizeof(struct memory_options),
+		},
+	.open = source_open,
+};

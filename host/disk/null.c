@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "disk/disk.h"
+#include "disk/stack.h"
 
 #define NULL_BLOCK_SIZE          512u
 #define NULL_PHYSICAL_BLOCK_SIZE 4096u
@@ -51,3 +52,42 @@ int disk_null_open(struct disk **disk, uint64_t size, struct err *e)
 	*disk = d;
 	return 0;
 }
+
+/* ---- configuration: null:SIZE ----------------------------------------- */
+
+struct null_options {
+	uint64_t size;
+};
+
+static const struct schema_key keys[] = {
+	{
+		.name = "null",
+		.type = &schema_size,
+		SCHEMA_FIELD(struct null_options, size),
+		.min = NULL_BLOCK_SIZE,
+		.max = DISK_SIZE_MAX,
+		.step = NULL_BLOCK_SIZE,
+		.required = true,
+		.arg = "SIZE",
+		.help = "reads zeros, forgets writes",
+	},
+	{0},
+};
+
+static int source_open(struct disk **disk, const void *options, bool read_only, struct err *e)
+{
+	const struct null_options *o = options;
+
+	return disk_null_open(disk, o->size, e);
+}
+
+const struct disk_source_ops disk_null_source = {
+	.schema =
+		{
+			.name = "null",
+			.help = "reads zeros, forgets writes",
+			.keys = keys,
+			.size = sizeof(struct null_options),
+		},
+	.open = source_open,
+};

@@ -2,10 +2,17 @@
 /* Holds requests before it passes them on. Each has a timer of its own, so later ones overtake. */
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/parse.h"
 #include "disk/filter/filter.h"
 #include "disk/filter/filters.h"
+#include "disk/stack.h"
+
+#define DELAY_MAX_NS (3600ull * 1000000000ull)
 
 struct delay_disk {
 	struct disk disk;
@@ -57,3 +64,121 @@ int disk_delay_open(
 	*disk = &d->disk;
 	return 0;
 }
+
+/* ---- configuration: delay=TIME[-TIME][:OP] ------------------------------- */
+
+static const struct {
+	const char *name;
+	uint64_t ns;
+} units[] = {{"s", 1000000000}, {"ms", 1000000}, {"us", 1000}, {"ns", 1}};
+
+#define UNIT_COUNT (sizeof(units) / sizeof(units[0]))
+
+/* A number with its unit, 0 if there is none. */
+static int parse_time(const char *text, size_t len, uint64_t *value, uint64_t *unit)
+{
+	size_t digits = strspn(text, "0123456789");
+	char number[16];
+
+	if (digits > len)
+		digits = len;
+	if (digits == 0 || digits >= sizeof(number))
+		return -EINVAL;
+	memcpy(number, text, digits);
+	number[digits] = '\0';
+	*unit = 0;
+	for (size_t i = 0; i < UNIT_COUNT; i++)
+		if (strlen(units[i].name) == len - digits &&
+			!strncmp(text + digits, units[i].name, len - digits))
+			*unit = units[i].ns;
+	if (!*unit && digits != len)
+		return -EINVAL;
+	return parse_number(number, 0, DELAY_MAX_NS, value);
+}
+
+static bool scale(uint64_t value, uint64_t unit, uint64_t *ns)
+{
+	if (value > DELAY_MAX_NS / unit)
+		return false;
+	*ns = value * unit;
+	return true;
+}
+
+/* The first of two times may leave out its unit: 1-20ms. */
+static int range_parse(const struct schema_key *key, const char *text, void *field)
+{
+	const char *dash = strchr(text, '-');
+	const char *last = dash ? dash + 1 : text;
+	struct disk_delay_options *o = field;
+	uint64_t min, min_unit, max, max_unit;
+
+	if (parse_time(last, strlen(last), &max, &max_unit) || !max_unit)
+		return -EINVAL;
+	if (parse_time(text, dash ? (size_t)(dash - text) : strlen(text), &min, &min_unit))
+		return -EINVAL;
+	if (!scale(max, max_unit, &max) || !scale(min, min_unit ? min_unit : max_unit, &min))
+		return -EINVAL;
+	if (min > max)
+		return -EINVAL;
+	o->min_ns = min;
+	o->max_ns = max;
+	return 0;
+}
+
+static int print_time(char *text, size_t size, uint64_t ns)
+{
+	size_t i = 0;
+
+	while (ns % units[i].ns)
+		i++;
+	return snprintf(text, size, "%" PRIu64 "%s", ns / units[i].ns, units[i].name);
+}
+
+static int range_format(const struct schema_key *key, const void *field, char **text)
+{
+	const struct disk_delay_options *o = field;
+	char range[64];
+	int len = print_time(range, sizeof(range), o->min_ns);
+
+	if (o->min_ns != o->max_ns) {
+		range[len++] = '-';
+		print_time(range + len, sizeof(range) - (size_t)len, o->max_ns);
+	}
+	*text = strdup(range);
+	return *text ? 0 : -ENOMEM;
+}
+
+static const struct schema_type range_type = {
+	.json = SCHEMA_JSON_STRING,
+	.parse = range_parse,
+	.format = range_format,
+};
+
+static const struct schema_key keys[] = {
+	{
+		.name = "time",
+		.type = &range_type,
+		.must_be = "a time such as 5ms or 1-20ms (ns, us, ms, s), at most 3600s",
+		.required = true,
+		.arg = "TIME[-TIME]",
+		.help = "fixed, or random in a range",
+	},
+	FILTER_OPS_KEY(struct disk_delay_options, ops),
+	{0},
+};
+
+static int filter_open(struct disk **disk, struct disk *lower, const void *options, struct err *e)
+{
+	return disk_delay_open(disk, lower, options, e);
+}
+
+const struct disk_filter_ops disk_delay_filter = {
+	.schema =
+		{
+			.name = "delay",
+			.help = "holds requests for a time before they reach the disk",
+			.keys = keys,
+			.size = sizeof(struct disk_delay_options),
+		},
+	.open = filter_open,
+};

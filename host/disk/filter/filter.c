@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "disk/filter/filters.h"
 
 void filter_init(struct disk *disk, const struct disk_ops *ops, struct disk *lower)
 {
@@ -111,3 +114,44 @@ void filter_wait_cancel(struct disk_queue *queue, struct disk_req *req)
 	else
 		filter_cancel(queue, req);
 }
+
+/* ---- configuration ------------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	uint32_t ops;
+} op_names[] = {
+	{"read", 1u << DISK_READ},
+	{"write", 1u << DISK_WRITE | 1u << DISK_WRITE_ZEROES | 1u << DISK_DISCARD},
+	{"flush", 1u << DISK_FLUSH},
+	{"all", DISK_OPS_ALL},
+};
+
+#define OP_NAME_COUNT (sizeof(op_names) / sizeof(op_names[0]))
+
+static int ops_parse(const struct schema_key *key, const char *text, void *field)
+{
+	for (size_t i = 0; i < OP_NAME_COUNT; i++) {
+		if (!strcmp(text, op_names[i].name)) {
+			*(uint32_t *)field = op_names[i].ops;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int ops_format(const struct schema_key *key, const void *field, char **text)
+{
+	size_t i = 0;
+
+	while (op_names[i].ops != *(const uint32_t *)field)
+		i++;
+	*text = strdup(op_names[i].name);
+	return *text ? 0 : -ENOMEM;
+}
+
+const struct schema_type filter_ops_type = {
+	.json = SCHEMA_JSON_STRING,
+	.parse = ops_parse,
+	.format = ops_format,
+};

@@ -3,6 +3,7 @@
 #ifndef BACKEND_FILTER_H
 #define BACKEND_FILTER_H
 
+#include "base/schema.h"
 #include "disk/disk.h"
 
 struct filter_queue {
@@ -56,5 +57,20 @@ static inline uint64_t filter_queue_random(struct disk_queue *queue)
 {
 	return filter_random(&((struct filter_queue *)queue)->random);
 }
+
+/* ---- configuration ------------------------------------------------------- */
+
+/* uint32_t: bits of 1 << enum disk_op, as "read", "write" (with discards and zeroes), "flush" or
+ * "all". */
+extern const struct schema_type filter_ops_type;
+
+/* The key of filters that concern only some operations. */
+#define FILTER_OPS_KEY(options, member)                                                            \
+	{                                                                                          \
+		.name = "op", .type = &filter_ops_type, SCHEMA_FIELD(options, member),             \
+		.must_be = "read, write, flush or all", .preset = "all",                           \
+		.arg = "read|write|flush|all",                                                     \
+		.help = "these requests only; write includes discards and zeroes"                  \
+	}
 
 #endif

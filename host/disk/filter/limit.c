@@ -14,6 +14,7 @@
 
 #include "disk/filter/filter.h"
 #include "disk/filter/filters.h"
+#include "disk/stack.h"
 
 #define BURST_DEFAULT_NS  (NS_PER_S / 10)
 #define BYTES_COUNTED_MAX DISK_LIMIT_BURST_MAX /* of one request: the products fit 64 bits */
@@ -111,3 +112,80 @@ int disk_limit_open(
 	*disk = &d->disk;
 	return 0;
 }
+
+/* ---- configuration: iops=N[:BURST], bps=SIZE[:BURST] --------------------- */
+
+static const struct schema_key iops_keys[] = {
+	{
+		.name = "rate",
+		.type = &schema_number,
+		SCHEMA_FIELD(struct disk_limit_options, iops),
+		.min = 1,
+		.max = DISK_LIMIT_IOPS_MAX,
+		.required = true,
+		.arg = "N",
+		.help = "requests per second",
+	},
+	{
+		.name = "burst",
+		.type = &schema_number,
+		SCHEMA_FIELD(struct disk_limit_options, iops_burst),
+		.min = 1,
+		.max = DISK_LIMIT_IOPS_MAX,
+		.arg = "BURST",
+		.help = "requests at once after a pause; without it a tenth of a second's",
+	},
+	{0},
+};
+
+static const struct schema_key bps_keys[] = {
+	{
+		.name = "rate",
+		.type = &schema_size,
+		SCHEMA_FIELD(struct disk_limit_options, bps),
+		.min = DISK_LIMIT_BPS_MIN,
+		.max = DISK_LIMIT_BPS_MAX,
+		.step = 1,
+		.required = true,
+		.arg = "SIZE",
+		.help = "bytes per second",
+	},
+	{
+		.name = "burst",
+		.type = &schema_size,
+		SCHEMA_FIELD(struct disk_limit_options, bps_burst),
+		.min = 1,
+		.max = DISK_LIMIT_BURST_MAX,
+		.step = 1,
+		.arg = "BURST",
+		.help = "bytes at once after a pause; without it a tenth of a second's",
+	},
+	{0},
+};
+
+static int filter_open(struct disk **disk, struct disk *lower, const void *options, struct err *e)
+{
+	return disk_limit_open(disk, lower, options, e);
+}
+
+const struct disk_filter_ops disk_iops_filter = {
+	.schema =
+		{
+			.name = "iops",
+			.help = "limits requests per second",
+			.keys = iops_keys,
+			.size = sizeof(struct disk_limit_options),
+		},
+	.open = filter_open,
+};
+
+const struct disk_filter_ops disk_bps_filter = {
+	.schema =
+		{
+			.name = "bps",
+			.help = "limits bytes read and written per second",
+			.keys = bps_keys,
+			.size = sizeof(struct disk_limit_options),
+		},
+	.open = filter_open,
+};

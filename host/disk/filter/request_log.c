@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "disk/filter/filter.h"
 #include "disk/filter/filters.h"
+#include "disk/stack.h"
 
 #define LOG_BUFFER_SIZE (256u << 10)
 #define LOG_LINE_MAX    160u
@@ -236,3 +237,40 @@ free_disk:
 	free(d);
 	return ret;
 }
+
+/* ---- configuration: log=FILE --------------------------------------------- */
+
+struct log_options {
+	char *file;
+};
+
+static const struct schema_key keys[] = {
+	{
+		.name = "file",
+		.type = &schema_file,
+		SCHEMA_FIELD(struct log_options, file),
+		.required = true,
+		.arg = "FILE",
+		.help = "is appended to",
+	},
+	{0},
+};
+
+static int filter_open(struct disk **disk, struct disk *lower, const void *options, struct err *e)
+{
+	const struct log_options *o = options;
+
+	return disk_log_open(disk, lower, o->file, e);
+}
+
+const struct disk_filter_ops disk_log_filter = {
+	.schema =
+		{
+			.name = "log",
+			.help = "writes one line per request: time, operation, offset, length, "
+				"microseconds, result",
+			.keys = keys,
+			.size = sizeof(struct log_options),
+		},
+	.open = filter_open,
+};

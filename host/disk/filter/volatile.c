@@ -37,6 +37,7 @@
 #include "base/log.h"
 #include "disk/filter/filter.h"
 #include "disk/filter/volatile_impl.h"
+#include "disk/stack.h"
 
 #define JOURNAL_ENTRIES_MAX 4096u
 #define JOURNAL_BYTES_MAX   (64ull << 20)
@@ -552,3 +553,41 @@ int disk_volatile_open(struct disk **disk, struct disk *lower, uint64_t seed, st
 	*disk = &d->disk;
 	return 0;
 }
+
+/* ---- configuration: volatile[=SEED] -------------------------------------- */
+
+struct volatile_options {
+	uint64_t seed;
+};
+
+static const struct schema_key keys[] = {
+	{
+		.name = "seed",
+		.type = &schema_number,
+		SCHEMA_FIELD(struct volatile_options, seed),
+		.max = INT64_MAX,
+		.preset = "1",
+		.arg = "SEED",
+		.help = "chooses what becomes of them",
+	},
+	{0},
+};
+
+static int filter_open(struct disk **disk, struct disk *lower, const void *options, struct err *e)
+{
+	const struct volatile_options *o = options;
+
+	return disk_volatile_open(disk, lower, o->seed, e);
+}
+
+const struct disk_filter_ops disk_volatile_filter = {
+	.schema =
+		{
+			.name = "volatile",
+			.help = "a write cache that is lost at the end: writes that were not "
+				"flushed are dropped, torn or reordered",
+			.keys = keys,
+			.size = sizeof(struct volatile_options),
+		},
+	.open = filter_open,
+};
