@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/* The value: its life, and the rules that concern all of it. */
+#include "config/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/config_impl.h"
+
+/* ---- life ---------------------------------------------------------------- */
+
+int vm_config_init(struct vm_config *c, struct err *e)
+{
+	memset(c, 0, sizeof(*c));
+	return schema_init(vm_keys, c) ? err_set(e, -ENOMEM, "out of memory") : 0;
+}
+
+static void list_free(const struct config_list *list, struct vm_config *c)
+{
+	for (uint32_t i = 0; i < config_list_count(list, c); i++)
+		device_free(list->class, config_list_at(list, c, i));
+	free(config_list_at(list, c, 0));
+}
+
+void vm_config_free(struct vm_config *c)
+{
+	for (const struct config_list *list = config_lists; list->name; list++)
+		list_free(list, c);
+	schema_fini(vm_keys, c);
+	for (uint32_t i = 0; i < VM_CONFIG_KEYS; i++)
+		free(c->origins[i]);
+	free(c->file);
+	memset(c, 0, sizeof(*c));
+}
+
+/* ---- rules --------------------------------------------------------------- */
+
+static int check_required(const struct vm_config *c, struct err *e)
+{
+	const struct schema_key *key = schema_missing(vm_keys, c);
+
+	if (!key)
+		return 0;
+	return err_set(e, -EINVAL, "%s%s%s: is missing; give the option --%s or the key \"%s\"",
+		c->file ? c->file : "", c->file ? ":1: " : "", key->name, key->name, key->name);
+}
+
+static int fail_disk(
+	const struct disk_config *d, const char *key, int ret, const struct err *why, struct err *e)
+{
+	return err_set(e, ret, "%s%s%s: %s", d->device.origin ? d->device.origin : "disk",
+		d->device.joint ? d->device.joint : ": ", key, why->text);
+}
+
+static const struct disk_config *disk_at(
+	const struct vm_config *c, uint32_t controller, int64_t lun)
+{
+	for (uint32_t i = 0; i < c->disk_count; i++)
+		if (c->disks[i].controller == controller && c->disks[i].lun == lun)
+			return &c->disks[i];
+	return NULL;
+}
+
+static int check_lun(const struct vm_config *c, const struct disk_config *d, struct err *e)
+{
+	const struct disk_config *other = disk_at(c, d->controller, d->lun);
+	struct err why;
+
+	if (d->lun == VM_AUTO || other == d)
+		return 0;
+	err_set(&why, -EINVAL, "LUN %d of controller %u has a disk already (%s); choose another",
+		(int)d->lun, d->controller, other->device.origin ? other->device.origin : "disk");
+	return fail_disk(d, "lun", -EINVAL, &why, e);
+}
+
+/* The lowest free one. There are as many LUNs as disks, so there is one. */
+static void choose_lun(const struct vm_config *c, struct disk_config *d)
+{
+	int64_t lun = 0;
+
+	while (disk_at(c, d->controller, lun))
+		lun++;
+	d->lun = lun;
+}
+
+int vm_config_complete(struct vm_config *c, struct err *e)
+{
+	int ret = check_required(c, e);
+
+	for (uint32_t i = 0; !ret && i < c->disk_count; i++)
+		ret = check_lun(c, &c->disks[i], e);
+	for (uint32_t i = 0; !ret && i < c->disk_count; i++)
+		if (c->disks[i].lun == VM_AUTO)
+			choose_lun(c, &c->disks[i]);
+	return ret;
+}
+
+/* ---- files --------------------------------------------------------------- */
+
+static int check_image(const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return err_set(e, -errno, "%s: %s", path, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, -EINVAL, "%s: not a regular file", path);
+	if (st.st_size == 0)
+		return err_set(e, -EINVAL, "%s: the file is empty", path);
+	if (access(path, R_OK))
+		return err_set(e, -errno, "%s: cannot be read: %s", path, strerror(errno));
+	return 0;
+}
+
+static int check_images(const struct vm_config *c, struct err *e)
+{
+	static const char *const names[] = {"kernel", "initrd"};
+	const char *const paths[] = {c->kernel, c->initrd};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *origin = c->origins[schema_find(vm_keys, names[i]) - vm_keys];
+		struct err why;
+		int ret = paths[i] ? check_image(paths[i], &why) : 0;
+
+		if (ret)
+			return config_fail(e, ret, origin ? origin : names[i], &why);
+	}
+	return 0;
+}
+
+static int check_source(const struct disk_config *d, struct err *e)
+{
+	const struct disk_source_ops *source = disk_source_ops(&d->device.source);
+	struct err why;
+	int ret = 0;
+
+	if (source->check)
+		ret = source->check(d->device.source.object, d->read_only, &why);
+	return ret ? fail_disk(d, source->schema.name, ret, &why, e) : 0;
+}
+
+int vm_config_check(const struct vm_config *c, struct err *e)
+{
+	int ret = check_images(c, e);
+
+	for (uint32_t i = 0; !ret && i < c->disk_count; i++)
+		ret = check_source(&c->disks[i], e);
+	return ret;
+}

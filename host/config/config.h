@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a VM is made of, as a value: owned, checked against one table (schema.c), filled by the
+ * command line (args.c) and by JSON (json.c), which may be mixed: options come on top of files.
+ *
+ *   vm_config_init -> vm_config_args, config_read_file ... -> vm_config_complete -> vm_config_check
+ *
+ * Errors are one line: the place (option, or file:line), the key, what it must be. Nobody below
+ * this folder knows where a value came from.
+ *
+ * Owner: the main thread until the VM starts; then the value is constant. A struct disk_config of
+ * its own belongs to whoever parsed or copied it.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/schema.h"
+#include "disk/stack.h"
+
+#define VM_IO_THREADS_MAX  64u
+#define VM_CONTROLLERS_MAX 4u  /* SCSI controllers */
+#define VM_DISKS_MAX       64u /* given at the start; more can be added later */
+
+#define VM_AUTO (-1)
+
+#define DEVICE_FILTERS_MAX DISK_FILTERS_MAX
+
+/* What all devices have in common: a source, and filters around it. First in their structs. */
+struct device_config {
+	char *origin;      /* where it was configured: "vm.json:7: disks[1]", "--disk a.img,ro" */
+	const char *joint; /* between origin and a key: "." or ": " */
+	char *note;        /* how a text was understood that can mean two things; NULL: clear */
+	struct schema_value source;
+	struct schema_value filters[DEVICE_FILTERS_MAX];
+	uint32_t filter_count;
+};
+
+struct disk_config {
+	struct device_config device;
+	bool read_only; /* a DVD-ROM drive always */
+	bool cdrom;
+	uint32_t controller;
+	int64_t lun; /* VM_AUTO: the lowest free one, until vm_config_complete() */
+	char *serial;
+};
+
+enum vm_on_crash { VM_ON_CRASH_EXIT, VM_ON_CRASH_CONTINUE };
+
+/* The keys outside of lists; see schema.c. */
+#define VM_CONFIG_KEYS 15u
+
+struct vm_config {
+	char *kernel;
+	char *initrd; /* NULL: none */
+	char *append;
+	uint32_t cpus;
+	uint64_t memory;    /* bytes */
+	char *console;      /* "stdio", "none" or a path */
+	char *name;         /* NULL: no control socket */
+	int64_t io_threads; /* VM_AUTO: choose */
+	int64_t poll_us;    /* longest busy window of an I/O thread; VM_AUTO: choose */
+	bool pin_memory;
+	bool test_device;
+	bool stimer;
+	bool reboot;  /* a guest reset restarts the VM */
+	int on_crash; /* enum vm_on_crash */
+	bool verbose;
+	struct disk_config *disks;
+	uint32_t disk_count;
+	char *origins[VM_CONFIG_KEYS]; /* "vm.json:3: cpus", "--cpus"; NULL: not set by the user */
+	char *file;                    /* the last one that was read, or NULL */
+};
+
+/* ---- the value ----------------------------------------------------------- */
+
+/* 0 or -ENOMEM; vm_config_free() also after a failure. */
+int vm_config_init(struct vm_config *c, struct err *e);
+void vm_config_free(struct vm_config *c);
+
+/* Options in any order; --config FILE is read before all others are applied. argv[0] is the
+ * command's name, argv may be reordered. 0; 1: --help was given; -EINVAL, -ENOMEM. */
+int vm_config_args(struct vm_config *c, int argc, char **argv, struct err *e);
+
+/* Adds what the file says. 0; -EINVAL or -errno of the file. */
+int vm_config_read_file(struct vm_config *c, const char *path, struct err *e);
+/* The same from memory. name: of the file, in errors. */
+int vm_config_read(
+	struct vm_config *c, const char *name, const char *text, size_t len, struct err *e);
+
+/* All sources are read: what is required is there, nothing excludes another, LUNs are chosen. */
+int vm_config_complete(struct vm_config *c, struct err *e);
+
+/* Files that are named exist and can be used, as far as looking can tell. */
+int vm_config_check(const struct vm_config *c, struct err *e);
+
+/* A new reference; reading it gives the same value. NULL: e says which name is not UTF-8. */
+json_t *vm_config_json(const struct vm_config *c, struct err *e);
+
+/* Help text of the options, and the same for the man page (roff). */
+void vm_config_help(FILE *out);
+void vm_config_man(FILE *out);
+
+/* ---- one disk ------------------------------------------------------------ */
+
+/* Both fill *d from nothing: SOURCE[,KEY[=VALUE]]... (see spec.c), or a JSON object. File names are
+ * relative to `directory`; NULL: to that of the process. After an error nothing is left in *d.
+ * Errors name the key. */
+int disk_config_parse(
+	struct disk_config *d, const char *spec, const char *directory, struct err *e);
+int disk_config_from_json(
+	struct disk_config *d, const json_t *json, const char *directory, struct err *e);
+
+void disk_config_free(struct disk_config *d);
+/* 0 or -ENOMEM; then `to` holds nothing. */
+int disk_config_copy(struct disk_config *to, const struct disk_config *from);
+
+/* As the source would be written in a spec, without quotes: "a.img", "memory:1M". To be freed;
+ * NULL: no memory. */
+char *disk_config_source(const struct disk_config *d);
+
+/* The filters included. */
+int disk_config_open(struct disk **disk, const struct disk_config *d, struct err *e);
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/* The one table of what can be configured. A new key is one entry here and a field in config.h. */
+#include <errno.h>
+#include <string.h>
+
+#include "config/config_impl.h"
+#include "hyper/hv/hv.h"
+#include "mgmt/ctl.h"
+#include "scsi/scsi.h"
+
+#define TEXT_MAX    (64u << 10)
+#define POLL_MAX_US 10000u
+#define MIB         (1ull << 20)
+#define MEMORY_MAX  (512ull << 30)
+
+static const char *const auto_word[] = {"auto", NULL};
+static const char *const poll_words[] = {"auto", "off", NULL};
+static const char *const on_crash_choices[] = {
+	[VM_ON_CRASH_EXIT] = "exit", [VM_ON_CRASH_CONTINUE] = "continue", NULL};
+
+/* ---- the VM -------------------------------------------------------------- */
+
+static bool is_name(const char *text)
+{
+	return !ctl_check_name(text, NULL);
+}
+
+const struct schema_key vm_keys[] = {
+	{
+		.name = "kernel",
+		.type = &schema_file,
+		SCHEMA_FIELD(struct vm_config, kernel),
+		.required = true,
+		.arg = "FILE",
+		.help = "Linux bzImage or ELF vmlinux, or a multiboot-v1 ELF32 image",
+	},
+	{
+		.name = "initrd",
+		.type = &schema_file,
+		SCHEMA_FIELD(struct vm_config, initrd),
+		.arg = "FILE",
+		.help = "initial RAM disk",
+	},
+	{
+		.name = "append",
+		.type = &schema_text,
+		SCHEMA_FIELD(struct vm_config, append),
+		.max = TEXT_MAX,
+		.preset = "",
+		.arg = "STRING",
+		.help = "kernel command line",
+	},
+	{
+		.name = "cpus",
+		.type = &schema_number,
+		SCHEMA_FIELD(struct vm_config, cpus),
+		.min = 1,
+		.max = HV_VPS_MAX,
+		.preset = "1",
+		.arg = "N",
+		.help = "virtual processors",
+	},
+	{
+		.name = "memory",
+		.type = &schema_size,
+		SCHEMA_FIELD(struct vm_config, memory),
+		.min = MIB,
+		.max = MEMORY_MAX,
+		.step = MIB,
+		.preset = "512M",
+		.arg = "SIZE",
+		.help = "guest memory in bytes, or with suffix K, M or G; no more than the host has",
+	},
+	{
+		.name = "console",
+		.type = &schema_file,
+		SCHEMA_FIELD(struct vm_config, console),
+		.must_be = "stdio, none or a file to write to",
+		.preset = "stdio",
+		.arg = "WHERE",
+		.help = "COM1: stdio, none, or a file to write to",
+	},
+	{
+		.name = "name",
+		.type = &schema_text,
+		SCHEMA_FIELD(struct vm_config, name),
+		.max = TEXT_MAX,
+		.valid = is_name,
+		.must_be = "1 to 64 letters, digits, '-', '_' and '.', not starting with '.'",
+		.arg = "NAME",
+		.help = "name of the VM, one running VM per name; opens a control socket for "
+			"`enlite ctl`",
+	},
+	{
+		.name = "io_threads",
+		.type = &schema_number_or_word,
+		SCHEMA_FIELD(struct vm_config, io_threads),
+		.min = 1,
+		.max = VM_IO_THREADS_MAX,
+		.choices = auto_word,
+		.preset = "auto",
+		.arg = "N|auto",
+		.help = "threads that run channels; auto: one, or two from 4 host CPUs on",
+	},
+	{
+		.name = "poll",
+		.type = &schema_number_or_word,
+		SCHEMA_FIELD(struct vm_config, poll_us),
+		.min = 1,
+		.max = POLL_MAX_US,
+		.choices = poll_words,
+		.preset = "auto",
+		.arg = "USEC|auto|off",
+		.help = "microseconds an I/O thread polls its rings before it sleeps; auto adapts, "
+			"and is off without a spare host CPU",
+	},
+	{
+		.name = "reboot",
+		.type = &schema_flag,
+		SCHEMA_FIELD(struct vm_config, reboot),
+		.preset = "true",
+		.help = "a guest reset restarts the VM; with --no-reboot it ends the VM",
+	},
+	{
+		.name = "on_crash",
+		.type = &schema_choice,
+		SCHEMA_FIELD(struct vm_config, on_crash),
+		.choices = on_crash_choices,
+		.preset = "exit",
+		.arg = "exit|continue",
+		.help = "what to do after the guest reported its crash; continue lets kdump run",
+	},
+	{
+		.name = "pin_memory",
+		.type = &schema_flag,
+		SCHEMA_FIELD(struct vm_config, pin_memory),
+		.help = "keep all guest memory resident and registered for disk I/O",
+	},
+	{
+		.name = "stimer",
+		.type = &schema_flag,
+		SCHEMA_FIELD(struct vm_config, stimer),
+		.help = "offer synthetic timers",
+	},
+	{
+		.name = "test_device",
+		.type = &schema_flag,
+		SCHEMA_FIELD(struct vm_config, test_device),
+		.help = "offer the debug-exit port 0xF4 and the SynIC test device at port 0x3000",
+	},
+	{
+		.name = "verbose",
+		.type = &schema_flag,
+		SCHEMA_FIELD(struct vm_config, verbose),
+		.help = "log more",
+	},
+	{0},
+};
+_Static_assert(sizeof(vm_keys) / sizeof(vm_keys[0]) == VM_CONFIG_KEYS + 1, "origins of all keys");
+
+/* ---- disks --------------------------------------------------------------- */
+
+static const struct schema_key disk_keys[] = {
+	{
+		.name = "read_only",
+		.option = "ro",
+		.type = &schema_flag,
+		SCHEMA_FIELD(struct disk_config, read_only),
+		.help = "the guest cannot write to it; files and NBD",
+	},
+	{
+		.name = "cdrom",
+		.type = &schema_flag,
+		SCHEMA_FIELD(struct disk_config, cdrom),
+		.help = "a DVD-ROM drive with this image in it, never written; files and NBD",
+	},
+	{
+		.name = "controller",
+		.type = &schema_number,
+		SCHEMA_FIELD(struct disk_config, controller),
+		.max = VM_CONTROLLERS_MAX - 1,
+		.preset = "0",
+		.arg = "N",
+		.help = "SCSI controller",
+	},
+	{
+		.name = "lun",
+		.type = &schema_number_or_word,
+		SCHEMA_FIELD(struct disk_config, lun),
+		.max = SCSI_LUNS_MAX - 1,
+		.choices = auto_word,
+		.preset = "auto",
+		.arg = "N|auto",
+		.help = "logical unit number; auto: the lowest free one",
+	},
+	{
+		.name = "serial",
+		.type = &schema_text,
+		SCHEMA_FIELD(struct disk_config, serial),
+		.min = 1,
+		.max = SCSI_SERIAL_MAX,
+		.valid = scsi_serial_valid,
+		.must_be = SCSI_SERIAL_RULE,
+		.arg = "S",
+		.help = "serial number, by which the guest can find the disk",
+	},
+	{0},
+};
+
+static const char *disk_check(void *device, struct err *e)
+{
+	struct disk_config *d = device;
+	const struct disk_source_ops *source = disk_source_ops(&d->device.source);
+
+	if (d->cdrom && !source->can_read_only) {
+		err_set(e, -EINVAL, "a DVD-ROM drive needs a file or an NBD export");
+		return "cdrom";
+	}
+	if (d->read_only && !source->can_read_only) {
+		err_set(e, -EINVAL, "%s cannot be read-only; leave this out", source->schema.name);
+		return "read_only";
+	}
+	d->read_only |= d->cdrom;
+	return NULL;
+}
+
+const struct device_class disk_class = {
+	.noun = "disk",
+	.size = sizeof(struct disk_config),
+	.keys = disk_keys,
+	.sources = disk_source_schemas,
+	.filters = disk_filter_schemas,
+	.check = disk_check,
+};
+
+const struct config_list config_lists[] = {
+	{
+		.name = "disks",
+		.option = "disk",
+		.flag_option = "cdrom",
+		.flag = "cdrom",
+		.help = "a disk on a SCSI controller; may be repeated",
+		.flag_help = "the same as --disk SPEC,cdrom: a DVD-ROM drive with this image in it",
+		.class = &disk_class,
+		.items = offsetof(struct vm_config, disks),
+		.count = offsetof(struct vm_config, disk_count),
+		.max = VM_DISKS_MAX,
+	},
+	{0},
+};
