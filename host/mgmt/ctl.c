@@ -380,7 +380,7 @@ static int take_path(struct ctl *ctl, const char *name, struct err *e)
 
 	if (name_is_live(ctl->path, &ret))
 		return err_set(e, -EADDRINUSE,
-			"--name %s: a running partition has this name; choose another", name);
+			"name: %s: a running VM has this name; choose another", name);
 	if (ret == -ECONNREFUSED) /* left behind by an I/O thread that was killed */
 		unlink_socket(ctl->path);
 	return 0;
@@ -549,8 +549,8 @@ int ctl_call_for(
 	ret = connect_to(path, &fd);
 	if (ret == -ENOENT || ret == -ECONNREFUSED)
 		return err_set(e, ret,
-			"no partition named %s runs (%s: %s); start it with --name %s, and with the same ENLITE_RUN_DIR",
-			name, path, strerror(-ret), name);
+			"no partition named %s runs (%s: %s); give one this name, and the same ENLITE_RUN_DIR",
+			name, path, strerror(-ret));
 	if (ret)
 		return err_set(e, ret,
 			"partition %s cannot be asked (%s: %s); be its owner or root", name, path,

@@ -184,10 +184,10 @@ static int open_file(struct console *c, const char *path, struct err *e)
 		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
 	if (c->out_fd < 0 && errno == ENXIO)
 		return err_set(e, -ENXIO,
-			"--console %s: nobody reads from this pipe; start its reader first", path);
+			"console: %s: nobody reads from this pipe; start its reader first", path);
 	if (c->out_fd < 0)
 		return err_set(e, -errno,
-			"--console %s: %s; give a file that can be written, stdio or none", path,
+			"console: %s: %s; give a file that can be written, stdio or none", path,
 			strerror(errno));
 	fcntl(c->out_fd, F_SETFL, fcntl(c->out_fd, F_GETFL) & ~O_NONBLOCK);
 	c->own_out = true;

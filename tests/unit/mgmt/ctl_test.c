@@ -568,7 +568,7 @@ static void a_live_name_is_taken(void **state)
 
 	assert_int_equal(loop_init(&other, "other", &e), 0);
 	assert_int_equal(ctl_open(&second, &other, "t", handle, NULL, &why), -EADDRINUSE);
-	assert_non_null(strstr(why.text, "--name t"));
+	assert_non_null(strstr(why.text, "name: t"));
 	ctl_close(&second); /* must not remove the first one's */
 	loop_fini(&other);
 	serves_others();
