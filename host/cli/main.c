@@ -16,18 +16,22 @@
 #include "base/parse.h"
 #include "cli/cmd_probe.h"
 #include "cli/stats_table.h"
-#include "config/options.h"
+#include "config/config.h"
 #include "mgmt/ctl.h"
 #include "vm/vm.h"
 
 #define CTL_USAGE                                                                                  \
 	"enlite ctl NAME stats|power-button|stop|disk list|disk add SPEC|disk remove ID|disk resize ID|controller remove N [--json]"
+#define CONFIG_USAGE "enlite config --check FILE, or enlite config --print OPTIONS"
 #define PROBE_USAGE "enlite probe [--json]"
 
 static const char usage[] =
 	"usage: enlite COMMAND [options]\n"
 	"\n"
 	"  run     boot a kernel in a partition (enlite run --help)\n"
+	"  config  check or print a configuration:\n"
+	"            enlite config --check FILE         one line for the first mistake\n"
+	"            enlite config --print [options]    those of `enlite run`, as JSON\n"
 	"  probe   say what this machine's /dev/kvm can do [--json]\n"
 	"  ctl     talk to a running partition [--json]:\n"
 	"            enlite ctl NAME stats|power-button|stop\n"
@@ -62,22 +66,98 @@ static void raise_fd_limit(void)
 	}
 }
 
-static int main_run(int argc, char **argv)
+/* 0; 1: the help text was printed; else one line in e. */
+static int configure(struct vm_config *config, int argc, char **argv, struct err *e)
+{
+	int ret = vm_config_init(config, e);
+
+	if (!ret)
+		ret = vm_config_args(config, argc, argv, e);
+	if (ret > 0)
+		vm_config_help(stdout);
+	return ret ? ret : vm_config_complete(config, e);
+}
+
+static void print_notes(const struct vm_config *config)
+{
+	for (uint32_t i = 0; i < config->disk_count; i++)
+		if (config->disks[i].device.note)
+			log_warn("%s%s", config->disks[i].device.origin,
+				config->disks[i].device.note);
+}
+
+static int run_vm(const struct vm_config *config)
 {
 	static struct vm machine;
-	struct run_options options;
 	struct err e = {""};
-	int status, ret = options_parse(&options, argc, argv, &e);
+	int status;
 
-	if (ret > 0)
-		return EXIT_SUCCESS;
-	if (ret < 0)
-		return fail(&e, EXIT_USAGE);
-	if (options.verbose)
+	if (config->verbose)
 		log_set_level(LOG_DEBUG);
+	print_notes(config);
 	raise_fd_limit();
-	status = vm_run(&machine, &options, &e);
+	status = vm_run(&machine, config, &e);
 	return e.text[0] ? fail(&e, status) : status;
+}
+
+static int main_run(int argc, char **argv)
+{
+	struct vm_config config;
+	struct err e = {""};
+	int status = EXIT_SUCCESS, ret = configure(&config, argc, argv, &e);
+
+	if (!ret)
+		ret = vm_config_check(&config, &e);
+	if (ret < 0)
+		status = fail(&e, EXIT_USAGE);
+	else if (!ret)
+		status = run_vm(&config);
+	vm_config_free(&config);
+	return status;
+}
+
+static int print_config(struct vm_config *config, int argc, char **argv, struct err *e)
+{
+	int ret = configure(config, argc, argv, e);
+	json_t *json;
+
+	if (ret)
+		return ret;
+	json = vm_config_json(config, e);
+	if (!json)
+		return -EILSEQ;
+	json_dumpf(json, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(json);
+	return 0;
+}
+
+static int check_config(struct vm_config *config, const char *path, struct err *e)
+{
+	int ret = vm_config_init(config, e);
+
+	if (!ret)
+		ret = vm_config_read_file(config, path, e);
+	if (!ret)
+		ret = vm_config_complete(config, e);
+	return ret ? ret : vm_config_check(config, e);
+}
+
+static int main_config(int argc, char **argv)
+{
+	const char *action = argc > 1 ? argv[1] : "";
+	struct vm_config config = {0};
+	struct err e = {""};
+	int ret;
+
+	if (!strcmp(action, "--check") && argc == 3)
+		ret = check_config(&config, argv[2], &e);
+	else if (!strcmp(action, "--print"))
+		ret = print_config(&config, argc - 1, argv + 1, &e);
+	else
+		ret = err_set(&e, -EINVAL, "config: usage: " CONFIG_USAGE);
+	vm_config_free(&config);
+	return ret < 0 ? fail(&e, EXIT_USAGE) : EXIT_SUCCESS;
 }
 
 static int main_probe(int argc, char **argv)
@@ -147,7 +227,7 @@ static json_t *request_number(const char *const *words, const char *value)
 {
 	uint64_t number;
 
-	if (parse_number(value, 0, OPTIONS_CONTROLLERS_MAX - 1, &number))
+	if (parse_number(value, 0, VM_CONTROLLERS_MAX - 1, &number))
 		return json_pack("{s:s, s:s, s:s}", "command", words[0], "action", words[1],
 			"controller", value);
 	return json_pack("{s:s, s:s, s:I}", "command", words[0], "action", words[1], "controller",
@@ -234,6 +314,8 @@ static int run_command(int argc, char **argv)
 
 	if (!strcmp(command, "run"))
 		return main_run(argc - 1, argv + 1);
+	if (!strcmp(command, "config"))
+		return main_config(argc - 1, argv + 1);
 	if (!strcmp(command, "probe"))
 		return main_probe(argc - 1, argv + 1);
 	if (!strcmp(command, "ctl"))

@@ -271,7 +271,7 @@ static void add_scsi(struct vm *m, json_t *stats)
 	uint32_t controllers = 0;
 	uint64_t faults = 0;
 
-	for (uint32_t i = 0; i < OPTIONS_CONTROLLERS_MAX; i++) {
+	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++) {
 		const struct storage_controller *controller = &m->storage.controllers[i];
 
 		if (!controller->dev)

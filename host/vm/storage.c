@@ -14,7 +14,7 @@
 	HV_GUID(0xe417e001, 0x5c51, 0x4e17, 0x9a, 0x01, 0x65, 0x6e, 0x6c, 0x69, 0x74,              \
 		0x65 + (number))
 
-static const struct hv_guid instances[OPTIONS_CONTROLLERS_MAX] = {
+static const struct hv_guid instances[VM_CONTROLLERS_MAX] = {
 	INSTANCE(0), INSTANCE(1), INSTANCE(2), INSTANCE(3)};
 
 static void tell(struct storage_change *change, const struct err *e)
@@ -33,31 +33,29 @@ static void disk_free(struct storage_disk *d)
 	list_del(&d->link);
 	if (d->disk)
 		disk_close(d->disk);
-	free(d->text);
+	disk_config_free(&d->config);
 	free(d);
 }
 
-static struct storage_disk *disk_new(struct storage *s, const struct disk_option *option)
+/* Takes config over, also when there is no memory. */
+static struct storage_disk *disk_new(struct storage *s, struct disk_config *config)
 {
 	struct storage_disk *d = calloc(1, sizeof(*d));
 
-	if (!d)
+	if (!d) {
+		disk_config_free(config);
 		return NULL;
-	d->controller = &s->controllers[option->controller];
-	d->lun = (uint8_t)option->lun;
-	d->option = *option;
+	}
+	d->controller = &s->controllers[config->controller];
+	d->lun = (uint8_t)config->lun;
+	d->config = *config;
 	list_init(&d->link);
 	return d;
 }
 
 static int disk_open(struct storage_disk *d, struct err *e)
 {
-	struct disk_file_options file = {
-		.read_only = d->option.read_only || d->option.cdrom,
-		.direct = d->option.direct,
-	};
-
-	return disk_spec_open(&d->disk, &d->option.spec, &file, e);
+	return disk_config_open(&d->disk, &d->config, e);
 }
 
 static struct storage_disk *disk_at(
@@ -77,8 +75,8 @@ static struct storvsp_lun lun_of(const struct storage_disk *d)
 	return (struct storvsp_lun){
 		.lun = d->lun,
 		.disk = d->disk,
-		.cdrom = d->option.cdrom,
-		.serial = d->option.serial[0] ? d->option.serial : NULL,
+		.cdrom = d->config.cdrom,
+		.serial = d->config.serial,
 		.id = d->id,
 	};
 }
@@ -89,8 +87,8 @@ static struct storvsp_lun lun_of(const struct storage_disk *d)
 static int controller_create(struct storage_controller *c, struct err *e)
 {
 	struct storage *s = c->storage;
-	struct storvsp_lun luns[STORAGE_LUNS_MAX];
-	struct storvsp_config config = {.luns = luns, .disk_req_size = disk_spec_req_size_max()};
+	struct storvsp_lun luns[SCSI_LUNS_MAX];
+	struct storvsp_config config = {.luns = luns, .disk_req_size = disk_stack_req_size_max()};
 
 	list_for_each (item, &s->disks) {
 		struct storage_disk *d = container_of(item, struct storage_disk, link);
@@ -111,7 +109,7 @@ static void controller_destroy(struct storage_controller *c)
 int storage_attach(struct storage *s, struct vsp_host *host, struct err *e)
 {
 	s->host = host;
-	for (uint32_t i = 0; i < OPTIONS_CONTROLLERS_MAX; i++) {
+	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++) {
 		int ret = 0;
 
 		if (s->controllers[i].state == STORAGE_PRESENT)
@@ -124,7 +122,7 @@ int storage_attach(struct storage *s, struct vsp_host *host, struct err *e)
 
 void storage_detach(struct storage *s)
 {
-	for (uint32_t i = 0; i < OPTIONS_CONTROLLERS_MAX; i++) {
+	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++) {
 		assert(s->controllers[i].state != STORAGE_REMOVING);
 		controller_destroy(&s->controllers[i]);
 	}
@@ -133,17 +131,18 @@ void storage_detach(struct storage *s)
 
 /* ---- the beginning and the end ------------------------------------------- */
 
-int storage_open(
-	struct storage *s, struct loop *control, const struct run_options *o, struct err *e)
+int storage_open(struct storage *s, struct loop *control, const struct vm_config *o, struct err *e)
 {
 	s->control = control;
 	list_init(&s->disks);
-	for (uint32_t i = 0; i < OPTIONS_CONTROLLERS_MAX; i++)
+	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++)
 		s->controllers[i] = (struct storage_controller){.storage = s, .number = (uint8_t)i};
 	for (uint32_t i = 0; i < o->disk_count; i++) {
-		struct storage_disk *d = disk_new(s, &o->disk[i]);
-		int ret;
+		struct disk_config config;
+		struct storage_disk *d;
+		int ret = disk_config_copy(&config, &o->disks[i]);
 
+		d = ret ? NULL : disk_new(s, &config);
 		if (!d)
 			return err_set(e, -ENOMEM, "disks: out of memory");
 		list_add_tail(&s->disks, &d->link);
@@ -163,7 +162,7 @@ static void open_abandon(struct storage_disk *d)
 	struct err e;
 
 	pthread_join(d->thread, NULL);
-	err_set(&e, -ESHUTDOWN, "disk add %s: the partition has ended", d->option.source);
+	err_set(&e, -ESHUTDOWN, "disk add: the partition has ended");
 	tell(&d->change, &e);
 }
 
@@ -183,68 +182,21 @@ void storage_close(struct storage *s)
 
 /* ---- adding -------------------------------------------------------------- */
 
-/* The client's directory is not ours. */
-static int absolute(const char **name, const char *directory, char **at, const char *end)
-{
-	size_t room = (size_t)(end - *at);
-	int len;
-
-	if (**name == '/')
-		return 0;
-	len = snprintf(*at, room, "%s/%s", directory, *name);
-	if (len < 0 || (size_t)len >= room)
-		return -ENAMETOOLONG;
-	*name = *at;
-	*at += len + 1;
-	return 0;
-}
-
-/* The text, and behind it room for its names made absolute. */
-static int parse(struct disk_option *option, char **out, const char *text, const char *directory,
-	struct err *e)
-{
-	size_t length = strlen(text) + 1;
-	size_t size = 2 * length + (1 + DISK_SPEC_FILTERS_MAX) * (strlen(directory) + 1);
-	char *own = malloc(size), *at, *end;
-	int ret;
-
-	if (!own)
-		return err_set(e, -ENOMEM, "disk add: out of memory");
-	at = own + length;
-	end = own + size;
-	memcpy(own, text, length);
-	ret = options_parse_disk(option, "disk add", own, e);
-	if (!ret && option->spec.kind == DISK_SPEC_FILE) {
-		ret = absolute(&option->spec.name, directory, &at, end);
-		option->source = option->spec.name;
-	}
-	for (uint32_t i = 0; !ret && i < option->spec.filters; i++)
-		if (option->spec.filter[i].kind == DISK_SPEC_LOG)
-			ret = absolute(&option->spec.filter[i].log, directory, &at, end);
-	assert(ret != -ENAMETOOLONG);
-	if (ret) {
-		free(own);
-		return ret;
-	}
-	*out = own;
-	return 0;
-}
-
 /* The lowest free LUN unless one is asked for. */
-static int choose_lun(struct storage *s, struct disk_option *option, struct err *e)
+static int choose_lun(struct storage *s, struct disk_config *config, struct err *e)
 {
-	const struct storage_controller *c = &s->controllers[option->controller];
+	const struct storage_controller *c = &s->controllers[config->controller];
 
 	if (c->state == STORAGE_REMOVING)
 		return err_set(e, -EBUSY, "disk add: controller %u is being removed", c->number);
-	if (option->lun >= 0 && disk_at(s, c, (uint8_t)option->lun))
+	if (config->lun >= 0 && disk_at(s, c, (uint8_t)config->lun))
 		return err_set(e, -EEXIST,
-			"disk add: LUN %d of controller %u has a disk; choose another lun=",
-			option->lun, c->number);
-	for (uint32_t lun = 0; option->lun < 0 && lun < STORAGE_LUNS_MAX; lun++)
+			"disk add: lun: LUN %d of controller %u has a disk; choose another",
+			(int)config->lun, c->number);
+	for (uint32_t lun = 0; config->lun < 0 && lun < SCSI_LUNS_MAX; lun++)
 		if (!disk_at(s, c, (uint8_t)lun))
-			option->lun = (int)lun;
-	if (option->lun < 0)
+			config->lun = lun;
+	if (config->lun < 0)
 		return err_set(e, -ENOSPC, "disk add: controller %u has no LUN left", c->number);
 	return 0;
 }
@@ -267,7 +219,7 @@ static void disk_added(void *ctx, int error)
 		tell(&d->change, NULL);
 		return;
 	}
-	err_set(&e, error, "disk add %s: %s", d->option.source, strerror(-error));
+	err_set(&e, error, "disk add: %s", strerror(-error));
 	disk_failed(d, &e);
 }
 
@@ -328,23 +280,19 @@ static int open_start(struct storage *s, struct storage_disk *d, struct err *e)
 	return 0;
 }
 
-int storage_add(struct storage *s, const char *text, const char *directory,
-	const struct storage_change *change, struct storage_place *place, struct err *e)
+int storage_add(struct storage *s, struct disk_config *config, const struct storage_change *change,
+	struct storage_place *place, struct err *e)
 {
-	struct disk_option option;
 	struct storage_disk *d;
-	char *own = NULL;
-	int ret = parse(&option, &own, text, directory, e);
+	int ret = choose_lun(s, config, e);
 
-	if (ret)
+	if (ret) {
+		disk_config_free(config);
 		return ret;
-	ret = choose_lun(s, &option, e);
-	d = ret ? NULL : disk_new(s, &option);
-	if (!d) {
-		free(own);
-		return ret ? ret : err_set(e, -ENOMEM, "disk add: out of memory");
 	}
-	d->text = own;
+	d = disk_new(s, config);
+	if (!d)
+		return err_set(e, -ENOMEM, "disk add: out of memory");
 	d->change = *change;
 	place->controller = d->controller->number;
 	place->lun = d->lun;
@@ -360,7 +308,7 @@ static int find(struct storage *s, const struct storage_place *place, struct sto
 	struct err *e)
 {
 	*d = NULL;
-	if (place->controller < OPTIONS_CONTROLLERS_MAX)
+	if (place->controller < VM_CONTROLLERS_MAX)
 		*d = disk_at(s, &s->controllers[place->controller], place->lun);
 	if (!*d)
 		return err_set(e, -ENOENT, "there is no disk %u:%u; `disk list` tells which are",
@@ -423,7 +371,7 @@ int storage_remove_controller(
 {
 	struct storage_controller *c;
 
-	if (number >= OPTIONS_CONTROLLERS_MAX || s->controllers[number].state == STORAGE_NONE)
+	if (number >= VM_CONTROLLERS_MAX || s->controllers[number].state == STORAGE_NONE)
 		return err_set(e, -ENOENT, "there is no controller %u; `disk list` tells which are",
 			number);
 	c = &s->controllers[number];

@@ -16,12 +16,10 @@
 #ifndef HOST_STORAGE_H
 #define HOST_STORAGE_H
 
-#include "config/options.h"
+#include "config/config.h"
 #include "disk/disk.h"
 #include "scsi/scsi.h"
 #include "vsp/vsp.h"
-
-#define STORAGE_LUNS_MAX 64u
 
 /* The end of a change. e: why it was not made; NULL: it was. */
 typedef void storage_done_fn(void *ctx, const struct err *e);
@@ -53,8 +51,7 @@ struct storage_disk {
 	struct list link; /* storage.disks */
 	struct storage_controller *controller;
 	uint8_t lun;
-	char *text; /* what option points into; NULL: it is not ours */
-	struct disk_option option;
+	struct disk_config config;
 	struct disk *disk;        /* NULL: OPENING */
 	uint8_t id[SCSI_ID_SIZE]; /* zeros: OPENING */
 	enum storage_state state;
@@ -68,7 +65,7 @@ struct storage_disk {
 
 struct storage {
 	struct list disks; /* in the order they came */
-	struct storage_controller controllers[OPTIONS_CONTROLLERS_MAX];
+	struct storage_controller controllers[VM_CONTROLLERS_MAX];
 	struct loop *control;
 	struct vsp_host *host; /* NULL: no guest */
 };
@@ -77,8 +74,7 @@ struct storage {
 void storage_identify(const struct storage *s, struct storage_disk *d);
 
 /* Opens the disks of the options. storage_close() also after a failure. */
-int storage_open(
-	struct storage *s, struct loop *control, const struct run_options *o, struct err *e);
+int storage_open(struct storage *s, struct loop *control, const struct vm_config *o, struct err *e);
 void storage_close(struct storage *s);
 
 /* A new guest: offers all controllers. storage_detach() also after a failure. */
@@ -89,13 +85,12 @@ void storage_detach(struct storage *s);
 /* Changes while a guest runs. 0: change->done later, or before this returns; else not at all. What
  * is under way when the guest resets comes to its end all the same. */
 
-/* text: as --disk has it; file names in it are relative to `directory`. The place of the new disk
- * is there even when done() was called already. */
+/* Takes config over, also after an error. *place is set before done() can be called. */
 struct storage_place {
 	uint8_t controller, lun;
 };
-int storage_add(struct storage *s, const char *text, const char *directory,
-	const struct storage_change *change, struct storage_place *place, struct err *e);
+int storage_add(struct storage *s, struct disk_config *config, const struct storage_change *change,
+	struct storage_place *place, struct err *e);
 int storage_remove(struct storage *s, const struct storage_place *place,
 	const struct storage_change *change, struct err *e);
 int storage_remove_controller(

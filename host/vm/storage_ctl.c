@@ -36,9 +36,8 @@ static int get_id(const json_t *json, struct storage_place *place, struct err *e
 	const char *colon = id ? strchr(id, ':') : NULL;
 
 	if (colon &&
-		!parse_part(id, (size_t)(colon - id), OPTIONS_CONTROLLERS_MAX - 1,
-			&place->controller) &&
-		!parse_part(colon + 1, strlen(colon + 1), STORAGE_LUNS_MAX - 1, &place->lun))
+		!parse_part(id, (size_t)(colon - id), VM_CONTROLLERS_MAX - 1, &place->controller) &&
+		!parse_part(colon + 1, strlen(colon + 1), SCSI_LUNS_MAX - 1, &place->lun))
 		return 0;
 	return err_set(e, -EINVAL,
 		"disk id '%s': CONTROLLER:LUN is needed, for example 0:3; `disk list` tells which are",
@@ -96,16 +95,33 @@ static int begin(struct storage *s, struct ctl_request *request, const json_t *j
 	return ret;
 }
 
+/* "spec" is a text as --disk has it, or an object as in a configuration file. */
+static int read_disk(struct disk_config *disk, const json_t *json, struct err *e)
+{
+	const char *directory = json_string_value(json_object_get(json, "directory"));
+	const json_t *spec = json_object_get(json, "spec");
+	struct err why;
+	int ret;
+
+	if (json_is_string(spec))
+		ret = disk_config_parse(disk, json_string_value(spec), directory, &why);
+	else if (spec)
+		ret = disk_config_from_json(disk, spec, directory, &why);
+	else
+		ret = err_set(&why, -EINVAL, "the request has no \"spec\"");
+	return ret ? err_set(e, ret, "disk add: %s", why.text) : 0;
+}
+
 static int start_add(struct storage *s, const json_t *json, struct pending *p, struct err *e)
 {
-	const char *spec = json_string_value(json_object_get(json, "spec"));
-	const char *directory = json_string_value(json_object_get(json, "directory"));
+	struct disk_config disk;
+	int ret = read_disk(&disk, json, e);
 
-	if (!spec)
-		return err_set(e, -EINVAL, "disk add: the request has no \"spec\"");
+	if (ret)
+		return ret;
 	p->adds = true;
-	return storage_add(s, spec, directory ? directory : "",
-		&(struct storage_change){.done = done, .ctx = p}, &p->place, e);
+	return storage_add(
+		s, &disk, &(struct storage_change){.done = done, .ctx = p}, &p->place, e);
 }
 
 static int start_remove(struct storage *s, const json_t *json, struct pending *p, struct err *e)
@@ -124,9 +140,9 @@ static int start_remove_controller(
 	const json_t *number = json_object_get(json, "controller");
 
 	if (!json_is_integer(number) || json_integer_value(number) < 0 ||
-		json_integer_value(number) >= OPTIONS_CONTROLLERS_MAX)
+		json_integer_value(number) >= VM_CONTROLLERS_MAX)
 		return err_set(e, -EINVAL, "controller: a number from 0 to %u is needed",
-			OPTIONS_CONTROLLERS_MAX - 1);
+			VM_CONTROLLERS_MAX - 1);
 	return storage_remove_controller(s, (uint32_t)json_integer_value(number),
 		&(struct storage_change){.done = done, .ctx = p}, e);
 }
@@ -181,8 +197,10 @@ static const char *const state_names[] = {
 /* File names need not be UTF-8. */
 static json_t *source_name(const struct storage_disk *d)
 {
-	json_t *name = json_string(d->option.source);
+	char *source = disk_config_source(&d->config);
+	json_t *name = json_string(source);
 
+	free(source);
 	return name ? name : json_string("(not UTF-8)");
 }
 
@@ -194,12 +212,12 @@ static json_t *disk_entry(const struct storage_disk *d)
 	json_object_set_new(entry, "controller", json_integer(place.controller));
 	json_object_set_new(entry, "lun", json_integer(place.lun));
 	json_object_set_new(entry, "source", source_name(d));
-	json_object_set_new(entry, "serial", json_string(d->option.serial));
+	json_object_set_new(entry, "serial", json_string(d->config.serial ? d->config.serial : ""));
 	if (d->state != STORAGE_OPENING) {
 		json_object_set_new(entry, "size", json_integer((json_int_t)disk_size(d->disk)));
 		json_object_set_new(entry, "read_only", json_boolean(d->disk->info.read_only));
 	}
-	json_object_set_new(entry, "cdrom", json_boolean(d->option.cdrom));
+	json_object_set_new(entry, "cdrom", json_boolean(d->config.cdrom));
 	json_object_set_new(entry, "state", json_string(state_names[d->state]));
 	return entry;
 }
@@ -212,7 +230,7 @@ static int command_list(
 	list_for_each (item, &s->disks)
 		json_array_append_new(
 			disks, disk_entry(container_of(item, struct storage_disk, link)));
-	for (uint32_t i = 0; i < OPTIONS_CONTROLLERS_MAX; i++) {
+	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++) {
 		const struct storage_controller *c = &s->controllers[i];
 
 		if (c->state != STORAGE_NONE)

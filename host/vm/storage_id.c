@@ -23,7 +23,7 @@ void storage_identify(const struct storage *s, struct storage_disk *d)
 	char place[16];
 
 	snprintf(place, sizeof(place), "%u:%u", d->controller->number, d->lun);
-	name = scsi_name_of(d->option.serial, d->disk, place);
+	name = scsi_name_of(d->config.serial, d->disk, place);
 	do {
 		scsi_identify(d->id, &name);
 		name.copy++;

@@ -149,7 +149,7 @@ static void crash_reported(struct loop_task *task)
 
 	if (m->crash)
 		print_crash(m->crash);
-	if (!m->options->continue_on_crash)
+	if (m->options->on_crash == VM_ON_CRASH_EXIT)
 		request_stop(m, EXIT_GUEST_CRASH);
 }
 
@@ -161,7 +161,7 @@ static void partition_ended(struct loop_task *task)
 		stop_boot(m);
 }
 
-/* ---- --pin-memory -------------------------------------------------------- */
+/* ---- pinned memory ------------------------------------------------------- */
 
 struct pinning {
 	struct loop *loop;
@@ -188,8 +188,7 @@ static void pin_memory(struct vm *m)
 
 		loop_call(p.loop, pin, &p);
 		if (p.error)
-			log_warn(
-				"--pin-memory: guest memory cannot be registered: %s; see ulimit -l",
+			log_warn("pin_memory: guest memory cannot be registered: %s; see ulimit -l",
 				strerror(-p.error));
 	}
 }
@@ -203,20 +202,20 @@ static void unpin_memory(struct vm *m)
 /* ---- one boot: built in this order, torn down in the opposite one -------- */
 
 /* What can never fit is not read first. */
-static int read_initrd(struct boot_image *image, const struct run_options *o, struct err *e)
+static int read_initrd(struct boot_image *image, const struct vm_config *o, struct err *e)
 {
 	int ret = boot_image_read(image, o->initrd, o->memory, e);
 
 	if (ret == -EFBIG)
 		err_set(e, ret,
-			"--initrd %s: is larger than the guest's memory of %llu MiB: use more --memory or a smaller initrd",
+			"initrd: %s: is larger than the guest's memory of %llu MiB: use more memory or a smaller initrd",
 			o->initrd, (unsigned long long)(o->memory / MIB));
 	return ret;
 }
 
 static int load_images(struct vm *m, struct err *e)
 {
-	const struct run_options *o = m->options;
+	const struct vm_config *o = m->options;
 	struct boot_config config = {
 		.cmdline = o->append,
 		.vp_count = o->cpus,
@@ -257,7 +256,7 @@ static void destroy_boot(struct vm *m)
 
 static int build_boot(struct vm *m, struct err *e)
 {
-	const struct run_options *o = m->options;
+	const struct vm_config *o = m->options;
 	struct partition_config config = {
 		.vp_count = o->cpus,
 		.memory_size = o->memory,
@@ -479,26 +478,26 @@ static uint32_t host_cpus(void)
 }
 
 /* On a small host a second I/O thread only adds wake-ups: the VPs need the CPUs. */
-static uint32_t io_thread_count(const struct run_options *o)
+static uint32_t io_thread_count(const struct vm_config *o)
 {
-	if (o->io_threads)
-		return o->io_threads;
+	if (o->io_threads != VM_AUTO)
+		return (uint32_t)o->io_threads;
 	return host_cpus() >= 4 && o->cpus > 1 ? 2 : 1;
 }
 
 /* Looking costs each I/O thread a CPU: only those that no VP needs. It saves the guest a doorbell
  * and us a wake-up, and lets interrupts be held back (vmbus-host/hold.h): that pays for some
  * wake-ups' time. */
-static bool have_spare_cpus(const struct run_options *o)
+static bool have_spare_cpus(const struct vm_config *o)
 {
 	return host_cpus() >= o->cpus + io_thread_count(o);
 }
 
-static uint64_t poll_ns(const struct run_options *o)
+static uint64_t poll_ns(const struct vm_config *o)
 {
 	uint64_t ns;
 
-	if (o->poll_us >= 0)
+	if (o->poll_us != VM_AUTO)
 		return (uint64_t)o->poll_us * 1000;
 	ns = have_spare_cpus(o) ? wakeup_poll_window_ns() : 0;
 	log_debug("I/O threads look for work for up to %llu us", (unsigned long long)ns / 1000);
@@ -529,20 +528,20 @@ static int start_io_threads(struct vm *m, struct err *e)
 
 /* Guest memory is taken page by page when the guest touches it, so that too much of it would fail
  * late and hard. */
-static int check_memory(const struct run_options *o, struct err *e)
+static int check_memory(const struct vm_config *o, struct err *e)
 {
 	uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 
 	if (o->memory <= host)
 		return 0;
 	return err_set(e, -ENOMEM,
-		"--memory: %llu MiB is more than this machine has (%llu MiB): use less",
+		"memory: %llu MiB is more than this machine has (%llu MiB): use less",
 		(unsigned long long)(o->memory / MIB), (unsigned long long)(host / MIB));
 }
 
 static int open_all(struct vm *m, struct err *e)
 {
-	const struct run_options *o = m->options;
+	const struct vm_config *o = m->options;
 	int ret = check_memory(o, e);
 
 	if (!ret)
@@ -583,7 +582,7 @@ static void close_all(struct vm *m)
 	free(m->crash);
 }
 
-int vm_run(struct vm *m, const struct run_options *options, struct err *e)
+int vm_run(struct vm *m, const struct vm_config *options, struct err *e)
 {
 	int ret;
 

@@ -20,7 +20,7 @@
 #define HOST_MACHINE_H
 
 #include "base/loop.h"
-#include "config/options.h"
+#include "config/config.h"
 #include "hyper/kvm/partition.h"
 #include "mgmt/ctl.h"
 #include "vm/console.h"
@@ -39,14 +39,13 @@ enum {
 	EXIT_VP_ERROR = 35,
 };
 
-#define VM_IO_THREADS_MAX 64u
-#define STOP_NS           10000000000ull
-#define STOP_AGAIN_NS     1000000000ull
+#define STOP_NS       10000000000ull
+#define STOP_AGAIN_NS 1000000000ull
 
 enum vm_state { VM_NEW, VM_BOOTED, VM_STOPPING, VM_DONE };
 
 struct vm {
-	const struct run_options *options;
+	const struct vm_config *options;
 	enum vm_state state;
 	int exit_status;
 	int stop_status;  /* -1, or the exit status of who asked first to stop */
@@ -88,7 +87,7 @@ struct vm {
 /* Builds and runs a VM until it is done; returns the process exit status, which the process
  * then ends with: an abandoned VM must stay where it is. One line in e when it is EXIT_ERROR,
  * or abandoned. */
-int vm_run(struct vm *m, const struct run_options *options, struct err *e);
+int vm_run(struct vm *m, const struct vm_config *options, struct err *e);
 
 /* storage_ctl.c: answers a request about disks, at once or later. False: it is about something
  * else. e: for its use. */

@@ -182,7 +182,7 @@ static int check_caps(struct partition *p, struct err *e)
 				PARTITION_KVM_PATH, needed_caps[i].name);
 	vcpus = ioctl(p->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
 	if (vcpus > 0 && (uint32_t)vcpus < p->config.vp_count)
-		return err_set(e, -EINVAL, "--cpus %u: %s runs at most %d", p->config.vp_count,
+		return err_set(e, -EINVAL, "cpus: %u: %s runs at most %d", p->config.vp_count,
 			PARTITION_KVM_PATH, vcpus);
 	return 0;
 }

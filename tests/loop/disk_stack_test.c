@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stacks of disks as users write them (backend/spec.h), under the real storvsp:
+ * Stacks of disks as users write them (host/config/spec.c), under the real storvsp:
  * verified traffic on three channels; injected errors reach the guest one for one.
  */
 #include <setjmp.h>
@@ -16,7 +16,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "disk/spec.h"
+#include "config/config.h"
+#include "disk/filter/filters.h"
+
 #include "tests/support/io_client.h"
 #include "tests/support/nbd_server.h"
 #include "vsp/storvsp/storvsp.h"
@@ -36,18 +38,13 @@ struct rig {
 
 static struct disk *open_spec(const char *text)
 {
-	struct disk_file_options o = {0};
-	char copy[256], *rest = copy, *part;
-	struct disk_spec spec;
+	struct disk_config config;
 	struct disk *disk;
 	struct err e;
 
-	snprintf(copy, sizeof(copy), "%s", text);
-	assert_int_equal(disk_spec_source(&spec, strsep(&rest, ","), &e), 0);
-	while ((part = strsep(&rest, ",")))
-		assert_int_equal(disk_spec_filter(&spec, part, &e), 0);
-	if (disk_spec_open(&disk, &spec, &o, &e))
+	if (disk_config_parse(&config, text, NULL, &e) || disk_config_open(&disk, &config, &e))
 		fail_msg("%s", e.text);
+	disk_config_free(&config);
 	return disk;
 }
 

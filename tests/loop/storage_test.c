@@ -39,7 +39,8 @@
 static struct guest g;
 static struct guest_disk d;
 static struct storage s;
-static struct run_options options;
+static struct vm_config options;
+static struct disk_config first;
 static char dir[] = "/tmp/enlite-storage-XXXXXX";
 
 /* One change, made on the control thread. */
@@ -74,7 +75,11 @@ static void do_add(void *arg)
 	struct change *c = arg;
 	struct storage_change t = told(c);
 
-	c->ret = storage_add(&s, c->spec, dir, &t, &c->place, &c->e);
+	struct disk_config disk;
+
+	c->ret = disk_config_parse(&disk, c->spec, dir, &c->e);
+	if (!c->ret)
+		c->ret = storage_add(&s, &disk, &t, &c->place, &c->e);
 }
 
 static void do_remove(void *arg)
@@ -226,9 +231,10 @@ static int setup(void **state)
 {
 	make_image(image, "image", 1 << 20);
 	make_image(other, "other", 1 << 20);
-	options = (struct run_options){.disk_count = 1};
-	options.disk[0] = (struct disk_option){
-		.source = image, .spec = {.kind = DISK_SPEC_FILE, .name = image}, .lun = 0};
+	if (disk_config_parse(&first, image, NULL, &change.e))
+		fail_msg("%s", change.e.text);
+	first.lun = 0;
+	options = (struct vm_config){.disks = &first, .disk_count = 1};
 	if (storage_open(&s, &g.control, &options, &change.e))
 		fail_msg("%s", change.e.text);
 	boot();
@@ -239,6 +245,7 @@ static int teardown(void **state)
 {
 	halt();
 	storage_close(&s);
+	disk_config_free(&first);
 	unlink(image);
 	unlink(other);
 	return 0;
@@ -298,10 +305,10 @@ static void mistakes(void **state)
 	refuses_to_add("none", "no such file");
 	refuses_to_add("image", "is used");
 	refuses_to_add("memory:1M,lun=0", "LUN 0 of controller 0 has a disk");
-	refuses_to_add("memory:1M,fast", "disk add: unknown flag");
+	refuses_to_add("memory:1M,fast", "unknown key 'fast'");
 	refuses_to_add("memory:1M,log=none/log", "disk log");
 	refuses_to_add("memory:1M,controller=4", "0 to 3");
-	refuses_to_add("", "disk add needs");
+	refuses_to_add("", "file: must be the name of a file");
 	change.place = (struct storage_place){.controller = 0, .lun = 7};
 	refused(do_remove, -ENOENT, "no disk 0:7");
 	refused(do_resize, -ENOENT, "no disk 0:7");
@@ -400,18 +407,20 @@ static void opening_takes_its_time(void **state)
 static void opening_outlives_the_machine(void **state)
 {
 	char path[64], spec[128];
-	struct run_options none = {0};
+	struct vm_config none = {0};
 	struct storage own = {0};
 	struct storage_place place;
 	struct change c = {0};
 	struct storage_change t = told(&c);
+	struct disk_config disk;
 	struct loop loop;
 	int fd = listen_silently(path);
 
 	snprintf(spec, sizeof(spec), "nbd+unix:///?socket=%s", path);
 	assert_int_equal(loop_init(&loop, "control", NULL), 0);
 	assert_int_equal(storage_open(&own, &loop, &none, &c.e), 0);
-	assert_int_equal(storage_add(&own, spec, dir, &t, &place, &c.e), 0);
+	assert_int_equal(disk_config_parse(&disk, spec, NULL, &c.e), 0);
+	assert_int_equal(storage_add(&own, &disk, &t, &place, &c.e), 0);
 	hang_up(fd);
 	storage_close(&own);
 	assert_int_equal(c.done, 1);
