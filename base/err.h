@@ -13,8 +13,8 @@ struct err {
 	char text[512];
 };
 
-/* Formats the text and returns `code` (a negative errno), so that callers can
- * write `return err_set(e, -EINVAL, "...")`. e may be NULL. */
+/* Formats the text, in which control characters become '?', and returns `code` (a negative errno),
+ * so that callers can write `return err_set(e, -EINVAL, "...")`. e may be NULL. */
 int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

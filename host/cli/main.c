@@ -23,7 +23,7 @@
 #define CTL_USAGE                                                                                  \
 	"enlite ctl NAME stats|power-button|stop|disk list|disk add SPEC|disk remove ID|disk resize ID|controller remove N [--json]"
 #define CONFIG_USAGE "enlite config --check FILE, or enlite config --print OPTIONS"
-#define PROBE_USAGE "enlite probe [--json]"
+#define PROBE_USAGE  "enlite probe [--json]"
 
 static const char usage[] =
 	"usage: enlite COMMAND [options]\n"
@@ -44,12 +44,8 @@ static const char usage[] =
 	"\n"
 	"See enlite(1).\n";
 
-/* Names in the text are the user's: whatever is in them, it stays one line. */
-static int fail(struct err *e, int status)
+static int fail(const struct err *e, int status)
 {
-	for (char *c = e->text; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7F)
-			*c = '?';
 	fprintf(stderr, "enlite: %s\n", e->text);
 	return status;
 }
@@ -82,7 +78,7 @@ static void print_notes(const struct vm_config *config)
 {
 	for (uint32_t i = 0; i < config->disk_count; i++)
 		if (config->disks[i].device.note)
-			log_warn("%s%s", config->disks[i].device.origin,
+			log_warn("%s: %s", config->disks[i].device.origin,
 				config->disks[i].device.note);
 }
 

@@ -50,6 +50,7 @@ struct pending {
 	struct ctl_request *request;
 	struct storage_place place; /* of a disk that is added */
 	bool adds;
+	char *note; /* how the text was understood, where it can mean two things; or NULL */
 };
 
 static json_t *place_reply(const struct storage_place *place)
@@ -60,6 +61,22 @@ static json_t *place_reply(const struct storage_place *place)
 	return json_pack("{s:s}", "id", id);
 }
 
+static json_t *done_reply(const struct pending *p)
+{
+	json_t *reply = p->adds ? place_reply(&p->place) : json_object();
+
+	if (p->note)
+		json_object_set_new(reply, "note", json_string(p->note));
+	return reply;
+}
+
+static void pending_free(struct pending *p)
+{
+	if (p)
+		free(p->note);
+	free(p);
+}
+
 static void done(void *ctx, const struct err *e)
 {
 	struct pending *p = ctx;
@@ -67,8 +84,8 @@ static void done(void *ctx, const struct err *e)
 	if (e)
 		ctl_refuse(p->request, e);
 	else
-		ctl_answer(p->request, p->adds ? place_reply(&p->place) : json_object());
-	free(p);
+		ctl_answer(p->request, done_reply(p));
+	pending_free(p);
 }
 
 static struct pending *pending_new(struct ctl_request *request, struct err *e)
@@ -91,7 +108,7 @@ static int begin(struct storage *s, struct ctl_request *request, const json_t *j
 	int ret = p ? start(s, json, p, e) : -ENOMEM;
 
 	if (ret)
-		free(p);
+		pending_free(p);
 	return ret;
 }
 
@@ -120,6 +137,8 @@ static int start_add(struct storage *s, const json_t *json, struct pending *p, s
 	if (ret)
 		return ret;
 	p->adds = true;
+	p->note = disk.device.note;
+	disk.device.note = NULL;
 	return storage_add(
 		s, &disk, &(struct storage_change){.done = done, .ctx = p}, &p->place, e);
 }

@@ -118,7 +118,7 @@ static int range_parse(const struct schema_key *key, const char *text, void *fie
 		return -EINVAL;
 	if (!scale(max, max_unit, &max) || !scale(min, min_unit ? min_unit : max_unit, &min))
 		return -EINVAL;
-	if (min > max)
+	if (min > max || !max)
 		return -EINVAL;
 	o->min_ns = min;
 	o->max_ns = max;
@@ -138,8 +138,12 @@ static int range_format(const struct schema_key *key, const void *field, char **
 {
 	const struct disk_delay_options *o = field;
 	char range[64];
-	int len = print_time(range, sizeof(range), o->min_ns);
+	int len;
 
+	*text = NULL;
+	if (!o->max_ns)
+		return 0;
+	len = print_time(range, sizeof(range), o->min_ns);
 	if (o->min_ns != o->max_ns) {
 		range[len++] = '-';
 		print_time(range + len, sizeof(range) - (size_t)len, o->max_ns);
@@ -158,7 +162,7 @@ static const struct schema_key keys[] = {
 	{
 		.name = "time",
 		.type = &range_type,
-		.must_be = "a time such as 5ms or 1-20ms (ns, us, ms, s), at most 3600s",
+		.must_be = "a time such as 5ms or 1-20ms (ns, us, ms, s), above 0, at most 3600s",
 		.required = true,
 		.arg = "TIME[-TIME]",
 		.help = "fixed, or random in a range",

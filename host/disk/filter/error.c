@@ -129,6 +129,9 @@ static int rate_format(const struct schema_key *key, const void *field, char **t
 	const struct disk_error_options *o = field;
 	char rate[32];
 
+	*text = NULL;
+	if (!o->every && !o->ppm)
+		return 0;
 	if (o->every)
 		snprintf(rate, sizeof(rate), "1/%" PRIu64, o->every);
 	else if (o->ppm % PPM_PER_CENT)

@@ -18,6 +18,14 @@ static void formats_and_returns_the_code(void **state)
 	assert_string_equal(e.text, "disk.img: not found (7)");
 }
 
+static void stays_one_line(void **state)
+{
+	struct err e;
+
+	err_set(&e, -EINVAL, "%s: not found", "a\nb\t\x7F\x1B[31m");
+	assert_string_equal(e.text, "a?b???[31m: not found");
+}
+
 static void may_be_null(void **state)
 {
 	assert_int_equal(err_set(NULL, -EINVAL, "nobody reads %s", "this"), -EINVAL);
@@ -38,6 +46,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(formats_and_returns_the_code),
+		cmocka_unit_test(stays_one_line),
 		cmocka_unit_test(may_be_null),
 		cmocka_unit_test(cuts_a_long_text),
 	};
