@@ -19,17 +19,10 @@ int vm_config_init(struct vm_config *c, struct err *e)
 	return schema_init(vm_keys, c) ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
 
-static void list_free(const struct config_list *list, struct vm_config *c)
-{
-	for (uint32_t i = 0; i < config_list_count(list, c); i++)
-		device_free(list->class, config_list_at(list, c, i));
-	free(config_list_at(list, c, 0));
-}
-
 void vm_config_free(struct vm_config *c)
 {
 	for (const struct config_list *list = config_lists; list->name; list++)
-		list_free(list, c);
+		config_list_free(list, c);
 	schema_fini(vm_keys, c);
 	for (uint32_t i = 0; i < VM_CONFIG_KEYS; i++)
 		free(c->origins[i]);

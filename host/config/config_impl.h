@@ -53,6 +53,7 @@ int device_make_absolute(const struct device_class *class, void *device, const c
 /* One more in a list, initialised. NULL: there are too many, or no memory; e says so. */
 void *config_list_add(const struct config_list *list, struct vm_config *c, struct err *e);
 void *config_list_at(const struct config_list *list, const struct vm_config *c, uint32_t i);
+void config_list_free(const struct config_list *list, struct vm_config *c);
 uint32_t config_list_count(const struct config_list *list, const struct vm_config *c);
 
 /* ---- texts: spec.c ------------------------------------------------------- */

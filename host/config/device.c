@@ -150,6 +150,13 @@ void *config_list_at(const struct config_list *list, const struct vm_config *c, 
 	return *items_of(list, c) + i * list->class->size;
 }
 
+void config_list_free(const struct config_list *list, struct vm_config *c)
+{
+	for (uint32_t i = 0; i < *count_of(list, c); i++)
+		device_free(list->class, config_list_at(list, c, i));
+	free(*items_of(list, c));
+}
+
 void *config_list_add(const struct config_list *list, struct vm_config *c, struct err *e)
 {
 	uint32_t count = *count_of(list, c);

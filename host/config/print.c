@@ -43,8 +43,7 @@ static int put_key(
 	}
 	value = json_of(key, text);
 	if (!value)
-		ret = err_set(e, -EILSEQ, "%s: '%.60s' is not UTF-8, so JSON cannot have it",
-			key->name, text);
+		ret = err_set(e, -EILSEQ, "%s: is not UTF-8, so JSON cannot have it", key->name);
 	else if (json_object_set_new(json, key->name, value))
 		ret = err_set(e, -ENOMEM, "out of memory");
 	free(text);
