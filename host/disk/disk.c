@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What all disks share: stacking, request sizes, and the gate every request passes. */
+/* Common to all disks: stacking, request sizes, and the checks of every submitted request. */
 #include "disk/disk.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -41,7 +41,7 @@ void disk_close(struct disk *disk)
 	}
 }
 
-/* Requests checked against the old size may come until their submitters have seen the new one. */
+/* Requests checked against the old size may arrive until their submitters have read the new one. */
 static void size_set(struct disk *disk, uint64_t size)
 {
 	uint64_t old = disk_size(disk);
@@ -94,7 +94,7 @@ int disk_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped)
 	return 0;
 }
 
-/* Size first: when it is the new, smaller one, the highest is there as well. */
+/* Load the size first: if it is the new, smaller one, size_highest is already stored. */
 static uint64_t size_limit(const struct disk *disk)
 {
 	uint64_t size = __atomic_load_n(&disk->info.size, __ATOMIC_ACQUIRE);
@@ -103,7 +103,7 @@ static uint64_t size_limit(const struct disk *disk)
 	return size > highest ? size : highest;
 }
 
-/* The submitter's promises. A guest cannot break them: what it asked was checked before. */
+/* Preconditions of struct disk_req. A guest cannot violate them: its commands were checked. */
 static void assert_request(const struct disk *disk, const struct disk_req *req)
 {
 	const struct disk_info *info = &disk->info;

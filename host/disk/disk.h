@@ -34,8 +34,8 @@ enum disk_op {
 /* One request. The submitter owns it before submit and after done; in between
  * only the back end touches it. iov points at guest pages (no copy is made) and
  * must stay valid until done. Lengths and offsets are bytes, multiples of
- * block_size, inside the disk: the submitter has checked them. When the disk has become smaller
- * in between, the request fails or not; writing to a file makes it longer again. */
+ * block_size, inside the disk: the submitter has checked them. If the disk has shrunk meanwhile,
+ * the request may fail or succeed; a write to a file extends it again. */
 struct disk_req {
 	enum disk_op op;
 	uint32_t flags; /* DISK_FLAG_* */
@@ -85,9 +85,9 @@ struct disk {
 	const struct disk_ops *ops;
 	struct disk *lower; /* NULL at the bottom of a stack; owned */
 	struct disk_info info;
-	const char *path;      /* of a writable image file: things about it may be kept beside it */
+	const char *path;      /* of a writable image file: metadata may be kept beside it */
 	const char *identity;  /* see disk_identity() */
-	uint64_t size_highest; /* it ever had, or 0: requests in flight may have seen it */
+	uint64_t size_highest; /* largest size since it was opened; requests in flight may use it */
 	uint64_t copied_bytes; /* by disk_req_copy() */
 };
 
@@ -111,11 +111,11 @@ int disk_null_open(struct disk **disk, uint64_t size, struct err *e);
 
 struct disk_nbd_options {
 	bool read_only;
-	/* How long a lost or silent server is waited for, and a request it does not answer (then it
-	 * is sent anew, and fails when it hangs so long again); 0: 30 s. */
+	/* Time-out of a lost or silent server, and of a request that gets no reply (it is sent once
+	 * more, and fails after the same time); 0: 30 s. */
 	uint64_t retry_ns;
 };
-/* An export of an NBD server. Asks it for its size and abilities before it returns. */
+/* An export of an NBD server. Queries its size and features before it returns. */
 int disk_nbd_open(
 	struct disk **disk, const char *uri, const struct disk_nbd_options *o, struct err *e);
 
@@ -125,8 +125,8 @@ static inline uint64_t disk_size(const struct disk *disk)
 	return __atomic_load_n(&disk->info.size, __ATOMIC_RELAXED);
 }
 
-/* Control thread. Asks the storage at the bottom for its size; it is the size of the whole stack
- * from then on. Queues may be at work. */
+/* Control thread. Reads the size of the storage at the bottom, which becomes the size of the whole
+ * stack. Requests may be in flight. */
 int disk_refresh(struct disk *disk, struct err *e);
 
 /* Constant; NULL: the disk is no image file, or must not be written. */
@@ -136,9 +136,9 @@ const char *disk_path(const struct disk *disk);
  * the contents do not outlive the disk. */
 const char *disk_identity(const struct disk *disk);
 
-/* Any thread. Whether storage is behind the byte at offset, and for how many more up to *length
- * that is so: at least a block. A disk that cannot tell says yes. Asks the file system, so it may
- * wait a little for that. */
+/* Any thread. *mapped: whether the byte at offset is allocated; *length: how many bytes, up to the
+ * old value and at least one block, have the same state. A disk without this information reports
+ * everything as mapped. May block on file system metadata. */
 int disk_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped);
 
 void disk_close(struct disk *disk); /* the whole stack; all queues are closed */
@@ -176,17 +176,17 @@ void disk_plain_queue_close(struct disk_queue *queue);
 /* Copies all of the request's iovec into the buffer, or out of it into the iovec. For requests
  * whose pages a back end cannot use as they are. */
 void disk_req_copy(const struct disk_req *req, uint8_t *buffer, bool into_buffer);
-/* Any thread: what was so copied since the disk was opened, in the whole stack. */
+/* Any thread: bytes copied by disk_req_copy() since the disk was opened, in the whole stack. */
 uint64_t disk_copied_bytes(const struct disk *disk);
 
-/* ON_LOOP(queue->loop). The one gate to every back end: asserts the contract of struct disk_req. */
+/* ON_LOOP(queue->loop). Every request enters a back end here: asserts the contract of struct
+ * disk_req. */
 void disk_submit(struct disk_queue *queue, struct disk_req *req);
 
-/* ON_LOOP(queue->loop); the request is submitted and not done. Asks for it to be done soon, and
- * promises nothing: done is called once as ever, later than this returns, with what came of the
- * request or with -ECANCELED, when it was cut short: then any part of it may have happened. Until
- * done, the pages of the request are in use, however long that takes; a back end that cannot get a
- * request back from the kernel or a server lets it wait. Asking again is harmless. */
+/* ON_LOOP(queue->loop); the request is submitted and not done. Requests early completion, best
+ * effort: done is still called exactly once, after this returns, with the result of the request or
+ * with -ECANCELED; then any part of it may have taken effect. The pages of the request stay in use
+ * until done, however long the kernel or a server keeps them. Cancelling twice is harmless. */
 void disk_cancel(struct disk_queue *queue, struct disk_req *req);
 
 #endif

@@ -10,28 +10,28 @@
  *   DISCARD          PUNCH, else ZEROS ...                       [SYNC when FUA]
  *   WRITE_ZEROES     ZERO_RANGE, else PUNCH, else ZEROS ...      [SYNC when FUA]
  *
- * The bytes of a file in memory (tmpfs) are copied at once, without an operation: io_uring would
- * give each write to a kernel thread, whose wake-up costs more than the copy.
+ * Files in memory (tmpfs) are read and written synchronously in submit: io_uring would hand each
+ * write to a kernel thread, whose wake-up costs more than the copy.
  *
  * EINTR and EAGAIN repeat a step, a bounded number of times.
  *
- * A failed fsync means that data the guest was told is written are lost, and
- * the kernel reports it once only. So the failure is kept: every later flush of
- * this disk fails as well. A failed RWF_DSYNC write may be either half; PROBE
- * writes the same bytes without DSYNC to learn whether the sync half failed.
+ * A failed fsync means that completed writes are lost, and the kernel reports it
+ * only once. So the failure is sticky: every later flush of this disk fails. A
+ * failed RWF_DSYNC write may have failed in either half; PROBE writes the same
+ * bytes without DSYNC to find out whether the sync half failed.
  *
- * That guess is wrong when there is no space, and space again a moment later: no
- * data are lost then, and all must go on. So a disk that ran out of space once
- * takes FUA writes apart: each half has its own result.
+ * PROBE misjudges a write that failed with ENOSPC when space is freed before the
+ * probe: then no data are lost and the disk must stay usable. So once a disk ran
+ * out of space, FUA writes are split into TRANSFER and SYNC, each with its result.
  *
- * Cancelling asks the kernel to drop the step in its hands, and starts no other one. The kernel
- * drops what waits; what a device has, or a file system is at, it finishes. A PROBE, or a SYNC that
- * was begun, is never given up: it could hide that data were lost.
+ * Cancelling cancels the step that is in the kernel and starts no further one. The kernel cancels
+ * operations that wait; one that a device or a file system executes is completed. A PROBE, or a
+ * SYNC that was started, is never cancelled: that could hide a loss of data.
  *
- * With O_DIRECT, what is not aligned for it goes through an aligned copy. It must
- * not go through the page cache instead: a page that is written there while its
- * neighbour sectors are written directly brings back their old bytes later, and the
- * next fsync fails ("collision with buffered I/O" in the kernel's log).
+ * With O_DIRECT, misaligned buffers go through an aligned copy. They must not go
+ * through the page cache: a page that is dirtied there while its neighbour sectors
+ * are written directly writes their old bytes back later, and the next fsync fails ("collision with
+ * buffered I/O" in the kernel's log).
  */
 #include <assert.h>
 #include <errno.h>
@@ -70,9 +70,9 @@ struct file_disk {
 	uint32_t clear_block; /* discards and zeroes are multiples of it */
 	char *path;           /* for the log */
 	char *identity;
-	_Atomic int sync_error;           /* first failed fsync: sticky */
-	_Atomic bool tight;               /* space had run out */
-	_Atomic enum zero_mode zero_mode; /* best way the file system is known to have */
+	_Atomic int sync_error;           /* result of the first failed fsync: sticky */
+	_Atomic bool tight;               /* ENOSPC happened */
+	_Atomic enum zero_mode zero_mode; /* best method the file system supports */
 };
 
 enum file_step {
@@ -91,16 +91,16 @@ struct file_req {
 	struct loop *loop;
 	struct file_disk *file;
 	enum file_step step;
-	bool apart; /* FUA write: TRANSFER and SYNC instead of DSYNC */
+	bool apart; /* FUA write: TRANSFER and SYNC instead of RWF_DSYNC */
 	uint32_t retries;
 	int fua_error;  /* why the DSYNC write failed */
-	uint64_t moved; /* bytes finished */
+	uint64_t moved; /* bytes transferred */
 	struct iovec *iov;
 	uint32_t iov_count;
 	uint8_t *bounce; /* O_DIRECT: aligned copy of a misaligned buffer */
 	struct iovec bounce_iov;
 	bool cancelled;
-	bool cancelling; /* cancel_op is in the ring: the request stays until it is back */
+	bool cancelling; /* cancel_op is in the ring: the request lives until it completes */
 	bool finished;   /* with this result */
 	int error;
 };
@@ -167,8 +167,8 @@ static void finish(struct file_req *r, int error)
 
 /* ---- transfers ----------------------------------------------------------- */
 
-/* The common case, one segment, costs the kernel less than a list of one; and less again when the
- * memory is registered. */
+/* A single segment, the common case, is cheaper as READ/WRITE than as READV/WRITEV, and cheaper
+ * still in registered memory. */
 static void segment_prepare(struct file_req *r, struct io_uring_sqe *sqe, uint64_t offset)
 {
 	int fd = r->file->fd;
@@ -240,7 +240,7 @@ static void transfer_done(struct file_req *r, int res)
 		transfer_failed(r, res);
 		return;
 	}
-	if (res == 0) { /* the file has become shorter under us */
+	if (res == 0) { /* the file was truncated meanwhile */
 		finish(r, -EIO);
 		return;
 	}
@@ -293,7 +293,7 @@ static void sync_done(struct file_req *r, int res)
 	finish(r, res < 0 ? res : 0);
 }
 
-/* Discards and zeroes have no DSYNC of their own. */
+/* fallocate has no DSYNC variant. */
 static void sync_when_fua(struct file_req *r)
 {
 	if (req_of(r)->flags & DISK_FLAG_FUA)
@@ -325,7 +325,7 @@ static void zeros_prepare(struct file_req *r, struct io_uring_sqe *sqe)
 		req_of(r)->offset + r->moved);
 }
 
-/* Devices refuse to clear parts of their blocks; writing them works. */
+/* Devices cannot clear parts of their blocks; those are written. */
 static bool partial(const struct file_req *r)
 {
 	const struct disk_req *req = req_of(r);
@@ -355,15 +355,14 @@ static void zero_start(struct file_req *r)
 
 	if (ragged(r) || partial(r))
 		mode = ZERO_BY_WRITE;
-	/* Punching gives storage back, which not everybody wants; but it is the first choice
-	 * of who does. */
+	/* Punch only if the caller allows unmapping; then it is the first choice. */
 	if (mode == ZERO_BY_RANGE && (req_of(r)->flags & DISK_FLAG_UNMAP) &&
 		r->file->disk.info.discard)
 		mode = ZERO_BY_PUNCH;
 	step_start(r, step_of[mode]);
 }
 
-/* The file system lacks this way: remember it and take the next one. */
+/* The file system does not support this method: remember that and use the next one. */
 static void zero_downgrade(struct file_req *r)
 {
 	enum zero_mode next = r->step == STEP_ZERO_RANGE ? ZERO_BY_PUNCH : ZERO_BY_WRITE;
@@ -413,7 +412,7 @@ static const struct {
 	[STEP_ZEROS] = {zeros_prepare, zeros_done},
 };
 
-/* Left out, it would hide that data were lost: a probe, and a sync that was begun before. */
+/* A probe, or a sync that was started: without its result a loss of data would go unnoticed. */
 static bool step_matters(const struct file_req *r, enum file_step step)
 {
 	return step == STEP_PROBE || r->step == STEP_SYNC;
@@ -423,7 +422,7 @@ static void step_done(struct loop_op *op, int res)
 {
 	struct file_req *r = container_of(op, struct file_req, op);
 
-	if (res == -ECANCELED && r->cancelled) /* the kernel had not begun it */
+	if (res == -ECANCELED && r->cancelled) /* the kernel had not started it */
 		finish(r, res);
 	else if ((res == -EINTR || res == -EAGAIN) && r->retries++ < FILE_RETRIES_MAX)
 		step_start(r, r->step);
@@ -558,7 +557,7 @@ static int file_refresh(struct disk *disk, uint64_t *size, struct err *e)
 	return read_size(file_of(disk), file_of(disk)->path, size, e);
 }
 
-/* Nobody uses the position of the descriptor, so it may move. Parts of a block count as mapped. */
+/* lseek moves the file position, which nothing else uses. Parts of a block count as mapped. */
 static int file_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped)
 {
 	const struct file_disk *f = file_of(disk);
@@ -568,13 +567,13 @@ static int file_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *
 
 	if (data < 0 && errno != ENXIO && errno != EINVAL)
 		return -errno;
-	/* ENXIO: no data from here on. EINVAL: a device that does not know holes. */
+	/* ENXIO: no data up to the end. EINVAL: a device without SEEK_DATA. */
 	*mapped = data < 0 ? errno == EINVAL : (uint64_t)data < offset + FILE_BLOCK_SIZE;
 	if (data < 0)
 		return 0;
 	change = *mapped ? lseek(f->fd, data, SEEK_HOLE) : data;
 	if (change < 0)
-		return errno == ENXIO ? 0 : -errno; /* shorter since */
+		return errno == ENXIO ? 0 : -errno; /* truncated meanwhile */
 	if ((uint64_t)change < end)
 		end = *mapped ? ((uint64_t)change + FILE_BLOCK_SIZE - 1) &
 					-(uint64_t)FILE_BLOCK_SIZE
@@ -597,7 +596,7 @@ static const struct disk_ops file_ops = {
 
 /* ---- opening ------------------------------------------------------------- */
 
-/* A hole punched behind the end changes nothing, but tells whether there are holes at all. */
+/* Punching a hole beyond the end changes nothing, and shows whether holes are supported. */
 static bool file_can_punch(const struct file_disk *f, const struct stat *st)
 {
 	if (f->disk.info.read_only)

@@ -44,7 +44,7 @@ static int open_ro_error(const char *path, int error, struct err *e)
 	return open_error(path, error, e);
 }
 
-/* Before open: opening a pipe would wait for its other end. */
+/* Before open(), which would block on a pipe. */
 int file_check_kind(const char *path, struct stat *st, struct err *e)
 {
 	if (stat(path, st))
@@ -58,7 +58,7 @@ int file_check_kind(const char *path, struct stat *st, struct err *e)
 	return 0;
 }
 
-/* A read-only device can be opened for writing all the same; only each write fails. */
+/* open(O_RDWR) succeeds on a read-only device; only its writes fail. */
 static bool device_is_read_only(int fd)
 {
 	int read_only = 0;
@@ -82,7 +82,7 @@ int file_open_fd(
 	const char *path, const struct stat *st, const struct disk_file_options *o, struct err *e)
 {
 	int flags = O_CLOEXEC | (o->read_only ? O_RDONLY : O_RDWR);
-	/* On a block device O_EXCL means: not while it is mounted. */
+	/* On a block device O_EXCL fails with EBUSY while it is mounted. */
 	int excl = S_ISBLK(st->st_mode) && !o->read_only ? O_EXCL : 0;
 	int fd = open(path, flags | excl | (o->direct ? O_DIRECT : 0));
 
@@ -98,7 +98,7 @@ int file_open_fd(
 	return fd;
 }
 
-/* A medium with larger blocks refuses the sectors we promise. */
+/* A medium with larger blocks cannot serve the 512-byte blocks we report. */
 int file_check_direct(int fd, const char *path, struct err *e)
 {
 	uint8_t *block;
@@ -132,7 +132,7 @@ int file_lock(int fd, const char *path, const struct disk_file_options *o, struc
 	return err_set(e, -errno, "disk %s: cannot be locked: %s", path, strerror(errno));
 }
 
-/* The node of a block device may be on a tmpfs too, but its bytes are not. */
+/* A device node may be on a tmpfs, but the data of its device are not. */
 bool file_is_in_memory(int fd, const struct stat *st)
 {
 	struct statfs fs;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening an image file or block device, as far as it has nothing to do with
- * I/O: what it is, whether it may be used, who else uses it. Each user mistake
- * gives one line. Thread: control.
+ * Opening an image file or block device: type, permissions, locks, alignment.
+ * Each mistake of the user is one line in e. Thread: the one that opens the disk.
  */
 #ifndef BACKEND_FILE_OPEN_H
 #define BACKEND_FILE_OPEN_H
@@ -16,16 +15,16 @@
 #define FILE_PHYSICAL_BLOCK_SIZE 4096u
 
 int file_check_kind(const char *path, struct stat *st, struct err *e);
-/* Of an image file or a block device, in bytes. */
+/* size: of an image file or a block device, in bytes. */
 int file_check_size(const char *path, uint64_t size, struct err *e);
 /* The descriptor, or -errno. */
 int file_open_fd(
 	const char *path, const struct stat *st, const struct disk_file_options *o, struct err *e);
-/* Against a second writer. */
+/* Takes the lock that keeps a second writer out. */
 int file_lock(int fd, const char *path, const struct disk_file_options *o, struct err *e);
-/* fd was opened with O_DIRECT: does it take our blocks? */
+/* For O_DIRECT: reads one block of FILE_BLOCK_SIZE, to find out whether that is possible. */
 int file_check_direct(int fd, const char *path, struct err *e);
-/* No device is behind it: reading and writing are copying. */
+/* A regular file on tmpfs or ramfs: I/O is a memory copy. */
 bool file_is_in_memory(int fd, const struct stat *st);
 bool file_device_can_punch(const struct stat *st);
 /* See disk_identity(); malloc()ed. NULL: out of memory. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A disk in anonymous memory: zero at start, gone at close. Every operation is
- * finished inside submit; nothing is volatile, so there is no write cache.
+ * A disk in anonymous memory: zero when opened, freed by close. Every operation
+ * completes inside submit; nothing is volatile, so there is no write cache.
  *
  * Overlapping requests on different queues race on the bytes, as on a real
  * disk: which of two concurrent writes to a sector wins is not defined.
@@ -18,7 +18,7 @@
 #define MEMORY_BLOCK_SIZE          512u
 #define MEMORY_PHYSICAL_BLOCK_SIZE 4096u
 #define MEMORY_PAGE_SIZE           4096u
-/* Below this, clearing is cheaper than giving pages back to the kernel. */
+/* Below this, memset() is cheaper than freeing pages with madvise(). */
 #define MEMORY_RELEASE_MIN (64u << 10)
 
 struct memory_disk {
@@ -32,7 +32,7 @@ static struct memory_disk *memory_of(struct disk *disk)
 	return (struct memory_disk *)disk;
 }
 
-/* Anonymous pages given back read as zero again. */
+/* Freed anonymous pages read as zero. */
 static int clear(struct memory_disk *m, uint64_t offset, uint64_t length)
 {
 	uint64_t first = (offset + MEMORY_PAGE_SIZE - 1) & ~(uint64_t)(MEMORY_PAGE_SIZE - 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The disk of benchmarks: reads give zeros, what is written vanishes, all of it at once. */
+/* A disk for benchmarks: reads return zeros, writes are discarded, all inside submit. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

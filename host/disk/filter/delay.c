@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Holds requests before it passes them on. Each has a timer of its own, so later ones overtake. */
+/* Delays requests. Each has its own timer, so a later request may overtake an earlier one. */
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -8,11 +8,12 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "base/time.h"
 #include "disk/filter/filter.h"
 #include "disk/filter/filters.h"
 #include "disk/stack.h"
 
-#define DELAY_MAX_NS (3600ull * 1000000000ull)
+#define DELAY_MAX_NS (3600 * NS_PER_S)
 
 struct delay_disk {
 	struct disk disk;
@@ -70,7 +71,7 @@ int disk_delay_open(
 static const struct {
 	const char *name;
 	uint64_t ns;
-} units[] = {{"s", 1000000000}, {"ms", 1000000}, {"us", 1000}, {"ns", 1}};
+} units[] = {{"s", NS_PER_S}, {"ms", NS_PER_MS}, {"us", NS_PER_US}, {"ns", 1}};
 
 #define UNIT_COUNT (sizeof(units) / sizeof(units[0]))
 
@@ -180,7 +181,7 @@ const struct disk_filter_ops disk_delay_filter = {
 	.schema =
 		{
 			.name = "delay",
-			.help = "holds requests for a time before they reach the disk",
+			.help = "delays requests before they reach the disk",
 			.keys = keys,
 			.size = sizeof(struct disk_delay_options),
 		},

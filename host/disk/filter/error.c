@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fails some requests. The lower disk never sees a failed one: a write has
- * changed nothing, a flush has flushed nothing (the next one does).
+ * Fails some requests, which never reach the lower disk: a failed write changes
+ * nothing, a failed flush flushes nothing (the next one does).
  */
 #include <assert.h>
 #include <errno.h>
@@ -190,7 +190,7 @@ static const struct schema_key keys[] = {
 		.must_be = "a share such as 1%, 0.5% (up to 100%) or 1/100 (every 100th)",
 		.required = true,
 		.arg = "N%|1/N",
-		.help = "so many of the requests at random, or every Nth",
+		.help = "share of the requests that fail at random, or every Nth",
 	},
 	FILTER_OPS_KEY(struct disk_error_options, ops),
 	{

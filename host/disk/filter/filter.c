@@ -15,7 +15,7 @@ void filter_init(struct disk *disk, const struct disk_ops *ops, struct disk *low
 	disk->info = lower->info;
 }
 
-/* Queues draw different numbers, the same ones in every run. */
+/* Each queue has its own sequence, the same in every run. */
 static uint64_t next_seed(void)
 {
 	static _Atomic uint64_t queues;
@@ -70,7 +70,7 @@ void filter_cancel(struct disk_queue *queue, struct disk_req *req)
 	disk_cancel(filter_lower_queue(queue), disk_req_lower(queue->disk, req));
 }
 
-/* ---- waiting ------------------------------------------------------------- */
+/* ---- delayed requests ---------------------------------------------------- */
 
 static struct disk_req *waiting(struct loop_timer *t)
 {

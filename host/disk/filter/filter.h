@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What filters share: a disk over a lower disk, whose queue holds a queue of that one. */
+/* Common to all filters: a disk over a lower disk; each queue owns a queue of the lower disk. */
 #ifndef BACKEND_FILTER_H
 #define BACKEND_FILTER_H
 
@@ -9,33 +9,33 @@
 struct filter_queue {
 	struct disk_queue queue;
 	struct disk_queue *lower;
-	uint64_t random; /* state of filter_random(), this queue's own */
+	uint64_t random; /* state of filter_random() */
 };
 
-/* Base of a filter disk: the lower one's geometry. Takes lower over. */
+/* Initialises a filter disk with the geometry of the lower one, which it owns from now on. */
 void filter_init(struct disk *disk, const struct disk_ops *ops, struct disk *lower);
 
 /* disk_ops.queue_open and .queue_close of filters. */
 int filter_queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue);
 void filter_queue_close(struct disk_queue *queue);
 
-/* Passes a request on as it is; its result goes to req->done. */
+/* Submits a copy of the request to the lower disk; req->done gets its result. */
 void filter_pass(struct disk_queue *queue, struct disk_req *req);
 
-/* disk_ops.cancel, of a request that is at the lower disk. */
+/* disk_ops.cancel of filters that do not delay requests. */
 void filter_cancel(struct disk_queue *queue, struct disk_req *req);
 
-/* The scratch of filters that make requests wait. */
+/* Scratch of filters that delay requests. */
 struct filter_wait {
 	struct loop_timer timer;
 	struct disk_queue *queue;
 };
 
-/* filter_pass(), when delay_ns is over. */
+/* filter_pass() after delay_ns. */
 void filter_pass_later(struct disk_queue *queue, struct disk_req *req, uint64_t delay_ns);
-/* filter_pass() in a filter where other requests wait. */
+/* filter_pass() in a filter with struct filter_wait as scratch. */
 void filter_pass_now(struct disk_queue *queue, struct disk_req *req);
-/* disk_ops.cancel, of a request that waits or is at the lower disk. */
+/* disk_ops.cancel of filters that delay requests. */
 void filter_wait_cancel(struct disk_queue *queue, struct disk_req *req);
 
 static inline struct disk_queue *filter_lower_queue(struct disk_queue *queue)
@@ -43,7 +43,7 @@ static inline struct disk_queue *filter_lower_queue(struct disk_queue *queue)
 	return ((struct filter_queue *)queue)->lower;
 }
 
-/* splitmix64 (public domain, S. Vigna): any seed will do. */
+/* splitmix64 (public domain, S. Vigna): any seed is good. */
 static inline uint64_t filter_random(uint64_t *state)
 {
 	uint64_t z = (*state += 0x9E3779B97F4A7C15ull);

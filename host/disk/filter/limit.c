@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Token buckets for requests and for bytes, kept as time: `busy_until` is when
- * all that was admitted would be through at the limit's pace. A request may
- * start as long as that is no more than a burst ahead of now; else it waits for
- * that moment on a timer. Each request reserves its place when it arrives, so
- * nothing is queued here and the first to come is the first to go. What a cancelled
- * one has reserved stays so: those behind it have their places already.
+ * all admitted requests would be complete at the limit's rate. A request starts
+ * if that is at most one burst after now, else a timer starts it at that moment.
+ * Each request reserves its time when it is submitted, so there is no queue and
+ * the order is first in, first out. A cancelled request keeps its reservation,
+ * because later requests have reserved after it.
  */
 #include <assert.h>
 #include <errno.h>
@@ -31,7 +31,7 @@ struct limit_disk {
 	struct bucket bytes;
 };
 
-/* When `amount` may start. */
+/* The time at which a request of this amount may start. */
 static uint64_t reserve(struct bucket *b, uint64_t amount, uint64_t now)
 {
 	uint64_t cost, old, from;
@@ -84,7 +84,7 @@ static const struct disk_ops limit_ops = {
 	.cancel = filter_wait_cancel,
 };
 
-/* A burst of n starts n at once: n - 1 ahead of the pace. */
+/* A burst of n starts n requests at once: n - 1 ahead of the rate. */
 static void bucket_init(struct bucket *b, uint64_t per_second, uint64_t burst, uint64_t least)
 {
 	b->per_second = per_second;

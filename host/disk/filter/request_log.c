@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One line per request, in the order they finish. Queues append to a buffer
- * under a lock; a thread of this disk takes the whole buffer and writes it, so
- * that no I/O thread waits for the log's file system.
+ * One line per request, in order of completion. Queues append to a buffer under
+ * a lock; a thread of this disk swaps the buffer and writes it, so that no I/O
+ * thread blocks on the file system of the log.
  */
 #include <assert.h>
 #include <errno.h>
@@ -127,7 +127,7 @@ static int write_all(int fd, const char *bytes, size_t len)
 	return 0;
 }
 
-/* Waits for lines; takes them all. False: there are none and will be none. */
+/* Waits for lines and swaps the buffers. False: closing, and none are left. */
 static bool take(struct log_disk *d, uint32_t *len, uint64_t *dropped)
 {
 	char *full;
@@ -163,8 +163,8 @@ static void *writer_main(void *arg)
 		}
 		if (error >= 0)
 			continue;
-		log_error("disk log: cannot be written: %s; it ends here", strerror(-error));
-		error = 1; /* said once; lines are taken and forgotten from now on */
+		log_error("disk log: cannot be written: %s; logging stops", strerror(-error));
+		error = 1; /* logged once; further lines are discarded */
 	}
 	return NULL;
 }

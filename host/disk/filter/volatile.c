@@ -1,30 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A disk with a write cache that loses what was not flushed. Writes, zeroes and
- * discards become entries of a journal in memory, oldest first; reads are the
- * lower disk's bytes with the journal laid over them.
+ * A write cache that loses unflushed writes. Writes, zeroes and discards become
+ * entries of a journal in memory, oldest first; a read is the data of the lower
+ * disk overlaid with the journal.
  *
  *   WRITE ...        append -> done
  *   FLUSH            job: destage all entries -> flush the lower disk -> drop them -> done
- *   FUA WRITE ...    append -> job: the same, but for this entry and every older one it needs
- *                    below it only
+ *   FUA WRITE ...    append -> job: the same, but only for this entry and the older ones that
+ *                    overlap it
  *   full journal     the write that fills it waits for a job like FLUSH
  *
  * Jobs run one at a time for the whole disk, each on the loop of its request;
  * the others wait in a list and are posted to their loops. Entries go to the
  * lower disk one by one in order, so that the newest bytes win.
  *
- * A job and reads of what it destages keep out of each other's way: the job begins
- * when no such read is at the lower disk, and reads that come later are blocked
- * until it ends. So no read can miss both an entry and its bytes below.
+ * A job and reads of the ranges it destages exclude each other: the job starts
+ * when no such read is at the lower disk, and later ones are blocked until it
+ * ends. So no read can miss both an entry and its data on the lower disk.
  *
- * Cancelling: what waits here goes at once. What is at the lower disk, or is a job that runs, is
- * cancelled there; the entries of such a job stay in the journal.
+ * Cancelling: a waiting request is cancelled at once; one at the lower disk, or a running job, is
+ * cancelled there, and the entries of the job stay in the journal.
  *
- * A power cut first fails all requests, which may stop a job half way. Then, when
- * nothing is in flight, it decides what becomes of each entry: dropped, kept, torn
- * between sectors, or written in the wrong order, which is all that a real cache
- * can do to sectors.
+ * A power cut first fails all requests, which may stop a job half way. Then, with
+ * nothing in flight, it decides the fate of each entry: dropped, kept, torn
+ * between sectors, or written out of order, as a real cache may do.
  */
 #include <assert.h>
 #include <errno.h>
@@ -46,15 +45,15 @@
 struct volatile_req {
 	struct disk_queue *queue;
 	struct list link;      /* in reads, blocked or jobs */
-	struct loop_task task; /* goes on, on its loop */
+	struct loop_task task; /* continues on the loop of the request */
 	struct iovec iov;      /* of the lower request */
 	uint8_t *buffer;       /* of reads */
 	bool waiting;          /* in blocked or jobs; under lock */
 	bool cancelled;
 	bool below; /* its lower request is at the lower disk */
 	/* jobs */
-	struct entry *fua; /* NULL: everything */
-	struct list *at;   /* the entry that goes to the lower disk */
+	struct entry *fua; /* the entry to destage; NULL: all */
+	struct list *at;   /* the entry being written to the lower disk */
 	bool flushing;
 	bool submitting;
 	bool step_done;
@@ -243,8 +242,8 @@ static void read_start(struct volatile_req *r)
 
 /* ---- jobs ---------------------------------------------------------------- */
 
-/* An entry must be destaged when a newer one that is overlaps it: else its old bytes would come
- * later. */
+/* An entry that overlaps a newer one to destage must be destaged too: written later, its old data
+ * would overwrite the newer ones. */
 static bool needed(struct volatile_disk *d, const struct entry *entry)
 {
 	for (struct list *pos = entry->link.next; pos != &d->journal; pos = pos->next) {
@@ -266,7 +265,7 @@ static void job_choose(struct volatile_disk *d, const struct entry *fua)
 	}
 }
 
-/* The job's entries are on the lower disk for good, or stay where they are after an error. */
+/* The entries of the job are durable on the lower disk; after an error they stay in the journal. */
 static void job_settle(struct volatile_disk *d, int error)
 {
 	list_for_each_safe (pos, &d->journal) {
@@ -355,7 +354,7 @@ static void job_prepare(struct volatile_req *r, struct disk_req *lower, struct e
 	}
 }
 
-/* Step by step in a loop: a lower disk may finish inside submit. */
+/* A loop instead of recursion: a lower disk may complete inside submit. */
 static void job_run(struct volatile_req *r)
 {
 	struct disk_req *lower = disk_req_lower(r->queue->disk, req_of(r));
@@ -568,7 +567,7 @@ static const struct schema_key keys[] = {
 		.max = INT64_MAX,
 		.preset = "1",
 		.arg = "SEED",
-		.help = "chooses what becomes of them",
+		.help = "of the random fate of unflushed writes",
 	},
 	{0},
 };

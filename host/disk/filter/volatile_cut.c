@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The power cut: what becomes of writes that were not flushed. See volatile.c. */
+/* The power cut: the fate of unflushed writes. See volatile.c. */
 #include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
@@ -10,17 +10,17 @@
 #define SECTOR_SIZE 512u
 
 enum fate {
-	FATE_DROP,    /* nothing was written yet */
-	FATE_KEEP,    /* everything was */
-	FATE_PREFIX,  /* the first so many, the last of them in part */
-	FATE_SOME,    /* any, in any order */
-	FATE_SECTORS, /* any sectors of any, in any order */
+	FATE_DROP,    /* nothing was written */
+	FATE_KEEP,    /* everything was written */
+	FATE_PREFIX,  /* the first N entries, the last of them in part */
+	FATE_SOME,    /* any entries, in any order */
+	FATE_SECTORS, /* any sectors of any entries, in any order */
 	FATE_COUNT,
 };
 
 struct cut {
 	struct volatile_disk *disk;
-	struct loop loop; /* runs while a request of ours is not finished */
+	struct loop loop; /* runs while a request of the cut is in flight */
 	struct disk_queue *queue;
 	struct disk_req *req;
 	bool finished;
@@ -63,7 +63,7 @@ static void cut_whole(struct cut *c, const struct entry *entry)
 	cut_write(c, entry, 0, entry->length);
 }
 
-/* The first sectors of it, as many as the dice say. */
+/* A random number of its first sectors. */
 static void cut_torn(struct cut *c, const struct entry *entry)
 {
 	uint64_t sectors = filter_random(&c->disk->random) % (entry->length / SECTOR_SIZE + 1);
@@ -72,7 +72,7 @@ static void cut_torn(struct cut *c, const struct entry *entry)
 		cut_write(c, entry, 0, sectors * SECTOR_SIZE);
 }
 
-/* Zeroes and discards may be long: one run of sectors stands for all patterns. */
+/* Zeroes and discards may be long: only one run of sectors is written. */
 static void cut_run(struct cut *c, const struct entry *entry)
 {
 	uint64_t sectors = entry->length / SECTOR_SIZE;
@@ -173,7 +173,7 @@ int disk_volatile_cut(struct disk *disk)
 	free(c.req);
 	free(entries);
 	disk_queue_close(c.queue);
-	loop_stop(&c.loop); /* what the queue's closing has posted still runs */
+	loop_stop(&c.loop); /* tasks that closing the queue posted still run */
 	loop_run(&c.loop);
 fini_loop:
 	loop_fini(&c.loop);

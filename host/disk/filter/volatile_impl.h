@@ -26,12 +26,12 @@ struct volatile_disk {
 	uint32_t entries;
 	uint64_t bytes;
 	struct list reads;                /* at the lower disk */
-	struct list blocked;              /* reads that wait for the job */
-	struct list jobs;                 /* waiting ones */
-	struct volatile_req *held_up_job; /* the running one, while it waits for reads */
+	struct list blocked;              /* reads that wait for the running job */
+	struct list jobs;                 /* jobs that wait for the running one */
+	struct volatile_req *held_up_job; /* the running job, while it waits for reads */
 	bool job_running;
 	uint64_t random;
-	_Atomic bool off; /* requests fail; jobs stop where they are */
+	_Atomic bool off; /* power is off: requests fail, jobs stop */
 };
 
 static inline struct volatile_disk *volatile_of(struct disk *disk)
