@@ -208,15 +208,23 @@ static json_t *request_id(const char *const *words, const char *value)
 	return json_pack("{s:s, s:s, s:s}", "command", words[0], "action", words[1], "id", value);
 }
 
-/* File names in it are relative to where we are, not to where the partition was started. */
+/* A SPEC that is a JSON object is sent as one. */
+static json_t *spec_json(const char *spec)
+{
+	json_t *object = *spec == '{' ? json_loads(spec, JSON_REJECT_DUPLICATES, NULL) : NULL;
+
+	return object ? object : json_string(spec);
+}
+
+/* Relative file names belong to our working directory, not to that of the VM. */
 static json_t *request_add(const char *const *words, const char *value)
 {
 	char directory[PATH_MAX];
 
 	if (!getcwd(directory, sizeof(directory)))
 		directory[0] = '\0';
-	return json_pack("{s:s, s:s, s:s, s:s}", "command", words[0], "action", words[1], "spec",
-		value, "directory", directory);
+	return json_pack("{s:s, s:s, s:o, s:s}", "command", words[0], "action", words[1], "spec",
+		spec_json(value), "directory", directory);
 }
 
 static json_t *request_number(const char *const *words, const char *value)

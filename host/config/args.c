@@ -23,22 +23,9 @@ enum {
 
 struct options {
 	struct option option[OPTIONS_MAX];
-	char name[OPTIONS_MAX][36];
+	char name[OPTIONS_MAX][OPTION_NAME_MAX];
 	unsigned count;
 };
-
-/* A flag that is set by default has an option that clears it. */
-static bool is_cleared(const struct schema_key *key)
-{
-	return !key->arg && key->preset && !strcmp(key->preset, "true");
-}
-
-static void key_option(const struct schema_key *key, char name[36])
-{
-	char plain[32];
-
-	snprintf(name, 36, "%s%s", is_cleared(key) ? "no-" : "", option_name(key, plain));
-}
 
 static void add_option(struct options *o, const char *name, bool has_value, int value)
 {
@@ -51,11 +38,11 @@ static void add_option(struct options *o, const char *name, bool has_value, int 
 
 static void make_options(struct options *o)
 {
-	char name[36];
+	char name[OPTION_NAME_MAX];
 
 	memset(o, 0, sizeof(*o));
 	for (int i = 0; vm_keys[i].name; i++) {
-		key_option(&vm_keys[i], name);
+		option_of_key(&vm_keys[i], name);
 		add_option(o, name, vm_keys[i].arg, OPT_KEY + i);
 	}
 	for (int i = 0; config_lists[i].name; i++) {
@@ -83,13 +70,13 @@ static int set_origin(char **origin, const char *text, struct err *e)
 static int apply_key(struct vm_config *c, int index, const char *value, struct err *e)
 {
 	const struct schema_key *key = &vm_keys[index];
-	char name[36], place[40];
+	char name[OPTION_NAME_MAX], place[OPTION_NAME_MAX + 2];
 	struct err why;
 	int ret;
 
 	if (!value)
-		value = is_cleared(key) ? "false" : "true";
-	key_option(key, name);
+		value = option_clears(key) ? "false" : "true";
+	option_of_key(key, name);
 	snprintf(place, sizeof(place), "--%s", name);
 	ret = schema_set(key, c, value, &why);
 	return ret ? config_fail(e, ret, place, &why) : set_origin(&c->origins[index], place, e);

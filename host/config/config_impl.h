@@ -64,6 +64,13 @@ int device_parse(const struct device_class *class, void *device, const char *spe
 /* A key's name on the command line. */
 const char *option_name(const struct schema_key *key, char name[32]);
 
+#define OPTION_NAME_MAX 36u
+
+/* A flag that is set by default has an option that clears it: --no-reboot. */
+bool option_clears(const struct schema_key *key);
+/* The option of a key of the VM, without "--". */
+void option_of_key(const struct schema_key *key, char name[OPTION_NAME_MAX]);
+
 /* ---- words: nearest.c ---------------------------------------------------- */
 
 #define NAMES_MAX 64u

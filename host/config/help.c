@@ -11,12 +11,7 @@
 
 /* ---- what both have ------------------------------------------------------ */
 
-static bool is_cleared(const struct schema_key *key)
-{
-	return !key->arg && key->preset && !strcmp(key->preset, "true");
-}
-
-/* ": 1 to 64; default 1" and the like, or nothing. */
+/* " (1 to 64; default 1)" and the like, or nothing. */
 static void limits(const struct schema_key *key, char *text, size_t size)
 {
 	char range[64] = "", preset[64] = "";
@@ -94,10 +89,10 @@ static void print_key(FILE *out, int indent, const char *usage, const struct sch
 
 static void option_usage(const struct schema_key *key, char *text, size_t size)
 {
-	char name[32];
+	char name[OPTION_NAME_MAX];
 
-	snprintf(text, size, "--%s%s%s%s", is_cleared(key) ? "no-" : "", option_name(key, name),
-		key->arg ? " " : "", key->arg ? key->arg : "");
+	option_of_key(key, name);
+	snprintf(text, size, "--%s%s%s", name, key->arg ? " " : "", key->arg ? key->arg : "");
 }
 
 static void print_filter(FILE *out, const struct schema *filter)
@@ -140,6 +135,8 @@ static void print_lists(FILE *out)
 	for (const struct config_list *list = config_lists; list->name; list++) {
 		snprintf(usage, sizeof(usage), "--%s SPEC", list->option);
 		print_entry(out, 2, usage, list->help);
+		if (!list->flag_option)
+			continue;
 		snprintf(usage, sizeof(usage), "--%s SPEC", list->flag_option);
 		print_entry(out, 2, usage, list->flag_help);
 	}
@@ -255,6 +252,8 @@ static void man_lists(FILE *out)
 	for (const struct config_list *list = config_lists; list->name; list++) {
 		snprintf(usage, sizeof(usage), "--%s SPEC", list->option);
 		man_entry(out, usage, list->help, "");
+		if (!list->flag_option)
+			continue;
 		snprintf(usage, sizeof(usage), "--%s SPEC", list->flag_option);
 		man_entry(out, usage, list->flag_help, "");
 	}

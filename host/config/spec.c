@@ -32,6 +32,19 @@ const char *option_name(const struct schema_key *key, char name[32])
 	return name;
 }
 
+bool option_clears(const struct schema_key *key)
+{
+	return !key->arg && key->preset && !strcmp(key->preset, "true");
+}
+
+void option_of_key(const struct schema_key *key, char name[OPTION_NAME_MAX])
+{
+	char plain[32];
+
+	snprintf(name, OPTION_NAME_MAX, "%s%s", option_clears(key) ? "no-" : "",
+		option_name(key, plain));
+}
+
 /* ---- words --------------------------------------------------------------- */
 
 /* Takes the text up to an unquoted character of `stops` or the end, where *at is then. The word is
