@@ -250,6 +250,13 @@ static void keys_of_the_vm(void **state)
 		{"{" K ",'on_crash':'reboot'}", "t.json:1: on_crash: must be exit or continue"},
 		{"{" K ",'on_crash':''}", "t.json:1: on_crash: must be exit or continue"},
 		{"{" K ",'on_crash':0}", "t.json:1: on_crash: must be exit or continue"},
+		{"{" K ",\n'append':'\\'}]{[,:\\\\',\n'cpus':0}",
+			"t.json:3: cpus: must be a number"},
+		{"{" K
+		 ",'disks':[{'memory':'1M','filters':[\n{'filter':'volatile'}]},\n{'null':512}],"
+		 "'reboot':true,\n\n'cpus':0}",
+			"t.json:5: cpus: must be a number from 1 to 64"},
+		{"\n{\n'\\u006bernel'\n:\n1}", "t.json:3: kernel: must be the name of a file"},
 		{"{" K ",\n'cpu':1}", "t.json:2: cpu: unknown key 'cpu'; did you mean 'cpus'?"},
 		{"{" K ",\n'Kernel':1}",
 			"t.json:2: Kernel: unknown key 'Kernel'; did you mean 'ker"},
