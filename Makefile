@@ -12,6 +12,7 @@
 #   make fuzz-long  every fuzz target for FUZZ_LONG seconds (default 1200)
 #   make bench-native   storage through the ring beside fio, no virtual machine; BENCH_ARGS=-h
 #   make bench-storage  storage beside QEMU's devices, same kernel and image; BENCH_ARGS=--help
+#   make foreign    test suites of others on our code, no virtual machine
 #   make style deps unit loop fuzz flat cli vm bench clean deps-install
 #
 # V=1 shows commands. CC=clang builds with clang.
@@ -44,12 +45,14 @@ CC_asan := $(CC)
 CC_tsan := $(CC)
 CC_fuzz := $(CLANG)
 CC_cov := gcc
+CC_pic := $(CC)
 FLAGS_plain := -O2
 FLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FLAGS_tsan := -O1 -fsanitize=thread
 FLAGS_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FLAGS_pic := -O2 -fPIC
 FLAGS_cov := -O0 --coverage -fprofile-update=atomic
-VARIANTS := plain asan tsan fuzz cov
+VARIANTS := plain asan tsan fuzz cov pic
 
 MAIN_SRC := host/cli/main.c
 LIB_SRC := $(filter-out $(MAIN_SRC),$(wildcard base/*.c common/*/*.c host/*/*.c host/*/*/*.c \
@@ -148,6 +151,16 @@ $(B)/tests/campaign/%: $(B)/plain/tests/campaign/%.o $(B)/plain/libsupport.a $(B
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC_plain) -o $@ $^ $(LIBS)
+
+# Our SCSI layer as an LD_PRELOAD library for foreign test suites.
+$(B)/foreign/sgio.so: $(B)/pic/tests/foreign/sgio.o $(B)/pic/libenlite.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC_pic) -shared -o $@ $^ $(LIBS)
+
+.PHONY: foreign
+foreign: $(B)/foreign/sgio.so
+	$(Q)tests/foreign/run $<
 
 # ---- tests -------------------------------------------------------------------
 FUZZ_SHORT ?= 3
