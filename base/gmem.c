@@ -166,7 +166,7 @@ void gmem_unmap_pages(void GUEST_SHARED *view, size_t count, bool mapped)
 {
 	/* If the kernel merged the view with a neighbour, unmapping splits the mapping, which can
 	 * fail at the limit of mappings. The view then leaks. */
-	if (mapped && munmap((void *)view, count * GMEM_PAGE_SIZE))
+	if (mapped && munmap((GUEST_FORCE void *)view, count * GMEM_PAGE_SIZE))
 		log_error("guest memory: cannot unmap %zu pages: %s", count, strerror(errno));
 }
 
@@ -176,7 +176,7 @@ int gmem_read(const struct gmem *g, uint64_t gpa, void *to, size_t len)
 
 	if (!from)
 		return -EFAULT;
-	memcpy(to, (const void *)from, len);
+	memcpy(to, (GUEST_FORCE const void *)from, len);
 	return 0;
 }
 
@@ -186,6 +186,6 @@ int gmem_write(const struct gmem *g, uint64_t gpa, const void *from, size_t len)
 
 	if (!to)
 		return -EFAULT;
-	memcpy((void *)to, from, len);
+	memcpy((GUEST_FORCE void *)to, from, len);
 	return 0;
 }

@@ -25,8 +25,10 @@
  * Only ring and guest-memory code dereferences such pointers. */
 #if defined(__CHECKER__)
 #define GUEST_SHARED __attribute__((noderef, address_space(5)))
+#define GUEST_FORCE  __attribute__((force)) /* a cast to or from it is meant */
 #else
 #define GUEST_SHARED
+#define GUEST_FORCE
 #endif
 
 struct gmem {

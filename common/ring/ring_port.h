@@ -6,6 +6,17 @@
 #ifndef RING_PORT_H
 #define RING_PORT_H
 
+/* Memory that the peer writes at any time. Only the accesses below and ring_copy_*() may follow
+ * such a pointer; sparse checks it (`make style`). The same address space as the host's
+ * GUEST_SHARED. */
+#ifdef __CHECKER__
+#define RING_SHARED __attribute__((noderef, address_space(5)))
+#define RING_FORCE  __attribute__((force))
+#else
+#define RING_SHARED
+#define RING_FORCE
+#endif
+
 #ifdef __KERNEL__
 
 #include <asm/barrier.h>
@@ -40,5 +51,15 @@
 #define ring_compiler_barrier()  __asm__ volatile("" ::: "memory")
 
 #endif
+
+static inline void ring_copy_in(uint8_t RING_SHARED *to, const void *from, uint32_t len)
+{
+	memcpy((RING_FORCE uint8_t *)to, from, len);
+}
+
+static inline void ring_copy_out(void *to, const uint8_t RING_SHARED *from, uint32_t len)
+{
+	memcpy(to, (RING_FORCE const uint8_t *)from, len);
+}
 
 #endif

@@ -38,7 +38,7 @@ static uint32_t index_distance(uint32_t from, uint32_t to, uint32_t size)
 	return to >= from ? to - from : size - from + to;
 }
 
-static int ring_check(const void *ring, uint32_t bytes)
+static int ring_check(const void RING_SHARED *ring, uint32_t bytes)
 {
 	if (!ring || bytes % HV_PAGE_SIZE || bytes < 2 * HV_PAGE_SIZE)
 		return -EINVAL;
@@ -47,9 +47,9 @@ static int ring_check(const void *ring, uint32_t bytes)
 
 /* ---- producer ------------------------------------------------------------ */
 
-int vmbus_tx_init(struct vmbus_tx *tx, void *ring, uint32_t bytes)
+int vmbus_tx_init(struct vmbus_tx *tx, void RING_SHARED *ring, uint32_t bytes)
 {
-	struct vmbus_ring_ctl *ctl = ring;
+	struct vmbus_ring_ctl RING_SHARED *ctl = ring;
 	uint32_t size = bytes - HV_PAGE_SIZE;
 	uint32_t read, write;
 	int err = ring_check(ring, bytes);
@@ -62,7 +62,7 @@ int vmbus_tx_init(struct vmbus_tx *tx, void *ring, uint32_t bytes)
 		return -EPROTO;
 	*tx = (struct vmbus_tx){
 		.ctl = ctl,
-		.data = (uint8_t *)ring + HV_PAGE_SIZE,
+		.data = (uint8_t RING_SHARED *)ring + HV_PAGE_SIZE,
 		.size = size,
 		.write = write,
 		.published = write,
@@ -79,11 +79,11 @@ static uint32_t tx_put(struct vmbus_tx *tx, uint32_t at, const void *src, uint32
 	uint32_t first = tx->size - at;
 
 	if (len < first) {
-		memcpy(tx->data + at, src, len);
+		ring_copy_in(tx->data + at, src, len);
 		return at + len;
 	}
-	memcpy(tx->data + at, src, first);
-	memcpy(tx->data, (const uint8_t *)src + first, len - first);
+	ring_copy_in(tx->data + at, src, first);
+	ring_copy_in(tx->data, (const uint8_t *)src + first, len - first);
 	return len - first;
 }
 
@@ -249,9 +249,9 @@ bool vmbus_tx_masked(const struct vmbus_tx *tx)
 
 /* ---- consumer ------------------------------------------------------------ */
 
-int vmbus_rx_init(struct vmbus_rx *rx, void *ring, uint32_t bytes)
+int vmbus_rx_init(struct vmbus_rx *rx, void RING_SHARED *ring, uint32_t bytes)
 {
-	struct vmbus_ring_ctl *ctl = ring;
+	struct vmbus_ring_ctl RING_SHARED *ctl = ring;
 	uint32_t size = bytes - HV_PAGE_SIZE;
 	uint32_t read, write;
 	int err = ring_check(ring, bytes);
@@ -264,7 +264,7 @@ int vmbus_rx_init(struct vmbus_rx *rx, void *ring, uint32_t bytes)
 		return -EPROTO;
 	*rx = (struct vmbus_rx){
 		.ctl = ctl,
-		.data = (const uint8_t *)ring + HV_PAGE_SIZE,
+		.data = (const uint8_t RING_SHARED *)ring + HV_PAGE_SIZE,
 		.size = size,
 		.read = read,
 		.peer_write = write,
@@ -278,11 +278,11 @@ static uint32_t rx_get(const struct vmbus_rx *rx, uint32_t at, void *dst, uint32
 	uint32_t first = rx->size - at;
 
 	if (len < first) {
-		memcpy(dst, rx->data + at, len);
+		ring_copy_out(dst, rx->data + at, len);
 		return at + len;
 	}
-	memcpy(dst, rx->data + at, first);
-	memcpy((uint8_t *)dst + first, rx->data, len - first);
+	ring_copy_out(dst, rx->data + at, first);
+	ring_copy_out((uint8_t *)dst + first, rx->data, len - first);
 	return len - first;
 }
 

@@ -26,19 +26,19 @@
 #define VMBUS_RING_SIZE_MAX (1u << 30)
 
 struct vmbus_tx {
-	struct vmbus_ring_ctl *ctl; /* shared */
-	uint8_t *data;              /* shared, size bytes */
-	uint32_t size;              /* D: bytes, multiple of 8, not always a power of two */
-	uint32_t write;             /* start of the next packet, behind the staged ones */
-	uint32_t published;         /* last write_index stored */
-	uint32_t peer_read;         /* read_index as last loaded and checked */
-	bool pending;               /* our pending_send_size is not zero */
-	bool signal;                /* write() published early; commit() returns this signal */
+	struct vmbus_ring_ctl RING_SHARED *ctl; /* shared */
+	uint8_t RING_SHARED *data;              /* shared, size bytes */
+	uint32_t size;      /* D: bytes, multiple of 8, not always a power of two */
+	uint32_t write;     /* start of the next packet, behind the staged ones */
+	uint32_t published; /* last write_index stored */
+	uint32_t peer_read; /* read_index as last loaded and checked */
+	bool pending;       /* our pending_send_size is not zero */
+	bool signal;        /* write() published early; commit() returns this signal */
 };
 
 struct vmbus_rx {
-	struct vmbus_ring_ctl *ctl; /* shared; the peer's indices are hostile */
-	const uint8_t *data;        /* shared, size bytes */
+	struct vmbus_ring_ctl RING_SHARED *ctl; /* shared; the peer's indices are hostile */
+	const uint8_t RING_SHARED *data;        /* shared, size bytes */
 	uint32_t size;
 	uint32_t read;       /* private: next packet */
 	uint32_t taken;      /* bytes taken and not yet released by commit() */
@@ -65,8 +65,8 @@ struct vmbus_pkt {
  * then on only the peer's index is read. Memory zeroed by the guest gives an empty ring.
  * tx_init sets the pending-send-size feature bit and waits for nothing; rx_init leaves the
  * interrupt mask as it is (zeroed memory: signals wanted). */
-int vmbus_tx_init(struct vmbus_tx *tx, void *ring, uint32_t bytes);
-int vmbus_rx_init(struct vmbus_rx *rx, void *ring, uint32_t bytes);
+int vmbus_tx_init(struct vmbus_tx *tx, void RING_SHARED *ring, uint32_t bytes);
+int vmbus_rx_init(struct vmbus_rx *rx, void RING_SHARED *ring, uint32_t bytes);
 
 /* Bytes of one packet in the ring. extra: type header bytes; both rounded up to 8. */
 static inline uint32_t vmbus_pkt_ring_size(uint32_t extra, uint32_t payload)

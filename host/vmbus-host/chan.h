@@ -114,9 +114,9 @@ struct chan_params {
 	struct chan_irq irq;
 	uint32_t flag;
 	uint32_t target_vp;
-	void *g2h; /* ring the guest produces into: control page and data */
+	void GUEST_SHARED *g2h; /* ring the guest produces into: control page and data */
 	uint32_t g2h_bytes;
-	void *h2g;
+	void GUEST_SHARED *h2g;
 	uint32_t h2g_bytes;
 	uint32_t packet_max; /* longest packet taken, descriptor included */
 };

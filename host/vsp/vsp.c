@@ -86,7 +86,7 @@ static int channel_map_ring(struct vsp_channel *ch, const struct bus_open_params
 
 	if (ch->pages > RING_PAGES_MAX)
 		return -E2BIG;
-	ch->view = (void *)gmem_map_pages(ch->dev->host->gmem, pfns, ch->pages, &ch->mapped);
+	ch->view = gmem_map_pages(ch->dev->host->gmem, pfns, ch->pages, &ch->mapped);
 	if (!ch->view)
 		return -ENOMEM;
 	gpadl_get(params->ring);
@@ -111,7 +111,7 @@ static int channel_init_chan(struct vsp_channel *ch, const struct bus_open_param
 		.target_vp = params->target_vp,
 		.g2h = ch->view,
 		.g2h_bytes = g2h_bytes,
-		.h2g = (uint8_t *)ch->view + g2h_bytes,
+		.h2g = (uint8_t GUEST_SHARED *)ch->view + g2h_bytes,
 		.h2g_bytes = ch->pages * HV_PAGE_SIZE - g2h_bytes,
 		.packet_max = ch->dev->ops->packet_max,
 	};

@@ -47,7 +47,7 @@ struct vsp_channel {
 	struct loop *io_thread;
 	uint16_t index;
 	struct gpadl *ring;
-	void *view; /* of the ring's pages */
+	void GUEST_SHARED *view; /* of the ring's pages */
 	uint32_t pages;
 	bool mapped;
 	/* control thread */

@@ -164,7 +164,7 @@ static bool map_range(
 
 		if (pfn > UINT64_MAX >> HV_PAGE_SHIFT)
 			return false;
-		page = (void *)gmem_at(gmem, pfn << HV_PAGE_SHIFT, HV_PAGE_SIZE);
+		page = (GUEST_FORCE void *)gmem_at(gmem, pfn << HV_PAGE_SHIFT, HV_PAGE_SIZE);
 		if (!page)
 			return false;
 		if (piece > left)

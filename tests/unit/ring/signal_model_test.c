@@ -46,6 +46,9 @@ static void model_fence(const char *where);
 #define ring_store_release(p, v) model_store(p, v)
 #define ring_full_fence()        model_fence(__func__)
 #define ring_compiler_barrier()  __asm__ volatile("" ::: "memory")
+#define RING_SHARED
+#define ring_copy_in(to, from, len)  memcpy(to, from, len)
+#define ring_copy_out(to, from, len) memcpy(to, from, len)
 #include "common/ring/vmbus_ring.c"
 
 /* ---- the machine --------------------------------------------------------- */
