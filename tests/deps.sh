@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Checks every include line against deps.txt: who may include whom. TAP output.
+# Checks every include line against deps.txt: who may include whom, and that deps.txt has no dead
+# rule. TAP output. tests/style_test.sh shows that it can fail.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -40,10 +41,13 @@ violations=$(git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.S'
 		rest = $0; sub(/^[^:]*:[^:]*:/, "", rest)
 		if (rest ~ /<linux\/kvm\.h>/ && file !~ /^(hyper\/kvm|tests|bed)\//)
 			print file ":" $2 ": only hyper/kvm/ (and tests, bed) may include <linux/kvm.h>"
+		place = rule_of(file)
+		ruled[place] = 1
+		folder = file; sub(/^include\//, "", folder)
+		while (sub(/\/[^\/]*$/, "", folder)) exists[folder] = 1
 		if (rest !~ /"/) next
 		include = rest; sub(/^[^"]*"/, "", include); sub(/".*/, "", include)
 		target = target_of(include)
-		place = rule_of(file)
 		if (target == "" || place == "") {
 			if (place == "" && file !~ /^include\/hv\//)
 				print file ":" $2 ": no rule in deps.txt covers this file"
@@ -56,6 +60,18 @@ violations=$(git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.S'
 		for (i = 1; i <= n; i++)
 			if (allows(list[i], target)) next
 		print file ":" $2 ": " place " may not include " include " (" target ")"
+	}
+	# A rule without files, or one that allows a folder that is no more.
+	END {
+		for (place in allowed) {
+			if (!ruled[place]) print "deps.txt: " place ": no file includes anything there"
+			n = split(allowed[place], list, " ")
+			for (i = 1; i <= n; i++) {
+				folder = list[i]; sub(/\/\.\.\.$/, "", folder)
+				if (folder != "*" && !exists[folder])
+					print "deps.txt: " place ": there is no folder " list[i]
+			}
+		}
 	}' deps.txt - | sort -u)
 
 if [ -z "$violations" ]; then

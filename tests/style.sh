@@ -1,6 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Style as a set of named checks, one TAP line each.
+#
+# Style as a set of named checks, one TAP line each. tests/style_test.sh shows that each can fail.
+#   tests/style.sh [CHECK...]     all of them, or those named
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -10,7 +12,93 @@ files() { # pattern... : tracked and new files that exist
 	done
 }
 
-verdict() { # name, findings
+c_files() { files '*.c' '*.h'; }
+product_c() { files 'base/*.c' 'common/*.c' 'guest/*.c' 'host/*.c' 'hyper/*.c'; }
+scripts() {
+	files '*.sh' Makefile '*.mk' 'bed/*' 'bench/*' 'tests/*' .ci/run |
+		grep -vE '\.(c|h|S|lds|md|txt|most)$|/corpus/' | xargs grep -lI .
+}
+
+# ---- checks: each prints its findings, one a line ----------------------------
+
+check_format() {
+	c_files | xargs clang-format --dry-run -Werror 2>&1 | grep -E 'error:' | cut -d: -f1,2
+}
+
+# One form: /* */ in C, # elsewhere, on the first line or behind "#!".
+check_spdx() {
+	files '*.c' '*.h' '*.S' '*.lds' | while read -r f; do
+		head -n 1 "$f" | grep -qE '^/\* SPDX-License-Identifier: [^*]+ \*/$' || echo "$f:1"
+	done
+	{ scripts; files '*.asl'; } | while read -r f; do
+		head -n 2 "$f" | grep -qE '^(#|//) SPDX-License-Identifier: ' || echo "$f:1"
+	done
+}
+
+# Wire headers and what is shared with the kernel are dual licensed; host code is MIT.
+check_licences() {
+	files 'include/hv/*.h' 'common/*.[ch]' | while read -r f; do
+		head -n 1 "$f" | grep -q 'GPL-2.0 OR MIT' || echo "$f: must be GPL-2.0 OR MIT"
+	done
+	files 'base/*.[ch]' 'host/*.[ch]' 'hyper/*.[ch]' | while read -r f; do
+		head -n 1 "$f" | grep -q 'Identifier: MIT \*/$' || echo "$f: must be MIT"
+	done
+}
+
+check_length() {
+	c_files | xargs wc -l | awk '$2 != "total" && $1 > 700 { print $2 ": " $1 " lines" }'
+}
+
+# Unbounded string functions; sleeps; process exits outside main.c.
+check_functions() {
+	c_files | grep -vE '^(bed|tests/flat)/' |
+		xargs grep -nE '\b(strcpy|strcat|sprintf|vsprintf|gets|alloca|sleep|usleep|nanosleep)\('
+	product_c | grep -v '^host/cli/main.c$' |
+		xargs grep -nE '\b(exit|_exit|abort)\(' | grep -vE '(debug_|_)exit\('
+}
+
+check_whitespace() {
+	{ c_files; scripts; files '*.S' '*.md' 'docs/*'; } | xargs grep -nE '[[:space:]]+$' | cut -d: -f1,2
+}
+
+check_banners() { { c_files; scripts; files '*.S'; } | xargs tests/style/banners; }
+check_literals() { c_files | xargs tests/style/literals; }
+check_words() { c_files | xargs tests/style/words; }
+check_sparse() { product_c | xargs tests/style/sparse; }
+
+check_cppcheck() {
+	product_c | xargs cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr \
+		--suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches \
+		--error-exitcode=0 -Iinclude -Icommon -Ihost -I. -DENLITE_VERSION='"x"' 2>&1 |
+		grep -E ': (error|warning|portability):'
+}
+
+# A folder's README says in 30 lines what the folder is; one may speak for the folders below it.
+check_readmes() {
+	{ product_c; files 'include/*.h' 'bench/*.c' 'bed/*.c'; } | xargs dirname | sort -u | while read -r d; do
+		[ -f "$d/README.md" ] || [ -f "${d%/*}/README.md" ] || echo "$d/README.md is missing"
+	done
+	files '*/README.md' | xargs wc -l | awk '$2 != "total" && $1 > 30 { print $2 ": " $1 " lines, not 30" }'
+	files '*.md' | xargs awk 'length > 120 { print FILENAME ":" FNR ": " length " columns, not 120" }'
+}
+
+# ---- verdicts ----------------------------------------------------------------
+
+names="
+format      clang-format
+spdx        an SPDX line in one form heads every file
+licences    licences by folder
+length      files of at most 700 lines
+functions   no forbidden functions
+whitespace  no trailing white space
+banners     section banners are 80 columns wide
+literals    a message is one string literal
+words       plain English in comments
+sparse      sparse: shared memory is an address space of its own
+cppcheck    cppcheck
+readmes     short READMEs, of at most 120 columns"
+
+verdict() { # text findings
 	if [ -z "$2" ]; then
 		echo "ok - style: $1"
 	else
@@ -19,65 +107,8 @@ verdict() { # name, findings
 	fi
 }
 
-check_format() {
-	files '*.c' '*.h' | xargs clang-format --dry-run -Werror 2>&1 | grep -E 'error:' | cut -d: -f1,2
-}
-
-check_spdx() {
-	files '*.c' '*.h' '*.S' '*.sh' '*.asl' Makefile 'bed/*' 'tests/run' 'tests/*/run' 'bench/*/run' |
-		grep -vE '\.(md|txt)$' | while read -r f; do
-		head -n 5 "$f" | grep -q 'SPDX-License-Identifier' || echo "$f"
-	done
-}
-
-# Wire headers and what is shared with the kernel are dual licensed; host code is MIT.
-check_licences() {
-	files 'include/hv/*.h' 'common/*.[ch]' 'common/*/*.[ch]' | while read -r f; do
-		head -n 1 "$f" | grep -q 'GPL-2.0 OR MIT' || echo "$f: must be GPL-2.0 OR MIT"
-	done
-	files 'base/*.[ch]' 'host/*.[ch]' 'hyper/*.[ch]' | while read -r f; do
-		head -n 1 "$f" | grep -qE 'SPDX-License-Identifier: MIT( \*/)?$' || echo "$f: must be MIT"
-	done
-}
-
-check_length() {
-	files '*.c' '*.h' | xargs wc -l | awk '$2 != "total" && $1 > 700 { print $2 ": " $1 " lines" }'
-}
-
-# Unbounded string functions and process exits outside main.c; sleeps anywhere.
-check_forbidden() {
-	files '*.c' '*.h' | grep -v '^bed/' |
-		xargs grep -nE '\b(strcpy|strcat|sprintf|vsprintf|gets|alloca|usleep|nanosleep)\(|[^_a-z]sleep\(' |
-		grep -v '^tests/flat/'
-	files 'base/*.c' 'host/*.c' 'hyper/*.c' 'common/*.c' | grep -v '^host/cli/main.c$' |
-		xargs grep -nE '\b(exit|_exit|abort)\(' | grep -vE '(debug_|_)exit\('
-}
-
-check_whitespace() {
-	files '*.c' '*.h' '*.S' '*.sh' Makefile 'bed/*' 'docs/*' '*.md' | xargs grep -nE '[[:space:]]+$' | cut -d: -f1,2
-}
-
-check_cppcheck() {
-	files 'base/*.c' 'host/*.c' 'hyper/*.c' 'common/*.c' 'guest/*.c' |
-		xargs cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr \
-			--suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches \
-			--error-exitcode=0 -Iinclude -Icommon -Ihost -I. -DENLITE_VERSION='"x"' 2>&1 | grep -E ': (error|warning|portability):'
-}
-
-check_folder_readmes() {
-	for d in base common/ring common/proto host/cli host/config host/disk host/mgmt host/scsi host/vm \
-		host/vmbus-host host/vsp host/vsp/null host/vsp/storvsp hyper hyper/kvm hyper/hv hyper/boot \
-		hyper/dev bed bench tests include/hv guest; do
-		[ -f "$d/README.md" ] || { echo "$d/README.md is missing"; continue; }
-		[ "$(wc -l <"$d/README.md")" -le 30 ] || echo "$d/README.md has more than 30 lines"
-	done
-}
-
-verdict "clang-format" "$(check_format)"
-verdict "SPDX line in every file" "$(check_spdx)"
-verdict "licences by folder" "$(check_licences)"
-verdict "files of at most 700 lines" "$(check_length)"
-verdict "no forbidden functions" "$(check_forbidden)"
-verdict "no trailing white space" "$(check_whitespace)"
-verdict "cppcheck" "$(check_cppcheck)"
-verdict "a README in every folder" "$(check_folder_readmes)"
+printf '%s\n' "$names" | while read -r check text; do
+	[ -n "$check" ] || continue
+	[ $# -eq 0 ] || [[ " $* " == *" $check "* ]] || continue
+	verdict "$text" "$("check_$check")"
+done
