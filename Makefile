@@ -167,7 +167,7 @@ FUZZ_SHORT ?= 3
 FUZZ_TEST ?= 60
 FUZZ_LONG ?= 1200
 
-.PHONY: unit loop fuzz fuzz-long flat cli vm vm-long check test style deps tour
+.PHONY: unit loop fuzz fuzz-long flat cli vm vm-long check test style deps tour harness
 unit: $(UNIT_BIN)
 	$(Q)tests/run unit $^
 loop: $(LOOP_BIN)
@@ -184,14 +184,14 @@ vm: $(B)/enlite
 	$(Q)tests/run vm
 vm-long: $(B)/enlite
 	$(Q)VM_LONG=1 tests/run vm
-style deps tour:
+style deps tour harness:
 	$(Q)tests/run $@
 
 check: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN)
-	$(Q)tests/run all style deps tour unit loop "fuzz --seconds $(FUZZ_SHORT)"
+	$(Q)tests/run all harness "fuzz --seconds $(FUZZ_SHORT)" loop unit style deps tour
 
 test: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS)
-	$(Q)tests/run all style deps tour unit loop "fuzz --seconds $(FUZZ_TEST)" flat cli vm
+	$(Q)tests/run all vm "fuzz --seconds $(FUZZ_TEST)" cli flat loop unit harness style deps tour
 
 # The tests and fuzz targets that are named like the folder or what is in it.
 COVERAGE ?= host/vsp/storvsp

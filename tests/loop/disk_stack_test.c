@@ -185,8 +185,10 @@ static void nbd_under_storvsp(void **state)
 		"--filter=multi-conn", "file", "FILE", "multi-conn-mode=disable", NULL};
 	struct nbd_server server;
 
-	if (!nbd_server_available())
+	if (!nbd_server_available()) {
+		print_message("# skipped: no nbdkit here\n");
 		skip();
+	}
 	for (uint32_t i = 0; i < 2; i++) {
 		struct rig *rig;
 

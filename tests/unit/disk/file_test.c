@@ -283,8 +283,10 @@ static void discards(void **state)
 	uint64_t before;
 
 	open_path(rig, rig->path, &(struct disk_file_options){0});
-	if (!rig->disk->info.discard)
+	if (!rig->disk->info.discard) {
+		print_message("# skipped: the file system cannot punch holes\n");
 		skip();
+	}
 	fill(rig, 0, SIZE, 3);
 	run(rig, DISK_WRITE, 0, 0, SIZE, rig->bytes);
 	run(rig, DISK_FLUSH, 0, 0, 0, NULL);
@@ -378,7 +380,7 @@ static void zeroes_by_writing(void **state)
 	if ((unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS)) ||
 		mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 		mount("ramfs", rig->dir, "ramfs", 0, NULL)) {
-		print_message("no mount namespace: %s\n", strerror(errno));
+		print_message("# skipped: no mount namespace: %s\n", strerror(errno));
 		skip();
 	}
 	snprintf(path, sizeof(path), "%s/other", rig->dir);
