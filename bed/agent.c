@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Process 1 of L1: takes jobs from bed/client over a virtio-serial port.
+ * agent [SECONDS] - process 1 of L1: takes jobs from bed/client over a
+ * virtio-serial port.  After SECONDS without a job it ends L1.
  *
  * One thread, one loop.  Every descriptor is non-blocking and edge-triggered:
  * any event runs all steps until each has nothing left to do.  (Level-triggered
- * polling would spin: a port nobody is connected to reports EPOLLHUP for ever.)
+ * polling would spin: a port without a client reports EPOLLHUP for ever.)
  */
 #define _GNU_SOURCE
 #include "frame.h"
@@ -22,6 +23,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/reboot.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/utsname.h>
@@ -41,7 +43,7 @@ static int kvm_errno; /* what kvm_hold() said */
 
 static struct {
 	int fd;
-	bool connected; /* as of the last look */
+	bool connected; /* as of the last poll */
 	uint8_t in[FRAME_MAX];
 	size_t in_len;
 	uint8_t out[FRAME_MAX]; /* one frame; the next is made when this one is gone */
@@ -83,10 +85,8 @@ static void watch(int fd)
 /*
  * Make a virtual machine with one VCPU and keep it for ever, for two reasons.
  * It proves that KVM works.  And KVM's first VM and first VCPU switch static keys,
- * as do the last ones: that patches code which both CPUs run all the time, the
- * scheduler's.  QEMU 7.2's software emulation may translate a page while it is
- * being patched and keep the passing int3 for good; L1 then traps for ever.  (Fixed
- * in QEMU 8.1: "accel/tcg: Always lock pages before translation".)
+ * as do the last ones: that patches the scheduler's code, which QEMU then has to
+ * translate anew, for each job.
  */
 static int kvm_hold(void)
 {
@@ -297,7 +297,7 @@ static void on_hello(const void *body, size_t len)
 	memcpy(&hello, body, sizeof(hello));
 	job_abort();
 	blob_drop();
-	port.out_len = 0; /* the client looks for its nonce, half frames do no harm */
+	port.out_len = 0; /* the client skips to its nonce, half frames do no harm */
 	set_clock(hello.now_ns);
 	memcpy(session.nonce, hello.nonce, NONCE_SIZE);
 	session.ready_due = true;
@@ -358,7 +358,7 @@ static void on_frame(enum frame_type type, const void *body, size_t len)
 			output_close(value - 1);
 		break;
 	default:
-		break; /* a rest of somebody's past: the next HELLO starts afresh */
+		break; /* of an earlier client: the next HELLO starts afresh */
 	}
 }
 
@@ -494,17 +494,32 @@ static void init(void)
 	watch(child_fd);
 }
 
-int main(void)
+/* QEMU runs with -no-reboot: it ends. */
+_Noreturn static void end_l1(void)
 {
+	reboot(RB_AUTOBOOT);
+	die("reboot");
+}
+
+int main(int argc, char **argv)
+{
+	int idle_ms = argc > 1 ? atoi(argv[1]) * 1000 : 0;
 	struct epoll_event ev[8];
 
 	init();
 	for (;;) {
+		bool idle;
+		int n;
+
 		port_check_client();
 		port_read();
 		reap();
 		port_write();
-		if (epoll_wait(epoll_fd, ev, 8, -1) < 0 && errno != EINTR)
+		idle = idle_ms > 0 && !job.pid && !outputs_open();
+		n = epoll_wait(epoll_fd, ev, 8, idle ? idle_ms : -1);
+		if (n < 0 && errno != EINTR)
 			die("epoll_wait");
+		if (n == 0)
+			end_l1();
 	}
 }

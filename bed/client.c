@@ -56,7 +56,7 @@ static struct {
 	int fd;
 	const uint8_t *p;
 	size_t len;
-	bool closed[3]; /* by descriptor: nobody reads it any more */
+	bool closed[3]; /* by descriptor: its reader has closed it */
 } pending;
 
 /* How the job is brought to its end, and when to lose patience next. */
@@ -436,7 +436,7 @@ static int job_run(char **argv, long long timeout_s)
 	stop.deadline = mono_ms() + timeout_s * MS_PER_S;
 	job_send(argv);
 	for (;;) {
-		/* Output nobody fetches must not hide that a job was killed. */
+		/* Output without a reader must not hide that a job was killed. */
 		if (stop.stage == KILLED)
 			pending.len = 0;
 		while (!pending.len) {

@@ -30,7 +30,7 @@ enum frame_type {
 	FRAME_JOB = 'J',    /* a piece of struct job and its strings */
 	FRAME_START = 'S',  /* the job is complete: run it */
 	FRAME_SIGNAL = 'K', /* uint32_t: send it to the job's process group; SIGKILL: to all */
-	FRAME_CLOSE = 'C',  /* uint32_t: nobody reads descriptor 1 or 2 any more */
+	FRAME_CLOSE = 'C',  /* uint32_t: descriptor 1 or 2 has no reader any more */
 	/* agent to client */
 	FRAME_READY = 'h',  /* struct ready */
 	FRAME_OUT = 'o',    /* bytes of standard output */

@@ -17,7 +17,7 @@
 
 /*
  * The share is mounted anew for each job: cache=loose is fast because it never
- * looks again, and between two jobs people rebuild things.
+ * revalidates, and files are rebuilt between two jobs.
  */
 static const struct mount_row {
 	const char *source, *target, *type;

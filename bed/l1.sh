@@ -9,6 +9,7 @@
 tools=$build/bed
 state=${BED_STATE:-$build/bed/l1}
 thread=${BED_THREAD:-single}
+idle=${BED_IDLE:-900}
 boot_tries=3
 boot_seconds=120
 agent_sock=$state/agent.sock
@@ -71,17 +72,19 @@ l1_kill()
 # tsc=reliable: or L1 falls back to the HPET and each look at a clock is an MMIO.
 # norandmaps: QEMU keeps translated code by virtual address, so a library that is
 # always in one place is translated once; halves the time to start a program.
+# enlite.idle: seconds without a job after which the agent ends L1.
 # no-reboot with panic=-1: an L1 that dies is a QEMU that ends.
 # vmrun-fix: see bed/vmrun-fix.c.
 # thread=single, unless asked: with a thread for each CPU, QEMU's SVM loses the state of a guest's
-# CPU now and then: 1 boot of 5 with 4 VPs, far fewer with 2, ended in a triple fault or a panic; of
-# those with one thread none did.
+# CPU now and then. Seen with 10.0.2 on a busy machine: without vmrun-fix, 1 of 16 boots ended in a
+# triple fault and one took L1 with it; with it, 55 of 55 with 1 and 2 VPs and 19 of 20 with 4.
 l1_start()
 {
-	LD_PRELOAD="$tools/vmrun-fix.so" qemu-system-x86_64 -name "enlite bed" -nodefaults -no-user-config -display none -no-reboot \
+	LD_PRELOAD="$tools/vmrun-fix.so" "$qemu_dir/bin/qemu-system-x86_64" -name "enlite bed" -nodefaults -no-user-config \
+		-display none -no-reboot \
 		-accel "tcg,thread=$thread" -smp 2 -cpu max -m "${BED_MEMORY:-6144}" \
 		-kernel "$l1_kernel/vmlinux" -initrd "$tools/l1.cpio" \
-		-append "console=ttyS0 panic=-1 mitigations=off tsc=reliable norandmaps quiet" \
+		-append "console=ttyS0 panic=-1 mitigations=off tsc=reliable norandmaps quiet enlite.idle=$idle" \
 		-fsdev local,id=host,path=/,security_model=none,multidevs=remap \
 		-device virtio-9p-pci,fsdev=host,mount_tag=host \
 		-fsdev "local,id=modules,path=$l1_kernel/lib/modules,security_model=none,readonly=on" \
@@ -93,6 +96,7 @@ l1_start()
 		-serial "file:$console" \
 		-daemonize -pidfile "$state/l1.pid" 9>&-
 	echo "$thread" >"$state/thread"
+	echo "$idle" >"$state/idle"
 	setsid "$tools/watchdog" "$monitor_sock" </dev/null >/dev/null 2>&1 9>&- &
 	echo $! >"$state/watchdog.pid"
 }
@@ -114,9 +118,10 @@ boot()
 need_programs()
 {
 	local program
-	for program in qemu-system-x86_64 cpio make "${CC:-cc}"; do
+	for program in cpio make "${CC:-cc}"; do
 		command -v "$program" >/dev/null || die "$program is missing"
 	done
+	[[ $idle =~ ^[0-9]{1,6}$ ]] || die "BED_IDLE='$idle': want seconds, 0 for ever"
 	[[ $thread =~ ^(single|multi)$ ]] || die "BED_THREAD='$thread': want single or multi"
 	# What a socket's address has room for.
 	[ ${#monitor_sock} -lt 108 ] || die "$state: too long a path for a socket, set BED_STATE"
@@ -135,6 +140,19 @@ is_up()
 		return 1
 	}
 	watchdog_pid >/dev/null
+}
+
+# For those who leave L1 up: a line on standard output, nothing when it is down.
+l1_notice()
+{
+	local idle
+	l1_pid >/dev/null || return 0
+	idle=$(cat "$state/idle")
+	if [ "$idle" -gt 0 ]; then
+		echo "the bed stays up, ends after $((idle / 60)) idle minutes; \`bed/down\` ends it now"
+	else
+		echo "the bed stays up; \`bed/down\` ends it"
+	fi
 }
 
 # For a caller who holds the lock.

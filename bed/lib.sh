@@ -8,6 +8,7 @@ root=$(dirname "$bed_dir")
 build=$root/build
 kernels=$build/kernels
 kmod_dir=$build/tools/kmod
+qemu_dir=$build/qemu
 
 say()
 {

@@ -5,8 +5,8 @@
  *
  * 1. An interrupt that the hypervisor injects (EVENTINJ) is delivered at once, but before that its
  *    vector is also stored as the CPU's pending exception, and stays there. As long as nothing
- *    kicks that CPU thread until the next #VMEXIT, nobody looks. A kick (another thread of QEMU is
- *    late, or thread=single takes turns) makes the emulator deliver the vector a second time: with
+ *    kicks that CPU thread until the next #VMEXIT, it is not read. A kick (another thread of QEMU
+ * is late, or thread=single takes turns) makes the emulator deliver the vector a second time: with
  *    interrupts disabled, at the first instruction of the guest's handler. A Linux guest then has
  *    the wrong GS base, faults until its stack is full, and panics or ends in a triple fault. The
  *    store is needless: it becomes a no-op.

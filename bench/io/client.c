@@ -18,7 +18,7 @@
 #define RAM               (96u << 20)
 #define INSTANCE          0x42
 #define SECTORS_PER_BLOCK (BENCH_BLOCK / 512)
-#define TIME_CHECK        64u /* commands between looks at the clock */
+#define TIME_CHECK        64u /* commands between readings of the clock */
 #define STUCK_SECONDS     20u
 
 struct bench_request {

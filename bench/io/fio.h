@@ -12,7 +12,7 @@ struct fio_load {
 	bool write;
 	uint32_t depth;
 	uint32_t seconds;
-	bool batch; /* submit and take many at once, not one by one as fio does unless told */
+	bool batch; /* submit and take many at once, not one by one, fio's default */
 };
 
 struct fio_result {

@@ -115,7 +115,7 @@ static void make_file(const char *path, uint64_t bytes)
 	close(fd);
 }
 
-/* Nobody starts with the other's dirty pages. */
+/* No case starts with the dirty pages of another. */
 static void settle(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC);

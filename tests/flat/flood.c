@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Prints for good: for tests of a console that nobody empties. */
+/* Prints for good: for tests of a console without a reader. */
 #include "flat.h"
 
 void flat_main(void)

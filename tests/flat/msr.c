@@ -5,7 +5,7 @@
 
 #define APIC_HZ        1000000000ull
 #define OUT_OF_RANGE   0x7FFFFFFFFFFFF000ull /* a page number no CPU has */
-#define SPARE_PAGE     0x7000ull             /* low RAM nobody uses */
+#define SPARE_PAGE     0x7000ull             /* unused low RAM */
 #define SWEEP_LAST     (HV_MSR_FIRST + 0x1FF)
 #define CRASH_CTL_CAPS (HV_CRASH_CTL_NOTIFY | HV_CRASH_CTL_MESSAGE)
 

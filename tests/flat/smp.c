@@ -39,7 +39,7 @@ static void test_index(unsigned vp)
 	report_eq(vps[vp].apic_id, vp, "VP %u: APIC id is the VP index", vp);
 }
 
-/* After all have written: nobody's SINT0 was another's. */
+/* After all have written: each VP has a SINT0 of its own. */
 static void test_own_sint(unsigned vp)
 {
 	vp_run(vp, reread_sint);

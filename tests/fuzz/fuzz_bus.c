@@ -136,7 +136,7 @@ static void model_sent(struct rig *rig, const struct rig_msg *msg)
 		break;
 	case VMBUS_MSG_RESCIND:
 		check(m->relid[msg->relid.relid] == RELID_OFFERED);
-		check(!m->building[msg->relid.relid]); /* somebody waits for it */
+		check(!m->building[msg->relid.relid]); /* a request waits for it */
 		m->relid[msg->relid.relid] = RELID_RESCINDED;
 		break;
 	case VMBUS_MSG_OPEN_RESULT:

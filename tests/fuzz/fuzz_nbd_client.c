@@ -321,7 +321,7 @@ static void too_late(struct loop_timer *t)
 	check(!"a request is not answered");
 }
 
-/* Until the slot is free; then what came back is judged. */
+/* Until the slot is free; then its result is checked. */
 static void settle(uint32_t slot)
 {
 	struct disk_rig_slot *s = &rig.slots[slot];

@@ -70,7 +70,7 @@ static uint32_t oldest_undecided(const struct io_sector *s)
 	return (s->durable > s->lost ? s->durable : s->lost) + 1;
 }
 
-/* Zeroes do not tell their version: the newest one that is legal, which is the kindest guess. */
+/* Zeroes carry no version: assume the newest legal one. */
 static uint32_t version_of_zeroes(const struct io_sector *s)
 {
 	if (s->zeroes >= oldest_undecided(s))

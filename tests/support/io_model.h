@@ -6,7 +6,7 @@
  * place.
  *
  * Each write gives its sectors a new version number: odd for zeroes, even for
- * data, which tell their LBA and version. So what is read names its origin.
+ * data, which carry their LBA and version. So what is read names its origin.
  *
  * Plain memory without pointers: it may be shared with a process that gets
  * killed. Each number is stored before what it says can happen (submitted) or

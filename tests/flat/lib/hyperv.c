@@ -101,7 +101,7 @@ void synic_take(unsigned vp, unsigned sint)
 	volatile struct hv_message *slot = synic_slot(vp, sint);
 
 	/* The exchange is a full barrier between the type and the flags: the host sets the flag
-	 * before it looks at the type. */
+	 * before it reads the type. */
 	__atomic_exchange_n(&slot->type, HV_MESSAGE_TYPE_NONE, __ATOMIC_SEQ_CST);
 	if (slot->flags & HV_MESSAGE_FLAG_PENDING)
 		wrmsr(HV_MSR_EOM, 0);

@@ -18,7 +18,7 @@ uint64_t hv_call(uint64_t control, uint64_t input, uint64_t output);
 struct hv_registers {
 	uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;
 };
-/* Calls the hypercall page with these registers and stores what came back. */
+/* Calls the hypercall page with these registers and stores the results. */
 void hv_call_registers(struct hv_registers *regs);
 extern uint8_t hypercall_page[HV_PAGE_SIZE];
 
