@@ -69,7 +69,7 @@ l1_kill()
 }
 
 # vmlinux: unpacking the xz of vmlinuz takes three times as long as booting it.
-# tsc=reliable: or L1 falls back to the HPET and each look at a clock is an MMIO.
+# tsc=reliable: or L1 falls back to the HPET and each reading of a clock is an MMIO.
 # norandmaps: QEMU keeps translated code by virtual address, so a library that is
 # always in one place is translated once; halves the time to start a program.
 # enlite.idle: seconds without a job after which the agent ends L1.

@@ -66,7 +66,7 @@ boot_guest() { # flavour cpus job [enlite options...]
 	fi
 }
 
-# What it hung on is told by what is still in flight.
+# What is still in flight shows what it hung on.
 end_late_guest() { # pid
 	status=124
 	ctl stats --json 2>&1 | jq -c '.channels, .luns, .exits' >>"$errors"

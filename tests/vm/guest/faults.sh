@@ -11,7 +11,7 @@ fio_field() { # JSON key; its first value that is not zero, else 0
 
 # Reads of LUN 2 fail now and then. What fio counts and what the SCSI layer counts must be what the
 # host has injected; what is read without an error is right. A medium error is ENODATA (61) to a
-# program, which fio takes for fatal if not told.
+# program, which is fatal to fio by default.
 job_errors() {
 	find_disks && wait_for_lun 2 || return
 	bad=$(disk_of_lun 2)

@@ -155,7 +155,7 @@ describe() {
 	say clocksource "$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
 }
 
-# Anything that a regression hunter must look at.
+# Warnings and errors: each may be a regression.
 dmesg_findings() {
 	dmesg | grep -E 'WARNING:|BUG:|Call Trace|hv_[a-z]+: .*([Ee]rror|fail|timed? ?out)|I/O error|timed out|blocked for more' |
 		grep -v 'clocksource: .*marking' | head -n 5 | while read -r line; do

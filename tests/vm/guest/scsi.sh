@@ -136,7 +136,7 @@ resets() {
 	is "fio under sg_reset -d -t -b -H" $? 0
 }
 
-# The host looks at the file before and after.
+# The host measures the file before and after.
 trim() {
 	with_tools mkfs.ext4 -q -F "$dev"
 	mount -t ext4 "$dev" /mnt
