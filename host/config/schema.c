@@ -88,8 +88,7 @@ const struct schema_key vm_keys[] = {
 		.valid = is_name,
 		.must_be = "1 to 64 letters, digits, '-', '_' and '.', not starting with '.'",
 		.arg = "NAME",
-		.help = "name of the VM, one running VM per name; opens a control socket for "
-			"`enlite ctl`",
+		.help = "name of the VM, one running VM per name; opens a control socket for `enlite ctl`",
 	},
 	{
 		.name = "io_threads",

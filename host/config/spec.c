@@ -314,8 +314,7 @@ int device_parse(const struct device_class *class, void *device, const char *spe
 
 	if (ret && ambiguous)
 		return err_set(e, ret,
-			"%s; there is a file of this name: to use it, put its name in double "
-			"quotes",
+			"%s; there is a file of this name: to use it, put its name in double quotes",
 			why.text);
 	if (ret)
 		return err_set(e, ret, "%s", why.text);

@@ -115,7 +115,7 @@ int disk_memory_open(struct disk **disk, uint64_t size, struct err *e)
 	return 0;
 }
 
-/* ---- configuration: memory:SIZE --------------------------------------- */
+/* ---- configuration: memory:SIZE ------------------------------------------ */
 
 struct memory_options {
 	uint64_t size;

@@ -53,7 +53,7 @@ int disk_null_open(struct disk **disk, uint64_t size, struct err *e)
 	return 0;
 }
 
-/* ---- configuration: null:SIZE ----------------------------------------- */
+/* ---- configuration: null:SIZE -------------------------------------------- */
 
 struct null_options {
 	uint64_t size;

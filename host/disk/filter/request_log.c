@@ -267,8 +267,7 @@ const struct disk_filter_ops disk_log_filter = {
 	.schema =
 		{
 			.name = "log",
-			.help = "writes one line per request: time, operation, offset, length, "
-				"microseconds, result",
+			.help = "writes one line per request: time, operation, offset, length, microseconds, result",
 			.keys = keys,
 			.size = sizeof(struct log_options),
 		},

@@ -29,8 +29,8 @@ static const struct schema_key keys[] = {
 		SCHEMA_FIELD(struct nbd_options, uri),
 		.max = 4096,
 		.valid = is_uri,
-		.must_be = "an NBD URI without TLS, such as nbd://host/export or "
-			   "nbd+unix:///?socket=/path",
+		.must_be =
+			"an NBD URI without TLS, such as nbd://host/export or nbd+unix:///?socket=/path",
 		.required = true,
 		.arg = "URI",
 		.help = "nbd://HOST[:PORT][/EXPORT] or nbd+unix:///[EXPORT]?socket=PATH",

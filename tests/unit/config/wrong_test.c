@@ -201,8 +201,7 @@ static void keys_of_the_vm(void **state)
 		{"{" K ",'cpus':9223372036854775807}", "t.json:1: cpus: must be a number from 1"},
 		{"{" K ",'cpus':-9223372036854775808}", "t.json:1: cpus: must be a number from 1"},
 		{"{" K ",'cpus':1.0}",
-			"t.json:1: cpus: must be a number from 1 to 64, not a number "
-			"with a fraction"},
+			"t.json:1: cpus: must be a number from 1 to 64, not a number with a fraction"},
 		{"{" K ",'cpus':1e1}", "t.json:1: cpus: must be a number from 1 to 64, not a"},
 		{"{" K ",'cpus':'1'}",
 			"t.json:1: cpus: must be a number from 1 to 64, not a string"},
@@ -253,8 +252,7 @@ static void keys_of_the_vm(void **state)
 		{"{" K ",\n'append':'\\'}]{[,:\\\\',\n'cpus':0}",
 			"t.json:3: cpus: must be a number"},
 		{"{" K
-		 ",'disks':[{'memory':'1M','filters':[\n{'filter':'volatile'}]},\n{'null':512}],"
-		 "'reboot':true,\n\n'cpus':0}",
+		 ",'disks':[{'memory':'1M','filters':[\n{'filter':'volatile'}]},\n{'null':512}],'reboot':true,\n\n'cpus':0}",
 			"t.json:5: cpus: must be a number from 1 to 64"},
 		{"\n{\n'\\u006bernel'\n:\n1}", "t.json:3: kernel: must be the name of a file"},
 		{"{" K ",\n'cpu':1}", "t.json:2: cpu: unknown key 'cpu'; did you mean 'cpus'?"},
@@ -333,16 +331,13 @@ static void disks(void **state)
 		{DISK("'file':'/nonexistent','direct':'yes'"), D0 ".direct: must be true or false"},
 		{DISK("'memory':'1M','ro':true"), D0 ".ro: unknown key 'ro'; known are read_only"},
 		{DISK("'memory':'1M','sreial':'x'"),
-			D0 ".sreial: unknown key 'sreial'; did you mean "
-			   "'serial'?"},
+			D0 ".sreial: unknown key 'sreial'; did you mean 'serial'?"},
 		{DISK("'memory':'1M','delay':'5ms'"), D0 ".delay: unknown key 'delay'"},
 		{DISK("'memory':'1M',\n'colour':'red'"), "t.json:4: disks[0].colour: unknown key"},
 		{"{" K ",'disks':[{'memory':'1M','lun':3},\n{'null':'1M','lun':3}]}",
-			"t.json:2: disks[1].lun: LUN 3 of controller 0 has a disk already "
-			"(t.json:1: disks[0])"},
+			"t.json:2: disks[1].lun: LUN 3 of controller 0 has a disk already (t.json:1: disks[0])"},
 		{"{" K
-		 ",'disks':[{'memory':'1M','controller':1,'lun':0},{'null':'1M'},\n{'null':'1M',"
-		 "'lun':0,'controller':1}]}",
+		 ",'disks':[{'memory':'1M','controller':1,'lun':0},{'null':'1M'},\n{'null':'1M','lun':0,'controller':1}]}",
 			"t.json:2: disks[2].lun: LUN 0 of controller 1 has a disk already"},
 	};
 
@@ -392,20 +387,19 @@ static void filters(void **state)
 		{FILTER("'filter':'iops','rate':'10'"), F1 ".rate: must be a number from 1"},
 		{FILTER("'filter':'iops','rate':1,'burst':0"),
 			F1 ".burst: must be a number from 1"},
-		{FILTER("'filter':'bps','rate':'1'"), F1 ".rate: must be a size such as 512M, from "
-							 "64K to 1024G"},
+		{FILTER("'filter':'bps','rate':'1'"),
+			F1 ".rate: must be a size such as 512M, from 64K to 1024G"},
 		{FILTER("'filter':'bps','rate':'1025G'"), F1 ".rate: must be a size"},
 		{FILTER("'filter':'bps','rate':'1M','burst':'2G'"), F1 ".burst: must be a size"},
 		{FILTER("'filter':'log'"), F1 ": the key \"file\" of the filter log is missing"},
 		{FILTER("'filter':'log','file':''"), F1 ".file: must be the name of a file"},
 		{FILTER("'filter':'volatile','seed':-1"), F1 ".seed: must be a number from 0"},
 		{FILTER("'filter':'volatile','seed':'x'"), F1 ".seed: must be a number from 0"},
-		{FILTER("'filter':'volatile','sed':1"), F1 ".sed: unknown key 'sed'; did you mean "
-							   "'seed'?"},
+		{FILTER("'filter':'volatile','sed':1"),
+			F1 ".sed: unknown key 'sed'; did you mean 'seed'?"},
 		{DISK("'memory':'1M','filters':[{'filter':'volatile'},{'filter':'volatile'},"
 		      "{'filter':'volatile'},{'filter':'volatile'},{'filter':'volatile'},"
-		      "{'filter':'volatile'},{'filter':'volatile'},{'filter':'volatile'},"
-		      "{'filter':'volatile'}]"),
+		      "{'filter':'volatile'},{'filter':'volatile'},{'filter':'volatile'},{'filter':'volatile'}]"),
 			D0 ".filters[8]: at most 8 filters on a disk"},
 	};
 
@@ -548,8 +542,8 @@ static void options(void **state)
 		{{"--disk", "memory:1M,lun=64"}, "--disk memory:1M,lun=64: lun: must be auto or"},
 		{{"--disk", "memory:1M,lun="},
 			"--disk memory:1M,lun=: lun: must be auto or a number"},
-		{{"--disk", "memory:1M,controller=4"}, "--disk memory:1M,controller=4: controller: "
-						       "must be a number from 0 to 3"},
+		{{"--disk", "memory:1M,controller=4"},
+			"--disk memory:1M,controller=4: controller: must be a number from 0 to 3"},
 		{{"--disk", "memory:1M,serial="},
 			"--disk memory:1M,serial=: serial: must be 1 to 32"},
 		{{"--disk", "memory:1M,serial=\"a b\""},
@@ -575,8 +569,7 @@ static void options(void **state)
 		{{"--disk", "memory:1M,error=0%"},
 			"--disk memory:1M,error=0%: error.rate: must be a"},
 		{{"--disk", "null:1M,error=1%:EIO:read"},
-			"--disk null:1M,error=1%:EIO:read: error: "
-			"':read' is one value too many"},
+			"--disk null:1M,error=1%:EIO:read: error: ':read' is one value too many"},
 		{{"--disk", "null:1M,error=1%:EPERM"},
 			"--disk null:1M,error=1%:EPERM: error.error"},
 		{{"--disk", "null:1M,iops=10:0"},
@@ -587,8 +580,7 @@ static void options(void **state)
 		{{"--disk", "null:1M,volatile="},
 			"--disk null:1M,volatile=: volatile.seed: must be"},
 		{{"--disk", "null:1M,lun=3", "--disk", "memory:1M,lun=3"},
-			"--disk memory:1M,lun=3: lun: LUN 3 of controller 0 has a disk already "
-			"(--disk null:1M,lun=3)"},
+			"--disk memory:1M,lun=3: lun: LUN 3 of controller 0 has a disk already (--disk null:1M,lun=3)"},
 		{{"--cdrom", "memory:1M"},
 			"--cdrom memory:1M: cdrom: a DVD-ROM drive needs a file"},
 		{{"--cdrom", "/nonexistent"},
