@@ -22,7 +22,10 @@
  * something to receive, fills them, and returns filled ones through rx, unused
  * ones through rx_put. When rx_get returns 0 the queue is paused until
  * nic_rx_resume(); packets wait, or are lost, in the transport. A queue is
- * paused when it is opened. No buffer is held while nothing is received.
+ * paused when it is opened. No buffer is held while nothing is received. A TAP
+ * asks for one buffer at a time, so that the client can use what a short frame
+ * left; one loop turn brings up to NIC_BATCH frames, and a client that batches
+ * publishes them in a loop hook.
  *
  * Life of a queue:   open (paused) -> running -> nic_queue_stop() -> stopped -> close
  *
@@ -41,17 +44,19 @@
 #include "base/err.h"
 #include "base/loop.h"
 
-#define NIC_QUEUES_MAX       64u
-#define NIC_MTU_MIN          68u
-#define NIC_MTU_MAX          65521u
-#define NIC_ETH_HEADER       14u
-#define NIC_VLAN_TAG         4u
-#define NIC_FRAME_MAX        (65535u + NIC_ETH_HEADER) /* without a VLAN tag, GSO included */
-#define NIC_IOV_MAX          64u                       /* entries of nic_frame.iov */
-#define NIC_HEADERS_MAX      256u                      /* Ethernet to end of TCP, at most */
-#define NIC_GSO_SIZE_MIN     8u
-#define NIC_GSO_SEGMENTS_MAX 2048u
-#define NIC_BATCH            64u /* frames that a back end asks for or hands over at once */
+#define NIC_QUEUES_MAX        64u
+#define NIC_MTU_MIN           68u
+#define NIC_MTU_MAX           65521u
+#define NIC_ETH_HEADER        14u
+#define NIC_VLAN_TAG          4u
+#define NIC_FRAME_MAX         (65535u + NIC_ETH_HEADER) /* without a VLAN tag, GSO included */
+#define NIC_IOV_MAX           64u                       /* entries of nic_frame.iov */
+#define NIC_HEADERS_MAX       256u                      /* Ethernet to end of TCP, at most */
+#define NIC_GSO_SIZE_MIN      8u
+#define NIC_GSO_SEGMENTS_MAX  2048u
+#define NIC_GSO_DATAGRAMS_MAX 128u /* of UDP segmentation: the kernel's limit */
+#define NIC_ROOM_FIRST        64u
+#define NIC_BATCH             64u /* frames that a back end asks for or hands over at once */
 
 /* ---- frames -------------------------------------------------------------- */
 
@@ -63,13 +68,14 @@ enum nic_gso {
 };
 
 /* nic_offload.flags */
-#define NIC_CSUM_PARTIAL 0x01u /* sum from csum_start to the end is to be stored at csum_offset;   \
-				*/
-			       /* the field holds the pseudo header's sum, length included */
-#define NIC_CSUM_VALID 0x02u   /* receive: somebody verified the TCP or UDP checksum */
-#define NIC_GSO_ECN    0x04u   /* TCP: CWR is set; only the first segment keeps it */
-#define NIC_VLAN       0x08u   /* vlan_tci is valid; the tag is not among the bytes */
-#define NIC_HASH       0x10u   /* receive: hash is a Toeplitz value of the configured key */
+#define NIC_CSUM_PARTIAL                                                                           \
+	0x01u /* sum from csum_start to the end is to be stored at csum_offset;                    \
+	       */
+/* the field holds the pseudo header's sum, length included */
+#define NIC_CSUM_VALID 0x02u /* receive: somebody verified the TCP or UDP checksum */
+#define NIC_GSO_ECN    0x04u /* TCP: CWR is set; only the first segment keeps it */
+#define NIC_VLAN       0x08u /* vlan_tci is valid; the tag is not among the bytes */
+#define NIC_HASH       0x10u /* receive: hash is a Toeplitz value of the configured key */
 
 /* All offsets count from the first byte of the destination MAC, VLAN tag not counted. GSO implies
  * NIC_CSUM_PARTIAL. */
@@ -90,18 +96,18 @@ struct nic_offload {
  * after rx or rx_put. In between only the back end touches them.
  *
  * iov[0] is scratch of the back end (a header goes there); the frame's bytes, or
- * the room for them, are iov[1] .. iov[iov_count - 1]. The array may be modified;
- * only base and length of iov[0] and, transmitting, nothing else.
+ * the room for them, are iov[1] .. iov[iov_count - 1], which nobody modifies.
  *
- * Transmit: `length` is the sum of iov[1..]. With NIC_CSUM_PARTIAL, iov[1] is memory that no
- * guest can change and holds at least the headers up to the end of the TCP or UDP header.
- * Receive: iov[1] has at least 64 bytes. The frame is `length` bytes from byte `skip` of iov[1]
- * on. What is behind it in the room is undefined.
+ * Transmit: `length` is the sum of iov[1..]. iov[1] has at least 14 bytes and, with
+ * NIC_CSUM_PARTIAL, is memory that no guest can change and holds at least the headers up to the end
+ * of the TCP or UDP header.
+ * Receive: iov[1] has at least NIC_ROOM_FIRST bytes. The frame is `length` bytes from byte `skip`
+ * of iov[1] on. What is behind it in the room is undefined.
  */
 struct nic_frame {
 	struct nic_offload offload;
 	uint32_t length; /* bytes, NIC_ETH_HEADER .. NIC_FRAME_MAX */
-	uint32_t room;   /* receive: bytes of iov[1..]; a frame that does not fit is dropped */
+	uint32_t room;   /* receive: bytes of iov[1..]; longer than the frame, else it is dropped */
 	uint32_t skip;   /* receive: bytes of iov[1] before the frame: 0 or NIC_VLAN_TAG */
 	uint32_t iov_count;
 	struct iovec *iov;
@@ -116,7 +122,7 @@ struct nic;
 struct nic_queue;
 struct nic_client;
 
-/* All ON_LOOP(queue->loop). They may call any ON_LOOP function of their queue but close. */
+/* All ON_LOOP(queue->loop). tx_done and rx may call any function of their queue but close. */
 struct nic_client_ops {
 	/* 0; -EINVAL offload metadata, -ENETDOWN, -EMSGSIZE, -ENOBUFS, -ECANCELED (stop), -EIO */
 	void (*tx_done)(struct nic_client *client, struct nic_frame *frame, int error);
@@ -127,7 +133,7 @@ struct nic_client_ops {
 	void (*rx)(struct nic_client *client, struct nic_frame *frames[], uint32_t count);
 	/* Buffers that were not needed. */
 	void (*rx_put)(struct nic_client *client, struct nic_frame *frames[], uint32_t count);
-	/* Once after nic_queue_stop(); from then on no operation is called. */
+	/* Once, later than nic_queue_stop() returned; then no operation is called any more. */
 	void (*stopped)(struct nic_client *client);
 };
 
@@ -230,6 +236,7 @@ struct nic_queue {
 	struct nic_stats *stats;
 	uint32_t index;
 	bool stopping; /* nic_queue_stop() was called */
+	struct loop_task stopped_task;
 };
 
 /* What a back end is opened with. */
@@ -290,10 +297,10 @@ int nic_queue_open(struct nic *nic, uint32_t index, struct loop *loop, struct ni
 	struct nic_queue **queue);
 
 /* Outstanding frames come back (sent, or -ECANCELED), buffers come back, then client->stopped runs,
- * maybe before this returns. Nothing touches memory of the client after that. */
+ * in a later turn. Nothing touches memory of the client after that. Once per queue. */
 void nic_queue_stop(struct nic_queue *queue);
 
-/* Stopped, and not from one of the client's operations other than stopped. */
+/* Stopped. May be called by client->stopped. */
 void nic_queue_close(struct nic_queue *queue);
 
 /* Checks the metadata of every frame (nic_offload_check()); the array is the caller's again when

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* All back ends and filters. One line each; the help text shows them in this order. */
+#include "nic/types.h"
+
+const struct nic_type *const nic_types[] = {
+	&nic_type_tap,
+	&nic_type_fd,
+	&nic_type_loop,
+	&nic_type_null,
+	&nic_type_none,
+	NULL,
+};
