@@ -111,6 +111,9 @@ struct nic_backlog {
 	struct nic_fifo fifo;
 	struct loop_timer timer;
 	bool stalled;
+	/* Optional: the frames are about to be dropped. Whoever was in the middle of one forgets
+	 * it. */
+	void (*dropping)(struct nic_backlog *b);
 };
 
 void nic_backlog_init(struct nic_backlog *b, struct nic_queue *queue);

@@ -48,6 +48,8 @@ static void drop_all(struct nic_backlog *b, enum nic_drop cause, int error)
 {
 	struct nic_frame *frame;
 
+	if (b->dropping)
+		b->dropping(b);
 	while ((frame = nic_fifo_pop(&b->fifo)))
 		nic_tx_drop(b->queue, frame, cause, error);
 }

@@ -88,6 +88,11 @@ static void loopback_rx_resume(struct nic_queue *queue)
 	run(q);
 }
 
+static void dropping(struct nic_backlog *b)
+{
+	nic_delivery_cancel(&container_of(b, struct loopback_queue, backlog)->delivery);
+}
+
 static int loopback_queue_open(struct nic *nic, uint32_t index, struct loop *loop,
 	struct nic_client *client, struct nic_queue **queue)
 {
@@ -97,6 +102,7 @@ static int loopback_queue_open(struct nic *nic, uint32_t index, struct loop *loo
 		return -ENOMEM;
 	nic_queue_init(&q->queue, nic, index, loop, client);
 	nic_backlog_init(&q->backlog, &q->queue);
+	q->backlog.dropping = dropping;
 	q->delivery.queue = &q->queue;
 	q->task.fn = run_task;
 	q->paused = true;
@@ -108,7 +114,6 @@ static void loopback_queue_stop(struct nic_queue *queue)
 {
 	struct loopback_queue *q = (struct loopback_queue *)queue;
 
-	nic_delivery_cancel(&q->delivery);
 	nic_backlog_drop(&q->backlog, NIC_DROP_LINK_DOWN, -ECANCELED);
 	post(q);
 }

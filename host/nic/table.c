@@ -5,6 +5,7 @@
 const struct nic_type *const nic_types[] = {
 	&nic_type_tap,
 	&nic_type_fd,
+	&nic_type_user,
 	&nic_type_pair,
 	&nic_type_loop,
 	&nic_type_null,

@@ -33,10 +33,10 @@ static void side_fini(struct pair_side *side)
 			close(side->doorbells[i]);
 }
 
-void pair_join_put(struct pair_join *join)
+static void destroy(struct nic_conn *conn)
 {
-	if (atomic_fetch_sub(&join->refs, 1) != 1)
-		return;
+	struct pair_join *join = container_of(conn, struct pair_join, conn);
+
 	side_fini(&join->own);
 	side_fini(&join->peer);
 	free(join);
@@ -131,7 +131,7 @@ struct pair_join *pair_join_greet(int socket, uint32_t queues, int *error)
 	*error = -ENOMEM;
 	if (!join)
 		return NULL;
-	atomic_store(&join->refs, 1);
+	nic_conn_init(&join->conn, destroy);
 	side_init(&join->own);
 	side_init(&join->peer);
 	*error = greet(join, socket, queues);

@@ -41,24 +41,11 @@ static void op_cancel(struct pair_nic *pair, struct pair_op *op)
 
 /* ---- joined -------------------------------------------------------------- */
 
-/* NULL: none. The queues follow in their own time; each holds a reference. */
+/* NULL: none. */
 static void set_join(struct pair_nic *pair, struct pair_join *join)
 {
-	struct pair_join *old;
-
-	pthread_mutex_lock(&pair->lock_queues);
-	old = pair->join;
 	pair->join = join;
-	list_for_each (pos, &pair->queues) {
-		struct pair_queue *q = container_of(pos, struct pair_queue, link);
-
-		if (!q->join_posted)
-			loop_post(q->queue.loop, &q->join_task);
-		q->join_posted = true;
-	}
-	pthread_mutex_unlock(&pair->lock_queues);
-	if (old)
-		pair_join_put(old);
+	nic_hub_set(&pair->hub, join ? &join->conn : NULL);
 	nic_link_set(&pair->nic, join);
 }
 
@@ -338,7 +325,7 @@ static void destroy(struct pair_nic *pair)
 	close_fd(&pair->lock);
 	free(pair->path);
 	free(pair->lock_path);
-	pthread_mutex_destroy(&pair->lock_queues);
+	nic_hub_fini(&pair->hub);
 }
 
 static void release(struct nic *nic)
@@ -392,8 +379,7 @@ static struct pair_nic *create(const struct nic_open *o)
 	pair->receive.op.done = receive_done;
 	pair->receive.cancel_op.done = receive_cancelled;
 	pair->violation.fn = violation_task;
-	list_init(&pair->queues);
-	pthread_mutex_init(&pair->lock_queues, NULL);
+	nic_hub_init(&pair->hub);
 	pair->path = strdup(o->argument);
 	if (pair->path && asprintf(&pair->lock_path, "%s.lock", pair->path) >= 0 &&
 		!nic_init(&pair->nic, &pair_ops, o->env, o->env->queues))

@@ -10,8 +10,7 @@
  *      ^    --connected-------------------------> greeting              |
  *      +------------- timer <---- end of the connection, any violation -+
  *
- * A connection (struct pair_join) is counted: one for control, one for each
- * queue that uses it. Queues hear of a new or ended one by a posted task.
+ * Queues get a connection (struct pair_join) through a plug (plug.h).
  *
  * The peer is another virtual machine's process and not trusted: it may write
  * anything into its block and its sockets. Signals are bytes on sockets of type
@@ -21,9 +20,8 @@
 #ifndef NIC_PAIR_IMPL_H
 #define NIC_PAIR_IMPL_H
 
-#include <pthread.h>
-
 #include "nic/pair/ring.h"
+#include "nic/plug.h"
 
 #define PAIR_MAGIC    0x52494150u /* "PAIR" */
 #define PAIR_VERSION  1u
@@ -44,7 +42,7 @@ struct pair_side {
 };
 
 struct pair_join {
-	_Atomic uint32_t refs;
+	struct nic_conn conn;
 	_Atomic bool violated; /* the peer broke the rules; control ends it */
 	struct pair_side own, peer;
 };
@@ -56,7 +54,10 @@ struct pair_join *pair_join_greet(int socket, uint32_t queues, int *error);
 /* Takes the peer's; fds are taken over. 0 or -errno: nothing of it may be used. */
 int pair_join_accept(
 	struct pair_join *join, const struct pair_hello *hello, const int *fds, uint32_t count);
-void pair_join_put(struct pair_join *join);
+static inline void pair_join_put(struct pair_join *join)
+{
+	nic_conn_put(&join->conn);
+}
 
 /* ---- queue.c, ON_LOOP ---------------------------------------------------- */
 
@@ -79,10 +80,7 @@ struct pair_queue {
 	bool posted;
 	bool paused;
 	bool running; /* receive() is on the stack */
-	/* Under pair_nic.lock. */
-	struct list link;
-	struct loop_task join_task;
-	bool join_posted;
+	struct nic_plug plug;
 };
 
 int pair_queue_open(struct nic *nic, uint32_t index, struct loop *loop, struct nic_client *client,
@@ -114,10 +112,8 @@ struct pair_nic {
 	struct iovec hello_iov;
 	struct msghdr message;
 	_Alignas(8) uint8_t ancillary[512];
-
-	pthread_mutex_t lock_queues; /* leaf; over the following, and the same in queues */
-	struct list queues;
-	struct pair_join *join;
+	struct nic_hub hub;     /* its connection is a join */
+	struct pair_join *join; /* the same; control */
 };
 
 /* Any thread: the peer of the join broke the rules. */

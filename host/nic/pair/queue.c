@@ -320,18 +320,11 @@ static void detach(struct pair_queue *q)
 	q->join = NULL;
 }
 
-/* Takes a reference for the queue, if it is not the one it has. */
 static struct pair_join *current_join(struct pair_queue *q)
 {
-	struct pair_nic *pair = pair_of(q);
-	struct pair_join *join;
+	struct nic_conn *conn = nic_plug_conn(&q->plug, q->join ? &q->join->conn : NULL);
 
-	pthread_mutex_lock(&pair->lock_queues);
-	join = pair->join;
-	if (join && join != q->join)
-		atomic_fetch_add(&join->refs, 1);
-	pthread_mutex_unlock(&pair->lock_queues);
-	return join;
+	return conn ? container_of(conn, struct pair_join, conn) : NULL;
 }
 
 /* To what control has now: first ends the receive on the old doorbell. */
@@ -355,13 +348,10 @@ static void switch_join(struct pair_queue *q)
 		attach(q, join);
 }
 
-static void join_task(struct loop_task *task)
+static void join_changed(struct nic_plug *plug)
 {
-	struct pair_queue *q = container_of(task, struct pair_queue, join_task);
+	struct pair_queue *q = container_of(plug, struct pair_queue, plug);
 
-	pthread_mutex_lock(&pair_of(q)->lock_queues);
-	q->join_posted = false;
-	pthread_mutex_unlock(&pair_of(q)->lock_queues);
 	if (q->queue.stopping)
 		check_stopped(q);
 	else
@@ -370,19 +360,9 @@ static void join_task(struct loop_task *task)
 
 /* ---- life ---------------------------------------------------------------- */
 
-static bool join_posted(struct pair_queue *q)
-{
-	bool posted;
-
-	pthread_mutex_lock(&pair_of(q)->lock_queues);
-	posted = q->join_posted;
-	pthread_mutex_unlock(&pair_of(q)->lock_queues);
-	return posted;
-}
-
 static void check_stopped(struct pair_queue *q)
 {
-	if (q->posted || q->doorbell_armed || q->doorbell_cancelling || join_posted(q))
+	if (q->posted || q->doorbell_armed || q->doorbell_cancelling || nic_plug_pending(&q->plug))
 		return;
 	if (q->join)
 		detach(q);
@@ -417,11 +397,8 @@ int pair_queue_open(struct nic *nic, uint32_t index, struct loop *loop, struct n
 	q->poller.before_sleep = before_sleep;
 	list_init(&q->poller.link);
 	q->task.fn = run_task;
-	q->join_task.fn = join_task;
 	q->paused = true;
-	pthread_mutex_lock(&pair->lock_queues);
-	list_add_tail(&pair->queues, &q->link);
-	pthread_mutex_unlock(&pair->lock_queues);
+	nic_plug_insert(&q->plug, &pair->hub, loop, join_changed);
 	switch_join(q);
 	*queue = &q->queue;
 	return 0;
@@ -431,9 +408,7 @@ void pair_queue_stop(struct nic_queue *queue)
 {
 	struct pair_queue *q = (struct pair_queue *)queue;
 
-	pthread_mutex_lock(&pair_of(q)->lock_queues);
-	list_del(&q->link);
-	pthread_mutex_unlock(&pair_of(q)->lock_queues);
+	nic_plug_remove(&q->plug);
 	loop_poller_del(queue->loop, &q->poller);
 	nic_delivery_cancel(&q->delivery);
 	nic_backlog_drop(&q->backlog, NIC_DROP_LINK_DOWN, -ECANCELED);

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The process of passt. posix_spawn(): no copy of our page tables. It gets one
+ * descriptor beside the standard ones, none of our environment but PATH, and a
+ * session of its own, so that a terminal's signals do not reach it. It makes its
+ * sandbox itself (name spaces, empty root, seccomp), and ends when the socket is
+ * closed, so also when this process dies.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/parse.h"
+#include "nic/user/user_impl.h"
+
+#define SOCKET_FD 3
+#define PROGRAM   "passt"
+
+/* ---- command line -------------------------------------------------------- */
+
+static int add(struct user_command *c, const char *text)
+{
+	if (c->argc + 1 >= USER_ARGS)
+		return -E2BIG;
+	c->argv[c->argc] = strdup(text);
+	return c->argv[c->argc] ? (c->argc++, 0) : -ENOMEM;
+}
+
+void user_command_free(struct user_command *c)
+{
+	for (uint32_t i = 0; i < c->argc; i++)
+		free(c->argv[i]);
+	c->argc = 0;
+}
+
+/* "8080", 1 .. 65535, up to `end`. */
+static bool port_valid(const char *text, const char *end)
+{
+	char digits[8];
+	uint64_t port;
+
+	if (end <= text || end - text >= (ptrdiff_t)sizeof(digits))
+		return false;
+	memcpy(digits, text, (size_t)(end - text));
+	digits[end - text] = '\0';
+	return !parse_number(digits, 1, 65535, &port);
+}
+
+/* What an address may be made of: passt checks the rest. */
+static bool address_valid(const char *text, const char *end)
+{
+	return end > text && end - text < 64 &&
+	       strspn(text, "0123456789abcdefABCDEF.:[]") >= (size_t)(end - text);
+}
+
+/* "[ADDR:]PORT-:PORT" as passt wants it: "[ADDR/]PORT:PORT". */
+static bool forward_spec(const char *text, char *spec, size_t size)
+{
+	const char *dash = strchr(text, '-'), *port = text, *colon = NULL;
+	int n;
+
+	if (!dash || dash[1] != ':' || !port_valid(dash + 2, dash + strlen(dash)))
+		return false;
+	for (const char *at = text; at < dash; at++)
+		colon = *at == ':' ? at : colon;
+	if (colon) {
+		port = colon + 1;
+		if (!address_valid(text, colon))
+			return false;
+	}
+	if (!port_valid(port, dash))
+		return false;
+	n = snprintf(spec, size, "%.*s%s%.*s:%s", colon ? (int)(colon - text) : 0, text,
+		colon ? "/" : "", (int)(dash - port), port, dash + 2);
+	return n > 0 && (size_t)n < size;
+}
+
+static int add_forward(struct user_command *c, const char *value, struct err *e)
+{
+	bool tcp = !strncmp(value, "tcp:", 4), udp = !strncmp(value, "udp:", 4);
+	char spec[96];
+	int ret;
+
+	if ((!tcp && !udp) || !forward_spec(value + 4, spec, sizeof(spec)))
+		return err_set(e, -EINVAL,
+			"net user: forward=%s: write tcp:8080-:80 or udp:127.0.0.1:5353-:53",
+			value);
+	ret = add(c, tcp ? "-t" : "-u");
+	return ret ? ret : add(c, spec);
+}
+
+static int add_settings(struct user_command *c, const struct nic_open *o, struct err *e)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; !ret && i < o->setting_count; i++)
+		if (!strcmp(o->settings[i].name, "forward"))
+			ret = add_forward(c, o->settings[i].value, e);
+	return ret;
+}
+
+static const char *program(const struct nic_open *o)
+{
+	for (uint32_t i = 0; i < o->setting_count; i++)
+		if (!strcmp(o->settings[i].name, "program"))
+			return o->settings[i].value;
+	return PROGRAM;
+}
+
+static int add_mtu(struct user_command *c, uint32_t mtu)
+{
+	char number[16];
+
+	snprintf(number, sizeof(number), "%u", mtu);
+	return add(c, "-m") ? -ENOMEM : add(c, number);
+}
+
+int user_command_make(struct user_command *c, const struct nic_open *o, struct err *e)
+{
+	static const char *const fixed[] = {"--foreground", "--quiet", "--fd", "3"};
+	int ret = add(c, program(o));
+
+	for (size_t i = 0; !ret && i < sizeof(fixed) / sizeof(fixed[0]); i++)
+		ret = add(c, fixed[i]);
+	if (!ret)
+		ret = add_mtu(c, o->env->mtu ? o->env->mtu : NIC_MTU_DEFAULT);
+	if (!ret)
+		ret = add_settings(c, o, e);
+	if (ret == -ENOMEM || ret == -E2BIG)
+		err_set(e, ret, "net user: %s", strerror(-ret));
+	if (ret)
+		user_command_free(c);
+	return ret;
+}
+
+/* ---- process ------------------------------------------------------------- */
+
+static int file_actions(posix_spawn_file_actions_t *actions, int fd)
+{
+	int ret = posix_spawn_file_actions_adddup2(actions, fd, SOCKET_FD);
+
+	if (!ret)
+		ret = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDWR, 0);
+	if (!ret)
+		ret = posix_spawn_file_actions_addopen(actions, 1, "/dev/null", O_RDWR, 0);
+	if (!ret)
+		ret = posix_spawn_file_actions_addclosefrom_np(actions, SOCKET_FD + 1);
+	return -ret;
+}
+
+static int attributes(posix_spawnattr_t *attr)
+{
+	sigset_t none, all;
+	int ret;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	ret = posix_spawnattr_setsigmask(attr, &none);
+	if (!ret)
+		ret = posix_spawnattr_setsigdefault(attr, &all);
+	if (!ret)
+		ret = posix_spawnattr_setflags(
+			attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+	return -ret;
+}
+
+static int spawn_with(struct user_command *c, int fd, pid_t *pid)
+{
+	static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	char *environment[] = {path, NULL};
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	int ret;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawnattr_init(&attr);
+	ret = file_actions(&actions, fd);
+	if (!ret)
+		ret = attributes(&attr);
+	if (!ret)
+		ret = -posix_spawnp(pid, c->argv[0], &actions, &attr, c->argv, environment);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attr);
+	return ret;
+}
+
+/* A descriptor beyond SOCKET_FD, so that dup2() makes one without FD_CLOEXEC. */
+static int move_up(int fd)
+{
+	int up = fcntl(fd, F_DUPFD_CLOEXEC, SOCKET_FD + 1);
+
+	close(fd);
+	return up;
+}
+
+pid_t user_spawn(struct user_command *c, int *fd)
+{
+	int ends[2], ret;
+	pid_t pid = -1;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		return -errno;
+	ends[1] = move_up(ends[1]);
+	ret = ends[1] < 0 ? -errno : spawn_with(c, ends[1], &pid);
+	if (ends[1] >= 0)
+		close(ends[1]);
+	if (ret) {
+		close(ends[0]);
+		return ret;
+	}
+	*fd = ends[0];
+	return pid;
+}
