@@ -4,6 +4,7 @@
 #ifndef HOST_NIC_BACKEND_H
 #define HOST_NIC_BACKEND_H
 
+#include "base/time.h"
 #include "nic/nic.h"
 #include "nic/offload.h"
 
@@ -104,7 +105,7 @@ void nic_fifo_push_front(struct nic_fifo *f, struct nic_frame *frame);
  *                   waiting --NIC_STALL_NS--> stalled --progress--> empty
  *                   stalled --push--> dropped
  */
-#define NIC_STALL_NS 1000000000ull
+#define NIC_STALL_NS NS_PER_S
 
 struct nic_backlog {
 	struct nic_queue *queue;

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/iov.h"
+
 #define ETHERTYPE_IP4    0x0800u
 #define ETHERTYPE_IP6    0x86ddu
 #define ETHERTYPE_VLAN   0x8100u
@@ -99,22 +101,10 @@ static uint16_t sum_iov(const struct iovec *iov, uint32_t iov_count, size_t offs
 	return nic_fold(sum);
 }
 
-static void store_byte(const struct iovec *iov, uint32_t iov_count, size_t offset, uint8_t byte)
-{
-	for (uint32_t i = 0; i < iov_count; i++) {
-		if (offset < iov[i].iov_len) {
-			((uint8_t *)iov[i].iov_base)[offset] = byte;
-			return;
-		}
-		offset -= iov[i].iov_len;
-	}
-}
-
 void nic_csum_finish(const struct iovec *iov, uint32_t iov_count, uint32_t skip, uint32_t length,
 	struct nic_offload *o)
 {
 	size_t field = (size_t)skip + o->csum_start + o->csum_offset;
-	uint8_t sum[2];
 	uint16_t folded;
 
 	assert(o->flags & NIC_CSUM_PARTIAL);
@@ -125,9 +115,7 @@ void nic_csum_finish(const struct iovec *iov, uint32_t iov_count, uint32_t skip,
 		iov, iov_count, (size_t)skip + o->csum_start, length - o->csum_start);
 	if (!folded && o->csum_offset == UDP_CSUM_OFFSET)
 		folded = 0xffff; /* 0 means "no checksum" in UDP */
-	memcpy(sum, &folded, sizeof(sum));
-	store_byte(iov, iov_count, field, sum[0]);
-	store_byte(iov, iov_count, field + 1, sum[1]);
+	iov_copy_to(iov, iov_count, field, &folded, sizeof(folded));
 }
 
 /* ---- headers ------------------------------------------------------------- */

@@ -10,5 +10,9 @@ const struct nic_type *const nic_types[] = {
 	&nic_type_loop,
 	&nic_type_null,
 	&nic_type_none,
+	&nic_type_pcap,
+	&nic_type_delay,
+	&nic_type_loss,
+	&nic_type_limit,
 	NULL,
 };

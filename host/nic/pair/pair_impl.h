@@ -25,7 +25,7 @@
 
 #define PAIR_MAGIC    0x52494150u /* "PAIR" */
 #define PAIR_VERSION  1u
-#define PAIR_RETRY_NS 100000000ull
+#define PAIR_RETRY_NS (100 * NS_PER_MS)
 
 struct pair_hello {
 	uint32_t magic;

@@ -29,7 +29,7 @@
 #define VNET_GSO_ECN    0x80u
 #define ETHERTYPE_VLAN  0x8100u
 #define MACS            12u
-#define REVIVE_NS       20000000ull
+#define REVIVE_NS       (20 * NS_PER_MS)
 
 static struct tap *tap_of(const struct tap_queue *q)
 {

@@ -15,7 +15,7 @@
 #include "nic/tap/tap_impl.h"
 #include "nic/types.h"
 
-#define RETRY_NS 200000000ull
+#define RETRY_NS (200 * NS_PER_MS)
 
 /* ---- states -------------------------------------------------------------- */
 

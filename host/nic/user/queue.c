@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/iov.h"
 #include "nic/user/user_impl.h"
 
 static struct user_nic *user_of(const struct user_queue *q)
@@ -96,15 +97,9 @@ static void keep_rest(struct user_queue *q, size_t sent)
 {
 	struct user_conn *c = q->conn;
 
-	c->rest = c->rest_at = 0;
-	for (uint32_t i = 0; i < q->iov_count; i++) {
-		size_t skip = sent < q->iov[i].iov_len ? sent : q->iov[i].iov_len;
-		size_t n = q->iov[i].iov_len - skip;
-
-		memcpy(c->rest_bytes + c->rest, (uint8_t *)q->iov[i].iov_base + skip, n);
-		c->rest += (uint32_t)n;
-		sent -= skip;
-	}
+	c->rest_at = 0;
+	c->rest = (uint32_t)(STREAM_PREFIX + q->length - sent);
+	iov_copy_from(q->iov, q->iov_count, sent, c->rest_bytes, c->rest);
 }
 
 /* Bytes sent, or -errno. */

@@ -15,14 +15,15 @@
 
 #include <sys/types.h>
 
+#include "base/time.h"
 #include "nic/backend.h"
 #include "nic/plug.h"
 #include "nic/type.h"
 #include "nic/user/stream.h"
 
-#define USER_RETRY_NS     100000000ull
-#define USER_RETRY_NS_MAX 10000000000ull
-#define USER_STABLE_NS    10000000000ull /* ran so long: the next failure is a first one */
+#define USER_RETRY_NS     (100 * NS_PER_MS)
+#define USER_RETRY_NS_MAX (10 * NS_PER_S)
+#define USER_STABLE_NS    (10 * NS_PER_S) /* ran so long: the next failure is a first one */
 #define USER_ARGS         96u
 
 /* A socket to passt, and what of its two streams is in the middle of a frame: that outlives the
