@@ -125,7 +125,7 @@ static inline struct nic_frame *nic_backlog_first(const struct nic_backlog *b)
 	return b->fifo.head;
 }
 struct nic_frame *nic_backlog_pop(struct nic_backlog *b);
-/* The transport took something. */
+/* The transport took something, or can: also when nothing waits, since that ends a stall. */
 void nic_backlog_progress(struct nic_backlog *b);
 /* Drops all of them. Also the end: the timer is cancelled. */
 void nic_backlog_drop(struct nic_backlog *b, enum nic_drop cause, int error);

@@ -85,6 +85,7 @@ static void loopback_rx_resume(struct nic_queue *queue)
 	if (!q->paused)
 		return;
 	q->paused = false;
+	nic_backlog_progress(&q->backlog);
 	run(q);
 }
 

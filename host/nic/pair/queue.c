@@ -50,6 +50,13 @@ static bool usable(const struct pair_queue *q)
 
 /* ---- transmit ------------------------------------------------------------ */
 
+static void sent(struct pair_queue *q, struct nic_frame *frame)
+{
+	if (q->backlog.stalled)
+		nic_backlog_progress(&q->backlog);
+	nic_tx_complete(&q->queue, frame);
+}
+
 /* False: no room now. */
 static bool send_frame(struct pair_queue *q, struct nic_frame *frame)
 {
@@ -62,7 +69,7 @@ static bool send_frame(struct pair_queue *q, struct nic_frame *frame)
 	if (ret)
 		nic_tx_drop(&q->queue, frame, NIC_DROP_LINK_DOWN, -ENETDOWN);
 	else
-		nic_tx_complete(&q->queue, frame);
+		sent(q, frame);
 	return true;
 }
 

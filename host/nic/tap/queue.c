@@ -188,6 +188,13 @@ static void drop_for(struct tap_queue *q, struct nic_frame *frame, int error)
 	nic_tx_drop(&q->queue, frame, NIC_DROP_ERROR, -EIO);
 }
 
+static void sent(struct tap_queue *q, struct nic_frame *frame)
+{
+	if (q->backlog.stalled)
+		nic_backlog_progress(&q->backlog);
+	nic_tx_complete(&q->queue, frame);
+}
+
 /* False: it cannot be written now. */
 static bool send_frame(struct tap_queue *q, struct nic_frame *frame)
 {
@@ -198,7 +205,7 @@ static bool send_frame(struct tap_queue *q, struct nic_frame *frame)
 	if (error)
 		drop_for(q, frame, error);
 	else
-		nic_tx_complete(&q->queue, frame);
+		sent(q, frame);
 	return true;
 }
 

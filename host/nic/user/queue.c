@@ -360,8 +360,10 @@ static void poll_done(struct loop_op *op, int res)
 	struct user_queue *q = container_of(op, struct user_queue, poll_op);
 
 	q->polling = false;
-	if (!ended(q))
-		send_backlog(q);
+	if (ended(q))
+		return;
+	nic_backlog_progress(&q->backlog); /* there is room, also when nothing waits any more */
+	send_backlog(q);
 }
 
 static void receive_cancelled(struct loop_op *op, int res)
