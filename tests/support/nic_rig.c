@@ -36,18 +36,18 @@ static void on_tx_done(struct nic_client *client, struct nic_frame *frame, int e
 }
 
 /* The first piece has the least allowed, the others are like sections. */
-static void fill_room(struct nic_rig_frame *f)
+static void fill_room(struct nic_rig_frame *f, uint32_t room)
 {
 	uint32_t at = NIC_ROOM_FIRST, n = 2;
 
 	f->iov[1] = (struct iovec){f->bytes, NIC_ROOM_FIRST};
-	while (at < RIG_ROOM) {
-		uint32_t len = RIG_ROOM - at < PIECE ? RIG_ROOM - at : PIECE;
+	while (at < room) {
+		uint32_t len = room - at < PIECE ? room - at : PIECE;
 
 		f->iov[n++] = (struct iovec){f->bytes + at, len};
 		at += len;
 	}
-	f->frame = (struct nic_frame){.iov = f->iov, .iov_count = n, .room = RIG_ROOM};
+	f->frame = (struct nic_frame){.iov = f->iov, .iov_count = n, .room = room};
 }
 
 static uint32_t on_rx_get(struct nic_client *client, struct nic_frame *frames[], uint32_t count)
@@ -62,7 +62,7 @@ static uint32_t on_rx_get(struct nic_client *client, struct nic_frame *frames[],
 			continue;
 		rig->buffers[i].busy = true;
 		rig->buffers_out++;
-		fill_room(&rig->buffers[i]);
+		fill_room(&rig->buffers[i], rig->room_max ? rig->room_max : RIG_ROOM);
 		frames[n++] = &rig->buffers[i].frame;
 	}
 	return n;

@@ -33,6 +33,7 @@ struct nic_rig {
 	struct nic_rig_frame buffers[RIG_BUFFERS], frames[RIG_FRAMES];
 	uint32_t buffers_out; /* with the back end */
 	uint32_t buffers_max; /* at most so many are given */
+	uint32_t room_max;    /* of a buffer; 0: all */
 	uint32_t frames_out;
 	uint64_t received, sent, failed;
 	int last_error;

@@ -166,8 +166,8 @@ int tap_dev_attach(struct tap_dev *dev)
 {
 	int ret = attach_all(dev);
 
-	if (ret && dev->count == 1) {
-		/* Created anew with multi_queue, or without. */
+	if (ret == -EINVAL && dev->count == 1) {
+		/* Maybe it has multi_queue, or has it no more. */
 		dev->multi_queue = !dev->multi_queue;
 		ret = attach_all(dev);
 	}
