@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a VM is made of, as a value: owned, checked against one table (schema.c), filled by the
- * command line (args.c) and by JSON (json.c), which may be mixed: options come on top of files.
+ * The configuration of a VM: an owned value, checked against one table (schema.c), filled by the
+ * command line (args.c) and by JSON (json.c). Both may be used: options come on top of files.
  *
  *   vm_config_init -> vm_config_args, config_read_file ... -> vm_config_complete -> vm_config_check
  *
@@ -31,7 +31,7 @@
 
 #define DEVICE_FILTERS_MAX DISK_FILTERS_MAX
 
-/* What all devices have in common: a source, and filters around it. First in their structs. */
+/* Common to all devices: a source, and filters around it. The first member of their structs. */
 struct device_config {
 	char *origin;      /* where it was configured: "vm.json:7: disks[1]", "--disk a.img,ro" */
 	const char *joint; /* between origin and a key: "." or ": " */
@@ -96,7 +96,7 @@ int vm_config_read(
 /* All sources are read: what is required is there, nothing excludes another, LUNs are chosen. */
 int vm_config_complete(struct vm_config *c, struct err *e);
 
-/* Files that are named exist and can be used, as far as looking can tell. */
+/* Checks that named files exist and can be used, without opening or changing any. */
 int vm_config_check(const struct vm_config *c, struct err *e);
 
 /* A new reference; reading it gives the same value. NULL: e says which name is not UTF-8. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What all kinds of devices share: a source with its keys, keys of their own, filters. */
+/* Common to all kinds of devices: a source with its keys, keys of their own, filters. */
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Configurations in JSON. jansson parses and refuses what is no JSON, keys that come twice, NUL
- * and bad UTF-8. It keeps no positions, so for an error the text is walked again, along the path
- * of the value that is wrong: the text is known to be valid JSON then.
+ * Configurations in JSON. jansson parses, and refuses syntax errors, repeated keys, NUL and bad
+ * UTF-8. It keeps no positions, so for the line of an error the text is scanned again along the
+ * path of the wrong value; by then the text is known to be valid JSON.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@ struct place {
 	size_t ordinal;         /* of the member or element */
 };
 
-/* What is read. Without a text, lines are not known. */
+/* The document being read. Without its text, errors have no line. */
 struct reader {
 	const char *name; /* of the file */
 	const char *text, *end;

@@ -11,7 +11,7 @@
  * file name there may have colons.
  *
  * Quoting, anywhere: between double quotes all characters stand for themselves, but for \" and \\;
- * outside of them a backslash makes the next character stand for itself. What is quoted is never
+ * outside of them a backslash makes the next character stand for itself. Quoted text is never
  * a separator or the name of a source: "a,ro" and a\,ro are the file a,ro.
  */
 #include <errno.h>

@@ -334,7 +334,7 @@ static bool partial(const struct file_req *r)
 }
 
 /* The file system zeroes parts of its blocks in the page cache, which direct writes of neighbour
- * sectors would collide with. (Guests align what is long to the physical block size they are told.)
+ * sectors would collide with. (Guests align long requests to the physical block size.)
  */
 static bool ragged(const struct file_req *r)
 {
