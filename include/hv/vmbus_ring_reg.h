@@ -43,6 +43,22 @@ struct vmbus_pkt_desc {
 };
 HV_ASSERT_SIZE(struct vmbus_pkt_desc, 16);
 
+/* The header of VMBUS_PKT_XFER_PAGES: ranges of a buffer the guest has given to the host. Without a
+ * completion the host may not use the ranges again. Source: spec sheet "netvsp" section 1. */
+struct vmbus_xfer_range {
+	uint32_t byte_count;
+	uint32_t byte_offset; /* in the buffer */
+};
+HV_ASSERT_SIZE(struct vmbus_xfer_range, 8);
+
+struct vmbus_xfer_pages {
+	uint16_t pageset_id; /* the buffer's */
+	uint8_t sender_owns_set;
+	uint8_t reserved;
+	uint32_t range_count; /* struct vmbus_xfer_range follow */
+};
+HV_ASSERT_SIZE(struct vmbus_xfer_pages, 8);
+
 #define VMBUS_PKT_TRAILER_SIZE 8u /* u32 0, u32 ring offset of the packet's start */
 
 /* Follows the descriptor of a GPA-direct packet; then the ranges (vmbus_gpa_range + PFNs). */
