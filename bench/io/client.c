@@ -37,8 +37,8 @@ struct bench_client {
 	uint32_t packet_size;
 	uint32_t blocks;
 	uint64_t random;
-	struct chan_irq setup_irq; /* guest.h's, which its own waits need */
-	_Atomic bool open;         /* set up: interrupts are ours */
+	struct vsp_host host; /* guest.h's, whose waits need its interrupts */
+	_Atomic bool open;    /* set up: interrupts are ours */
 	int doorbell;
 	int interrupt;
 	_Atomic bool interrupted; /* the event flag: set until the guest has looked */
@@ -55,10 +55,30 @@ static void raise_interrupt(void *ctx, uint32_t vp, uint32_t flag)
 	struct bench_client *c = ctx;
 
 	if (!atomic_load_explicit(&c->open, memory_order_acquire))
-		c->setup_irq.raise(c->setup_irq.ctx, vp, flag);
+		c->host.ops->interrupt(c->host.ctx, vp, flag);
 	else if (!atomic_exchange(&c->interrupted, true))
 		loop_event_signal(c->interrupt);
 }
+
+static int add_doorbell(void *ctx, uint32_t connection_id, int eventfd)
+{
+	struct bench_client *c = ctx;
+
+	return c->host.ops->doorbell_add(c->host.ctx, connection_id, eventfd);
+}
+
+static void del_doorbell(void *ctx, uint32_t connection_id, int eventfd)
+{
+	struct bench_client *c = ctx;
+
+	c->host.ops->doorbell_del(c->host.ctx, connection_id, eventfd);
+}
+
+static const struct vsp_host_ops host_ops = {
+	.interrupt = raise_interrupt,
+	.doorbell_add = add_doorbell,
+	.doorbell_del = del_doorbell,
+};
 
 static void wait_interrupt(struct bench_client *c)
 {
@@ -245,14 +265,15 @@ static void set_polling(void *arg)
 static void start_host(struct bench_client *c, struct disk *disk, uint64_t poll_ns)
 {
 	struct guest_config config = {.ram = RAM, .vps = 1, .io_threads = 1};
-	struct storvsp_lun lun = {.disk = disk};
+	struct storvsp_lun_config lun = {.disk = disk};
 	struct storvsp_config controller = {.luns = &lun, .lun_count = 1};
 	struct polling polling = {.loop = &c->g.io_threads[0], .ns = poll_ns};
 
 	guest_start(&c->g, &config);
 	loop_call(polling.loop, set_polling, &polling);
-	c->setup_irq = c->g.host.irq;
-	c->g.host.irq = (struct chan_irq){.raise = raise_interrupt, .ctx = c};
+	c->host = c->g.host;
+	c->g.host.ops = &host_ops;
+	c->g.host.ctx = c;
 	guest_add_device(&c->g, &storvsp_ops, INSTANCE, &controller);
 }
 

@@ -279,7 +279,7 @@ static void add_scsi(struct vm *m, json_t *stats)
 		controllers++;
 		faults += vsp_device_faults(controller->dev);
 		channels.controller = controller;
-		vsp_device_for_each_channel(controller->dev, add_channel, &channels);
+		vsp_device_stats(controller->dev, add_channel, &channels);
 	}
 	if (controllers) {
 		json_object_set_new(stats, "luns", lun_stats(m));

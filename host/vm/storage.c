@@ -70,9 +70,9 @@ static struct storage_disk *disk_at(
 	return NULL;
 }
 
-static struct storvsp_lun lun_of(const struct storage_disk *d)
+static struct storvsp_lun_config lun_of(const struct storage_disk *d)
 {
-	return (struct storvsp_lun){
+	return (struct storvsp_lun_config){
 		.lun = d->lun,
 		.disk = d->disk,
 		.cdrom = d->config.cdrom,
@@ -87,7 +87,7 @@ static struct storvsp_lun lun_of(const struct storage_disk *d)
 static int controller_create(struct storage_controller *c, struct err *e)
 {
 	struct storage *s = c->storage;
-	struct storvsp_lun luns[SCSI_LUNS_MAX];
+	struct storvsp_lun_config luns[SCSI_LUNS_MAX];
 	struct storvsp_config config = {.luns = luns, .disk_req_size = disk_stack_req_size_max()};
 
 	list_for_each (item, &s->disks) {
@@ -227,7 +227,7 @@ static void disk_added(void *ctx, int error)
 static int disk_attach(struct storage_disk *d, struct err *e)
 {
 	struct storage_controller *c = d->controller;
-	struct storvsp_lun lun = lun_of(d);
+	struct storvsp_lun_config lun = lun_of(d);
 	int ret = 0;
 
 	if (c->state == STORAGE_REMOVING)

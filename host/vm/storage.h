@@ -19,7 +19,7 @@
 #include "config/config.h"
 #include "disk/disk.h"
 #include "scsi/scsi.h"
-#include "vsp/vsp.h"
+#include "vsp/vsp_device.h"
 
 /* The end of a change. e: why it was not made; NULL: it was. */
 typedef void storage_done_fn(void *ctx, const struct err *e);

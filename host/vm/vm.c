@@ -232,15 +232,32 @@ static int load_images(struct vm *m, struct err *e)
 	return ret;
 }
 
+static void interrupt_vp(void *ctx, uint32_t vp, uint32_t flag)
+{
+	struct vm *m = ctx;
+
+	bus_hyper_interrupt(m->bus, vp, flag);
+}
+
 static int doorbell_add(void *ctx, uint32_t connection_id, int eventfd)
 {
-	return partition_doorbell_add(ctx, connection_id, eventfd);
+	struct vm *m = ctx;
+
+	return partition_doorbell_add(m->partition, connection_id, eventfd);
 }
 
 static void doorbell_del(void *ctx, uint32_t connection_id, int eventfd)
 {
-	partition_doorbell_del(ctx, connection_id, eventfd);
+	struct vm *m = ctx;
+
+	partition_doorbell_del(m->partition, connection_id, eventfd);
 }
+
+static const struct vsp_host_ops vsp_host_ops = {
+	.interrupt = interrupt_vp,
+	.doorbell_add = doorbell_add,
+	.doorbell_del = doorbell_del,
+};
 
 static void destroy_boot(struct vm *m)
 {
@@ -278,16 +295,14 @@ static int build_boot(struct vm *m, struct err *e)
 	if (ret)
 		return ret;
 	m->vsp_host = (struct vsp_host){
+		.ops = &vsp_host_ops,
+		.ctx = m,
 		.gmem = partition_gmem(m->partition),
 		.bus = m->bus->bus,
 		.control = &m->control,
 		.io_threads = m->io_thread_ptr,
 		.io_thread_count = m->io_threads,
 		.vp_count = o->cpus,
-		.irq = bus_hyper_irq(m->bus),
-		.doorbell_add = doorbell_add,
-		.doorbell_del = doorbell_del,
-		.doorbell_ctx = m->partition,
 	};
 	pin_memory(m);
 	ret = storage_attach(&m->storage, &m->vsp_host, e);
@@ -486,7 +501,7 @@ static uint32_t io_thread_count(const struct vm_config *o)
 }
 
 /* Looking costs each I/O thread a CPU: only those that no VP needs. It saves the guest a doorbell
- * and us a wake-up, and lets interrupts be held back (vmbus-host/hold.h): that pays for some
+ * and us a wake-up, and lets interrupts be held back (vmbus-host/moderation.h): that pays for some
  * wake-ups' time. */
 static bool have_spare_cpus(const struct vm_config *o)
 {

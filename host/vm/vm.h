@@ -26,7 +26,7 @@
 #include "vm/console.h"
 #include "vm/storage.h"
 #include "vmbus-host/bus_hyper.h"
-#include "vsp/vsp.h"
+#include "vsp/vsp_device.h"
 
 /* Process exit statuses of `enlite run`; README and man page list them. */
 enum {

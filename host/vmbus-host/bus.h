@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The bus: a pure state machine. Guest messages go in (bus_message), actions
- * come out through two const vtables: the port (the machine below: message
- * slots) and the device (the VSP above: open, close, retarget). It contains no
- * KVM, no thread and no wait; what takes time is asked of the device and
- * answered later by bus_*_done().
+ * come out through two const vtables: the port (the SynIC below: message slots)
+ * and the device (the VSP core above: open, close, retarget). It contains no KVM,
+ * no thread and no wait; what takes time is started by a call of the device and
+ * completed later by bus_*_done().
  *
  * Thread: control, all of it. Source: spec sheet "vmbus" sections 2 to 5, 9 to 11, 16.
  * State machines are written down at the top of bus.c (the connection),
  * bus_channel.c (channels) and gpadl.c (GPADLs).
  *
- * Re-entry: device functions may call any function below and may answer at once
- * (bus_*_done() inside open, close, retarget). What would free something the
- * caller still has in hand waits until the outermost call returns.
+ * Re-entry: device functions may call any function below and may complete at once
+ * (bus_*_done() inside open, close, retarget). Nothing that a caller still uses is
+ * freed before the outermost call returns.
  */
 #ifndef VMBUS_HOST_BUS_H
 #define VMBUS_HOST_BUS_H
@@ -27,13 +27,13 @@ struct bus;
 struct bus_channel; /* one offer (primary or sub-channel) and its open state */
 struct gpadl;
 
-/* What the bus needs from the machine. */
+/* What the bus needs of the partition. */
 struct bus_port_ops {
 	/* Queues one channel message (whole, header included) for VP `vp`, SINT `sint`, both
 	 * checked. FIFO. 0, or -ENOMEM when the bounded queue is full (the bus then drops the
 	 * connection). */
 	int (*send)(void *ctx, uint32_t vp, uint32_t sint, const void *msg, uint32_t len);
-	/* Forgets messages queued and not yet in a slot: a new connection starts clean. Called at
+	/* Drops messages queued and not yet in a slot: a new connection starts clean. Called at
 	 * every INITIATE_CONTACT, UNLOAD and shutdown. */
 	void (*flush)(void *ctx);
 };
@@ -59,8 +59,8 @@ struct bus_open_params {
 
 /* What a device does for the bus. ctx is bus_offer's. */
 struct bus_device_ops {
-	/* Map rings, take the doorbell, then bus_open_done(). Always answer, also when the guest is
-	 * gone meanwhile: the bus closes after a success nobody waits for any more. */
+	/* Map rings, register the doorbell, then bus_open_done(). Always complete, also when the
+	 * guest is gone meanwhile: the bus then closes the channel again. */
 	void (*open)(struct bus_channel *chan, const struct bus_open_params *params);
 	/* Stop using ring and guest memory, then bus_close_done(). Called once per successful open,
 	 * never before bus_open_done() or bus_retarget_done(); for a primary only when all its
@@ -68,8 +68,11 @@ struct bus_device_ops {
 	void (*close)(struct bus_channel *chan);
 	/* Move the interrupt to another VP, then bus_retarget_done(). */
 	void (*retarget)(struct bus_channel *chan, uint32_t target_vp);
+	/* Optional: the guest asks for a GPADL back that has references: put them soon. Once per
+	 * GPADL; the ring of a channel that is not closed is one, too. */
+	void (*teardown)(struct bus_channel *chan, struct gpadl *gpadl);
 	/* After bus_rescind(): the guest has released the relid (or the connection ended) and the
-	 * bus has forgotten chan: free what belongs to it. Sub-channels too, when their primary
+	 * bus has dropped chan: free what belongs to it. Sub-channels too, when their primary
 	 * closes or the guest releases them; always before their primary. chan is valid during the
 	 * call, its last. Not called for offers that stand when the bus is destroyed. */
 	void (*released)(struct bus_channel *chan);
@@ -91,7 +94,7 @@ void bus_destroy(struct bus *bus);
  * messages are counted and ignored or answered with a failure, never fatal. */
 void bus_message(struct bus *bus, const void *msg, uint32_t len);
 
-/* Closes everything and drops the connection without telling the guest (power off, reset);
+/* Closes everything and drops the connection without a message (power off, reset);
  * done(ctx) when the last channel is closed, possibly before this returns; it may destroy the
  * bus. Once, and for good: later messages are ignored and nothing can be offered. */
 void bus_shutdown(struct bus *bus, void (*done)(void *ctx), void *ctx);
@@ -106,12 +109,12 @@ int bus_offer(struct bus *bus, const struct bus_offer_params *params,
  * 0 or not a primary, -EEXIST index in use, -ENOSPC relids. */
 int bus_offer_subchannel(
 	struct bus_channel *primary, uint16_t index, void *ctx, struct bus_channel **chan);
-/* Takes the offer back: closes the channel (sub-channels first) if open, then RESCIND, then waits
+/* Withdraws the offer: closes the channel (sub-channels first) if open, then RESCIND, then waits
  * for release. A channel the guest does not know is released before this returns (unless called
- * from a device function). Twice is harmless while chan lives. */
+ * from a device function). Harmless when repeated while chan lives. */
 void bus_rescind(struct bus_channel *chan);
 
-/* The device's answers: exactly one per call of its open, close, retarget. */
+/* Completions: exactly one per call of the device's open, close, retarget. */
 void bus_open_done(struct bus_channel *chan, bool ok);
 void bus_close_done(struct bus_channel *chan);
 void bus_retarget_done(struct bus_channel *chan, bool ok);

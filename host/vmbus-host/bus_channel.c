@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Channels: an offer and what the guest and the device make of it. Two state
- * machines and three wishes, joined in channel_advance().
+ * Channels: an offer and its state. Two state machines and three pending
+ * requests, joined in channel_advance().
  *
- * The device's view (state). The device is asked one thing at a time and always
- * answers, so no answer can come late: whoever wants the channel to go away
- * waits for it.
+ * The device's view (state). The device gets one call at a time and always
+ * completes it, so no completion can come late: a close waits for it.
  *
  *   CLOSED --open--> OPENING --open_done(ok)--> OPEN --close--> CLOSING --close_done--> CLOSED
  *                       |                        |  ^
@@ -18,7 +17,7 @@
  *   HIDDEN --OFFERCHANNEL--> MADE --RESCIND--> RESCINDED --RELID_RELEASED--> HIDDEN
  *                             +--RELID_RELEASED, connection over--> HIDDEN
  *
- * Wishes. open_queued: an OPENCHANNEL waits until the channel is CLOSED.
+ * Pending requests. open_queued: an OPENCHANNEL waits until the channel is CLOSED.
  * close_wanted: CLOSECHANNEL, rescind, end of the connection; a primary waits
  * for its sub-channels. rescind_wanted: when CLOSED and the guest knows the
  * offer, RESCIND; when CLOSED and it does not, free the channel.
@@ -44,14 +43,14 @@
 /* ---- basics -------------------------------------------------------------- */
 
 static const char *const state_names[] = {
-	[CHANNEL_CLOSED] = "closed",
-	[CHANNEL_OPENING] = "opening",
-	[CHANNEL_OPEN] = "open",
-	[CHANNEL_RETARGETING] = "retargeting",
-	[CHANNEL_CLOSING] = "closing",
+	[BUS_CHANNEL_CLOSED] = "closed",
+	[BUS_CHANNEL_OPENING] = "opening",
+	[BUS_CHANNEL_OPEN] = "open",
+	[BUS_CHANNEL_RETARGETING] = "retargeting",
+	[BUS_CHANNEL_CLOSING] = "closing",
 };
 
-/* chan is looked at when the outermost call returns. */
+/* chan is advanced when the outermost call returns. */
 static void channel_queue(struct bus_channel *chan)
 {
 	if (list_empty(&chan->work))
@@ -59,16 +58,16 @@ static void channel_queue(struct bus_channel *chan)
 }
 
 /* The only place a state changes. */
-static void channel_set_state(struct bus_channel *chan, enum channel_state state)
+static void channel_set_state(struct bus_channel *chan, enum bus_channel_state state)
 {
 	log_debug("vmbus: channel %u: %s -> %s", chan->relid, state_names[chan->state],
 		state_names[state]);
 	if (chan->primary)
 		chan->primary->subs_busy +=
-			(state != CHANNEL_CLOSED) - (chan->state != CHANNEL_CLOSED);
+			(state != BUS_CHANNEL_CLOSED) - (chan->state != BUS_CHANNEL_CLOSED);
 	chan->state = state;
 	channel_queue(chan);
-	if (state != CHANNEL_CLOSED)
+	if (state != BUS_CHANNEL_CLOSED)
 		return;
 	chan->close_wanted = false;
 	chan->target_vp = VMBUS_VP_NONE;
@@ -88,7 +87,7 @@ struct bus_channel *channel_by_relid(struct bus *bus, uint32_t relid)
 /* Open, or about to be, and not yet asked to close. */
 static bool channel_in_use(const struct bus_channel *chan)
 {
-	return chan->open_queued || (chan->state != CHANNEL_CLOSED && !chan->close_wanted);
+	return chan->open_queued || (chan->state != BUS_CHANNEL_CLOSED && !chan->close_wanted);
 }
 
 static void channel_send_open_result(struct bus_channel *chan, uint32_t open_id, bool ok)
@@ -155,7 +154,7 @@ static int channel_create(struct bus *bus, const struct bus_offer_params *params
 
 void channel_free(struct bus_channel *chan)
 {
-	assert(chan->state == CHANNEL_CLOSED && list_empty(&chan->subs));
+	assert(chan->state == BUS_CHANNEL_CLOSED && list_empty(&chan->subs));
 	gpadl_drop_all(chan);
 	list_del(&chan->link);
 	list_del(&chan->work);
@@ -163,7 +162,7 @@ void channel_free(struct bus_channel *chan)
 	free(chan);
 }
 
-/* The device and the bus part from a channel the guest does not know. */
+/* Frees a channel the guest does not know. */
 static void channel_release(struct bus_channel *chan)
 {
 	/* Out of sight first: the device may offer the same instance again at once. */
@@ -276,7 +275,7 @@ int bus_offer_subchannel(
 
 	if (primary->primary || !index)
 		return -EINVAL;
-	if ((primary->state != CHANNEL_OPEN && primary->state != CHANNEL_RETARGETING) ||
+	if ((primary->state != BUS_CHANNEL_OPEN && primary->state != BUS_CHANNEL_RETARGETING) ||
 		primary->close_wanted)
 		return -ENOTCONN;
 	if (sub_index_in_use(primary, index))
@@ -293,9 +292,9 @@ int bus_offer_subchannel(
 	return 0;
 }
 
-/* ---- what the channel waits for ------------------------------------------ */
+/* ---- pending requests ---------------------------------------------------- */
 
-/* All that OPENCHANNEL says is checked here; NULL when it cannot be. */
+/* Checks all of OPENCHANNEL; NULL when a field is wrong. */
 static struct gpadl *open_decode(struct bus_channel *chan)
 {
 	const struct vmbus_open *msg = &chan->open;
@@ -332,7 +331,7 @@ static void channel_start_open(struct bus_channel *chan)
 	chan->ring = params.ring;
 	chan->open_id = chan->open.open_id;
 	chan->target_vp = params.target_vp;
-	channel_set_state(chan, CHANNEL_OPENING);
+	channel_set_state(chan, BUS_CHANNEL_OPENING);
 	chan->ops->open(chan, &params);
 }
 
@@ -350,7 +349,7 @@ static void channel_start_close(struct bus_channel *chan)
 		chan->retarget_queued = false;
 		send_modify_response(chan->bus, chan->relid, false);
 	}
-	channel_set_state(chan, CHANNEL_CLOSING);
+	channel_set_state(chan, BUS_CHANNEL_CLOSING);
 	chan->ops->close(chan);
 }
 
@@ -358,7 +357,7 @@ static void channel_start_retarget(struct bus_channel *chan)
 {
 	chan->retarget_queued = false;
 	chan->retarget_vp = chan->retarget_next;
-	channel_set_state(chan, CHANNEL_RETARGETING);
+	channel_set_state(chan, BUS_CHANNEL_RETARGETING);
 	chan->ops->retarget(chan, chan->retarget_vp);
 }
 
@@ -379,12 +378,12 @@ static void channel_retract(struct bus_channel *chan)
 
 void channel_advance(struct bus_channel *chan)
 {
-	if (chan->state == CHANNEL_OPEN && chan->close_wanted) {
+	if (chan->state == BUS_CHANNEL_OPEN && chan->close_wanted) {
 		if (!chan->subs_busy)
 			channel_start_close(chan);
-	} else if (chan->state == CHANNEL_OPEN && chan->retarget_queued) {
+	} else if (chan->state == BUS_CHANNEL_OPEN && chan->retarget_queued) {
 		channel_start_retarget(chan);
-	} else if (chan->state == CHANNEL_CLOSED && chan->bus->state != BUS_DISCONNECTING) {
+	} else if (chan->state == BUS_CHANNEL_CLOSED && chan->bus->state != BUS_DISCONNECTING) {
 		if (chan->rescind_wanted)
 			channel_retract(chan);
 		else if (chan->open_queued)
@@ -405,7 +404,7 @@ static void channel_want_rescind(struct bus_channel *chan)
 
 static void channel_want_close(struct bus_channel *chan)
 {
-	if (chan->state == CHANNEL_CLOSED || chan->close_wanted)
+	if (chan->state == BUS_CHANNEL_CLOSED || chan->close_wanted)
 		return;
 	chan->close_wanted = true;
 	list_for_each (pos, &chan->subs)
@@ -445,16 +444,16 @@ void channel_forget(struct bus_channel *primary)
 	channel_forget_one(primary);
 }
 
-/* ---- the device's answers ------------------------------------------------ */
+/* ---- completions by the device ------------------------------------------- */
 
 void bus_open_done(struct bus_channel *chan, bool ok)
 {
 	struct bus *bus = chan->bus;
-	assert(chan->state == CHANNEL_OPENING);
+	assert(chan->state == BUS_CHANNEL_OPENING);
 	bus_enter(bus);
 	bus->counters.opens += ok;
 	channel_send_open_result(chan, chan->open_id, ok && !chan->close_wanted);
-	channel_set_state(chan, ok ? CHANNEL_OPEN : CHANNEL_CLOSED);
+	channel_set_state(chan, ok ? BUS_CHANNEL_OPEN : BUS_CHANNEL_CLOSED);
 	bus_leave(bus);
 }
 
@@ -462,10 +461,10 @@ void bus_close_done(struct bus_channel *chan)
 {
 	struct bus *bus = chan->bus;
 
-	assert(chan->state == CHANNEL_CLOSING);
+	assert(chan->state == BUS_CHANNEL_CLOSING);
 	bus_enter(bus);
 	bus->counters.closes++;
-	channel_set_state(chan, CHANNEL_CLOSED);
+	channel_set_state(chan, BUS_CHANNEL_CLOSED);
 	bus_leave(bus);
 }
 
@@ -473,12 +472,12 @@ void bus_retarget_done(struct bus_channel *chan, bool ok)
 {
 	struct bus *bus = chan->bus;
 
-	assert(chan->state == CHANNEL_RETARGETING);
+	assert(chan->state == BUS_CHANNEL_RETARGETING);
 	bus_enter(bus);
 	if (ok)
 		chan->target_vp = chan->retarget_vp;
 	send_modify_response(bus, chan->relid, ok);
-	channel_set_state(chan, CHANNEL_OPEN);
+	channel_set_state(chan, BUS_CHANNEL_OPEN);
 	bus_leave(bus);
 }
 
@@ -493,7 +492,7 @@ void channel_on_open(struct bus *bus, const void *bytes, uint32_t len)
 		bus_bad(bus, "OPENCHANNEL for a channel that cannot be opened");
 		return;
 	}
-	/* The guest may not have seen the RESCIND yet: no fault of its own. */
+	/* The guest may not have seen the RESCIND yet: not an error. */
 	if (chan->offer == OFFER_RESCINDED)
 		return;
 	chan->open = *msg;
@@ -510,7 +509,7 @@ void channel_on_close(struct bus *bus, const void *bytes, uint32_t len)
 		bus_bad(bus, "CLOSECHANNEL for an unknown relid");
 	} else if (chan->open_queued) {
 		channel_cancel_open(chan);
-	} else if (chan->offer == OFFER_MADE && chan->state == CHANNEL_CLOSED) {
+	} else if (chan->offer == OFFER_MADE && chan->state == BUS_CHANNEL_CLOSED) {
 		bus_bad(bus, "CLOSECHANNEL for a closed channel");
 	} else {
 		channel_want_close(chan); /* nothing when RESCINDED */
@@ -522,13 +521,13 @@ void channel_on_modify(struct bus *bus, const void *bytes, uint32_t len)
 	const struct vmbus_modify_channel *msg = bytes;
 	struct bus_channel *chan = channel_by_relid(bus, msg->relid);
 
-	if (!chan || (chan->state != CHANNEL_OPEN && chan->state != CHANNEL_RETARGETING) ||
+	if (!chan || (chan->state != BUS_CHANNEL_OPEN && chan->state != BUS_CHANNEL_RETARGETING) ||
 		chan->close_wanted || msg->target_vp >= bus->config.vp_count) {
 		bus_bad(bus, "MODIFYCHANNEL for a channel that is not open, or a bad VP");
 		send_modify_response(bus, msg->relid, false);
 		return;
 	}
-	/* One waits behind the one the device works on; a newer one takes its place. */
+	/* One waits behind the one in progress; a newer one replaces it. */
 	if (chan->retarget_queued)
 		send_modify_response(bus, chan->relid, false);
 	chan->retarget_next = msg->target_vp;
@@ -541,8 +540,8 @@ void channel_on_released(struct bus *bus, const void *bytes, uint32_t len)
 	const struct vmbus_relid_msg *msg = bytes;
 	struct bus_channel *chan = channel_by_relid(bus, msg->relid);
 
-	/* An opening one has still to be answered, closed or not. */
-	if (!chan || channel_in_use(chan) || chan->state == CHANNEL_OPENING) {
+	/* A channel that opens still needs its OPENCHANNEL_RESULT. */
+	if (!chan || channel_in_use(chan) || chan->state == BUS_CHANNEL_OPENING) {
 		bus_bad(bus, "RELID_RELEASED for a relid unknown or in use");
 		return;
 	}
@@ -553,7 +552,7 @@ void channel_on_released(struct bus *bus, const void *bytes, uint32_t len)
 	channel_queue(chan);
 }
 
-/* ---- what others may ask ------------------------------------------------- */
+/* ---- accessors ----------------------------------------------------------- */
 
 uint32_t bus_channel_relid(const struct bus_channel *chan)
 {
@@ -598,7 +597,7 @@ uint32_t bus_channel_target_vp(const struct bus_channel *chan)
 
 const char *bus_channel_state_name(const struct bus_channel *chan)
 {
-	if (chan->state != CHANNEL_CLOSED)
+	if (chan->state != BUS_CHANNEL_CLOSED)
 		return state_names[chan->state];
 	if (chan->offer == OFFER_RESCINDED)
 		return "rescinded";

@@ -37,8 +37,8 @@ static void bus_hyper_free(struct bus_hyper *bh)
 }
 
 /* ON_CONTROL: messages are handled strictly in the order the guest posted them. A guest that posts
- * without end gets DRAIN_BUDGET of them handled a turn, so that signals, I/O threads and the
- * control socket have theirs. */
+ * without end gets DRAIN_BUDGET of them handled per turn, so that signals, I/O threads and the
+ * control socket are served, too. */
 static void drain(struct loop_task *task)
 {
 	struct bus_hyper *bh = container_of(task, struct bus_hyper, task);
@@ -107,16 +107,9 @@ static const struct bus_port_ops port_ops = {
 	.flush = port_flush,
 };
 
-static void irq_raise(void *ctx, uint32_t vp, uint32_t flag)
+void bus_hyper_interrupt(struct bus_hyper *bh, uint32_t vp, uint32_t flag)
 {
-	struct bus_hyper *bh = ctx;
-
 	synic_signal(partition_hv(bh->partition), vp, VMBUS_SINT, flag);
-}
-
-struct chan_irq bus_hyper_irq(struct bus_hyper *bh)
-{
-	return (struct chan_irq){.raise = irq_raise, .ctx = bh};
 }
 
 /* ---- life ---------------------------------------------------------------- */
@@ -135,6 +128,7 @@ int bus_hyper_create(struct bus_hyper **out, struct partition *p, struct loop *c
 	};
 	int ret;
 
+	ON_LOOP(control);
 	if (!bh)
 		return err_set(e, -ENOMEM, "no memory for the bus");
 	bh->partition = p;

@@ -13,9 +13,9 @@
 #include "base/loop.h"
 #include "hyper/kvm/partition.h"
 #include "vmbus-host/bus.h"
-#include "vmbus-host/chan.h"
 
-/* Guest messages waiting for the control thread; beyond it the guest is told to retry. */
+/* Guest messages waiting for the control thread; beyond it the hypercall fails and the guest
+ * retries. */
 #define BUS_HYPER_QUEUE_MAX 256u
 
 struct bus_hyper {
@@ -42,7 +42,7 @@ int bus_hyper_create(struct bus_hyper **bh, struct partition *p, struct loop *co
 /* VPs are stopped and bus_shutdown() is done. */
 void bus_hyper_destroy(struct bus_hyper *bh);
 
-/* How channels interrupt this partition's VPs. */
-struct chan_irq bus_hyper_irq(struct bus_hyper *bh);
+/* Any thread. Sets a channel's event flag for a VP, and interrupts it if the flag was clear. */
+void bus_hyper_interrupt(struct bus_hyper *bh, uint32_t vp, uint32_t flag);
 
 #endif

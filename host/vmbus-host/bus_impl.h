@@ -22,9 +22,10 @@
 enum bus_state {
 	BUS_DISCONNECTED,
 	BUS_CONNECTED,
-	BUS_DISCONNECTING, /* waits for devices to close; bus.then says what follows */
+	BUS_DISCONNECTING, /* waits for devices to close; then bus.then */
 };
 
+/* What follows when all devices have closed. */
 enum bus_then {
 	THEN_NOTHING,
 	THEN_ANSWER_CONTACT,
@@ -56,7 +57,7 @@ struct bus {
 
 	/* re-entry: see bus_enter() */
 	uint32_t depth;
-	struct list work; /* channels to look at, bus_channel.work */
+	struct list work; /* channels to advance, bus_channel.work */
 
 	/* channels */
 	struct list primaries; /* sorted by class, then instance: the order of offers */
@@ -64,7 +65,7 @@ struct bus {
 
 	/* GPADLs */
 	struct list gpadl_buckets[GPADL_BUCKETS];
-	uint64_t gpadl_seed; /* guests choose ids: without it they choose chains too */
+	uint64_t gpadl_seed; /* keeps guests, who choose ids, from choosing buckets */
 	uint32_t gpadl_count;
 	uint32_t gpadls_building;
 	uint64_t gpadl_pages;
@@ -73,13 +74,13 @@ struct bus {
 	struct bus_counters counters;
 };
 
-/* Every public function that can change something runs between these two. The outermost
- * bus_leave() lets pending work happen and may end with the shutdown callback, which may destroy
- * the bus: nothing may follow it. */
+/* Every public function that changes state runs between these two. The outermost bus_leave() does
+ * the pending work and may end with the shutdown callback, which may destroy the bus: nothing may
+ * follow it. */
 void bus_enter(struct bus *bus);
 void bus_leave(struct bus *bus);
 
-/* Counts a message that is wrong for the state; the guest learns nothing. */
+/* Counts a message that is wrong for the state; no answer is sent. */
 void bus_bad(struct bus *bus, const char *what);
 
 /* Sends to the guest; nothing when it is not connected. msg begins with struct vmbus_msg_header,
@@ -88,16 +89,16 @@ void bus_send(struct bus *bus, uint32_t type, void *msg, uint32_t len);
 
 /* ---- channels (bus_channel.c) -------------------------------------------- */
 
-/* What the device knows. */
-enum channel_state {
-	CHANNEL_CLOSED,
-	CHANNEL_OPENING, /* device->open called */
-	CHANNEL_OPEN,
-	CHANNEL_RETARGETING, /* open, device->retarget called */
-	CHANNEL_CLOSING,     /* device->close called */
+/* The device's view. */
+enum bus_channel_state {
+	BUS_CHANNEL_CLOSED,
+	BUS_CHANNEL_OPENING, /* device->open called */
+	BUS_CHANNEL_OPEN,
+	BUS_CHANNEL_RETARGETING, /* open, device->retarget called */
+	BUS_CHANNEL_CLOSING,     /* device->close called */
 };
 
-/* What the guest knows. */
+/* The guest's view. */
 enum channel_offer {
 	OFFER_HIDDEN, /* not offered in this connection, or released by the guest */
 	OFFER_MADE,
@@ -110,7 +111,7 @@ struct bus_channel {
 	const struct bus_device_ops *ops;
 	void *ctx;
 	struct list link; /* bus.primaries or primary->subs */
-	struct list work; /* bus.work while there is something to do */
+	struct list work; /* bus.work while it has to be advanced */
 
 	/* the offer */
 	struct hv_guid class_id, instance_id;
@@ -120,7 +121,7 @@ struct bus_channel {
 	uint8_t user[VMBUS_OFFER_USER_SIZE];
 
 	/* states */
-	enum channel_state state;
+	enum bus_channel_state state;
 	enum channel_offer offer;
 	bool close_wanted;   /* only while not closed */
 	bool rescind_wanted; /* the offer ends; never taken back */
@@ -145,13 +146,13 @@ struct bus_channel {
 /* The channel with this relid, or NULL when the guest does not know it. */
 struct bus_channel *channel_by_relid(struct bus *bus, uint32_t relid);
 void channel_send_offer(struct bus_channel *chan);
-/* Does what chan waits for, as far as its states allow. */
+/* Carries out the pending requests of chan, as far as its states allow. */
 void channel_advance(struct bus_channel *chan);
 /* The connection ends: closes chan and its sub-channels. */
 void channel_disconnect(struct bus_channel *primary);
 /* The connection has ended: nothing of it stays with chan; sub-channels go away. */
 void channel_forget(struct bus_channel *primary);
-/* For bus_destroy(): frees without telling the device. */
+/* For bus_destroy(): frees without a call of the device. */
 void channel_free(struct bus_channel *chan);
 
 void channel_on_open(struct bus *bus, const void *msg, uint32_t len);
@@ -162,7 +163,7 @@ void channel_on_released(struct bus *bus, const void *msg, uint32_t len);
 /* ---- GPADLs (gpadl.c) ---------------------------------------------------- */
 
 int gpadl_table_init(struct bus *bus);
-/* The relid is released or the connection over: forgets all, torn down or not. */
+/* The relid is released or the connection over: drops all, torn down or not. */
 void gpadl_drop_all(struct bus_channel *chan);
 /* The channel is rescinded: those not complete never will be. */
 void gpadl_fail_building(struct bus_channel *chan);

@@ -13,16 +13,21 @@
  *   draining   masked; after DRAIN_BUDGET packets, or DRAIN_NS with answers to
  *              publish, the rest waits for the next turn, so that one channel
  *              starves neither others of its I/O thread nor its guest of answers
- *   stalled    masked; unread packets wait for chan_resume()
+ *   stalled    masked; unread packets wait for chan_retry()
+ *   polled     masked; the loop polls the ring for a while before it sleeps
  *
- *   polling    masked; the loop looks into the ring for a while before it sleeps
+ * idle is entered only through vmbus_rx_unmask(), which checks once more: the
+ * guest signals only when the ring was empty. A channel is polled instead of
+ * going idle while its loop has a polling window; the loop ends that before it
+ * sleeps.
  *
- * idle is entered only through vmbus_rx_unmask(), which looks once more: the
- * guest signals only when the ring was empty. A channel polls instead of going
- * idle while its loop finds that worth while; the loop puts it to sleep.
+ * Sending: packets that do not fit wait in `out`. The guest's doorbell means
+ * "data" or "room", which cannot be told apart, so each doorbell tries both.
  *
- * Sending: what does not fit waits in `out`. The guest's doorbell means "data"
- * or "room", one cannot tell which, so each tries both.
+ * Pausing, from initialised on until quiesced; a fault may happen in between:
+ *
+ *   taking packets --pause--> paused --freeze--> frozen (rings not touched)
+ *          ^---------resume-----+------------------'
  */
 #include "vmbus-host/chan.h"
 
@@ -39,7 +44,7 @@
 
 #define DRAIN_BUDGET         16u /* half of a common queue: the other half overlaps with the guest */
 #define DRAIN_NS             50000u
-#define HOLD_GAPS_PER_WINDOW 4u
+#define GAPS_PER_POLL_WINDOW 4u
 
 /* ---- the end of a turn --------------------------------------------------- */
 
@@ -50,36 +55,39 @@ static void chan_interrupt(struct chan *chan)
 	if (!chan->irq_wanted)
 		return;
 	chan->irq_wanted = false;
-	hold_raised(&chan->hold, chan->published);
+	moderation_interrupted(&chan->moderation, chan->published);
 	if (vp == VMBUS_VP_NONE)
 		return;
 	chan->counters.interrupts++;
-	chan->irq.raise(chan->irq.ctx, vp, chan->flag);
+	chan->ops->interrupt(chan, vp);
 }
 
-static bool chan_polls(const struct chan *chan)
+static bool chan_is_polled(const struct chan *chan)
 {
 	return !list_empty(&chan->poller.link);
 }
 
-static bool chan_hold(struct chan *chan)
+static bool chan_defers(struct chan *chan)
 {
-	const struct hold_view view = {
+	const struct moderation_view view = {
 		.packets = chan->counters.packets,
 		.answers = chan->published,
 		.in_flight = chan->in_flight > 0 ? (uint64_t)chan->in_flight : 0,
 	};
-	uint64_t gap_ns = loop_poll_ns(chan->loop) / HOLD_GAPS_PER_WINDOW;
+	uint64_t gap_ns = loop_poll_ns(chan->loop) / GAPS_PER_POLL_WINDOW;
 
-	return gap_ns && hold_wait(&chan->hold, &view, loop_turn_ns(chan->loop), gap_ns);
+	return gap_ns &&
+	       moderation_defer(&chan->moderation, &view, loop_turn_ns(chan->loop), gap_ns);
 }
 
-/* An interrupt is held back only as long as we look into the ring all the time; it goes out before
- * the loop sleeps. */
+/* An interrupt is deferred only while the ring is polled; it is sent before the loop sleeps. */
 static void chan_interrupt_soon(struct chan *chan)
 {
-	if (chan->irq_wanted && !(chan_polls(chan) && chan_hold(chan)))
-		chan_interrupt(chan);
+	if (!chan->irq_wanted)
+		return;
+	if (chan->moderated && chan_is_polled(chan) && chan_defers(chan))
+		return;
+	chan_interrupt(chan);
 }
 
 static void chan_count_published(struct chan *chan, bool signal)
@@ -112,10 +120,10 @@ static void chan_hook(struct loop_hook *hook)
 {
 	struct chan *chan = container_of(hook, struct chan, hook);
 
-	if (chan->faulted)
+	if (chan->faulted || chan->frozen)
 		return;
 	chan_publish(chan);
-	if (vmbus_rx_commit(&chan->rx)) { /* it waits for room: there is nothing it could send */
+	if (vmbus_rx_commit(&chan->rx)) { /* the guest waits for room and cannot send meanwhile */
 		chan->irq_wanted = true;
 		chan_interrupt(chan);
 	}
@@ -124,19 +132,13 @@ static void chan_hook(struct loop_hook *hook)
 
 /* ---- faults -------------------------------------------------------------- */
 
-static void out_sent(struct chan *chan, struct chan_out *out)
-{
-	if (out->sent)
-		out->sent(chan, out);
-}
-
 static void chan_drop_out(struct chan *chan)
 {
 	while (!list_empty(&chan->out)) {
 		struct chan_out *out = container_of(chan->out.next, struct chan_out, link);
 
 		list_del(&out->link);
-		out_sent(chan, out);
+		chan->ops->sent(chan, out);
 	}
 }
 
@@ -146,7 +148,7 @@ static void chan_fault(struct chan *chan, const char *what, int error)
 		return;
 	chan->faulted = true;
 	loop_poller_del(chan->loop, &chan->poller);
-	log_guest("channel %u: %s: %s", chan->flag, what, strerror(-error));
+	log_guest("channel %u: %s: %s", chan->relid, what, strerror(-error));
 	chan_drop_out(chan);
 	if (!chan->quiesced)
 		chan->ops->fault(chan);
@@ -157,12 +159,13 @@ static void chan_fault(struct chan *chan, const char *what, int error)
 /* -EAGAIN: no room now. Anything else: done with, sent or not. */
 static int chan_try_send(struct chan *chan, struct chan_out *out)
 {
-	const struct vmbus_vec payload = {.base = out->payload, .len = out->payload_len};
+	const struct vmbus_vec *header = out->header.len ? &out->header : NULL;
 	int rc;
 
 	if (chan->faulted || chan->stopping)
 		return 0;
-	rc = vmbus_tx_write(&chan->tx, out->type, out->flags, out->trans_id, NULL, &payload, 1);
+	rc = vmbus_tx_write(
+		&chan->tx, out->type, out->flags, out->trans_id, header, &out->payload, 1);
 	if (rc == -EAGAIN && !chan->quiesced)
 		return -EAGAIN;
 	if (out->type == VMBUS_PKT_COMPLETION)
@@ -177,16 +180,16 @@ static int chan_try_send(struct chan *chan, struct chan_out *out)
 void chan_send(struct chan *chan, struct chan_out *out)
 {
 	ON_LOOP(chan->loop);
-	if (list_empty(&chan->out) && !chan_try_send(chan, out)) {
-		out_sent(chan, out);
+	if (!chan->frozen && list_empty(&chan->out) && !chan_try_send(chan, out)) {
+		chan->ops->sent(chan, out);
 		return;
 	}
-	chan->counters.tx_full++;
+	chan->counters.tx_full += !chan->frozen;
 	list_add_tail(&chan->out, &out->link);
 }
 
-/* Each is off the list while it is tried: a fault runs `sent` of all that are on it, and `sent` may
- * send, which goes behind what waits. */
+/* Each is off the list while it is tried: a fault runs ops->sent for all that are on it, and sent()
+ * may send again, which goes behind those that wait. */
 static void chan_send_waiting(struct chan *chan)
 {
 	while (!list_empty(&chan->out)) {
@@ -197,7 +200,7 @@ static void chan_send_waiting(struct chan *chan)
 			list_add_tail(chan->out.next, &out->link); /* first again */
 			return;
 		}
-		out_sent(chan, out);
+		chan->ops->sent(chan, out);
 	}
 }
 
@@ -244,8 +247,8 @@ static bool chan_unmask(struct chan *chan)
 	return vmbus_rx_unmask(&chan->rx);
 }
 
-/* A back end that answers at once, by copying, makes the first answer wait for the last one: the
- * guest could work on it meanwhile. */
+/* A back end that completes at once, by copying, makes the first answer wait for the last one,
+ * while the guest could handle it already. */
 static bool chan_answers_wait(const struct chan *chan)
 {
 	uint64_t since;
@@ -266,7 +269,7 @@ static void chan_take_batch(struct chan *chan)
 			continue;
 		if (chan->faulted || chan->stalled)
 			return;
-		if (loop_poll_ns(chan->loop)) {
+		if (chan->polled && loop_poll_ns(chan->loop)) {
 			loop_poller_add(chan->loop, &chan->poller);
 			return;
 		}
@@ -282,7 +285,7 @@ static void chan_drain(struct chan *chan)
 	uint64_t before = chan->counters.packets;
 	int64_t used;
 
-	if (chan->faulted || chan->quiesced || chan->stalled)
+	if (chan->faulted || chan->quiesced || chan->stalled || chan->paused)
 		return;
 	used = vmbus_rx_used(&chan->rx);
 	if (used > (int64_t)chan->rx_highest)
@@ -341,12 +344,13 @@ static void chan_doorbell(struct loop_event *ev, uint64_t count)
 	struct chan *chan = container_of(ev, struct chan, doorbell);
 
 	chan->counters.doorbells++;
-	chan_send_waiting(chan);
+	if (!chan->frozen)
+		chan_send_waiting(chan);
 	if (!chan->drain_posted)
 		chan_drain(chan);
 }
 
-void chan_resume(struct chan *chan)
+void chan_retry(struct chan *chan)
 {
 	ON_LOOP(chan->loop);
 	if (!chan->stalled)
@@ -366,8 +370,9 @@ int chan_init(struct chan *chan, const struct chan_params *params)
 	*chan = (struct chan){
 		.ops = params->ops,
 		.loop = params->loop,
-		.irq = params->irq,
-		.flag = params->flag,
+		.relid = params->relid,
+		.polled = params->polled,
+		.moderated = params->moderated,
 		.packet_max = params->packet_max,
 		.drain_ns = DRAIN_NS,
 		.hook.fn = chan_hook,
@@ -402,7 +407,7 @@ void chan_fini(struct chan *chan)
 	free(chan->packet_buf);
 }
 
-/* Packets may have come before the doorbell was there: looks without being asked. */
+/* Packets may have come before the doorbell was registered: the first drain needs no signal. */
 void chan_start(struct chan *chan)
 {
 	ON_LOOP(chan->loop);
@@ -413,9 +418,40 @@ void chan_start(struct chan *chan)
 	chan_post_drain(chan);
 }
 
+void chan_pause(struct chan *chan)
+{
+	ON_LOOP(chan->loop);
+	assert(!chan->quiesced);
+	chan->paused = true;
+	loop_poller_del(chan->loop, &chan->poller);
+}
+
+/* The guest may not poll for what was published before chan_start(): no interrupt before that. */
+void chan_freeze(struct chan *chan)
+{
+	ON_LOOP(chan->loop);
+	assert(chan->paused && !chan->quiesced);
+	if (chan->started)
+		chan_hook(&chan->hook); /* not polled: the interrupt is not deferred */
+	chan->frozen = true;
+}
+
+void chan_resume(struct chan *chan)
+{
+	ON_LOOP(chan->loop);
+	if (!chan->paused)
+		return;
+	chan->paused = false;
+	chan->frozen = false;
+	chan_send_waiting(chan);
+	if (chan->started)
+		chan_post_drain(chan);
+}
+
 void chan_quiesce(struct chan *chan)
 {
 	ON_LOOP(chan->loop);
+	assert(!chan->frozen);
 	chan->quiesced = true;
 	loop_poller_del(chan->loop, &chan->poller);
 	chan_drop_out(chan);
@@ -441,7 +477,7 @@ void chan_stop(struct chan *chan, void (*stopped)(struct chan *chan))
 		loop_event_stop(&chan->doorbell, chan_doorbell_stopped);
 	} else {
 		chan->event_stopped = true;
-		chan_post_drain(chan); /* not from here: the caller still uses chan */
+		chan_post_drain(chan); /* stopped() may free chan, which the caller still uses */
 	}
 	chan->stopping = true;
 }

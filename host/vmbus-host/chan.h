@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An open channel at work on its I/O thread: both rings, the doorbell, the
- * interrupt. The bus decides when it lives; a VSP only sees this.
+ * interrupt. The VSP core opens and closes it; VSPs see vsp/vsp.h instead.
  *
  * Thread: the I/O thread whose loop it is (ON_LOOP), except where noted.
  *
  * Receive: doorbell -> mask -> packets one by one to ops->packet -> unmask and
  * re-check. Send: chan_send() stages into the ring, or queues when it is full.
  * Publishing and interrupting happen once per loop turn, in the flush hook.
- * States are written down at the top of chan.c.
+ * The states are drawn at the top of chan.c.
  */
 #ifndef VMBUS_HOST_CHAN_H
 #define VMBUS_HOST_CHAN_H
@@ -16,39 +16,25 @@
 #include "base/gmem.h"
 #include "base/loop.h"
 #include "ring/vmbus_ring.h"
-#include "vmbus-host/hold.h"
+#include "vmbus-host/chan_out.h"
+#include "vmbus-host/moderation.h"
 
 struct chan;
 
 struct chan_ops {
 	/* One packet, in a private buffer that is reused after the call. 0: taken. -EAGAIN: no
-	 * resources, give it again after chan_resume(). Other: the guest broke the protocol, the
-	 * channel is faulted. */
+	 * resources, the same packet comes again after chan_retry(). Other: the guest broke the
+	 * protocol, the channel is faulted. */
 	int (*packet)(struct chan *chan, const struct vmbus_pkt *pkt);
-	/* The ring or the guest's packets are corrupt; no further packet is taken, what is sent
-	 * from now on is dropped. Post the news to the control thread (rescind). Called at most
-	 * once, and not after chan_quiesce(). */
-	void (*fault)(struct chan *chan);
-};
-
-/* How a channel reaches the guest's VP: sets event flag `flag` for `vp` and interrupts if it
- * was clear. `raise` works on any thread. */
-struct chan_irq {
-	void (*raise)(void *ctx, uint32_t vp, uint32_t flag);
-	void *ctx;
-};
-
-/* One packet to send. Owned by the caller until `sent`; payload must stay valid till then. */
-struct chan_out {
-	struct list link;
-	uint16_t type; /* VMBUS_PKT_* */
-	uint16_t flags;
-	uint64_t trans_id;
-	const void *payload;
-	uint32_t payload_len;
-	/* Copied into the ring, or dropped because the guest will not read it; inside chan_send()
-	 * or later. Here the owner may reuse or free out. */
+	/* The packet is in the ring, or dropped because the guest will not read it; inside
+	 * chan_send() or later. From here on the owner may reuse or free out. */
 	void (*sent)(struct chan *chan, struct chan_out *out);
+	/* The ring or the guest's packets are corrupt; no further packet is taken, packets sent
+	 * from now on are dropped. Post it to the control thread (rescind). Called at most once,
+	 * and not after chan_quiesce(). */
+	void (*fault)(struct chan *chan);
+	/* Sets the channel's event flag for the VP and interrupts it if the flag was clear. */
+	void (*interrupt)(struct chan *chan, uint32_t vp);
 };
 
 struct chan_counters {
@@ -57,12 +43,12 @@ struct chan_counters {
 	uint64_t sent;                /* packets sent */
 	uint64_t sent_batches;        /* in which they were published: at most one per turn */
 	uint64_t doorbells;           /* wake-ups by the guest */
-	uint64_t polls;               /* times packets were found by looking, without a doorbell */
-	uint64_t interrupts;          /* requested from us */
-	uint64_t interrupts_masked;   /* batches without one: the guest is looking anyway */
+	uint64_t polls;               /* times packets were found by polling */
+	uint64_t interrupts;          /* sent to the guest */
+	uint64_t interrupts_masked;   /* batches without one: the guest polls */
 	uint64_t interrupts_unneeded; /* batches without one: the ring was not empty */
 	uint64_t tx_full;             /* times a packet had to wait for room */
-	uint64_t stalls;              /* times packet() said -EAGAIN */
+	uint64_t stalls;              /* times packet() returned -EAGAIN */
 };
 
 /* How full the rings are, in bytes. */
@@ -75,9 +61,10 @@ struct chan {
 	/* fixed */
 	const struct chan_ops *ops;
 	struct loop *loop;
-	struct chan_irq irq;
-	uint32_t flag;   /* event flag = relid */
+	uint32_t relid;  /* for the log */
 	int doorbell_fd; /* eventfd, owned; signalled by the guest */
+	bool polled;     /* may be polled */
+	bool moderated;  /* interrupts may wait while it is polled */
 	uint32_t packet_max;
 	uint8_t *packet_buf; /* private copy of the packet being handled */
 	uint64_t drain_ns;   /* longest batch while there are answers to publish */
@@ -91,13 +78,15 @@ struct chan {
 	struct loop_hook hook;
 	struct loop_poller poller;
 	struct loop_task drain_task;
-	struct list out;    /* chan_out waiting for room, in order */
-	bool started;       /* doorbell and hook are on the loop */
-	bool drain_posted;  /* drain_task is on its way */
-	int64_t in_flight;  /* packets that want an answer and have none; a VSP may answer more */
-	struct hold hold;   /* when to interrupt */
+	struct list out;   /* chan_out waiting for room, in order */
+	bool started;      /* doorbell and hook are on the loop */
+	bool drain_posted; /* drain_task is posted */
+	int64_t in_flight; /* packets that need an answer and have none; a VSP may answer more */
+	struct moderation moderation;
 	bool irq_wanted;    /* there is something to interrupt for */
-	bool stalled;       /* packet() said -EAGAIN */
+	bool stalled;       /* packet() returned -EAGAIN */
+	bool paused;        /* no packet is taken */
+	bool frozen;        /* paused, and the rings are not touched */
 	bool faulted;       /* the rings are not touched any more */
 	bool quiesced;      /* no packet is taken, no packet waits for room */
 	bool stopping;      /* the rings are not touched any more */
@@ -111,8 +100,8 @@ struct chan {
 struct chan_params {
 	const struct chan_ops *ops;
 	struct loop *loop;
-	struct chan_irq irq;
-	uint32_t flag;
+	bool polled, moderated; /* see struct chan */
+	uint32_t relid;
 	uint32_t target_vp;
 	void GUEST_SHARED *g2h; /* ring the guest produces into: control page and data */
 	uint32_t g2h_bytes;
@@ -121,13 +110,21 @@ struct chan_params {
 	uint32_t packet_max; /* longest packet taken, descriptor included */
 };
 
-/* Any thread; creates the doorbell eventfd (register it with the machine before start).
+/* Any thread; creates the doorbell eventfd (register it with the VM before start).
  * -EPROTO or -EINVAL: not a ring (see vmbus_tx_init); -ENOMEM, -EMFILE. */
 int chan_init(struct chan *chan, const struct chan_params *params);
-/* Takes packets and publishes what was sent before; until here the guest sees and hears nothing. */
+/* Takes packets and publishes what was sent before; until here the guest sees no packet and gets no
+ * interrupt. */
 void chan_start(struct chan *chan);
+/* No packet is taken before chan_resume(); sending goes on. Also before chan_start(). */
+void chan_pause(struct chan *chan);
+/* Paused: publishes what was sent, sends a deferred interrupt, and does not touch the rings before
+ * chan_resume(): packets that are sent wait. */
+void chan_freeze(struct chan *chan);
+/* Ends both. Harmless otherwise. */
+void chan_resume(struct chan *chan);
 /* The guest closes: no packet is taken from now on, and nothing waits for the guest to make room:
- * packets that do not fit are dropped (their `sent` runs). */
+ * packets that do not fit are dropped (ops->sent runs). Not while frozen. */
 void chan_quiesce(struct chan *chan);
 /* Quiesces, publishes what was sent, and from then on does not touch the rings. stopped(chan) runs
  * later, when the loop does not use chan any more; it may free chan. */
@@ -137,8 +134,8 @@ void chan_fini(struct chan *chan);
 
 /* Sends or queues, in order. Never fails. */
 void chan_send(struct chan *chan, struct chan_out *out);
-/* After packet() said -EAGAIN: resources are back. Harmless otherwise. */
-void chan_resume(struct chan *chan);
+/* After packet() returned -EAGAIN: resources are back. Harmless otherwise. */
+void chan_retry(struct chan *chan);
 /* A ring whose index lies counts as empty. */
 void chan_rings(const struct chan *chan, struct chan_rings *rings);
 /* Any thread: interrupts go to another VP from now on. When it returns to the chan's own I/O

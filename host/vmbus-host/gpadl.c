@@ -122,7 +122,7 @@ static void gpadl_free(struct gpadl *g)
 	free(g);
 }
 
-/* Gives up on a GPADL that is building, and says so. */
+/* Ends a GPADL that is building with a failure. */
 static void gpadl_fail(struct gpadl *g)
 {
 	struct bus *bus = g->bus;
@@ -254,7 +254,7 @@ void gpadl_on_header(struct bus *bus, const void *bytes, uint32_t len)
 		gpadl_send_created(bus, msg->relid, msg->gpadl, VMBUS_STATUS_GPADL_FAILED);
 }
 
-/* More PFNs than the header announced is a lie, except in a message of full size: some guests
+/* More PFNs than the header announced is an error, except in a message of full size: some guests
  * always post those, and the end is padding. */
 static bool body_overflows(const struct gpadl *g, uint32_t len)
 {
@@ -293,6 +293,8 @@ void gpadl_on_teardown(struct bus *bus, const void *bytes, uint32_t len)
 	g->teardown = true;
 	if (!g->users)
 		gpadl_free(g);
+	else if (chan->ops->teardown)
+		chan->ops->teardown(chan, g);
 }
 
 void gpadl_drop_all(struct bus_channel *chan)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests of one size, reserved together: nothing is allocated per packet, and a request costs
- * memory only from its first use on. The one used last is used next.
+ * Requests of one size, reserved together: nothing is allocated per packet, and a
+ * request costs memory only from its first use on. The one used last is used next.
  * Thread: its owner's; init and fini may be on another.
  */
 #ifndef VSP_POOL_H
@@ -36,5 +36,10 @@ void pool_fini(struct pool *pool);
 void *pool_get(struct pool *pool);
 /* Asserts that it is a request of this pool and in use: none is completed twice. */
 void pool_put(struct pool *pool, void *request);
+/* Whether it is a request of this pool. Any thread. */
+static inline bool pool_owns(const struct pool *pool, const void *request)
+{
+	return (uintptr_t)request - (uintptr_t)pool->memory < pool->mapped;
+}
 
 #endif

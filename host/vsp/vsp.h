@@ -1,141 +1,216 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A VSP (virtual service provider) is a const vtable; the core here does what
- * all of them need: offers, ring mapping, doorbells, I/O threads, request pools,
- * sub-channels, the close handshake. The table of VSPs is in table.c.
+ * A VSP (virtual service provider) is the host side of a class of devices: a
+ * const vtable. The core does what all VSPs need: offers, rings, doorbells,
+ * interrupts, I/O threads, request pools, sub-channels, draining, pause.
  *
- * To add one: copy host/vsp/null, fill the ops, add a line to the table. What
- * happens in which order is written down at the top of vsp.c.
+ * To add one: copy host/vsp/null, which uses every function of this file.
+ * vsp_device.h is for the VM that creates devices.
  *
- * Threads: device functions on the control thread; channel functions on the
- * channel's I/O thread. A channel belongs to exactly one I/O thread while it is open.
+ * Threads: device functions run on the control thread (ON_CONTROL), channel
+ * functions on the channel's I/O thread (ON_IO_THREAD). A channel belongs to
+ * exactly one I/O thread while it is open. The order of calls is drawn at the top
+ * of vsp_channel.c (life) and pause.c.
  */
 #ifndef VSP_VSP_H
 #define VSP_VSP_H
 
+#include <sys/uio.h>
+
 #include "base/err.h"
 #include "base/gmem.h"
 #include "base/loop.h"
-#include "vmbus-host/bus.h"
-#include "vmbus-host/chan.h"
+#include "hv/vmbus_msgs.h"
+#include "vmbus-host/chan_out.h"
 
 struct vsp_device;
 struct vsp_channel;
+struct vsp_gpadl;
+
+/* ---- what a VSP is ------------------------------------------------------- */
+
+/* When packets that were sent interrupt the guest. At most once per loop turn in each case, and
+ * only when the guest's ring was empty and it has not masked interrupts. */
+enum vsp_interrupts {
+	/* Requests and answers: while the guest goes on sending and the I/O thread polls, the
+	 * interrupt waits until enough is answered (vmbus-host/moderation.h). */
+	VSP_INTERRUPTS_MODERATED,
+	/* At the end of the turn, never later: packets that the guest does not expect. */
+	VSP_INTERRUPTS_IMMEDIATE,
+	/* The same, and the ring is not polled: channels that carry a packet now and then. */
+	VSP_INTERRUPTS_PLAIN,
+};
+
+#define VSP_REQUEST_CLASSES_MAX 4u
+
+/* A pool of equal requests. Each open channel has one pool per class. */
+struct vsp_request_class {
+	size_t size;     /* bytes of one request; 0: the class is empty */
+	uint32_t count;  /* requests */
+	bool with_guest; /* in use until the guest answers, not until the host is done: pausing does
+			  * not wait for these, and ops->stop puts them. packet() cannot wait
+			  * for one: the guest's answer comes behind the packet */
+};
 
 struct vsp_ops {
 	const char *name;
 	struct hv_guid class_id;
 	uint16_t offer_flags; /* VMBUS_OFFER_* */
-	size_t device_size;   /* private memory per device, zeroed: vsp_device_priv() */
-	size_t channel_size;  /* private memory per open channel, zeroed: vsp_channel_priv() */
-	uint32_t packet_max;  /* longest guest packet, descriptor included */
+	enum vsp_interrupts interrupts;
+	size_t device_size;       /* private memory per device, zeroed: vsp_device_priv() */
+	size_t channel_size;      /* private memory per open channel, zeroed: vsp_channel_priv() */
+	uint32_t packet_max;      /* longest guest packet in bytes, descriptor included */
+	uint32_t request_classes; /* at most VSP_REQUEST_CLASSES_MAX */
 
-	/* ON_CONTROL. config: the VSP's own type. */
+	/* ON_CONTROL. config: the VSP's own type. 0 or -errno with *e set. */
 	int (*create)(struct vsp_device *dev, const void *config, struct err *e);
 	void (*destroy)(struct vsp_device *dev);
-	/* ON_CONTROL: bytes of one request for channels opened from now on (it may depend on the
-	 * device's back ends) and how many a channel has. NULL: none. */
-	size_t (*request_size)(struct vsp_device *dev, uint32_t *count);
+	/* ON_CONTROL: fills *class for channels opened from now on; what is not set is 0. NULL when
+	 * there are no classes. */
+	void (*request_class)(
+		struct vsp_device *dev, uint32_t number, struct vsp_request_class *class);
 
-	/* ON_CONTROL, optional: the channel is about to be opened, nobody else has it yet. */
+	/* ON_CONTROL, optional: the channel is about to be opened, no other thread has it yet. */
 	void (*prepare)(struct vsp_channel *ch);
-	/* ON_IO_THREAD. The channel is open after 0; then what was sent meanwhile reaches the
-	 * guest. Else close is not called: undo what was done. */
+	/* ON_IO_THREAD. 0: the channel is open, and what was sent meanwhile reaches the guest. Else
+	 * stop and close are not called: undo what was done; the guest's OPENCHANNEL fails. */
 	int (*open)(struct vsp_channel *ch);
-	/* ON_IO_THREAD: packet() is not called any more, and what does not fit into the ring is
-	 * dropped. Call vsp_channel_closed() when nothing is in flight (at once or later). */
-	void (*close)(struct vsp_channel *ch);
-	/* ON_IO_THREAD: see chan_ops.packet. */
+	/* ON_IO_THREAD. One packet in a private buffer that is reused after the call. 0: taken.
+	 * -EAGAIN: no resources; the same packet comes again after vsp_request_put() or
+	 * vsp_channel_resume(). Other: the guest broke the protocol, the channel is faulted. */
 	int (*packet)(struct vsp_channel *ch, const struct vmbus_pkt *pkt);
+	/* ON_IO_THREAD, optional: packet() is not called any more, and packets that do not fit into
+	 * the ring are dropped. Cancel what back ends have, put the requests that are with the
+	 * guest. close() follows when no request is in use and no hold is left. */
+	void (*stop)(struct vsp_channel *ch);
+	/* ON_IO_THREAD, optional: free what open() allocated. The channel's memory stays while
+	 * there are holds. */
+	void (*close)(struct vsp_channel *ch);
+	/* ON_IO_THREAD, optional: the device pauses. packet() is not called before resume(). Stop
+	 * timers and sources of work of your own; requests in flight complete as always. */
+	void (*pause)(struct vsp_channel *ch);
+	/* ON_IO_THREAD, optional: the opposite; not called when the channel stops while paused. */
+	void (*resume)(struct vsp_channel *ch);
 };
 
-/* Machine services, one per partition; given by host/main.c. */
-struct vsp_host {
-	const struct gmem *gmem;
-	struct bus *bus;
-	struct loop *control;
-	struct loop **io_threads;
-	uint32_t io_thread_count;
-	uint32_t vp_count;
-	struct chan_irq irq;
-	/* ON_CONTROL: guest signals on connection_id reach the eventfd from now on. */
-	int (*doorbell_add)(void *ctx, uint32_t connection_id, int eventfd);
-	void (*doorbell_del)(void *ctx, uint32_t connection_id, int eventfd);
-	void *doorbell_ctx;
-};
+/* ---- devices ------------------------------------------------------------- */
 
-/* ---- for host/main.c and host/mgmt (ON_CONTROL) -------------------------- */
-int vsp_device_create(struct vsp_device **dev, struct vsp_host *host, const struct vsp_ops *ops,
-	const struct hv_guid *instance_id, const void *config, struct err *e);
-/* Hot remove: rescinds the offer. removed(ctx) when the guest has let go of it or its connection
- * has ended (bus_shutdown() too, before its own callback), possibly before this returns. Once, and
- * not after bus_shutdown(). */
-void vsp_device_remove(struct vsp_device *dev, void (*removed)(void *ctx), void *ctx);
-/* After bus_shutdown(), or after (or in) vsp_device_remove()'s callback. */
-void vsp_device_destroy(struct vsp_device *dev);
-/* A snapshot of one open channel, taken on its I/O thread. */
-struct vsp_channel_stats {
-	uint16_t index; /* 0 primary */
-	uint32_t relid;
-	uint32_t target_vp;
-	uint32_t requests_in_use;
-	struct chan_counters counters;
-	struct chan_rings rings;
-};
-/* Calls fn for each open channel, primary first. Waits for each channel's I/O thread in turn. */
-void vsp_device_for_each_channel(struct vsp_device *dev,
-	void (*fn)(void *ctx, const struct vsp_channel_stats *stats), void *ctx);
-/* Channels faulted by the guest. Each costs the guest the device for VSP_REOFFER_NS. */
-uint64_t vsp_device_faults(const struct vsp_device *dev);
-
-#define VSP_REOFFER_NS 1000000000ull
-
-/* ---- for VSPs ------------------------------------------------------------ */
 void *vsp_device_priv(struct vsp_device *dev);
-struct vsp_host *vsp_device_host(struct vsp_device *dev);
 const struct hv_guid *vsp_device_instance(const struct vsp_device *dev);
+const struct gmem *vsp_device_gmem(const struct vsp_device *dev);
+struct loop *vsp_device_control(const struct vsp_device *dev); /* the control thread's loop */
+uint32_t vsp_device_vps(const struct vsp_device *dev);
 /* ON_CONTROL: the open primary channel, or NULL. */
 struct vsp_channel *vsp_device_primary(struct vsp_device *dev);
-
-/* ON_CONTROL: every channel there is, also one that opens or closes; the primary first. */
+/* ON_CONTROL: calls fn for every channel, also one that opens or closes; the primary first. */
 void vsp_device_each_channel(
 	struct vsp_device *dev, void (*fn)(void *ctx, struct vsp_channel *ch), void *ctx);
 
-/* Work of the control thread on a channel's I/O thread, and the answer; one at a time. */
-struct vsp_call {
-	struct vsp_channel *ch;
-	struct loop_task task;
-	void (*run)(struct vsp_call *call);
-	void (*done)(struct vsp_call *call);
-};
-/* ON_CONTROL, for a channel of vsp_device_each_channel(). run(call) on its I/O thread, in order
- * with its open and close: it may run when the channel is closed already, or could not be opened.
- * It answers with vsp_call_done(), now or later. Then done(call) on the control thread. The channel
- * is not gone before all its calls are done, and its device not before the channel. */
-void vsp_channel_call(struct vsp_channel *ch, struct vsp_call *call,
-	void (*run)(struct vsp_call *call), void (*done)(struct vsp_call *call));
-/* ON_IO_THREAD. */
-void vsp_call_done(struct vsp_call *call);
+/* ---- channels ------------------------------------------------------------ */
 
+/* Any thread. */
 void *vsp_channel_priv(struct vsp_channel *ch);
-struct vsp_device *vsp_channel_device(struct vsp_channel *ch);
-struct chan *vsp_channel_chan(struct vsp_channel *ch);
-uint16_t vsp_channel_index(const struct vsp_channel *ch); /* 0 primary */
-const struct gmem *vsp_channel_gmem(const struct vsp_channel *ch);
+struct vsp_device *vsp_channel_device(const struct vsp_channel *ch);
+uint16_t vsp_channel_index(const struct vsp_channel *ch); /* 0: primary */
+struct loop *vsp_channel_loop(const struct vsp_channel *ch);
 
-/* ON_IO_THREAD: a request of request_size bytes from the channel's pool (contents as last left), or
- * NULL: return -EAGAIN from packet(); putting one back resumes the channel. */
-void *vsp_request_get(struct vsp_channel *ch);
-void vsp_request_put(struct vsp_channel *ch, void *request);
-uint32_t vsp_requests_in_use(const struct vsp_channel *ch);
+/* ON_IO_THREAD: after packet() returned -EAGAIN, resources are back. Harmless otherwise. */
+void vsp_channel_resume(struct vsp_channel *ch);
+
+/* ON_IO_THREAD: the channel does not close, and its memory stays, before as many releases as holds.
+ * close() may hold, too. Pausing does not wait for holds. */
+void vsp_channel_hold(struct vsp_channel *ch);
+void vsp_channel_release(struct vsp_channel *ch);
 
 /* ON_IO_THREAD of the primary: offers sub-channels 1..count (the control thread does it soon). Once
  * per open. */
 void vsp_offer_subchannels(struct vsp_channel *primary, uint16_t count);
-/* ON_IO_THREAD: the answer to ops->close. All requests are back in the pool. ch may be used until
- * the caller returns to the loop. */
-void vsp_channel_closed(struct vsp_channel *ch);
 
-extern const struct vsp_ops *const vsp_table[]; /* NULL-terminated */
+/* ---- requests and packets (ON_IO_THREAD) --------------------------------- */
+
+/* A request, contents as last left (zeroed at first), or NULL: return -EAGAIN from packet(). */
+void *vsp_request_get(struct vsp_channel *ch, uint32_t class);
+/* Resumes the channel. */
+void vsp_request_put(struct vsp_channel *ch, void *request);
+uint32_t vsp_requests_in_use(const struct vsp_channel *ch, uint32_t class);
+
+/* One packet to send. The VSP's; unchanged until `sent`. */
+struct vsp_out {
+	struct chan_out packet;
+	/* NULL, or the request that this packet completes: from vsp_send() on pausing does not wait
+	 * for it, and it is put when the packet is in the ring (after `sent`). */
+	void *request;
+	/* Optional: the packet is in the ring, or dropped since the guest will not read it. Inside
+	 * vsp_send() or later. */
+	void (*sent)(struct vsp_channel *ch, struct vsp_out *out);
+};
+/* Sends, in order, or queues while the ring is full. Never fails. */
+void vsp_send(struct vsp_channel *ch, struct vsp_out *out);
+
+/* ---- calls between control and I/O threads ------------------------------- */
+
+/* A function run on the other thread, and its answer there; one at a time. Memory of the VSP. */
+struct vsp_call {
+	struct vsp_channel *ch;
+	bool to_control;
+	struct loop_task task;
+	void (*run)(struct vsp_call *call);
+	void (*done)(struct vsp_call *call);
+};
+
+/* ON_CONTROL, for a channel of vsp_device_each_channel(): run(call) on its I/O thread, in order
+ * with its open and close: it may run when the channel is closed already, or could not be opened.
+ * Also while the channel is paused. vsp_call_done() there, then done(call) on the control thread.
+ * The channel is not freed before all its calls are done, and its device not before the channel. */
+void vsp_channel_call(struct vsp_channel *ch, struct vsp_call *call,
+	void (*run)(struct vsp_call *call), void (*done)(struct vsp_call *call));
+/* ON_IO_THREAD: run(call) on the control thread, vsp_call_done() there, then done(call) on the I/O
+ * thread. close() waits for it: from there on no call may be made. */
+void vsp_control_call(struct vsp_channel *ch, struct vsp_call *call,
+	void (*run)(struct vsp_call *call), void (*done)(struct vsp_call *call));
+/* On the thread that ran it, inside run() or later. */
+void vsp_call_done(struct vsp_call *call);
+
+/* ---- buffers of the guest (GPADLs) --------------------------------------- */
+
+/*
+ * A view of the pages of one of the channel's GPADLs. Nothing is mapped: a view is a table of
+ * pages. It stays valid until its last reference is put; until then the guest's GPADL_TEARDOWN is
+ * not answered, so the pages stay the channel's. The channel closes only when all are put.
+ */
+
+struct vsp_gpadl_map {
+	/* The VSP's: */
+	uint32_t handle; /* of the guest's GPADL */
+	/* ON_IO_THREAD: with one reference, or NULL and error: -ENOENT unknown to the channel or
+	 * being torn down, -EINVAL not one range of whole pages, -ENOMEM. */
+	void (*mapped)(struct vsp_gpadl_map *map, struct vsp_gpadl *gpadl, int error);
+	/* ON_IO_THREAD, optional: the guest asks for the pages; put all references soon. At most
+	 * once, after mapped(), and not when the last reference is put already. */
+	void (*torn_down)(struct vsp_channel *ch, struct vsp_gpadl *gpadl);
+	/* The core's: */
+	struct vsp_call call;
+	struct vsp_gpadl *gpadl;
+	int error;
+};
+
+/* ON_IO_THREAD: mapped() later, always, before close(). The memory of *map is the VSP's again in
+ * mapped(). */
+void vsp_gpadl_map(struct vsp_channel *ch, struct vsp_gpadl_map *map);
+/* Any I/O thread of the device: further references, for requests and for sub-channels. */
+void vsp_gpadl_get(struct vsp_gpadl *gpadl);
+void vsp_gpadl_put(struct vsp_gpadl *gpadl);
+
+/* Any I/O thread, with a reference. Offsets and lengths are bytes; any value is legal. */
+uint64_t vsp_gpadl_size(const struct vsp_gpadl *gpadl);
+/* 0, or -EFAULT: [offset, offset + len) is not inside (nothing is copied). */
+int vsp_gpadl_copy_to(struct vsp_gpadl *gpadl, uint64_t offset, const void *from, size_t len);
+int vsp_gpadl_copy_from(const struct vsp_gpadl *gpadl, uint64_t offset, void *to, size_t len);
+/* The range as pieces of guest memory, neighbouring pages being one piece. How many, at most max;
+ * -EFAULT as above, -EMSGSIZE more than max. A range of n bytes has at most n / 4096 + 2. */
+int vsp_gpadl_iov(
+	struct vsp_gpadl *gpadl, uint64_t offset, size_t len, struct iovec *iov, uint32_t max);
+/* The range when it is one piece; else NULL. */
+void GUEST_SHARED *vsp_gpadl_at(struct vsp_gpadl *gpadl, uint64_t offset, size_t len);
 
 #endif

@@ -104,7 +104,7 @@ static void check_disks(void)
 
 /* ---- setting up, once ---------------------------------------------------- */
 
-static void open_disks(struct storvsp_lun *luns)
+static void open_disks(struct storvsp_lun_config *luns)
 {
 	for (uint32_t i = 0; i < LUNS; i++) {
 		struct disk *memory;
@@ -114,7 +114,7 @@ static void open_disks(struct storvsp_lun *luns)
 		f.disks[i] = fault_disk_open(memory);
 		f.disks[i]->disk.info.read_only = i == LUN_READ_ONLY;
 		f.disks[i]->disk.info.discard = i == LUN_PLAIN;
-		luns[i] = (struct storvsp_lun){.lun = (uint8_t)i, .disk = &f.disks[i]->disk};
+		luns[i] = (struct storvsp_lun_config){.lun = (uint8_t)i, .disk = &f.disks[i]->disk};
 	}
 	f.req = aligned_alloc(16, disk_req_size(&f.disks[0]->disk));
 	check(f.req);
@@ -123,7 +123,7 @@ static void open_disks(struct storvsp_lun *luns)
 static void set_up(void)
 {
 	struct guest_config config = {.ram = 1 << 20, .vps = 3, .io_threads = 0};
-	struct storvsp_lun luns[LUNS];
+	struct storvsp_lun_config luns[LUNS];
 	struct storvsp_config storvsp = {.luns = luns, .lun_count = LUNS};
 
 	log_set_level(LOG_ERROR);
@@ -145,7 +145,12 @@ static void set_up(void)
 
 /* ---- packets ------------------------------------------------------------- */
 
-/* Sends, lets the host work, gives the reply's size or 0. */
+static bool type_known(uint16_t type)
+{
+	return type == VMBUS_PKT_INBAND || type == VMBUS_PKT_GPA_DIRECT;
+}
+
+/* Sends, runs the host, returns the reply's size or 0. */
 static uint32_t exchange(uint16_t type, uint16_t flags, const struct vmbus_vec *extra,
 	const void *payload, uint32_t size, struct vstor_packet *reply)
 {
@@ -164,7 +169,9 @@ static uint32_t exchange(uint16_t type, uint16_t flags, const struct vmbus_vec *
 		check(reply->operation == VSTOR_OP_COMPLETE_IO && reply->flags == 0);
 		check(!burst_receive(&f.burst, &pkt));
 	}
-	check((got != 0) == (flags && (type == VMBUS_PKT_INBAND || type == VMBUS_PKT_GPA_DIRECT)));
+	check((got != 0) == (flags != 0)); /* whatever the type is: no guest waits in vain */
+	if (got && !type_known(type))
+		check(reply->status == VSTOR_STATUS_INVALID_PARAMETER);
 	return got;
 }
 
@@ -557,8 +564,7 @@ static void any_packet(struct input *in)
 	/* Commands are command()'s, where their effects are known. */
 	if (seen.operation == VSTOR_OP_EXECUTE_SRB && size >= 48)
 		return;
-	if (flags && (type == VMBUS_PKT_INBAND || type == VMBUS_PKT_GPA_DIRECT) &&
-		seen.operation != VSTOR_OP_EXECUTE_SRB)
+	if (flags && type_known(type) && seen.operation != VSTOR_OP_EXECUTE_SRB)
 		model_control(&seen, (size + 7) & ~7u);
 	exchange(type, flags, &extra, payload, size, &reply);
 }

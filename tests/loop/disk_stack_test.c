@@ -52,14 +52,14 @@ static struct rig *begin(const char *text)
 {
 	struct guest_config config = {.ram = 96 << 20, .vps = 3, .io_threads = 2};
 	struct rig *rig = calloc(1, sizeof(*rig));
-	struct storvsp_lun luns[2];
+	struct storvsp_lun_config luns[2];
 	struct storvsp_config storvsp = {.luns = luns, .lun_count = 2};
 
 	assert_non_null(rig);
 	rig->disk = open_spec(text);
 	rig->other = open_spec("memory:1M");
-	luns[0] = (struct storvsp_lun){.lun = LUN, .disk = rig->disk};
-	luns[1] = (struct storvsp_lun){.lun = LUN + 1, .disk = rig->other};
+	luns[0] = (struct storvsp_lun_config){.lun = LUN, .disk = rig->disk};
+	luns[1] = (struct storvsp_lun_config){.lun = LUN + 1, .disk = rig->other};
 	io_model_init(&rig->model);
 	guest_start(&rig->g, &config);
 	rig->dev = guest_add_device(&rig->g, &storvsp_ops, INSTANCE, &storvsp);

@@ -368,7 +368,7 @@ static int setup(void **state)
 {
 	struct guest_config config = {.ram = 96 << 20, .vps = 1, .io_threads = 1};
 	struct disk_file_options o = {0};
-	struct storvsp_lun lun = {.lun = RIG_LUN};
+	struct storvsp_lun_config lun = {.lun = RIG_LUN};
 	struct storvsp_config controller = {.luns = &lun, .lun_count = 1};
 
 	memset(&t, 0, sizeof(t));

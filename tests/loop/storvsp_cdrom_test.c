@@ -25,7 +25,7 @@ static struct disk *medium;
 static int setup(void **state)
 {
 	struct guest_config guest_config = {.ram = 96 << 20, .vps = 2, .io_threads = 2};
-	struct storvsp_lun lun = {.lun = DRIVE, .cdrom = true};
+	struct storvsp_lun_config lun = {.lun = DRIVE, .cdrom = true};
 	struct storvsp_config config = {.luns = &lun, .lun_count = 1};
 
 	assert_int_equal(disk_memory_open(&medium, RIG_DISK_BYTES, NULL), 0);

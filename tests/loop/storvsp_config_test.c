@@ -55,9 +55,9 @@ static void create(void *arg)
 }
 
 /* Two disks, of which the second is not right. */
-static void assert_refused(const struct storvsp_lun *second, const char *why)
+static void assert_refused(const struct storvsp_lun_config *second, const char *why)
 {
-	struct storvsp_lun luns[] = {{.lun = 1, .disk = disks[0]}, *second};
+	struct storvsp_lun_config luns[] = {{.lun = 1, .disk = disks[0]}, *second};
 	struct attempt a = {.config = {.luns = luns, .lun_count = 2}};
 
 	guest_control(&rig->g, create, &a);
@@ -68,7 +68,7 @@ static void assert_refused(const struct storvsp_lun *second, const char *why)
 
 static void wrong_units(void **state)
 {
-	struct storvsp_lun lun = {.lun = 64, .disk = disks[1]};
+	struct storvsp_lun_config lun = {.lun = 64, .disk = disks[1]};
 
 	assert_refused(&lun, "below 64");
 	lun.lun = 1;
@@ -93,7 +93,8 @@ static void wrong_units(void **state)
 /* The file of a reservation is a link to somewhere: it is not followed. */
 static void reservation_that_cannot_be_read(void **state)
 {
-	struct storvsp_lun luns[] = {{.lun = 1, .disk = disks[0]}, {.lun = 2, .disk = disks[1]}};
+	struct storvsp_lun_config luns[] = {
+		{.lun = 1, .disk = disks[0]}, {.lun = 2, .disk = disks[1]}};
 	struct attempt a = {.config = {.luns = luns, .lun_count = 2}};
 	char dir[] = "/tmp/storvsp_config_test.XXXXXX", image[64], file[80];
 
@@ -179,7 +180,7 @@ static void sizes_that_cannot_be(void **state)
 	__atomic_store_n(&rig->last->info.size, 0, __ATOMIC_RELAXED);
 	guest_control(&rig->g, resize, &r);
 	assert_int_equal(r.ret, -EINVAL);
-	assert_non_null(strstr(r.e.text, "not one block"));
+	assert_non_null(strstr(r.e.text, "smaller than one block"));
 	__atomic_store_n(&rig->last->info.size, RIG_DISK_BYTES, __ATOMIC_RELAXED);
 	/* the guest has not noticed */
 	assert_int_equal(guest_disk_run(&rig->d, RIG_LUN_LAST, VSTOR_DATA_IN, 512,

@@ -203,7 +203,7 @@ static void try_mistakes(void *arg)
 {
 	struct hot *hot = arg;
 	struct vsp_device *dev = hot->dev;
-	struct storvsp_lun lun = {.lun = LUN, .disk = hot->rig->last};
+	struct storvsp_lun_config lun = {.lun = LUN, .disk = hot->rig->last};
 	struct err e = {""};
 	struct disk *deep;
 
@@ -216,7 +216,7 @@ static void try_mistakes(void *arg)
 	assert_int_equal(disk_memory_open(&deep, HOT_SIZE, NULL), 0);
 	for (int i = 0; i < 3; i++)
 		deep = &fault_disk_open(deep)->disk;
-	lun = (struct storvsp_lun){.lun = HOT, .disk = deep};
+	lun = (struct storvsp_lun_config){.lun = HOT, .disk = deep};
 	assert_int_equal(storvsp_add(dev, &lun, hot_added, hot, &e), -EINVAL);
 	assert_non_null(strstr(e.text, "more filters"));
 	disk_close(deep);
@@ -439,8 +439,9 @@ static void churn_removed(void *ctx)
 		hot_close_disk(hot);
 	hot_open_disk(hot);
 	hot->state = HOT_ADDING;
-	if (storvsp_add(hot->dev, &(struct storvsp_lun){.lun = HOT, .disk = &hot->disk->disk},
-		    churn_added, hot, NULL))
+	if (storvsp_add(hot->dev,
+		    &(struct storvsp_lun_config){.lun = HOT, .disk = &hot->disk->disk}, churn_added,
+		    hot, NULL))
 		abort();
 }
 

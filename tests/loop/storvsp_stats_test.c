@@ -210,7 +210,7 @@ static void take_channels(void *arg)
 {
 	struct channels *channels = arg;
 
-	vsp_device_for_each_channel(channels->dev, take_channel, channels);
+	vsp_device_stats(channels->dev, take_channel, channels);
 }
 
 static void channels_count_packets(void **state)
@@ -289,7 +289,7 @@ static void depth_is_what_is_in_flight(void **state)
 {
 	struct gather_disk gather = {.disk.ops = &gather_ops,
 		.disk.info = {.size = 1 << 20, .block_size = 512, .physical_block_size = 512}};
-	struct storvsp_lun lun = {.lun = 0, .disk = &gather.disk};
+	struct storvsp_lun_config lun = {.lun = 0, .disk = &gather.disk};
 	struct storvsp_config config = {.luns = &lun, .lun_count = 1};
 	struct guest_config machine = {.ram = 96 << 20, .vps = 1, .io_threads = 1};
 	struct guest *g = calloc(1, sizeof(*g));

@@ -460,20 +460,60 @@ static void lies_are_refused(void **state)
 	guest_disk_close(&rig->d);
 }
 
-/* Packets that ask for no completion, or are no requests, get no answer and do no harm. */
-static void other_packets_are_ignored(void **state)
+/* Sends a packet of this type that looks like SYNCHRONIZE CACHE. */
+static void send_flush(struct storvsp_rig *rig, uint16_t type, uint16_t flags, uint64_t id)
 {
-	struct storvsp_rig *rig = *state;
 	struct storvsc_command cmd = {.lun = LUN, .data = NONE, .cdb_length = 10, .cdb = {0x35}};
-	static const uint16_t types[] = {VMBUS_PKT_INBAND, VMBUS_PKT_XFER_PAGES, VMBUS_PKT_GPADL,
-		VMBUS_PKT_COMPLETION, 0, 0xFFFF};
 	struct vstor_packet packet;
 
-	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 0);
 	storvsc_command_build(&cmd, &packet);
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) /* the first: no flag */
-		guest_chan_send(&rig->d.channels[0], types[i],
-			i ? VMBUS_PKT_FLAG_COMPLETION_REQUESTED : 0, 77, NULL, &packet, 64);
+	assert_true(guest_chan_send(&rig->d.channels[0], type, flags, id, NULL, &packet, 64));
+}
+
+static void packets_without_a_completion_are_ignored(void **state)
+{
+	struct storvsp_rig *rig = *state;
+	static const uint16_t types[] = {VMBUS_PKT_INBAND, VMBUS_PKT_XFER_PAGES, 0xFFFF};
+
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 0);
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		send_flush(rig, types[i], 0, 77);
+	assert_int_equal(inquiry(&rig->d, LUN)->srb_status, VSTOR_SRB_SUCCESS);
+	assert_int_equal(atomic_load(&rig->disk->count[DISK_FLUSH]), 0);
+	guest_disk_close(&rig->d);
+}
+
+static void wait_packet(struct storvsp_rig *rig, struct vmbus_pkt *pkt)
+{
+	uint64_t seen = guest_events(&rig->g);
+
+	while (!guest_chan_receive(&rig->d.channels[0], pkt)) {
+		guest_wait_events(&rig->g, seen);
+		seen = guest_events(&rig->g);
+	}
+}
+
+/* A guest that waits for the completion of an unknown packet gets one, and no effect. */
+static void unknown_packets_are_answered(void **state)
+{
+	struct storvsp_rig *rig = *state;
+	static const uint16_t types[] = {
+		VMBUS_PKT_XFER_PAGES, VMBUS_PKT_GPADL, VMBUS_PKT_COMPLETION, 0, 0xFFFF};
+
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 0);
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		struct vstor_packet reply;
+		struct vmbus_pkt pkt;
+
+		send_flush(rig, types[i], VMBUS_PKT_FLAG_COMPLETION_REQUESTED, 77 + i);
+		wait_packet(rig, &pkt);
+		assert_int_equal(pkt.desc.type, VMBUS_PKT_COMPLETION);
+		assert_int_equal(pkt.desc.trans_id, 77 + i);
+		assert_int_equal(pkt.payload_len, sizeof(reply));
+		memcpy(&reply, pkt.payload, sizeof(reply));
+		assert_int_equal(reply.operation, VSTOR_OP_COMPLETE_IO);
+		assert_int_equal(reply.status, VSTOR_STATUS_INVALID_PARAMETER);
+	}
 	assert_int_equal(inquiry(&rig->d, LUN)->srb_status, VSTOR_SRB_SUCCESS);
 	assert_int_equal(atomic_load(&rig->disk->count[DISK_FLUSH]), 0);
 	guest_disk_close(&rig->d);
@@ -497,7 +537,8 @@ int main(void)
 		TEST(identities_differ),
 		TEST(check_condition_as_guests_want_it),
 		TEST(lies_are_refused),
-		TEST(other_packets_are_ignored),
+		TEST(packets_without_a_completion_are_ignored),
+		TEST(unknown_packets_are_answered),
 	};
 
 	log_set_level(LOG_ERROR);

@@ -41,19 +41,38 @@ static const struct storvsc_completion *read_block(struct storvsp_rig *rig, uint
 	return guest_disk_run(&rig->d, LUN, IN, 512, CDB(0x28, 0, BE4(lba), 0, 0, 1, 0));
 }
 
-/* The storage becomes as long as this, and the user says so. */
-static void resize(struct storvsp_rig *rig, uint64_t size)
+struct resize {
+	struct storvsp_rig *rig;
+	uint8_t lun;
+	int ret;
+};
+
+static void resize_on_control(void *arg)
 {
+	struct resize *r = arg;
 	struct err e = {0};
 
+	r->ret = storvsp_resize(r->rig->dev, r->lun, &e);
+}
+
+static int resize_lun(struct storvsp_rig *rig, uint8_t lun)
+{
+	struct resize r = {.rig = rig, .lun = lun};
+
+	guest_control(&rig->g, resize_on_control, &r);
+	return r.ret;
+}
+
+/* The storage gets this size, and the user has it read again. */
+static void resize(struct storvsp_rig *rig, uint64_t size)
+{
 	__atomic_store_n(&rig->disk->disk.lower->info.size, size, __ATOMIC_RELAXED);
-	assert_int_equal(storvsp_resize(rig->dev, LUN, &e), 0);
+	assert_int_equal(resize_lun(rig, LUN), 0);
 }
 
 static void shrinks_and_grows(void **state)
 {
 	struct storvsp_rig *rig = *state;
-	struct err e = {0};
 
 	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 0);
 	resize(rig, RIG_DISK_BYTES);
@@ -69,8 +88,8 @@ static void shrinks_and_grows(void **state)
 	assert_int_equal(
 		guest_disk_run(&rig->d, RIG_LUN_LAST, NONE, 0, CDB(0, 0, 0, 0, 0, 0))->srb_status,
 		VSTOR_SRB_SUCCESS);
-	assert_int_equal(storvsp_resize(rig->dev, 7, &e), -ENOENT);
-	assert_int_equal(storvsp_resize(rig->dev, 200, &e), -ENOENT);
+	assert_int_equal(resize_lun(rig, 7), -ENOENT);
+	assert_int_equal(resize_lun(rig, 200), -ENOENT);
 	guest_disk_close(&rig->d);
 }
 

@@ -89,7 +89,7 @@ static struct host *host_start(
 {
 	struct guest_config config = {
 		.ram = 96 << 20, .vps = GUEST_VPS, .io_threads = GUEST_IO_THREADS};
-	struct storvsp_lun lun = {.lun = LUN, .disk = disk};
+	struct storvsp_lun_config lun = {.lun = LUN, .disk = disk};
 	struct storvsp_config storvsp = {.luns = &lun, .lun_count = 1};
 	struct host *h = calloc(1, sizeof(*h));
 

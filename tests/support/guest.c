@@ -138,7 +138,7 @@ static const struct bus_port_ops port_ops = {
 	.flush = port_flush,
 };
 
-static void irq_raise(void *ctx, uint32_t vp, uint32_t flag)
+static void interrupt(void *ctx, uint32_t vp, uint32_t flag)
 {
 	struct guest *g = ctx;
 
@@ -175,6 +175,12 @@ static void doorbell_del(void *ctx, uint32_t connection_id, int fd)
 			g->doorbells[i].connection_id = 0;
 	pthread_mutex_unlock(&g->lock);
 }
+
+static const struct vsp_host_ops host_ops = {
+	.interrupt = interrupt,
+	.doorbell_add = doorbell_add,
+	.doorbell_del = doorbell_del,
+};
 
 /* Under the lock, so that the descriptor cannot be closed meanwhile. */
 void guest_ring_doorbell(struct guest *g, uint32_t connection_id)
@@ -255,10 +261,8 @@ void guest_start(struct guest *g, const struct guest_config *config)
 		.io_threads = g->io_thread_list,
 		.io_thread_count = config->io_threads ? config->io_threads : 1,
 		.vp_count = config->vps,
-		.irq = {.raise = irq_raise, .ctx = g},
-		.doorbell_add = doorbell_add,
-		.doorbell_del = doorbell_del,
-		.doorbell_ctx = g,
+		.ops = &host_ops,
+		.ctx = g,
 	};
 }
 

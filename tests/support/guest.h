@@ -14,7 +14,7 @@
 #include <pthread.h>
 
 #include "ring/vmbus_ring.h"
-#include "vsp/vsp.h"
+#include "vsp/vsp_device.h"
 
 #define GUEST_TIMEOUT_MS     20000
 #define GUEST_IO_THREADS_MAX 4u

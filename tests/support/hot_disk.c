@@ -55,7 +55,7 @@ static uint8_t lun_of(const struct hot *hot)
 void hot_do_add(void *arg)
 {
 	struct hot *hot = arg;
-	struct storvsp_lun lun = {.lun = lun_of(hot), .cdrom = hot->cdrom};
+	struct storvsp_lun_config lun = {.lun = lun_of(hot), .cdrom = hot->cdrom};
 	struct err e = {""};
 
 	hot_open_disk(hot);
@@ -141,8 +141,8 @@ static void release_one(void *arg)
 	struct held *held = arg;
 	struct storvsp_channel *c = vsp_channel_priv(held->channels[held->index]);
 
-	if (c->places[HOT_LUN].queue)
-		fault_disk_release(c->places[HOT_LUN].queue);
+	if (c->luns[HOT_LUN].queue)
+		fault_disk_release(c->luns[HOT_LUN].queue);
 }
 
 void hot_release(struct hot *hot)
@@ -152,5 +152,5 @@ void hot_release(struct hot *hot)
 	hot->disk->hold = false;
 	guest_control(&hot->rig->g, collect_all, &held);
 	for (; held.channels[held.index]; held.index++)
-		loop_call(vsp_channel_chan(held.channels[held.index])->loop, release_one, &held);
+		loop_call(vsp_channel_loop(held.channels[held.index]), release_one, &held);
 }

@@ -87,7 +87,7 @@ static void removed(void *ctx)
 
 void burst_add(struct burst *b)
 {
-	struct storvsp_lun lun = {.lun = BURST_LUN, .disk = &b->disks[0]->disk};
+	struct storvsp_lun_config lun = {.lun = BURST_LUN, .disk = &b->disks[0]->disk};
 	struct err e;
 
 	if (b->exists) {

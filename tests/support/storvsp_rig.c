@@ -13,7 +13,7 @@ static uint8_t scratch[AREA_BLOCKS * RIG_BLOCK];
 
 void storvsp_rig_add_controller(struct storvsp_rig *rig)
 {
-	struct storvsp_lun luns[] = {
+	struct storvsp_lun_config luns[] = {
 		{.lun = RIG_LUN_LAST, .disk = rig->last},
 		{.lun = RIG_LUN, .disk = &rig->disk->disk, .serial = "SERIAL-5"},
 	};

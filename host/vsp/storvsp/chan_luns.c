@@ -1,92 +1,95 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a channel has of each LUN: its unit and a queue on its disk. Only the
- * channel's I/O thread looks and changes, without a lock; the control thread asks
- * for changes by calls.
+ * The LUNs of a channel: for each its unit and a queue on its disk. Only the
+ * channel's I/O thread uses and changes them, without a lock; the control thread
+ * makes changes by calls.
  *
- *   EMPTY --arrive: queue opened--> HAS --leave--> LEAVING --last command done--> EMPTY
+ *   EMPTY --attach: queue opened--> ATTACHED --detach--> DETACHING --last command done--> EMPTY
  *
- * In LEAVING no command gets the unit any more, and those that have it are
+ * In DETACHING no command gets the unit any more, and those that use it are
  * cancelled: their disk may keep them for long. The queue is closed, and the
- * call answered, by a task of its own: a disk may be freed as soon as that is
+ * call done, by a task of its own: a disk may be freed as soon as the call is
  * done, and the completion of its last request must have returned by then.
- * A channel that closes has no command left and empties all places at once.
+ * A channel that closes has no command left and empties all at once.
  */
-#include <assert.h>
+#include "vsp/storvsp/storvsp_impl.h"
+
 #include <string.h>
 
 #include "base/log.h"
-#include "vsp/storvsp/storvsp_impl.h"
 
-static uint8_t lun_of(const struct storvsp_place *place)
+static uint8_t lun_of(const struct storvsp_chan_lun *l)
 {
-	return (uint8_t)(place - place->channel->places);
+	return (uint8_t)(l - l->channel->luns);
 }
 
-static struct loop *loop_of(const struct storvsp_place *place)
+static struct loop *loop_of(const struct storvsp_chan_lun *l)
 {
-	return vsp_channel_chan(place->channel->ch)->loop;
+	return vsp_channel_loop(l->channel->ch);
 }
 
-static int open_queue(struct storvsp_place *place)
+static int attach(struct storvsp_chan_lun *l, struct scsi_unit *unit)
 {
-	struct storvsp_unit *unit = container_of(place->unit, struct storvsp_unit, scsi);
-	int ret = disk_queue_open(unit->disk, loop_of(place), &place->queue);
+	struct storvsp_lun *lun = container_of(unit, struct storvsp_lun, scsi);
+	int ret = disk_queue_open(lun->disk, loop_of(l), &l->queue);
 
-	if (ret) {
-		log_error("storage controller: LUN %u: cannot open a queue: %s", lun_of(place),
-			strerror(-ret));
-		place->unit = NULL;
-		place->queue = NULL;
-	}
+	l->unit = ret ? NULL : unit;
+	if (!ret)
+		return 0;
+	l->queue = NULL;
+	log_error("storage controller: LUN %u: cannot open a queue: %s", lun_of(l), strerror(-ret));
 	return ret;
 }
 
-static void empty(struct storvsp_place *place)
+static void empty(struct storvsp_chan_lun *l)
 {
-	assert(!place->in_flight);
-	if (place->queue)
-		disk_queue_close(place->queue);
-	place->queue = NULL;
-	place->unit = NULL;
+	assert(!l->in_flight);
+	if (l->queue)
+		disk_queue_close(l->queue);
+	l->queue = NULL;
+	l->unit = NULL;
 }
 
 /* ---- all of them --------------------------------------------------------- */
 
-static void left(struct loop_task *task)
+static void detached(struct loop_task *task)
 {
-	struct storvsp_place *place = container_of(task, struct storvsp_place, left);
+	struct storvsp_chan_lun *l = container_of(task, struct storvsp_chan_lun, detached_task);
 
-	empty(place);
-	place->leaving = false;
-	vsp_call_done(&place->call);
+	ON_IO_THREAD(l->channel);
+	empty(l);
+	l->detaching = false;
+	vsp_call_done(&l->change.call);
 }
 
-void storvsp_places_init(struct storvsp_channel *c)
+/* Changes made after this come as calls. */
+void chan_luns_init(struct storvsp_channel *c)
 {
-	for (uint32_t lun = 0; lun < SCSI_LUNS_MAX; lun++) {
-		struct storvsp_unit *unit = c->device->units[lun];
+	for (uint32_t i = 0; i < SCSI_LUNS_MAX; i++) {
+		struct storvsp_lun *lun = c->device->luns[i];
 
-		c->places[lun].channel = c;
-		c->places[lun].left.fn = left;
-		if (unit && unit->state != UNIT_REMOVING)
-			c->places[lun].unit = &unit->scsi;
+		c->luns[i].channel = c;
+		c->luns[i].detached_task.fn = detached;
+		if (lun && lun->state != LUN_REMOVING)
+			c->luns[i].unit = &lun->scsi;
 	}
 }
 
-void storvsp_places_close(struct storvsp_channel *c)
+void chan_luns_close(struct storvsp_channel *c)
 {
-	for (uint32_t lun = 0; lun < SCSI_LUNS_MAX; lun++)
-		empty(&c->places[lun]);
+	ON_IO_THREAD(c);
+	for (uint32_t i = 0; i < SCSI_LUNS_MAX; i++)
+		empty(&c->luns[i]);
 }
 
-int storvsp_places_open(struct storvsp_channel *c)
+int chan_luns_open(struct storvsp_channel *c)
 {
-	for (uint32_t lun = 0; lun < SCSI_LUNS_MAX; lun++) {
-		int ret = c->places[lun].unit ? open_queue(&c->places[lun]) : 0;
+	ON_IO_THREAD(c);
+	for (uint32_t i = 0; i < SCSI_LUNS_MAX; i++) {
+		int ret = c->luns[i].unit ? attach(&c->luns[i], c->luns[i].unit) : 0;
 
 		if (ret) {
-			storvsp_places_close(c);
+			chan_luns_close(c);
 			return ret;
 		}
 	}
@@ -95,58 +98,59 @@ int storvsp_places_open(struct storvsp_channel *c)
 
 /* ---- calls --------------------------------------------------------------- */
 
-/* Nobody needs the unit on a channel that closes. */
-void storvsp_place_arrive(struct vsp_call *call)
+/* A channel that stops needs no new unit. */
+void chan_lun_attach(struct vsp_call *call)
 {
-	struct storvsp_place *place = container_of(call, struct storvsp_place, call);
+	struct storvsp_chan_lun *l = container_of(call, struct storvsp_chan_lun, change.call);
 
-	place->error = 0;
-	if (!place->channel->closing && !place->channel->closed) {
-		assert(!place->unit);
-		place->unit = &place->changes->scsi;
-		place->error = open_queue(place);
+	ON_IO_THREAD(l->channel);
+	l->change.error = 0;
+	if (!l->channel->stopping) {
+		assert(!l->unit);
+		l->change.error = attach(l, &l->change.lun->scsi);
 	}
 	vsp_call_done(call);
 }
 
-void storvsp_place_leave(struct vsp_call *call)
+void chan_lun_detach(struct vsp_call *call)
 {
-	struct storvsp_place *place = container_of(call, struct storvsp_place, call);
+	struct storvsp_chan_lun *l = container_of(call, struct storvsp_chan_lun, change.call);
 
-	place->error = 0;
-	place->leaving = place->in_flight;
-	if (place->leaving) {
-		inflight_leave(place);
+	ON_IO_THREAD(l->channel);
+	l->change.error = 0;
+	l->detaching = l->in_flight;
+	if (l->detaching) {
+		inflight_cancel_lun(l);
 		return;
 	}
-	empty(place);
+	empty(l);
 	vsp_call_done(call);
 }
 
 /* ---- commands ------------------------------------------------------------ */
 
-void storvsp_place_get(struct storvsp_request *r, uint8_t lun)
+void chan_lun_get(struct storvsp_request *r, uint8_t lun)
 {
-	struct storvsp_place *place = &r->channel->places[lun];
+	struct storvsp_chan_lun *l = &r->channel->luns[lun];
 	struct storvsp *s = r->channel->device;
 
-	if (!place->unit || place->leaving || !storvsp_has_lun(s, lun)) {
+	if (!l->unit || l->detaching || !storvsp_is_visible(s, lun)) {
 		r->task.unit = &s->absent[lun];
 		return;
 	}
-	place->in_flight++;
-	r->place = place;
-	r->task.unit = place->unit;
-	r->task.queue = place->queue;
+	l->in_flight++;
+	r->lun = l;
+	r->task.unit = l->unit;
+	r->task.queue = l->queue;
 }
 
-void storvsp_place_put(struct storvsp_request *r)
+void chan_lun_put(struct storvsp_request *r)
 {
-	struct storvsp_place *place = r->place;
+	struct storvsp_chan_lun *l = r->lun;
 
-	if (!place)
+	if (!l)
 		return;
-	r->place = NULL;
-	if (--place->in_flight == 0 && place->leaving)
-		loop_post(loop_of(place), &place->left);
+	r->lun = NULL;
+	if (--l->in_flight == 0 && l->detaching)
+		loop_post(loop_of(l), &l->detached_task);
 }

@@ -7,164 +7,176 @@ static void reset_due(struct loop_task *task)
 {
 	struct reset *reset = container_of(task, struct reset, task);
 
+	ON_LOOP(reset->loop);
 	loop_timer_cancel(&reset->timer);
 	reset->done(reset, true);
 }
 
 /* ---- under lock ---------------------------------------------------------- */
 
-static void count_up(struct reset_desk *desk, uint32_t lun)
+static void count_up(struct reset_tracker *tracker, uint32_t lun)
 {
-	desk->left[lun]++;
-	desk->busy |= 1ull << lun;
+	tracker->pending[lun]++;
+	tracker->busy |= 1ull << lun;
 }
 
 /* True: that was the last. */
-static bool count_down(struct reset_desk *desk, uint32_t lun)
+static bool count_down(struct reset_tracker *tracker, uint32_t lun)
 {
-	assert(desk->left[lun]);
-	if (--desk->left[lun])
+	assert(tracker->pending[lun]);
+	if (--tracker->pending[lun])
 		return false;
-	desk->busy &= ~(1ull << lun);
+	tracker->busy &= ~(1ull << lun);
 	return true;
 }
 
-static void post_done(struct reset_desk *desk)
+static void post_done(struct reset_tracker *tracker)
 {
-	list_for_each_safe (pos, &desk->running) {
+	list_for_each_safe (pos, &tracker->running) {
 		struct reset *reset = container_of(pos, struct reset, link);
 
-		if (reset->luns & desk->busy)
+		if (reset->luns & tracker->busy)
 			continue;
 		list_del(&reset->link);
 		loop_post(reset->loop, &reset->task);
 	}
 }
 
-static void ask(struct reset_port *port, uint64_t luns)
+static void post_abort(struct reset_member *member, uint64_t luns)
 {
-	uint64_t more = luns & ~port->luns;
+	uint64_t more = luns & ~member->luns;
 
-	port->luns |= luns;
+	member->luns |= luns;
 	for (uint64_t rest = more; rest; rest &= rest - 1)
-		count_up(port->desk, (uint32_t)__builtin_ctzll(rest));
-	if (port->posted || !more)
+		count_up(member->tracker, (uint32_t)__builtin_ctzll(rest));
+	if (member->posted || !more)
 		return;
-	port->posted = true;
-	loop_post(port->loop, &port->task);
+	member->posted = true;
+	loop_post(member->loop, &member->task);
 }
 
-/* ---- ports --------------------------------------------------------------- */
+/* ---- members ------------------------------------------------------------- */
 
-static void visit_task(struct loop_task *task)
+static uint64_t take_luns(struct reset_member *member)
 {
-	struct reset_port *port = container_of(task, struct reset_port, task);
-	struct reset_desk *desk = port->desk;
-	bool last = false;
 	uint64_t luns;
 
-	pthread_mutex_lock(&desk->lock);
-	luns = port->luns;
-	port->luns = 0;
-	port->posted = false;
-	pthread_mutex_unlock(&desk->lock);
-	port->visit(port, luns);
-	pthread_mutex_lock(&desk->lock);
+	pthread_mutex_lock(&member->tracker->lock);
+	luns = member->luns;
+	member->luns = 0;
+	member->posted = false;
+	pthread_mutex_unlock(&member->tracker->lock);
+	return luns;
+}
+
+static void abort_task(struct loop_task *task)
+{
+	struct reset_member *member = container_of(task, struct reset_member, task);
+	struct reset_tracker *tracker = member->tracker;
+	uint64_t luns = take_luns(member);
+	bool last = false;
+
+	ON_LOOP(member->loop);
+	member->abort(member, luns);
+	pthread_mutex_lock(&tracker->lock);
 	for (uint64_t rest = luns; rest; rest &= rest - 1)
-		last |= count_down(desk, (uint32_t)__builtin_ctzll(rest));
+		last |= count_down(tracker, (uint32_t)__builtin_ctzll(rest));
 	if (last)
-		post_done(desk);
-	pthread_mutex_unlock(&desk->lock);
-	port->visited(port);
+		post_done(tracker);
+	pthread_mutex_unlock(&tracker->lock);
+	member->aborted(member);
 }
 
-void reset_join(struct reset_desk *desk, struct reset_port *port)
+void reset_join(struct reset_tracker *tracker, struct reset_member *member)
 {
-	port->desk = desk;
-	port->luns = 0;
-	port->posted = false;
-	port->task.fn = visit_task;
-	pthread_mutex_lock(&desk->lock);
-	list_add_tail(&desk->ports, &port->link);
-	pthread_mutex_unlock(&desk->lock);
+	ON_LOOP(member->loop);
+	member->tracker = tracker;
+	member->luns = 0;
+	member->posted = false;
+	member->task.fn = abort_task;
+	pthread_mutex_lock(&tracker->lock);
+	list_add_tail(&tracker->members, &member->link);
+	pthread_mutex_unlock(&tracker->lock);
 }
 
-bool reset_leave(struct reset_port *port)
+bool reset_leave(struct reset_member *member)
 {
-	bool left;
+	bool unused;
 
-	pthread_mutex_lock(&port->desk->lock);
-	left = !port->posted;
-	if (left)
-		list_del(&port->link);
-	pthread_mutex_unlock(&port->desk->lock);
-	return left;
+	ON_LOOP(member->loop);
+	pthread_mutex_lock(&member->tracker->lock);
+	unused = !member->posted;
+	if (unused)
+		list_del(&member->link);
+	pthread_mutex_unlock(&member->tracker->lock);
+	return unused;
 }
 
-void reset_took(struct reset_desk *desk, uint32_t lun)
+void reset_command_aborted(struct reset_tracker *tracker, uint32_t lun)
 {
-	pthread_mutex_lock(&desk->lock);
-	count_up(desk, lun);
-	pthread_mutex_unlock(&desk->lock);
+	pthread_mutex_lock(&tracker->lock);
+	count_up(tracker, lun);
+	pthread_mutex_unlock(&tracker->lock);
 }
 
-void reset_gave_back(struct reset_desk *desk, uint32_t lun)
+void reset_command_done(struct reset_tracker *tracker, uint32_t lun)
 {
-	pthread_mutex_lock(&desk->lock);
-	if (count_down(desk, lun))
-		post_done(desk);
-	pthread_mutex_unlock(&desk->lock);
+	pthread_mutex_lock(&tracker->lock);
+	if (count_down(tracker, lun))
+		post_done(tracker);
+	pthread_mutex_unlock(&tracker->lock);
 }
 
 /* ---- resets -------------------------------------------------------------- */
 
-bool reset_stop(struct reset *reset)
+bool reset_cancel(struct reset *reset)
 {
 	bool running;
 
-	pthread_mutex_lock(&reset->desk->lock);
+	ON_LOOP(reset->loop);
+	pthread_mutex_lock(&reset->tracker->lock);
 	running = !list_empty(&reset->link);
 	list_del(&reset->link);
-	pthread_mutex_unlock(&reset->desk->lock);
+	pthread_mutex_unlock(&reset->tracker->lock);
 	loop_timer_cancel(&reset->timer);
 	return running;
 }
 
-static void too_late(struct loop_timer *timer)
+static void timed_out(struct loop_timer *timer)
 {
 	struct reset *reset = container_of(timer, struct reset, timer);
 
-	if (reset_stop(reset))
+	if (reset_cancel(reset))
 		reset->done(reset, false);
 }
 
-/* The channel it came on is a port, so that something is left when it starts. */
-void reset_start(struct reset_desk *desk, struct reset *reset)
+/* The channel it came on is a member, so something is pending when it starts. */
+void reset_start(struct reset_tracker *tracker, struct reset *reset)
 {
 	ON_LOOP(reset->loop);
-	reset->desk = desk;
+	reset->tracker = tracker;
 	reset->task.fn = reset_due;
 	reset->timer = (struct loop_timer){0};
-	loop_timer_start(reset->loop, &reset->timer, RESET_NS, too_late);
-	pthread_mutex_lock(&desk->lock);
-	list_add_tail(&desk->running, &reset->link);
-	list_for_each (pos, &desk->ports)
-		ask(container_of(pos, struct reset_port, link), reset->luns);
-	pthread_mutex_unlock(&desk->lock);
+	loop_timer_start(reset->loop, &reset->timer, RESET_NS, timed_out);
+	pthread_mutex_lock(&tracker->lock);
+	list_add_tail(&tracker->running, &reset->link);
+	list_for_each (pos, &tracker->members)
+		post_abort(container_of(pos, struct reset_member, link), reset->luns);
+	pthread_mutex_unlock(&tracker->lock);
 }
 
-/* ---- the desk ------------------------------------------------------------ */
+/* ---- the tracker --------------------------------------------------------- */
 
-void reset_desk_init(struct reset_desk *desk)
+void reset_tracker_init(struct reset_tracker *tracker)
 {
-	*desk = (struct reset_desk){.busy = 0};
-	pthread_mutex_init(&desk->lock, NULL);
-	list_init(&desk->ports);
-	list_init(&desk->running);
+	*tracker = (struct reset_tracker){.busy = 0};
+	pthread_mutex_init(&tracker->lock, NULL);
+	list_init(&tracker->members);
+	list_init(&tracker->running);
 }
 
-void reset_desk_fini(struct reset_desk *desk)
+void reset_tracker_fini(struct reset_tracker *tracker)
 {
-	assert(list_empty(&desk->ports) && list_empty(&desk->running) && !desk->busy);
-	pthread_mutex_destroy(&desk->lock);
+	assert(list_empty(&tracker->members) && list_empty(&tracker->running) && !tracker->busy);
+	pthread_mutex_destroy(&tracker->lock);
 }

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Resets of LUNs, over all channels of a controller. A reset asks each channel,
- * on its own I/O thread, to abort what it has in flight for these LUNs, and is done
- * when all of that has come back. But a disk may never give a request back, and
+ * Resets of LUNs, over all channels of a controller. A reset makes each channel,
+ * on its own I/O thread, abort the commands it has in flight for these LUNs, and
+ * is done when all of them are complete. A disk may never complete a request, but
  * a guest does not wait for ever: RESET_NS after its start a reset is done
- * anyway. What is late then completes when it comes, for its pages are in use
- * until then.
+ * anyway. A command that completes after that does so as usual: its pages are in
+ * use until then.
  *
- *   RUNNING --nothing is left of its LUNs--> POSTED --task--> done(all_back)
- *           --RESET_NS--> done(!all_back)
- *           --reset_stop()--> gone, nothing is called
+ *   RUNNING --no command of its LUNs is pending--> POSTED --task--> done(complete)
+ *           --RESET_NS--> done(!complete)
+ *           --reset_cancel()--> gone, nothing is called
  *
  * Any thread, except where noted. The lock is a leaf, and taken for resets and
- * aborted requests only.
+ * aborted commands only.
  */
 #ifndef STORVSP_RESET_H
 #define STORVSP_RESET_H
@@ -26,54 +26,55 @@
 /* Linux gives up a reset after 5 s. */
 #define RESET_NS 3000000000ull
 
-struct reset_desk {
+/* One per controller. */
+struct reset_tracker {
 	pthread_mutex_t lock;
-	struct list ports;
+	struct list members;
 	struct list running;
-	uint32_t left[SCSI_LUNS_MAX]; /* visits to be made, aborted requests to come back */
-	uint64_t busy;                /* bit n: left[n] is not 0 */
+	uint32_t pending[SCSI_LUNS_MAX]; /* members that have not aborted, aborted commands */
+	uint64_t busy;                   /* bit n: pending[n] is not 0 */
 };
 
 /* A channel. Callbacks are on its loop. */
-struct reset_port {
-	struct reset_desk *desk;
+struct reset_member {
+	struct reset_tracker *tracker;
 	struct loop *loop;
-	/* Aborts what is in flight: reset_took() for each request, reset_gave_back() when it ends,
-	 * which is not inside of this. */
-	void (*visit)(struct reset_port *port, uint64_t luns);
-	/* The visit is over; the port may be left. */
-	void (*visited)(struct reset_port *port);
+	/* Aborts commands: reset_command_aborted() for each, reset_command_done() when it is
+	 * complete, which is not inside of this. */
+	void (*abort)(struct reset_member *member, uint64_t luns);
+	/* After abort(): the member may leave. */
+	void (*aborted)(struct reset_member *member);
 	/* under lock */
 	struct list link;
-	uint64_t luns; /* of the next visit */
+	uint64_t luns; /* of the next abort() */
 	bool posted;
 	struct loop_task task;
 };
 
 struct reset {
-	struct reset_desk *desk;
+	struct reset_tracker *tracker;
 	struct loop *loop;
 	uint64_t luns;
-	void (*done)(struct reset *reset, bool all_back); /* on loop; once */
-	struct list link;                                 /* under lock: in desk->running */
+	void (*done)(struct reset *reset, bool complete); /* on loop; once */
+	struct list link;                                 /* under lock: in tracker->running */
 	struct loop_task task;
 	struct loop_timer timer;
 };
 
-void reset_desk_init(struct reset_desk *desk);
-void reset_desk_fini(struct reset_desk *desk);
+void reset_tracker_init(struct reset_tracker *tracker);
+void reset_tracker_fini(struct reset_tracker *tracker);
 
-/* port: loop, visit and visited are set. */
-void reset_join(struct reset_desk *desk, struct reset_port *port);
-/* True: the port is unused. False: visited(port) is on its way, leave then. */
-bool reset_leave(struct reset_port *port);
+/* ON_LOOP of the member. loop, abort and aborted are set. */
+void reset_join(struct reset_tracker *tracker, struct reset_member *member);
+/* ON_LOOP of the member. True: it is unused. False: aborted() is posted, leave then. */
+bool reset_leave(struct reset_member *member);
 
-/* On reset->loop; loop, luns and done are set. done is not called before this returns. */
-void reset_start(struct reset_desk *desk, struct reset *reset);
-/* On reset->loop, not done yet. True: done will not be called. */
-bool reset_stop(struct reset *reset);
+/* ON_LOOP of the reset; loop, luns and done are set. done is not called before this returns. */
+void reset_start(struct reset_tracker *tracker, struct reset *reset);
+/* ON_LOOP of the reset, not done yet. True: done will not be called. */
+bool reset_cancel(struct reset *reset);
 
-void reset_took(struct reset_desk *desk, uint32_t lun);
-void reset_gave_back(struct reset_desk *desk, uint32_t lun);
+void reset_command_aborted(struct reset_tracker *tracker, uint32_t lun);
+void reset_command_done(struct reset_tracker *tracker, uint32_t lun);
 
 #endif

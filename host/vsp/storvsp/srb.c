@@ -5,12 +5,12 @@
  * No copy of payload is made: the page frame numbers of the packet become an
  * iovec that points into guest memory, neighbours merged.
  */
-#include <assert.h>
+#include "vsp/storvsp/storvsp_impl.h"
+
 #include <string.h>
 
 #include "base/log.h"
 #include "proto/vmbus_proto.h"
-#include "vsp/storvsp/storvsp_impl.h"
 
 #define SRB_LENGTH                0x34u
 #define SRB_LENGTH_WIN7           0x24u
@@ -20,7 +20,7 @@
 #define SCSI_RESERVATION_CONFLICT 0x18u
 #define SCSI_TASK_SET_FULL        0x28u
 
-#define PATH_ONLY   0u /* where the units are */
+#define PATH_ONLY   0u /* the only address with units */
 #define TARGET_ONLY 0u
 
 /* ---- reply --------------------------------------------------------------- */
@@ -33,18 +33,18 @@ struct srb_outcome {
 };
 
 static const struct srb_outcome outcome_good = {VSTOR_SRB_SUCCESS, SCSI_GOOD, VSTOR_STATUS_SUCCESS};
-/* This very SRB status makes guests remove the LUN; a SCSI status would hide it from some. */
+/* Guests remove the LUN for this SRB status; some do not see it beside a SCSI status. */
 static const struct srb_outcome outcome_no_lun = {
 	VSTOR_SRB_INVALID_LUN, SCSI_GOOD, VSTOR_STATUS_NO_SUCH_DEVICE};
 static const struct srb_outcome outcome_sense = {VSTOR_SRB_ERROR | VSTOR_SRB_AUTOSENSE_VALID,
 	SCSI_CHECK_CONDITION, VSTOR_STATUS_IO_DEVICE_ERROR};
-/* With "autosense valid" Linux looks at the SCSI status, and without it only sees an error. */
+/* Linux reads the SCSI status only with "autosense valid"; without it, it sees a mere error. */
 static const struct srb_outcome outcome_conflict = {VSTOR_SRB_ERROR | VSTOR_SRB_AUTOSENSE_VALID,
 	SCSI_RESERVATION_CONFLICT, VSTOR_STATUS_IO_DEVICE_ERROR};
-/* Retried by guests, like everything a reset cuts short. */
+/* Guests retry it, like all commands ended by a reset. */
 static const struct srb_outcome outcome_aborted = {VSTOR_SRB_BUS_RESET | VSTOR_SRB_AUTOSENSE_VALID,
 	SCSI_CHECK_CONDITION, VSTOR_STATUS_IO_DEVICE_ERROR};
-/* Linux knows no such SRB status and looks at the SCSI status; others know it. */
+/* Linux does not know this SRB status and reads the SCSI status; others know it. */
 static const struct srb_outcome outcome_full = {
 	VSTOR_SRB_BUSY, SCSI_TASK_SET_FULL, VSTOR_STATUS_DEVICE_BUSY};
 /* The SRB itself is wrong, not the command in it. */
@@ -52,7 +52,7 @@ static const struct srb_outcome outcome_bad_srb = {
 	VSTOR_SRB_INVALID_REQUEST | VSTOR_SRB_AUTOSENSE_VALID, SCSI_CHECK_CONDITION,
 	VSTOR_STATUS_IO_DEVICE_ERROR};
 
-/* The reply is the guest's SRB with the results filled in: some guests look at the echo. */
+/* The reply is the guest's SRB with the results filled in: some guests read the echoed fields. */
 static void srb_reply(struct storvsp_request *r, const struct srb_outcome *outcome,
 	uint32_t transferred, const uint8_t *sense)
 {
@@ -92,7 +92,7 @@ static void srb_conflict(struct storvsp_request *r)
 
 static struct loop *loop_of(const struct storvsp_request *r)
 {
-	return vsp_channel_chan(r->channel->ch)->loop;
+	return vsp_channel_loop(r->channel->ch);
 }
 
 static void begin(struct storvsp_request *r)
@@ -105,7 +105,7 @@ static void begin(struct storvsp_request *r)
 		count_begin(r->row);
 }
 
-/* What is done in the turn it came in took less than a turn: only then a clock must tell. */
+/* A request finished within one loop turn has no measurable turn time: read the clock. */
 static uint64_t elapsed(struct storvsp_request *r)
 {
 	uint64_t end = loop_turn_ns(loop_of(r));
@@ -117,11 +117,11 @@ static void task_done(struct scsi_task *task)
 {
 	struct storvsp_request *r = container_of(task, struct storvsp_request, task);
 
-	if (r->place)
+	if (r->lun)
 		inflight_del(r);
 	if (r->row)
 		count_end(r->row, task, elapsed(r));
-	storvsp_place_put(r);
+	chan_lun_put(r);
 	if (!task->error)
 		srb_reply(r, &outcome_good, task->transferred, NULL);
 	else if (task->error == SCSI_ERR_NO_LUN)
@@ -219,21 +219,21 @@ static void take_input(struct scsi_input *in, const struct vstor_srb *srb)
 bool storvsp_srb_has_unit(const struct storvsp *s, const struct vstor_srb *srb)
 {
 	return srb->path_id == PATH_ONLY && srb->target_id == TARGET_ONLY &&
-	       srb->lun < SCSI_LUNS_MAX && storvsp_has_lun(s, srb->lun);
+	       srb->lun < SCSI_LUNS_MAX && storvsp_is_visible(s, srb->lun);
 }
 
 static void find_unit(struct storvsp_request *r, const struct vstor_srb *srb)
 {
 	struct storvsp *s = r->channel->device;
 
-	r->place = NULL;
+	r->lun = NULL;
 	r->task.queue = NULL;
 	if (srb->path_id != PATH_ONLY || srb->target_id != TARGET_ONLY)
 		r->task.unit = &s->nowhere;
 	else if (srb->lun >= SCSI_LUNS_MAX)
 		r->task.unit = &s->beyond;
 	else
-		storvsp_place_get(r, srb->lun);
+		chan_lun_get(r, srb->lun);
 }
 
 void storvsp_execute_srb(struct storvsp_request *r, const struct vmbus_pkt *pkt)
@@ -242,6 +242,7 @@ void storvsp_execute_srb(struct storvsp_request *r, const struct vmbus_pkt *pkt)
 	struct scsi_task *task = &r->task;
 	struct vstor_srb srb = r->packet.srb;
 
+	ON_IO_THREAD(c);
 	if (pkt->payload_len < VSTOR_PACKET_HEADER_SIZE + SRB_SIZE_MIN) {
 		storvsp_reply(r, VSTOR_STATUS_INVALID_PARAMETER);
 		return;
@@ -256,15 +257,15 @@ void storvsp_execute_srb(struct storvsp_request *r, const struct vmbus_pkt *pkt)
 	task->iov = r->iov;
 	task->iov_max = STORVSP_IOV_MAX;
 	task->done = task_done;
-	if (!map_buffer(task, vsp_channel_gmem(c->ch), pkt)) {
+	if (!map_buffer(task, vsp_device_gmem(vsp_channel_device(c->ch)), pkt)) {
 		log_guest("storvsp: data buffer of %u bytes is not guest memory", task->in.length);
 		srb_refuse(r);
 		return;
 	}
 	find_unit(r, &srb);
 	begin(r);
-	task->full = r->place && !inflight_room(c, r->place);
-	if (r->place)
+	task->full = r->lun && !inflight_has_room(c, r->lun);
+	if (r->lun)
 		inflight_add(r);
 	scsi_execute(task);
 }

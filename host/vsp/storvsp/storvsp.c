@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The controller and its channels: create, open, the initialization, close.
+ * Device functions run on the control thread, channel functions on the channel's
+ * I/O thread, except where noted.
  *
  * The primary channel is initialized by packets in this order; any other order
  * is answered with INVALID_DEVICE_STATE and changes nothing:
@@ -9,52 +11,45 @@
  *                  ^--9, unknown--+                       13 (once, in END or READY)
  *                                                         3, 4, 5, 6 in READY
  *
- * BEGIN is reached only by opening the channel. Sub-channels carry 3 to 6; what
- * comes before the primary is READY waits in the gate.
+ * BEGIN is reached only by opening the channel. Sub-channels carry 3 to 6; their
+ * packets wait at the init barrier until the primary is READY.
  *
- * Every packet that asks for a completion gets exactly one. Requests are put
- * back when the reply is in the ring, so a guest that does not take replies
- * runs out of requests and is no longer read.
+ * Every packet that asks for a completion gets exactly one; others are ignored.
+ * Requests are put when the reply is in the ring, so a guest that does not read
+ * replies runs out of requests, and its ring is no longer read.
  *
- * Resets abort what is in flight on all channels: see reset.h and inflight.c.
- *
- * Closing: no packet comes any more, what is in flight is aborted; when the last
- * request is back the disk queues are closed and the channel is.
- *
- * Units come and go meanwhile: units.c, places.c.
+ * Resets abort commands on all channels: reset.h, inflight.c. Closing cancels the
+ * commands of the channel; the core waits for them before it closes the queues.
+ * LUNs are added and removed meanwhile: luns.c, chan_luns.c.
  */
-#include "vsp/storvsp/storvsp.h"
+#include "vsp/storvsp/storvsp_impl.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "hv/vmbus_guids.h"
-#include "vsp/storvsp/storvsp_impl.h"
 
 /* ---- device (control thread) --------------------------------------------- */
 
 static int storvsp_create(struct vsp_device *dev, const void *config, struct err *e)
 {
 	struct storvsp *s = vsp_device_priv(dev);
-	uint32_t vps = vsp_device_host(dev)->vp_count;
+	uint32_t vps = vsp_device_vps(dev);
 	int ret;
 
-	ret = storvsp_units_create(dev, config, e);
+	ret = storvsp_luns_create(dev, config, e);
 	if (ret)
 		return ret;
 	s->sub_channels_max =
 		vps - 1 < STORVSP_SUB_CHANNELS_MAX ? (uint16_t)(vps - 1) : STORVSP_SUB_CHANNELS_MAX;
 	ret = counts_init(&s->counts, s->sub_channels_max + 1u);
 	if (ret) {
-		storvsp_units_destroy(s);
+		storvsp_luns_destroy(s);
 		return err_set(e, ret, "storage controller: out of memory");
 	}
-	gate_init(&s->gate);
-	reset_desk_init(&s->resets);
+	barrier_init(&s->barrier);
+	reset_tracker_init(&s->resets);
 	return 0;
 }
 
@@ -62,30 +57,31 @@ static void storvsp_destroy(struct vsp_device *dev)
 {
 	struct storvsp *s = vsp_device_priv(dev);
 
-	reset_desk_fini(&s->resets);
-	gate_fini(&s->gate);
+	reset_tracker_fini(&s->resets);
+	barrier_fini(&s->barrier);
 	counts_fini(&s->counts);
-	storvsp_units_destroy(s);
+	storvsp_luns_destroy(s);
 }
 
-static size_t storvsp_request_size(struct vsp_device *dev, uint32_t *count)
+static void storvsp_request_class(
+	struct vsp_device *dev, uint32_t number, struct vsp_request_class *class)
 {
 	struct storvsp *s = vsp_device_priv(dev);
 
-	*count = STORVSP_REQUESTS;
-	return sizeof(struct storvsp_request) + s->disk_req_size;
+	class->count = STORVSP_REQUESTS;
+	class->size = sizeof(struct storvsp_request) + s->disk_req_size;
 }
 
 int storvsp_counters(struct vsp_device *dev, uint8_t lun, struct storvsp_counters *sum)
 {
 	struct storvsp *s = vsp_device_priv(dev);
 
-	if (lun >= SCSI_LUNS_MAX || !storvsp_has_lun(s, lun))
+	if (lun >= SCSI_LUNS_MAX || !storvsp_is_visible(s, lun))
 		return -ENOENT;
 	memset(sum, 0, sizeof(*sum));
 	for (uint32_t channel = 0; channel < s->counts.channels; channel++)
 		counts_collect(sum, counts_of_channel(&s->counts, channel) + lun);
-	sum->copied_bytes += disk_copied_bytes(s->units[lun]->disk) - s->units[lun]->copied_before;
+	sum->copied_bytes += disk_copied_bytes(s->luns[lun]->disk) - s->luns[lun]->copied_before;
 	return 0;
 }
 
@@ -101,148 +97,107 @@ int storvsp_channel_counters(struct vsp_device *dev, uint32_t channel, struct st
 	return 0;
 }
 
-/* ---- opening and closing a channel (its I/O thread) ---------------------- */
+/* ---- opening and closing a channel --------------------------------------- */
 
-static void finish_close(struct storvsp_channel *c)
-{
-	if (!c->closing || vsp_requests_in_use(c->ch) ||
-		!gate_leave(&c->device->gate, &c->waiter) || !reset_leave(&c->reset_port))
-		return;
-	c->closing = false;
-	c->closed = true;
-	storvsp_places_close(c);
-	vsp_channel_closed(c->ch);
-}
-
-/* The primary is ready: what the sub-channel left in its ring can be taken now. */
-static void gate_opened(struct storvsp_waiter *w)
+/* The primary is ready: the packets in the sub-channel's ring can be taken now. */
+static void barrier_opened(struct barrier_waiter *w)
 {
 	struct storvsp_channel *c = container_of(w, struct storvsp_channel, waiter);
 
-	if (c->closing)
-		finish_close(c);
+	ON_IO_THREAD(c);
+	if (c->stopping)
+		vsp_channel_release(c->ch);
 	else
-		chan_resume(vsp_channel_chan(c->ch));
+		vsp_channel_resume(c->ch);
 }
 
-static void reset_visited(struct reset_port *port)
+static void aborted(struct reset_member *member)
 {
-	finish_close(container_of(port, struct storvsp_channel, reset_port));
+	struct storvsp_channel *c = container_of(member, struct storvsp_channel, member);
+
+	if (c->closed && reset_leave(member))
+		vsp_channel_release(c->ch);
 }
 
-/* On the control thread: what units there are now. Changes from here on come as calls. */
+/* ON_CONTROL: attaches the units there are now. Later changes come as calls. */
 static void storvsp_prepare(struct vsp_channel *ch)
 {
 	struct storvsp_channel *c = vsp_channel_priv(ch);
 
 	c->ch = ch;
 	c->device = vsp_device_priv(vsp_channel_device(ch));
-	storvsp_places_init(c);
+	c->counts = counts_of_channel(&c->device->counts, vsp_channel_index(ch));
+	chan_luns_init(c);
 }
 
-static void forget_last_guest(struct storvsp_channel *c)
+static void nexus_lost(struct storvsp_channel *c)
 {
 	for (uint32_t lun = 0; lun < SCSI_LUNS_MAX; lun++)
-		if (c->places[lun].unit)
-			scsi_unit_nexus_lost(c->places[lun].unit);
+		if (c->luns[lun].unit)
+			scsi_unit_nexus_lost(c->luns[lun].unit);
+}
+
+static void begin_initialization(struct storvsp_channel *c)
+{
+	bool primary = !vsp_channel_index(c->ch);
+
+	c->state = primary ? STATE_BEGIN : STATE_SUB_CHANNEL;
+	barrier_waiter_init(&c->waiter, vsp_channel_loop(c->ch), barrier_opened);
+	if (!primary)
+		return;
+	barrier_close(&c->device->barrier);
+	nexus_lost(c); /* of the guest before */
 }
 
 static int storvsp_open(struct vsp_channel *ch)
 {
 	struct storvsp_channel *c = vsp_channel_priv(ch);
-	uint16_t index = vsp_channel_index(ch);
 	int ret;
 
-	assert(index <= c->device->sub_channels_max);
-	c->state = index ? STATE_SUB_CHANNEL : STATE_BEGIN;
-	c->counts = counts_of_channel(&c->device->counts, index);
-	gate_waiter_init(&c->waiter, vsp_channel_chan(ch)->loop, gate_opened);
-	if (!index)
-		gate_close(&c->device->gate);
+	ON_IO_THREAD(c);
+	assert(vsp_channel_index(ch) <= c->device->sub_channels_max);
 	inflight_init(c);
-	ret = storvsp_places_open(c);
-	c->closed = ret;
+	ret = chan_luns_open(c);
+	c->stopping = ret;
 	if (ret)
 		return ret;
-	if (!index)
-		forget_last_guest(c);
-	c->reset_port = (struct reset_port){
-		.loop = vsp_channel_chan(ch)->loop,
-		.visit = inflight_abort,
-		.visited = reset_visited,
+	begin_initialization(c);
+	c->member = (struct reset_member){
+		.loop = vsp_channel_loop(ch),
+		.abort = inflight_abort,
+		.aborted = aborted,
 	};
-	reset_join(&c->device->resets, &c->reset_port);
+	reset_join(&c->device->resets, &c->member);
 	return 0;
+}
+
+static void storvsp_stop(struct vsp_channel *ch)
+{
+	struct storvsp_channel *c = vsp_channel_priv(ch);
+
+	ON_IO_THREAD(c);
+	c->stopping = true;
+	inflight_cancel_all(c);
+	if (!barrier_leave(&c->device->barrier, &c->waiter))
+		vsp_channel_hold(ch); /* until barrier_opened() */
 }
 
 static void storvsp_close(struct vsp_channel *ch)
 {
 	struct storvsp_channel *c = vsp_channel_priv(ch);
 
-	c->closing = true;
-	inflight_close(c);
-	finish_close(c);
-}
-
-/* ---- replies ------------------------------------------------------------- */
-
-/* Guests compare the size of a completion with what they expect: the negotiated version's. Before
- * there is one, they expect what they sent, of which there are only two kinds. */
-static uint32_t reply_size(const struct storvsp_channel *c, uint32_t request_size)
-{
-	if (c->version)
-		return c->version < VSTOR_VERSION_WIN8 ? VSTOR_PACKET_SIZE_WIN7 : VSTOR_PACKET_SIZE;
-	return request_size < VSTOR_PACKET_SIZE ? VSTOR_PACKET_SIZE_WIN7 : VSTOR_PACKET_SIZE;
-}
-
-static void reply_sent(struct chan *chan, struct chan_out *out)
-{
-	struct storvsp_request *r = container_of(out, struct storvsp_request, out);
-	struct storvsp_channel *c = r->channel;
-
-	vsp_request_put(c->ch, r);
-	finish_close(c);
-}
-
-void storvsp_reply(struct storvsp_request *r, uint32_t status)
-{
-	r->packet.operation = VSTOR_OP_COMPLETE_IO;
-	r->packet.flags = 0;
-	r->packet.status = status;
-	chan_send(vsp_channel_chan(r->channel->ch), &r->out);
-}
-
-static void enumerate_sent(struct chan *chan, struct chan_out *out)
-{
-	container_of(out, struct storvsp_channel, enumerate)->enumerate_waits = false;
-}
-
-/* A guest that is not ready, or too old for it, looks by itself. One that has not yet read the last
- * such packet will look after it has. */
-void storvsp_enumerate(struct vsp_call *call)
-{
-	struct storvsp_channel *c = container_of(call, struct storvsp_channel, enumerate_call);
-
-	if (c->state == STATE_READY && c->version >= VSTOR_VERSION_WIN7 && !c->closing &&
-		!c->closed && !c->enumerate_waits) {
-		c->enumerate_packet = (struct vstor_packet){.operation = VSTOR_OP_ENUMERATE_BUS};
-		c->enumerate = (struct chan_out){
-			.type = VMBUS_PKT_INBAND,
-			.payload = &c->enumerate_packet,
-			.payload_len = reply_size(c, 0),
-			.sent = enumerate_sent,
-		};
-		c->enumerate_waits = true;
-		chan_send(vsp_channel_chan(c->ch), &c->enumerate);
-	}
-	vsp_call_done(call);
+	ON_IO_THREAD(c);
+	c->closed = true;
+	chan_luns_close(c);
+	if (!reset_leave(&c->member))
+		vsp_channel_hold(ch); /* until aborted() */
 }
 
 /* ---- initialization: one function per operation -------------------------- */
 
-static uint32_t op_begin(struct storvsp_channel *c, struct vstor_packet *packet)
+static uint32_t op_begin(struct storvsp_request *r)
 {
-	c->state = STATE_VERSION;
+	r->channel->state = STATE_VERSION;
 	return VSTOR_STATUS_SUCCESS;
 }
 
@@ -257,9 +212,10 @@ static bool version_known(uint16_t version)
 	return false;
 }
 
-static uint32_t op_version(struct storvsp_channel *c, struct vstor_packet *packet)
+static uint32_t op_version(struct storvsp_request *r)
 {
-	uint16_t version = packet->version.major_minor;
+	struct storvsp_channel *c = r->channel;
+	uint16_t version = r->packet.version.major_minor;
 
 	if (!version_known(version))
 		return VSTOR_STATUS_REVISION_MISMATCH;
@@ -274,8 +230,11 @@ static uint16_t sub_channels_max(const struct storvsp_channel *c)
 	return c->version < VSTOR_VERSION_WIN8 ? 0 : c->device->sub_channels_max;
 }
 
-static uint32_t op_properties(struct storvsp_channel *c, struct vstor_packet *packet)
+static uint32_t op_properties(struct storvsp_request *r)
 {
+	struct storvsp_channel *c = r->channel;
+	struct vstor_packet *packet = &r->packet;
+
 	memset(packet->body, 0, sizeof(packet->body));
 	packet->properties.max_channel_count = sub_channels_max(c);
 	packet->properties.flags = sub_channels_max(c) ? VSTOR_PROPERTIES_MULTI_CHANNEL : 0;
@@ -284,16 +243,19 @@ static uint32_t op_properties(struct storvsp_channel *c, struct vstor_packet *pa
 	return VSTOR_STATUS_SUCCESS;
 }
 
-static uint32_t op_end(struct storvsp_channel *c, struct vstor_packet *packet)
+static uint32_t op_end(struct storvsp_request *r)
 {
+	struct storvsp_channel *c = r->channel;
+
 	c->state = STATE_READY;
-	gate_open(&c->device->gate, c->version);
+	barrier_open(&c->device->barrier, c->version);
 	return VSTOR_STATUS_SUCCESS;
 }
 
-static uint32_t op_sub_channels(struct storvsp_channel *c, struct vstor_packet *packet)
+static uint32_t op_sub_channels(struct storvsp_request *r)
 {
-	uint16_t wanted = packet->sub_channel_count;
+	struct storvsp_channel *c = r->channel;
+	uint16_t wanted = r->packet.sub_channel_count;
 
 	if (wanted > sub_channels_max(c))
 		return VSTOR_STATUS_INVALID_PARAMETER;
@@ -304,26 +266,26 @@ static uint32_t op_sub_channels(struct storvsp_channel *c, struct vstor_packet *
 	return VSTOR_STATUS_SUCCESS;
 }
 
-static uint32_t reset(struct vstor_packet *packet, uint64_t luns)
+static uint32_t reset(struct storvsp_request *r, uint64_t luns)
 {
 	if (!luns)
 		return VSTOR_STATUS_SUCCESS;
-	storvsp_reset(container_of(packet, struct storvsp_request, packet), luns);
+	storvsp_reset(r, luns);
 	return VSTOR_STATUS_PENDING;
 }
 
-static uint32_t op_reset(struct storvsp_channel *c, struct vstor_packet *packet)
+static uint32_t op_reset(struct storvsp_request *r)
 {
-	return reset(packet, atomic_load_explicit(&c->device->luns, memory_order_relaxed));
+	return reset(r, atomic_load_explicit(&r->channel->device->visible, memory_order_relaxed));
 }
 
-static uint32_t op_reset_lun(struct storvsp_channel *c, struct vstor_packet *packet)
+static uint32_t op_reset_lun(struct storvsp_request *r)
 {
-	const struct vstor_srb srb = packet->srb;
+	const struct vstor_srb srb = r->packet.srb;
 
-	if (!storvsp_srb_has_unit(c->device, &srb))
+	if (!storvsp_srb_has_unit(r->channel->device, &srb))
 		return VSTOR_STATUS_NO_SUCH_DEVICE;
-	return reset(packet, 1ull << srb.lun);
+	return reset(r, 1ull << srb.lun);
 }
 
 #define IN(state) (1u << STATE_##state)
@@ -332,7 +294,7 @@ static const struct control_op {
 	uint32_t operation;
 	uint32_t states;      /* where it is legal */
 	uint32_t payload_min; /* bytes it reads */
-	uint32_t (*perform)(struct storvsp_channel *c, struct vstor_packet *packet);
+	uint32_t (*perform)(struct storvsp_request *r);
 } control_ops[] = {
 	{VSTOR_OP_BEGIN_INITIALIZATION, IN(BEGIN), 12, op_begin},
 	{VSTOR_OP_QUERY_PROTOCOL_VERSION, IN(VERSION), 14, op_version},
@@ -344,35 +306,37 @@ static const struct control_op {
 	{VSTOR_OP_RESET_BUS, IN(READY) | IN(SUB_CHANNEL), 12, op_reset},
 };
 
-static uint32_t control(
-	struct storvsp_channel *c, struct vstor_packet *packet, uint32_t payload_len)
+static uint32_t control(struct storvsp_request *r, uint32_t payload_len)
 {
+	uint32_t operation = r->packet.operation;
+	enum storvsp_state state = r->channel->state;
+
 	if (payload_len < VSTOR_PACKET_HEADER_SIZE)
 		return VSTOR_STATUS_INVALID_PARAMETER;
 	for (uint32_t i = 0; i < sizeof(control_ops) / sizeof(control_ops[0]); i++) {
 		const struct control_op *op = &control_ops[i];
 
-		if (op->operation != packet->operation)
+		if (op->operation != operation)
 			continue;
-		if (!(op->states & (1u << c->state)))
+		if (!(op->states & (1u << state)))
 			break;
 		if (payload_len < op->payload_min)
 			return VSTOR_STATUS_INVALID_PARAMETER;
-		return op->perform(c, packet);
+		return op->perform(r);
 	}
-	log_guest("storvsp: operation %u in state %d", packet->operation, c->state);
+	log_guest("storvsp: operation %u in state %d", operation, state);
 	return VSTOR_STATUS_INVALID_DEVICE_STATE;
 }
 
 static void control_packet(struct storvsp_request *r, uint32_t payload_len)
 {
 	struct storvsp_channel *c = r->channel;
-	uint32_t status = control(c, &r->packet, payload_len);
+	uint32_t status = control(r, payload_len);
 	uint16_t offers;
 
 	if (status == VSTOR_STATUS_PENDING)
 		return;
-	storvsp_reply(r, status); /* r may be gone now */
+	storvsp_reply(r, status); /* r may be free now */
 	offers = c->sub_channels_to_offer;
 	c->sub_channels_to_offer = 0;
 	if (offers)
@@ -386,7 +350,7 @@ static bool channel_usable(struct storvsp_channel *c)
 {
 	if (c->state != STATE_SUB_CHANNEL || c->version)
 		return true;
-	c->version = gate_pass(&c->device->gate, &c->waiter);
+	c->version = barrier_pass(&c->device->barrier, &c->waiter);
 	return c->version;
 }
 
@@ -400,19 +364,23 @@ static void request_init(
 	memset(&r->packet, 0, sizeof(r->packet));
 	memcpy(&r->packet, pkt->payload, size);
 	r->channel = c;
-	r->out = (struct chan_out){
-		.type = VMBUS_PKT_COMPLETION,
-		.trans_id = pkt->desc.trans_id,
-		.payload = &r->packet,
-		.payload_len = reply_size(c, pkt->payload_len),
-		.sent = reply_sent,
-	};
+	storvsp_reply_init(r, pkt);
 }
 
-static bool packet_valid(const struct vmbus_pkt *pkt)
+/* A guest that waits for the completion of a type we do not know must get one. */
+static void request_run(struct storvsp_request *r, const struct vmbus_pkt *pkt)
 {
-	return (pkt->desc.flags & VMBUS_PKT_FLAG_COMPLETION_REQUESTED) &&
-	       (pkt->desc.type == VMBUS_PKT_INBAND || pkt->desc.type == VMBUS_PKT_GPA_DIRECT);
+	enum storvsp_state state = r->channel->state;
+
+	if (pkt->desc.type != VMBUS_PKT_INBAND && pkt->desc.type != VMBUS_PKT_GPA_DIRECT) {
+		log_guest("storvsp: packet of type %u", pkt->desc.type);
+		storvsp_reply(r, VSTOR_STATUS_INVALID_PARAMETER);
+	} else if (r->packet.operation == VSTOR_OP_EXECUTE_SRB &&
+		   (state == STATE_READY || state == STATE_SUB_CHANNEL)) {
+		storvsp_execute_srb(r, pkt);
+	} else {
+		control_packet(r, pkt->payload_len);
+	}
 }
 
 static int storvsp_packet(struct vsp_channel *ch, const struct vmbus_pkt *pkt)
@@ -420,22 +388,18 @@ static int storvsp_packet(struct vsp_channel *ch, const struct vmbus_pkt *pkt)
 	struct storvsp_channel *c = vsp_channel_priv(ch);
 	struct storvsp_request *r;
 
-	if (!packet_valid(pkt)) { /* nobody waits for an answer */
-		log_guest("storvsp: packet of type %u, flags %#x ignored", pkt->desc.type,
-			pkt->desc.flags);
+	if (!(pkt->desc.flags & VMBUS_PKT_FLAG_COMPLETION_REQUESTED)) {
+		log_guest(
+			"storvsp: packet of type %u without a completion ignored", pkt->desc.type);
 		return 0;
 	}
 	if (!channel_usable(c))
 		return -EAGAIN;
-	r = vsp_request_get(ch);
+	r = vsp_request_get(ch, 0);
 	if (!r)
 		return -EAGAIN;
 	request_init(r, c, pkt);
-	if (r->packet.operation == VSTOR_OP_EXECUTE_SRB &&
-		(c->state == STATE_READY || c->state == STATE_SUB_CHANNEL))
-		storvsp_execute_srb(r, pkt);
-	else
-		control_packet(r, pkt->payload_len);
+	request_run(r, pkt);
 	return 0;
 }
 
@@ -443,14 +407,17 @@ const struct vsp_ops storvsp_ops = {
 	.name = "storvsp",
 	.class_id = VMBUS_GUID_SCSI,
 	.offer_flags = VMBUS_OFFER_ENUMERATE_DEVICE,
+	.interrupts = VSP_INTERRUPTS_MODERATED,
 	.device_size = sizeof(struct storvsp),
 	.channel_size = sizeof(struct storvsp_channel),
 	.packet_max = STORVSP_PACKET_MAX,
+	.request_classes = 1,
 	.create = storvsp_create,
 	.destroy = storvsp_destroy,
-	.request_size = storvsp_request_size,
+	.request_class = storvsp_request_class,
 	.prepare = storvsp_prepare,
 	.open = storvsp_open,
-	.close = storvsp_close,
 	.packet = storvsp_packet,
+	.stop = storvsp_stop,
+	.close = storvsp_close,
 };

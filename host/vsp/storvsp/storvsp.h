@@ -10,7 +10,7 @@
 #include "disk/disk.h"
 #include "vsp/vsp.h"
 
-struct storvsp_lun {
+struct storvsp_lun_config {
 	uint8_t lun;        /* 0..63 */
 	struct disk *disk;  /* stays the caller's; outlives the device */
 	bool cdrom;         /* a DVD-ROM drive with the disk as its medium, read only */
@@ -20,9 +20,9 @@ struct storvsp_lun {
 
 /* The config of vsp_device_create(); copied. */
 struct storvsp_config {
-	const struct storvsp_lun *luns;
+	const struct storvsp_lun_config *luns;
 	uint32_t lun_count;
-	size_t disk_req_size; /* room for those added later: their disk_req_size(). 0: as above */
+	size_t disk_req_size; /* at least; room for disks added later: their disk_req_size() */
 };
 
 /* Commands by what they wait for. */
@@ -53,30 +53,29 @@ struct storvsp_counters {
 
 extern const struct vsp_ops storvsp_ops;
 
-/* Control thread; any, while no LUN comes or goes. Sums since the disk was added; -ENOENT: no such
- * LUN. */
+/* ON_CONTROL; any thread while no LUN is added or removed. Sums since the disk was added; -ENOENT:
+ * no such LUN. */
 int storvsp_counters(struct vsp_device *dev, uint8_t lun, struct storvsp_counters *sum);
-/* The same for a channel, by its index (0 primary), over all LUNs that are there; without what
- * disks copied. */
+/* The same for a channel, by its index (0 primary), over all present LUNs; without what disks
+ * copied. */
 int storvsp_channel_counters(
 	struct vsp_device *dev, uint32_t channel, struct storvsp_counters *sum);
 
-/* Control thread. Hot add: added(ctx, 0) when guests find the disk; the guest that is there is
- * told. added(ctx, -errno): it could not be, or it was removed meanwhile. Possibly before this
- * returns. After an error here it is not called. The disk is the caller's again after either. */
-int storvsp_add(struct vsp_device *dev, const struct storvsp_lun *lun,
+/* ON_CONTROL. Hot add: added(ctx, 0) when guests find the disk; the guest is notified. added(ctx,
+ * -errno): it could not be added, or it was removed meanwhile. Possibly before this returns. After
+ * an error here it is not called. After either error the disk is the caller's again. */
+int storvsp_add(struct vsp_device *dev, const struct storvsp_lun_config *config,
 	void (*added)(void *ctx, int error), void *ctx, struct err *e);
 
-/* Control thread. Hot removal: commands that come from now on find no such LUN, and the guest is
- * told; those in flight are cancelled. removed(ctx) when they are done and the disk is not used any
- * more, possibly
- * before this returns, and always before bus_shutdown() or vsp_device_remove() say that they are
- * done. -ENOENT, -EALREADY: removed is not called. */
-int storvsp_remove(
-	struct vsp_device *dev, uint8_t lun, void (*removed)(void *ctx), void *ctx, struct err *e);
+/* ON_CONTROL. Hot removal: later commands find no such LUN, and the guest is notified; those in
+ * flight are cancelled. removed(ctx) when they are done and the disk is not used any more, possibly
+ * before this returns, and always before bus_shutdown() or vsp_device_remove() are done. -ENOENT,
+ * -EALREADY: removed is not called. */
+int storvsp_remove(struct vsp_device *dev, uint8_t number, void (*removed)(void *ctx), void *ctx,
+	struct err *e);
 
-/* Control thread. Looks at the size of the disk's storage again, which may have become larger or
- * smaller; the guest is told at its next command. On failure the old size stays. */
-int storvsp_resize(struct vsp_device *dev, uint8_t lun, struct err *e);
+/* ON_CONTROL. Reads the size of the disk's storage again, which may have changed; the guest gets a
+ * unit attention. On failure the old size stays. */
+int storvsp_resize(struct vsp_device *dev, uint8_t number, struct err *e);
 
 #endif

@@ -46,9 +46,10 @@ struct fixture {
 	_Atomic unsigned int taken;
 	unsigned int rounds; /* of the guest thread */
 	unsigned int faults, stops, irqs, sent;
-	uint32_t last_vp, last_flag;
+	uint32_t last_vp;
 	uint64_t sent_ids[OUTS];
 	struct chan_out outs[OUTS];
+	void (*on_sent)(struct chan *chan); /* optional */
 
 	/* how the host behaves */
 	int packet_result;
@@ -103,9 +104,11 @@ static inline void run_idle(void)
 
 /* ---- the host ------------------------------------------------------------ */
 
-static inline void count_sent(struct chan *chan, struct chan_out *out)
+static inline void host_sent(struct chan *chan, struct chan_out *out)
 {
 	f->sent_ids[f->sent++] = out->trans_id;
+	if (f->on_sent)
+		f->on_sent(chan);
 }
 
 static inline void host_send(unsigned int n, uint64_t id, uint32_t len)
@@ -115,9 +118,7 @@ static inline void host_send(unsigned int n, uint64_t id, uint32_t len)
 	f->outs[n] = (struct chan_out){
 		.type = VMBUS_PKT_COMPLETION,
 		.trans_id = id,
-		.payload = payload,
-		.payload_len = len,
-		.sent = count_sent,
+		.payload = {payload, len},
 	};
 	chan_send(&f->chan, &f->outs[n]);
 }
@@ -150,23 +151,28 @@ static inline void host_stopped(struct chan *chan)
 	f->stops++;
 }
 
-static inline void raise_irq(void *ctx, uint32_t vp, uint32_t flag)
+static inline void host_interrupt(struct chan *chan, uint32_t vp)
 {
-	assert_ptr_equal(ctx, f);
+	assert_ptr_equal(chan, &f->chan);
 	f->irqs++;
 	f->last_vp = vp;
-	f->last_flag = flag;
 }
 
-static const struct chan_ops host_ops = {.packet = host_packet, .fault = host_fault};
+static const struct chan_ops host_ops = {
+	.packet = host_packet,
+	.sent = host_sent,
+	.fault = host_fault,
+	.interrupt = host_interrupt,
+};
 
 static inline struct chan_params params(void)
 {
 	return (struct chan_params){
 		.ops = &host_ops,
 		.loop = &f->loop,
-		.irq = {raise_irq, f},
-		.flag = 17,
+		.polled = true,
+		.moderated = true,
+		.relid = 17,
 		.target_vp = 3,
 		.g2h = f->ring->g2h,
 		.g2h_bytes = RING_BYTES,

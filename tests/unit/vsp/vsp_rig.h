@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The VSP core between a real bus and real I/O thread threads. The test is the
- * guest and the machine: it runs the control loop on its own thread until
- * something it waits for has happened.
+ * The VSP core between a real bus and real I/O threads. The test is the guest and
+ * the VM: it runs the control loop on its own thread until a condition holds.
  */
 #ifndef VSP_RIG_H
 #define VSP_RIG_H
 
-#include "vsp/vsp.h"
+#include "vsp/vsp_device.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -23,7 +22,7 @@
 #include "hv/vmbus_msgs.h"
 #include "vsp/null/null.h"
 
-#define WORKERS      2
+#define IO_THREADS   2
 #define VPS          4
 #define RING_PAGES   4 /* each way */
 #define MESSAGES_MAX 256
@@ -50,8 +49,8 @@ struct guest_channel {
 
 struct fixture {
 	struct loop control;
-	struct loop io_thread[WORKERS];
-	struct loop *io_threads[WORKERS];
+	struct loop io_thread[IO_THREADS];
+	struct loop *io_threads[IO_THREADS];
 	struct gmem gmem;
 	struct bus *bus;
 	struct vsp_host host;
@@ -88,19 +87,19 @@ struct test_config {
 	int open_error;
 	bool send_in_open;
 	uint32_t greeting_length;
-	bool hold;         /* keeps requests until test_let_go() */
+	bool hold;         /* keeps requests until complete_held() */
 	uint16_t subs;     /* offered at the first packet */
 	uint32_t requests; /* per channel */
 };
 
 struct test_device {
 	struct test_config config;
-	_Atomic unsigned int opens, closes, packets, stalls;
-	_Atomic unsigned int io_thread_opens[WORKERS];
+	_Atomic unsigned int opens, stops, closes, packets, stalls, pauses, resumes;
+	_Atomic unsigned int io_thread_opens[IO_THREADS];
 };
 
 struct test_request {
-	struct chan_out out;
+	struct vsp_out out;
 	struct vsp_channel *ch;
 	uint64_t marker;
 };
@@ -108,8 +107,8 @@ struct test_request {
 struct test_channel {
 	struct test_request *held[64];
 	unsigned int held_count;
-	bool closing, subs_offered;
-	struct chan_out greeting;
+	bool subs_offered;
+	struct vsp_out greeting;
 };
 
 static inline int test_create(struct vsp_device *dev, const void *config, struct err *e)
@@ -124,12 +123,14 @@ static inline void test_destroy(struct vsp_device *dev)
 {
 }
 
-static inline size_t test_request_size(struct vsp_device *dev, uint32_t *count)
+static inline void test_request_class(
+	struct vsp_device *dev, uint32_t number, struct vsp_request_class *class)
 {
 	struct test_device *d = vsp_device_priv(dev);
 
-	*count = d->config.requests;
-	return sizeof(struct test_request) - 3; /* must be rounded up */
+	assert_int_equal(number, 0);
+	class->count = d->config.requests;
+	class->size = sizeof(struct test_request) - 3; /* must be rounded up */
 }
 
 static inline int test_open(struct vsp_channel *ch)
@@ -140,41 +141,47 @@ static inline int test_open(struct vsp_channel *ch)
 
 	assert_int_equal(c->held_count, 0); /* zeroed */
 	assert_true((uintptr_t)c % 16 == 0);
-	for (unsigned int i = 0; i < WORKERS; i++)
+	for (unsigned int i = 0; i < IO_THREADS; i++)
 		d->io_thread_opens[i] += loop_is_current(&f->io_thread[i]);
 	d->opens++;
 	if (d->config.send_in_open) {
-		c->greeting = (struct chan_out){
+		c->greeting.packet = (struct chan_out){
 			.type = VMBUS_PKT_INBAND,
 			.trans_id = 99,
-			.payload = greeting,
-			.payload_len = d->config.greeting_length,
+			.payload = {greeting, d->config.greeting_length},
 		};
-		chan_send(vsp_channel_chan(ch), &c->greeting);
+		vsp_send(ch, &c->greeting);
 	}
 	return d->config.open_error;
+}
+
+static inline void test_stop(struct vsp_channel *ch)
+{
+	struct test_device *d = vsp_device_priv(vsp_channel_device(ch));
+
+	d->stops++;
 }
 
 static inline void test_close(struct vsp_channel *ch)
 {
 	struct test_device *d = vsp_device_priv(vsp_channel_device(ch));
-	struct test_channel *c = vsp_channel_priv(ch);
 
+	assert_int_equal(vsp_requests_in_use(ch, 0), 0);
 	d->closes++;
-	c->closing = true;
-	if (!vsp_requests_in_use(ch))
-		vsp_channel_closed(ch);
 }
 
-static inline void test_sent(struct chan *chan, struct chan_out *out)
+static inline void test_pause(struct vsp_channel *ch)
 {
-	struct test_request *r = container_of(out, struct test_request, out);
-	struct vsp_channel *ch = r->ch;
-	struct test_channel *c = vsp_channel_priv(ch);
+	struct test_device *d = vsp_device_priv(vsp_channel_device(ch));
 
-	vsp_request_put(ch, r);
-	if (c->closing && !vsp_requests_in_use(ch))
-		vsp_channel_closed(ch);
+	d->pauses++;
+}
+
+static inline void test_resume(struct vsp_channel *ch)
+{
+	struct test_device *d = vsp_device_priv(vsp_channel_device(ch));
+
+	d->resumes++;
 }
 
 static inline int test_packet(struct vsp_channel *ch, const struct vmbus_pkt *pkt)
@@ -189,7 +196,7 @@ static inline int test_packet(struct vsp_channel *ch, const struct vmbus_pkt *pk
 		c->subs_offered = true;
 		vsp_offer_subchannels(ch, d->config.subs);
 	}
-	r = vsp_request_get(ch);
+	r = vsp_request_get(ch, 0);
 	if (!r) {
 		d->stalls++;
 		return -EAGAIN;
@@ -197,15 +204,16 @@ static inline int test_packet(struct vsp_channel *ch, const struct vmbus_pkt *pk
 	assert_true((uintptr_t)r % 16 == 0);
 	d->packets++;
 	r->ch = ch;
-	r->out = (struct chan_out){.type = VMBUS_PKT_COMPLETION,
-		.trans_id = pkt->desc.trans_id,
-		.payload = &r->marker,
-		.payload_len = 8,
-		.sent = test_sent};
+	r->out = (struct vsp_out){
+		.packet = {.type = VMBUS_PKT_COMPLETION,
+			.trans_id = pkt->desc.trans_id,
+			.payload = {&r->marker, 8}},
+		.request = r,
+	};
 	if (d->config.hold)
 		c->held[c->held_count++] = r;
 	else
-		chan_send(vsp_channel_chan(ch), &r->out);
+		vsp_send(ch, &r->out);
 	return 0;
 }
 
@@ -215,12 +223,16 @@ static const struct vsp_ops test_ops = {
 	.device_size = sizeof(struct test_device),
 	.channel_size = sizeof(struct test_channel),
 	.packet_max = 256,
+	.request_classes = 1,
 	.create = test_create,
 	.destroy = test_destroy,
-	.request_size = test_request_size,
+	.request_class = test_request_class,
 	.open = test_open,
-	.close = test_close,
 	.packet = test_packet,
+	.stop = test_stop,
+	.close = test_close,
+	.pause = test_pause,
+	.resume = test_resume,
 };
 
 static inline struct test_device *test_device(void)
@@ -229,19 +241,18 @@ static inline struct test_device *test_device(void)
 }
 
 /* On the I/O thread: completes what the test VSP holds. */
-static inline void let_go(void *arg)
+static inline void complete_held(void *arg)
 {
 	struct vsp_channel *ch = arg;
 	struct test_channel *c = vsp_channel_priv(ch);
-	struct chan *chan = vsp_channel_chan(ch);
 	unsigned int count = c->held_count;
 
 	c->held_count = 0;
 	for (unsigned int i = 0; i < count; i++)
-		chan_send(chan, &c->held[i]->out);
+		vsp_send(ch, &c->held[i]->out);
 }
 
-/* ---- the machine --------------------------------------------------------- */
+/* ---- the VM --------------------------------------------------------- */
 
 static inline int port_send(void *ctx, uint32_t vp, uint32_t sint, const void *msg, uint32_t len)
 {
@@ -262,7 +273,7 @@ static inline void port_flush(void *ctx)
 
 static const struct bus_port_ops port = {.send = port_send, .flush = port_flush};
 
-static inline void raise_irq(void *ctx, uint32_t vp, uint32_t flag)
+static inline void interrupt(void *ctx, uint32_t vp, uint32_t flag)
 {
 	if (!f->open_result_seen)
 		f->irq_before_open_result = true;
@@ -296,6 +307,12 @@ static inline void doorbell_del(void *ctx, uint32_t connection_id, int fd)
 	f->doorbells[relid] = -1;
 	f->doorbell_count--;
 }
+
+static const struct vsp_host_ops host_ops = {
+	.interrupt = interrupt,
+	.doorbell_add = doorbell_add,
+	.doorbell_del = doorbell_del,
+};
 
 /* ---- running the control loop -------------------------------------------- */
 
@@ -558,7 +575,7 @@ static inline int setup(void **state)
 	f->watch.fn = watch;
 	f->awake_task.fn = stay_awake;
 	loop_hook_add(&f->control, &f->watch);
-	for (int i = 0; i < WORKERS; i++) {
+	for (int i = 0; i < IO_THREADS; i++) {
 		assert_int_equal(loop_init(&f->io_thread[i], "io", NULL), 0);
 		assert_int_equal(loop_start(&f->io_thread[i]), 0);
 		f->io_threads[i] = &f->io_thread[i];
@@ -568,15 +585,13 @@ static inline int setup(void **state)
 		.bus = f->bus,
 		.control = &f->control,
 		.io_threads = f->io_threads,
-		.io_thread_count = WORKERS,
+		.io_thread_count = IO_THREADS,
 		.vp_count = VPS,
-		.irq = {raise_irq, NULL},
-		.doorbell_add = doorbell_add,
-		.doorbell_del = doorbell_del};
+		.ops = &host_ops};
 	return 0;
 }
 
-/* As a machine does: all is freed inside the callback. */
+/* As a VM does: all is freed inside the callback. */
 static inline void on_shut(void *ctx)
 {
 	f->shut = true;
@@ -596,7 +611,7 @@ static inline int teardown(void **state)
 	bus_shutdown(f->bus, on_shut, NULL);
 	run_until(is_shut);
 	assert_int_equal(f->doorbell_count, 0);
-	for (int i = 0; i < WORKERS; i++) {
+	for (int i = 0; i < IO_THREADS; i++) {
 		loop_stop(&f->io_thread[i]);
 		loop_join(&f->io_thread[i]);
 		loop_fini(&f->io_thread[i]);
@@ -619,9 +634,10 @@ static inline void create_test_device(struct test_config config)
 	take_offer(&f->chan[0]);
 }
 
-static inline void create_null_device(void)
+static inline void create_null_device(const struct null_config *config)
 {
-	assert_int_equal(vsp_device_create(&f->dev, &f->host, &null_ops, &instance, NULL, NULL), 0);
+	assert_int_equal(
+		vsp_device_create(&f->dev, &f->host, &null_ops, &instance, config, NULL), 0);
 	connect_bus();
 	take_offer(&f->chan[0]);
 }

@@ -9,7 +9,7 @@ static void an_instance_is_offered_once(void **state)
 	struct vsp_device *dev = NULL;
 	struct err e = {""};
 
-	create_null_device();
+	create_null_device(NULL);
 	assert_int_equal(
 		vsp_device_create(&dev, &f->host, &null_ops, &instance, NULL, &e), -EEXIST);
 	assert_null(dev);
@@ -46,7 +46,7 @@ static void null_echoes(void **state)
 	struct vmbus_pkt pkt;
 	uint8_t bytes[NULL_PAYLOAD_MAX];
 
-	create_null_device();
+	create_null_device(NULL);
 	open_channel(c, 1);
 	for (unsigned int i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)(i * 7);
@@ -67,7 +67,7 @@ static void null_answers_only_when_asked(void **state)
 {
 	struct guest_channel *c = &f->chan[0];
 
-	create_null_device();
+	create_null_device(NULL);
 	open_channel(c, 0);
 	assert_int_equal(vmbus_tx_write(&c->tx, VMBUS_PKT_INBAND, 0, 5, NULL, NULL, 0), 0);
 	assert_int_equal(guest_send(c, 6), 0);
@@ -81,7 +81,7 @@ static void null_survives_a_guest_that_does_not_read(void **state)
 	uint8_t bytes[NULL_PAYLOAD_MAX] = {0};
 	uint64_t sent = 0, received = 0;
 
-	create_null_device();
+	create_null_device(NULL);
 	open_channel(c, 0);
 	while (!guest_send_bytes(c, sent, bytes, sizeof(bytes)))
 		sent++;
@@ -102,7 +102,7 @@ static void a_full_channel_closes(void **state)
 	uint8_t bytes[NULL_PAYLOAD_MAX] = {0};
 	uint64_t sent = 0;
 
-	create_null_device();
+	create_null_device(NULL);
 	open_channel(c, 0);
 	for (int i = 0; i < 3; i++) {
 		while (!guest_send_bytes(c, sent, bytes, sizeof(bytes)))
@@ -211,12 +211,12 @@ static bool holds_2(void)
 	return test_device()->packets == 2;
 }
 
-static bool has_closed_once(void)
+static bool has_stopped_once(void)
 {
-	return test_device()->closes == 1;
+	return test_device()->stops == 1;
 }
 
-/* The guest's memory is in use until the VSP has let go. */
+/* The guest's memory is in use until the VSP has completed its requests. */
 static void closing_waits_for_requests(void **state)
 {
 	struct guest_channel *c = &f->chan[0];
@@ -230,12 +230,13 @@ static void closing_waits_for_requests(void **state)
 	run_until(holds_2);
 	send_relid(VMBUS_MSG_CLOSE, c->relid);
 	send_teardown(c);
-	run_until(has_closed_once);
+	run_until(has_stopped_once);
 	guest_send(c, 3);
 	run_a_while();
 	assert_true(no_more(VMBUS_MSG_GPADL_TORNDOWN));
 	assert_int_equal(test_device()->packets, 2);
-	loop_call(&f->io_thread[1], let_go, ch);
+	assert_int_equal(test_device()->closes, 0);
+	loop_call(&f->io_thread[1], complete_held, ch);
 	expect(VMBUS_MSG_GPADL_TORNDOWN);
 	guest_expect_completion(c, 1);
 	guest_expect_completion(c, 2);
@@ -279,7 +280,7 @@ static void requests_run_out_and_come_back(void **state)
 	for (uint64_t id = 0; id < 6; id += 2) {
 		run_a_while();
 		assert_int_equal(test_device()->packets, id + 2);
-		loop_call(&f->io_thread[0], let_go, ch);
+		loop_call(&f->io_thread[0], complete_held, ch);
 		guest_expect_completion(c, id);
 		guest_expect_completion(c, id + 1);
 	}

@@ -6,25 +6,25 @@
 
 #include <cmocka.h>
 
-#include "vmbus-host/hold.h"
+#include "vmbus-host/moderation.h"
 
 #define GAP 100u
 
 /* A guest that sends a burst, one packet every `spacing`, and then waits; a disk that answers each
  * after `latency`, as many at a time as there are. */
 struct model {
-	struct hold hold;
-	struct hold_view view;
+	struct moderation m;
+	struct moderation_view view;
 	uint64_t now;
-	unsigned raises; /* with answers that were not told before */
+	unsigned raises; /* interrupts */
 	uint64_t waited; /* from the last answer of a burst to its interrupt */
 };
 
 static void ask(struct model *m)
 {
-	if (m->view.answers == m->hold.told || hold_wait(&m->hold, &m->view, m->now, GAP))
+	if (m->view.answers == m->m.signalled || moderation_defer(&m->m, &m->view, m->now, GAP))
 		return;
-	hold_raised(&m->hold, m->view.answers);
+	moderation_interrupted(&m->m, m->view.answers);
 	m->raises++;
 }
 
@@ -33,7 +33,7 @@ static void slow_burst(struct model *m, unsigned size, uint64_t spacing, uint64_
 	uint64_t begin = m->now, last = begin + (size - 1) * spacing + latency;
 	uint64_t sent = 0, answered = 0;
 
-	while (m->hold.told != m->view.answers || answered < size) {
+	while (m->m.signalled != m->view.answers || answered < size) {
 		if (sent < size && m->now == begin + sent * spacing) {
 			m->view.packets++;
 			sent++;
@@ -92,7 +92,7 @@ static void one_at_a_time_does_not_wait(void **state)
 	assert_true(waits < 12);
 }
 
-static void a_burst_that_grew_is_learned(void **state)
+static void a_burst_that_grew_is_estimated(void **state)
 {
 	struct model m = {.now = 1};
 	unsigned before;
@@ -121,7 +121,7 @@ static void a_burst_that_shrank_waits_a_few_times(void **state)
 	assert_int_equal(m.waited, 0);
 }
 
-/* A guest that works on what it was told, longer than a gap, before it sends the rest. */
+/* A guest that handles answers for longer than a gap before it sends the rest. */
 static void a_pause_does_not_make_bursts_shorter(void **state)
 {
 	struct model m = {.now = 1};
@@ -137,11 +137,10 @@ static void a_pause_does_not_make_bursts_shorter(void **state)
 	}
 	/* Two for a burst with a pause, one for the others, which do not wait more often for it. */
 	assert_in_range(m.raises - before, 100, 112);
-	assert_int_equal(m.hold.depth, 32);
+	assert_int_equal(m.m.depth, 32);
 }
 
-/* All is sent at once and answered bit by bit: the first half is told while the disk does the rest.
- */
+/* All is sent at once and answered bit by bit: the first half is signalled meanwhile. */
 static void half_of_the_answers_need_not_wait_for_the_others(void **state)
 {
 	struct model m = {.now = 1};
@@ -165,11 +164,11 @@ static void answers_that_come_slowly_do_not_wait_for_each_other(void **state)
 
 static void an_endless_burst_is_interrupted(void **state)
 {
-	struct hold hold = {0};
-	struct hold_view view = {.packets = 1, .answers = 1};
+	struct moderation m = {0};
+	struct moderation_view view = {.packets = 1, .answers = 1};
 	uint64_t now = 1;
 
-	while (hold_wait(&hold, &view, now, GAP)) {
+	while (moderation_defer(&m, &view, now, GAP)) {
 		now++;
 		view.packets++;
 		view.answers++;
@@ -184,7 +183,7 @@ int main(void)
 		cmocka_unit_test(a_burst_is_one_interrupt),
 		cmocka_unit_test(a_known_burst_does_not_wait),
 		cmocka_unit_test(one_at_a_time_does_not_wait),
-		cmocka_unit_test(a_burst_that_grew_is_learned),
+		cmocka_unit_test(a_burst_that_grew_is_estimated),
 		cmocka_unit_test(a_burst_that_shrank_waits_a_few_times),
 		cmocka_unit_test(a_pause_does_not_make_bursts_shorter),
 		cmocka_unit_test(half_of_the_answers_need_not_wait_for_the_others),
@@ -192,5 +191,5 @@ int main(void)
 		cmocka_unit_test(an_endless_burst_is_interrupted),
 	};
 
-	return cmocka_run_group_tests_name("hold", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("moderation", tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@ static void run_call(struct vsp_call *call)
 	struct test_call *t = container_of(call, struct test_call, call);
 
 	t->was_open = test_device()->opens > test_device()->closes;
-	t->ran_on = vsp_channel_chan(call->ch)->loop;
+	t->ran_on = vsp_channel_loop(call->ch);
 	if (!t->late)
 		vsp_call_done(call);
 }

@@ -176,7 +176,7 @@ static bool is_removed(void)
 
 static void hot_remove_of_an_open_device(void **state)
 {
-	create_null_device();
+	create_null_device(NULL);
 	open_channel(&f->chan[0], 0);
 	vsp_device_remove(f->dev, on_removed, NULL);
 	expect(VMBUS_MSG_RESCIND);
@@ -195,7 +195,7 @@ static void hot_remove_of_an_unknown_device(void **state)
 
 static void hot_remove_while_waiting_to_be_offered_again(void **state)
 {
-	create_null_device();
+	create_null_device(NULL);
 	open_channel(&f->chan[0], 0);
 	break_ring(&f->chan[0]);
 	expect_rescind_and_release(f->chan[0].relid);
