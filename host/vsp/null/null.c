@@ -328,7 +328,8 @@ static int fill(struct null_channel *c, const struct null_command *cmd)
 	return pieces < 0 ? pieces : 0;
 }
 
-/* Not -EAGAIN when there is no transfer: the guest's answers come behind this packet in the ring. */
+/* Not -EAGAIN when there is no transfer: the guest's answers come behind this packet in the ring.
+ */
 static void fill_and_send(struct null_request *r, const struct null_command *cmd)
 {
 	struct null_transfer *t = vsp_request_get(r->ch, NULL_CLASS_TRANSFER);

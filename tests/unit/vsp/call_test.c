@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls of a VSP to its channels' I/O threads, and channels that end meanwhile. */
+/* Calls between control and I/O threads, holds, and channels that end meanwhile. */
 #include "vsp_rig.h"
 
 struct test_call {
@@ -35,6 +35,7 @@ static void call_done(struct vsp_call *call)
 }
 
 static struct test_call calls[2];
+static bool control_done;
 
 static void call_channel(void *ctx, struct vsp_channel *ch)
 {
@@ -83,6 +84,7 @@ static bool is_done(void)
 static int begin(void **state)
 {
 	memset(calls, 0, sizeof(calls));
+	control_done = false;
 	return setup(state);
 }
 
@@ -145,6 +147,171 @@ static void a_call_to_a_channel_that_does_not_open(void **state)
 	expect(VMBUS_MSG_GPADL_TORNDOWN);
 }
 
+/* ---- I/O thread to control ----------------------------------------------- */
+
+static struct vsp_call *answer_later; /* control thread: run() has left it */
+
+static void run_on_control(struct vsp_call *call)
+{
+	struct test_call *t = container_of(call, struct test_call, call);
+
+	assert_true(loop_is_current(f->host.control));
+	t->was_open = vsp_device_primary(f->dev) == call->ch;
+	t->ran_on = f->host.control;
+	if (t->late)
+		answer_later = call;
+	else
+		vsp_call_done(call);
+}
+
+static void done_on_io_thread(struct vsp_call *call)
+{
+	struct test_call *t = container_of(call, struct test_call, call);
+
+	assert_true(loop_is_current(vsp_channel_loop(call->ch)));
+	assert_int_equal(test_device()->closes, 0); /* close() waits for it */
+	if (t->again) {
+		t->again = false;
+		vsp_control_call(call->ch, call, run_on_control, done_on_io_thread);
+		return;
+	}
+	t->done = true;
+}
+
+static void make_control_call(void *arg)
+{
+	vsp_control_call(arg, &calls[0].call, run_on_control, done_on_io_thread);
+}
+
+static void read_done(void *arg)
+{
+	control_done = calls[0].done;
+}
+
+static bool io_thread_is_done(void)
+{
+	loop_call(&f->io_thread[1], read_done, NULL);
+	return control_done;
+}
+
+static void a_call_runs_on_control(void **state)
+{
+	struct guest_channel *c = &f->chan[0];
+
+	create_test_device((struct test_config){0});
+	open_channel(c, 1);
+	calls[0].again = true;
+	loop_call(&f->io_thread[1], make_control_call, vsp_device_primary(f->dev));
+	run_until(io_thread_is_done);
+	assert_true(calls[0].was_open);
+	close_channel(c);
+}
+
+static bool has_stopped_once(void)
+{
+	return test_device()->stops == 1;
+}
+
+static void closing_waits_for_calls_to_control(void **state)
+{
+	struct guest_channel *c = &f->chan[0];
+
+	create_test_device((struct test_config){0});
+	open_channel(c, 1);
+	calls[0].late = true;
+	loop_call(&f->io_thread[1], make_control_call, vsp_device_primary(f->dev));
+	run_until(has_run);
+	send_relid(VMBUS_MSG_CLOSE, c->relid);
+	send_teardown(c);
+	run_until(has_stopped_once);
+	run_a_while();
+	assert_int_equal(test_device()->closes, 0);
+	assert_true(no_more(VMBUS_MSG_GPADL_TORNDOWN));
+	vsp_call_done(answer_later);
+	expect(VMBUS_MSG_GPADL_TORNDOWN);
+	assert_true(calls[0].done);
+	assert_int_equal(test_device()->closes, 1);
+}
+
+/* The close and the call are posted at the same time, from both threads. */
+static void calls_race_with_a_close(void **state)
+{
+	struct guest_channel *c = &f->chan[0];
+
+	create_test_device((struct test_config){0});
+	for (int i = 0; i < 50; i++) {
+		f->next_pfn = 0;
+		memset(f->gmem.base, 0, MEMORY);
+		memset(calls, 0, sizeof(calls));
+		open_channel(c, 1);
+		test_device()->closes = 0;
+		loop_call(&f->io_thread[1], make_control_call, vsp_device_primary(f->dev));
+		send_relid(VMBUS_MSG_CLOSE, c->relid);
+		assert_int_equal(call_second(), 1);
+		send_teardown(c);
+		expect(VMBUS_MSG_GPADL_TORNDOWN);
+		assert_true(calls[0].done && calls[1].done);
+		unmap_ring(c);
+	}
+}
+
+/* ---- holds --------------------------------------------------------------- */
+
+static void hold(void *arg)
+{
+	vsp_channel_hold(arg);
+}
+
+static void release(void *arg)
+{
+	vsp_channel_release(arg);
+}
+
+static bool has_closed_once(void)
+{
+	return test_device()->closes == 1;
+}
+
+static void holds_keep_a_channel_from_closing(void **state)
+{
+	struct guest_channel *c = &f->chan[0];
+	struct vsp_channel *ch;
+
+	create_test_device((struct test_config){0});
+	open_channel(c, 1);
+	ch = vsp_device_primary(f->dev);
+	loop_call(&f->io_thread[1], hold, ch);
+	loop_call(&f->io_thread[1], hold, ch);
+	send_relid(VMBUS_MSG_CLOSE, c->relid);
+	send_teardown(c);
+	run_until(has_stopped_once);
+	loop_call(&f->io_thread[1], release, ch);
+	run_a_while();
+	assert_int_equal(test_device()->closes, 0);
+	loop_call(&f->io_thread[1], release, ch);
+	expect(VMBUS_MSG_GPADL_TORNDOWN);
+	assert_int_equal(test_device()->closes, 1);
+}
+
+/* close() may hold, as a VSP does that is still in somebody's list. */
+static void a_hold_in_close_keeps_the_memory(void **state)
+{
+	struct guest_channel *c = &f->chan[0];
+	struct vsp_channel *ch;
+
+	create_test_device((struct test_config){.hold_in_close = true});
+	open_channel(c, 1);
+	ch = vsp_device_primary(f->dev);
+	send_relid(VMBUS_MSG_CLOSE, c->relid);
+	send_teardown(c);
+	run_until(has_closed_once);
+	run_a_while();
+	assert_true(no_more(VMBUS_MSG_GPADL_TORNDOWN));
+	loop_call(&f->io_thread[1], release, ch);
+	expect(VMBUS_MSG_GPADL_TORNDOWN);
+	assert_int_equal(test_device()->closes, 1);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, teardown)
 
 int main(void)
@@ -153,6 +320,11 @@ int main(void)
 		T(a_call_runs_on_the_io_thread),
 		T(closing_waits_for_calls),
 		T(a_call_to_a_channel_that_does_not_open),
+		T(a_call_runs_on_control),
+		T(closing_waits_for_calls_to_control),
+		T(calls_race_with_a_close),
+		T(holds_keep_a_channel_from_closing),
+		T(a_hold_in_close_keeps_the_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,7 +87,8 @@ struct test_config {
 	int open_error;
 	bool send_in_open;
 	uint32_t greeting_length;
-	bool hold;         /* keeps requests until complete_held() */
+	bool hold; /* keeps requests until complete_held() */
+	bool hold_in_close;
 	uint16_t subs;     /* offered at the first packet */
 	uint32_t requests; /* per channel */
 };
@@ -167,6 +168,8 @@ static inline void test_close(struct vsp_channel *ch)
 	struct test_device *d = vsp_device_priv(vsp_channel_device(ch));
 
 	assert_int_equal(vsp_requests_in_use(ch, 0), 0);
+	if (d->config.hold_in_close)
+		vsp_channel_hold(ch);
 	d->closes++;
 }
 
@@ -262,6 +265,7 @@ static inline int port_send(void *ctx, uint32_t vp, uint32_t sint, const void *m
 	assert_true(f->message_count <= MESSAGES_MAX);
 	memcpy(m->data, msg, len);
 	m->len = len;
+	m->taken = false;
 	if (h->type == VMBUS_MSG_OPEN_RESULT)
 		f->open_result_seen = true;
 	return 0;
