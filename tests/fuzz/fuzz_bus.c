@@ -507,6 +507,14 @@ static void host_put(uint32_t slot)
 		gpadl_put(g);
 }
 
+/* Now and then the device puts its references inside the call. */
+static void put_in_teardown(struct rig_dev *dev, struct gpadl *gpadl)
+{
+	for (uint32_t slot = 0; slot < HELD_MAX && dev->teardowns % 2; slot++)
+		if (fuzz.held[slot] == gpadl)
+			host_put(slot);
+}
+
 static void host_settle(void)
 {
 	for (uint32_t i = 0; i < fuzz.dev_count; i++) {
@@ -581,6 +589,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz.data = data;
 	fuzz.left = size;
 	rig_init(&fuzz.rig, VMBUS_VERSION_WIN10_V5_3, GPADL_PAGES);
+	fuzz.rig.on_teardown = put_in_teardown;
 	fuzz.rig.on_sent = model_sent;
 	fuzz.rig.answer_at_once = false;
 	host_offer();

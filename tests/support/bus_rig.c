@@ -140,6 +140,15 @@ static void dev_retarget(struct bus_channel *chan, uint32_t target_vp)
 		rig_answer(dev, true);
 }
 
+static void dev_teardown(struct bus_channel *chan, struct gpadl *gpadl)
+{
+	struct rig_dev *dev = dev_of(chan);
+
+	dev->teardowns++;
+	if (dev->rig->on_teardown)
+		dev->rig->on_teardown(dev, gpadl);
+}
+
 static void dev_released(struct bus_channel *chan)
 {
 	struct rig_dev *dev = dev_of(chan);
@@ -151,7 +160,12 @@ static void dev_released(struct bus_channel *chan)
 }
 
 static const struct bus_device_ops device_ops = {
-	.open = dev_open, .close = dev_close, .retarget = dev_retarget, .released = dev_released};
+	.open = dev_open,
+	.close = dev_close,
+	.retarget = dev_retarget,
+	.teardown = dev_teardown,
+	.released = dev_released,
+};
 
 static struct rig_dev *dev_new(struct rig *rig)
 {

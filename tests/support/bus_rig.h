@@ -51,7 +51,7 @@ struct rig_dev {
 	struct list link;
 	struct bus_channel *chan; /* NULL once released */
 	enum rig_dev_state state;
-	uint32_t opens, closes, retargets, released; /* calls */
+	uint32_t opens, closes, retargets, teardowns, released; /* calls */
 	uint32_t target_vp, downstream_page, ring_pages;
 	uint8_t user[VMBUS_OPEN_USER_SIZE];
 };
@@ -63,6 +63,9 @@ struct rig {
 
 	bool answer_at_once; /* devices say yes inside the call */
 	bool fail_opens;     /* ... and no to open */
+
+	/* Optional: a GPADL with references is torn down. */
+	void (*on_teardown)(struct rig_dev *dev, struct gpadl *gpadl);
 
 	bool port_full; /* send() fails */
 	uint32_t flushes;

@@ -360,6 +360,46 @@ static void test_reference_delays_teardown(void **state)
 	assert_ptr_equal(bus_gpadl_find(dev->chan, 1), g);
 }
 
+static void put_torn_down(struct rig_dev *dev, struct gpadl *gpadl)
+{
+	gpadl_put(gpadl);
+}
+
+/* Only for one that has references; they may be put inside the call. */
+static void test_device_is_called_for_teardown(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_dev *dev = connected_dev(rig);
+	uint32_t relid = relid_of(dev);
+	struct gpadl *g;
+
+	rig->on_teardown = put_torn_down;
+	for (uint32_t id = 1; id <= 2; id++) {
+		rig_gpadl(rig, relid, id, 4);
+		take_created(rig, relid, id, true);
+	}
+	gpadl_get(bus_gpadl_find(dev->chan, 1));
+	rig_teardown(rig, relid, 2);
+	assert_int_equal(dev->teardowns, 0);
+	take_torndown(rig, 2);
+	rig_teardown(rig, relid, 1);
+	assert_int_equal(dev->teardowns, 1);
+	take_torndown(rig, 1);
+	/* Once, and not again at the end of the connection. */
+	rig->on_teardown = NULL;
+	rig_gpadl(rig, relid, 3, 4);
+	take_created(rig, relid, 3, true);
+	g = bus_gpadl_find(dev->chan, 3);
+	gpadl_get(g);
+	rig_teardown(rig, relid, 3);
+	assert_bad(rig, rig_teardown(rig, relid, 3));
+	assert_int_equal(dev->teardowns, 2);
+	rig_contact(rig, VMBUS_VERSION_WIN10_V5_3, 0);
+	gpadl_put(g);
+	assert_int_equal(dev->teardowns, 2);
+	assert_int_equal(gpadls_alive(rig), 0);
+}
+
 static void test_ring_delays_teardown(void **state)
 {
 	struct rig *rig = *state;
@@ -412,6 +452,7 @@ int main(void)
 		bus_test(test_building_quota),
 		bus_test(test_page_quota_counts_announced_pages),
 		bus_test(test_reference_delays_teardown),
+		bus_test(test_device_is_called_for_teardown),
 		bus_test(test_ring_delays_teardown),
 		bus_test(test_released_relid_frees),
 	};

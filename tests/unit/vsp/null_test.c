@@ -28,6 +28,7 @@ static void a_buffer_is_filled_and_transferred(void **state)
 	assert_int_equal(range.byte_offset, 4090);
 	assert_int_equal(range.byte_count, 3 * HV_PAGE_SIZE);
 	assert_int_equal(expect_result(c, 50), 0);
+	see_io_threads();
 	for (uint64_t at = 0; at < 5 * HV_PAGE_SIZE; at++) {
 		bool inside = at >= 4090 && at < 4090 + 3 * HV_PAGE_SIZE;
 
@@ -172,7 +173,52 @@ static void teardown_races_with_map_and_unmap(void **state)
 		receive_result(c);
 		receive_result(c);
 		run_command(c, (struct null_command){.op = NULL_OP_UNMAP});
+		see_io_threads();
 		for (uint64_t at = 0; at < 2 * HV_PAGE_SIZE; at += 64)
+			assert_int_equal(*buffer_byte(pages, at), 0xEE);
+	}
+	close_channel(c);
+}
+
+/* Receives the results of so many commands, answering the transfers between them. */
+static void receive_and_answer(struct guest_channel *c, uint32_t results)
+{
+	struct vmbus_pkt pkt;
+
+	while (results) {
+		guest_receive(c, &pkt);
+		if (pkt.desc.type == VMBUS_PKT_XFER_PAGES)
+			answer_transfer(c, pkt.desc.trans_id);
+		else
+			results--;
+	}
+}
+
+/* The class of CVE-2019-0720: the guest takes a shared buffer back while the host works with it.
+ * The host writes to it before TORNDOWN or not at all. */
+static void cve_2019_0720_torn_down_pages_are_not_written(void **state)
+{
+	struct guest_channel *c = &f->chan[0];
+	const uint64_t pages[] = {100, 101};
+
+	open_null_channel(NULL);
+	for (uint32_t i = 0; i < 200; i++) {
+		make_buffer(c, HANDLE, pages, 2);
+		send_command(c, 70, (struct null_command){.op = NULL_OP_MAP, .handle = HANDLE});
+		if (i % 2)
+			wait_pending(c);
+		send_fill(c, 71, 0, 2 * HV_PAGE_SIZE, 1);
+		send_fill(c, 72, 0, 2 * HV_PAGE_SIZE, 2);
+		if (i % 3)
+			wait_pending(c);
+		tear_buffer(c, HANDLE);
+		receive_and_answer(c, 3);
+		expect(VMBUS_MSG_GPADL_TORNDOWN);
+		see_io_threads();
+		memset(f->gmem.base + (100 << HV_PAGE_SHIFT), 0xEE, 2 * HV_PAGE_SIZE);
+		assert_int_equal(run_fill(c, 0, 2 * HV_PAGE_SIZE), -ENOENT);
+		see_io_threads();
+		for (uint64_t at = 0; at < 2 * HV_PAGE_SIZE; at++)
 			assert_int_equal(*buffer_byte(pages, at), 0xEE);
 	}
 	close_channel(c);
@@ -399,6 +445,7 @@ int main(void)
 		T(teardown_waits_for_transfers),
 		T(teardown_of_a_mapped_buffer),
 		T(teardown_races_with_map_and_unmap),
+		T(cve_2019_0720_torn_down_pages_are_not_written),
 		T(closing_with_a_buffer),
 		T(shutdown_with_a_buffer),
 		T(transfers_are_limited),
