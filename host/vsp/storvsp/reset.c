@@ -42,7 +42,7 @@ static void post_done(struct reset_tracker *tracker)
 	}
 }
 
-static void post_abort(struct reset_member *member, uint64_t luns)
+static void post_cancel(struct reset_member *member, uint64_t luns)
 {
 	uint64_t more = luns & ~member->luns;
 
@@ -69,7 +69,7 @@ static uint64_t take_luns(struct reset_member *member)
 	return luns;
 }
 
-static void abort_task(struct loop_task *task)
+static void cancel_task(struct loop_task *task)
 {
 	struct reset_member *member = container_of(task, struct reset_member, task);
 	struct reset_tracker *tracker = member->tracker;
@@ -77,14 +77,14 @@ static void abort_task(struct loop_task *task)
 	bool last = false;
 
 	ON_LOOP(member->loop);
-	member->abort(member, luns);
+	member->cancel(member, luns);
 	pthread_mutex_lock(&tracker->lock);
 	for (uint64_t rest = luns; rest; rest &= rest - 1)
 		last |= count_down(tracker, (uint32_t)__builtin_ctzll(rest));
 	if (last)
 		post_done(tracker);
 	pthread_mutex_unlock(&tracker->lock);
-	member->aborted(member);
+	member->cancelled(member);
 }
 
 void reset_join(struct reset_tracker *tracker, struct reset_member *member)
@@ -93,7 +93,7 @@ void reset_join(struct reset_tracker *tracker, struct reset_member *member)
 	member->tracker = tracker;
 	member->luns = 0;
 	member->posted = false;
-	member->task.fn = abort_task;
+	member->task.fn = cancel_task;
 	pthread_mutex_lock(&tracker->lock);
 	list_add_tail(&tracker->members, &member->link);
 	pthread_mutex_unlock(&tracker->lock);
@@ -161,7 +161,7 @@ void reset_start(struct reset_tracker *tracker, struct reset *reset)
 	pthread_mutex_lock(&tracker->lock);
 	list_add_tail(&tracker->running, &reset->link);
 	list_for_each (pos, &tracker->members)
-		post_abort(container_of(pos, struct reset_member, link), reset->luns);
+		post_cancel(container_of(pos, struct reset_member, link), reset->luns);
 	pthread_mutex_unlock(&tracker->lock);
 }
 

@@ -31,7 +31,7 @@ struct reset_tracker {
 	pthread_mutex_t lock;
 	struct list members;
 	struct list running;
-	uint32_t pending[SCSI_LUNS_MAX]; /* members that have not aborted, aborted commands */
+	uint32_t pending[SCSI_LUNS_MAX]; /* members that have not cancelled, aborted commands */
 	uint64_t busy;                   /* bit n: pending[n] is not 0 */
 };
 
@@ -39,14 +39,14 @@ struct reset_tracker {
 struct reset_member {
 	struct reset_tracker *tracker;
 	struct loop *loop;
-	/* Aborts commands: reset_command_aborted() for each, reset_command_done() when it is
+	/* Cancels commands: reset_command_aborted() for each, reset_command_done() when it is
 	 * complete, which is not inside of this. */
-	void (*abort)(struct reset_member *member, uint64_t luns);
-	/* After abort(): the member may leave. */
-	void (*aborted)(struct reset_member *member);
+	void (*cancel)(struct reset_member *member, uint64_t luns);
+	/* After cancel(): the member may leave. */
+	void (*cancelled)(struct reset_member *member);
 	/* under lock */
 	struct list link;
-	uint64_t luns; /* of the next abort() */
+	uint64_t luns; /* of the next cancel() */
 	bool posted;
 	struct loop_task task;
 };
@@ -64,9 +64,9 @@ struct reset {
 void reset_tracker_init(struct reset_tracker *tracker);
 void reset_tracker_fini(struct reset_tracker *tracker);
 
-/* ON_LOOP of the member. loop, abort and aborted are set. */
+/* ON_LOOP of the member. loop, cancel and cancelled are set. */
 void reset_join(struct reset_tracker *tracker, struct reset_member *member);
-/* ON_LOOP of the member. True: it is unused. False: aborted() is posted, leave then. */
+/* ON_LOOP of the member. True: it is unused. False: cancelled() is posted, leave then. */
 bool reset_leave(struct reset_member *member);
 
 /* ON_LOOP of the reset; loop, luns and done are set. done is not called before this returns. */

@@ -111,7 +111,7 @@ static void barrier_opened(struct barrier_waiter *w)
 		vsp_channel_resume(c->ch);
 }
 
-static void aborted(struct reset_member *member)
+static void commands_cancelled(struct reset_member *member)
 {
 	struct storvsp_channel *c = container_of(member, struct storvsp_channel, member);
 
@@ -164,8 +164,8 @@ static int storvsp_open(struct vsp_channel *ch)
 	begin_initialization(c);
 	c->member = (struct reset_member){
 		.loop = vsp_channel_loop(ch),
-		.abort = inflight_abort,
-		.aborted = aborted,
+		.cancel = inflight_abort,
+		.cancelled = commands_cancelled,
 	};
 	reset_join(&c->device->resets, &c->member);
 	return 0;
@@ -190,7 +190,7 @@ static void storvsp_close(struct vsp_channel *ch)
 	c->closed = true;
 	chan_luns_close(c);
 	if (!reset_leave(&c->member))
-		vsp_channel_hold(ch); /* until aborted() */
+		vsp_channel_hold(ch); /* until commands_cancelled() */
 }
 
 /* ---- initialization: one function per operation -------------------------- */

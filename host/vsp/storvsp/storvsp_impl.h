@@ -160,7 +160,7 @@ bool inflight_has_room(const struct storvsp_channel *c, const struct storvsp_cha
 /* Around the time a task runs; the request uses a unit. */
 void inflight_add(struct storvsp_request *r);
 void inflight_del(struct storvsp_request *r);
-/* reset_member.abort. */
+/* reset_member.cancel. */
 void inflight_abort(struct reset_member *member, uint64_t luns);
 /* The LUN is detached: cancels its commands. */
 void inflight_cancel_lun(struct storvsp_chan_lun *lun);
