@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bus: the connection, and where guest messages come in.
+ * The bus: the connection, and the dispatch of guest messages.
  *
  *                 INITIATE_CONTACT, refused
  *                  +-------------------+
@@ -12,11 +12,11 @@
  *        +-- DISCONNECTING(then) <--------+---------------------------------+
  *              INITIATE_CONTACT, UNLOAD, bus_shutdown(), message queue full
  *
- * DISCONNECTING lasts until nobody holds a GPADL, as every open channel does: no
- * time at all when none is, which makes INITIATE_CONTACT one path for a first and
- * for a live connection (a crashed guest's new kernel). The guest hears nothing
- * meanwhile, then the one answer the latest request is due; a request that
- * comes while waiting takes the place of the one before.
+ * DISCONNECTING lasts until no GPADL has a reference (every open channel has one):
+ * no time at all when no channel is open, which makes INITIATE_CONTACT one path
+ * for a first and for a live connection (a crashed guest's new kernel). No
+ * message is sent meanwhile, then the answer to the latest request; a request
+ * that comes while waiting replaces the one before.
  *
  *   state            INITIATE_CONTACT   UNLOAD                    other messages
  *   DISCONNECTED     answer             answer                    bad, ignored
@@ -24,7 +24,7 @@
  *   DISCONNECTING    replaces           replaces                  bad, ignored
  *   shut down        ignored            ignored                   ignored
  *
- * Channels survive as offers; what a connection made of them is forgotten.
+ * Channels survive as offers; their state ends with the connection.
  */
 #include <assert.h>
 #include <errno.h>
@@ -70,7 +70,7 @@ static void bus_send_to(
 	*(struct vmbus_msg_header *)msg = (struct vmbus_msg_header){.type = type};
 	if (!bus->config.port->send(bus->config.port_ctx, vp, sint, msg, len))
 		return;
-	/* A guest that misses a message may wait for ever; better none at all. */
+	/* A guest that misses a message may wait for ever: the connection is dropped. */
 	if (bus->state == BUS_CONNECTED)
 		bus->send_failed = true;
 }
@@ -83,7 +83,7 @@ void bus_send(struct bus *bus, uint32_t type, void *msg, uint32_t len)
 
 /* ---- the connection ------------------------------------------------------ */
 
-/* Where the answer goes is decoded also for versions we refuse: newer ones keep the fields. */
+/* The target of the answer is decoded also for versions we refuse: newer ones keep the fields. */
 static struct contact contact_decode(
 	const struct bus *bus, const struct vmbus_initiate_contact *msg)
 {
@@ -137,7 +137,7 @@ static void unload_answer(struct bus *bus)
 	bus_send_to(bus, bus->message_vp, VMBUS_SINT, VMBUS_MSG_UNLOAD_RESPONSE, &msg, sizeof(msg));
 }
 
-/* What follows `then` happens in disconnect_finish(), soon or when devices have closed. */
+/* disconnect_finish() goes on with `then`, soon or when devices have closed. */
 static void disconnect_start(struct bus *bus, enum bus_then then)
 {
 	bus->then = then;
@@ -205,7 +205,7 @@ void bus_leave(struct bus *bus)
 {
 	void (*done)(void *ctx);
 
-	/* Still counted while settling: what devices call from there must not settle again. */
+	/* Still counted while settling: calls of devices from there must not settle again. */
 	if (bus->depth == 1)
 		bus_settle(bus);
 	if (--bus->depth || !bus->shut || bus->state != BUS_DISCONNECTED)
@@ -227,7 +227,7 @@ static void on_contact(struct bus *bus, const void *bytes, uint32_t len)
 
 static void on_unload(struct bus *bus, const void *bytes, uint32_t len)
 {
-	/* It is from the kernel whose contact it replaces. */
+	/* Sent by the kernel whose INITIATE_CONTACT it replaces. */
 	if (bus->then == THEN_ANSWER_CONTACT)
 		bus->message_vp = bus->contact.vp;
 	disconnect_start(bus, THEN_ANSWER_UNLOAD);
@@ -269,7 +269,7 @@ static bool reserved_target_ok(struct bus *bus, uint32_t vp, uint32_t sint)
 	return false;
 }
 
-/* Channels that outlive the connection are not for us: the answer is always no. */
+/* Channels that outlive the connection are not supported: the answer is always a failure. */
 static void on_open_reserved(struct bus *bus, const void *bytes, uint32_t len)
 {
 	const struct vmbus_open_reserved *msg = bytes;
@@ -283,7 +283,7 @@ static void on_open_reserved(struct bus *bus, const void *bytes, uint32_t len)
 			sizeof(result));
 }
 
-/* So none is ever open, and closing one is done at once. */
+/* None is ever open, so closing one is done at once. */
 static void on_close_reserved(struct bus *bus, const void *bytes, uint32_t len)
 {
 	const struct vmbus_close_reserved *msg = bytes;

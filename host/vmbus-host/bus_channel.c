@@ -84,7 +84,7 @@ struct bus_channel *channel_by_relid(struct bus *bus, uint32_t relid)
 	return chan && chan->offer != OFFER_HIDDEN ? chan : NULL;
 }
 
-/* Open, or about to be, and not yet asked to close. */
+/* Open, or about to be, and no close is pending. */
 static bool channel_in_use(const struct bus_channel *chan)
 {
 	return chan->open_queued || (chan->state != BUS_CHANNEL_CLOSED && !chan->close_wanted);

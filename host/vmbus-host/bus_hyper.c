@@ -166,7 +166,7 @@ void bus_hyper_destroy(struct bus_hyper *bh)
 	hv_connection_del(partition_hv(bh->partition), &bh->conn_multi);
 	hv_connection_del(partition_hv(bh->partition), &bh->conn_message);
 	bus_destroy(bh->bus);
-	/* The VPs are joined: nobody else looks at posted now. */
+	/* The VPs are joined: no other thread uses `posted` now. */
 	if (bh->posted)
 		bh->dead = true;
 	else

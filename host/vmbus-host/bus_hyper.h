@@ -30,10 +30,10 @@ struct bus_hyper {
 		uint8_t data[VMBUS_MESSAGE_SIZE_MAX];
 	} queue[BUS_HYPER_QUEUE_MAX];
 	uint32_t head, count;
-	bool posted; /* task is on its way to the control thread */
+	bool posted; /* task is posted to the control thread */
 	struct loop_task task;
 	/* control */
-	bool dead; /* destroyed while the task was on its way: the task frees */
+	bool dead; /* destroyed while the task was posted: the task frees */
 };
 
 /* Creates the bus and connects it to the partition. ON_CONTROL, before VPs start. */

@@ -136,8 +136,8 @@ struct bus_channel {
 	uint32_t open_id;   /* of the OPENCHANNEL the device works on */
 	struct gpadl *ring; /* referenced while not closed */
 	uint32_t target_vp;
-	uint32_t retarget_vp;   /* asked of the device */
-	uint32_t retarget_next; /* waits for the device's answer to the one before */
+	uint32_t retarget_vp;   /* of the call in progress */
+	uint32_t retarget_next; /* waits for the completion of the one before */
 	bool retarget_queued;
 
 	struct list gpadls;

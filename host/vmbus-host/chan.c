@@ -22,7 +22,7 @@
  * sleeps.
  *
  * Sending: packets that do not fit wait in `out`. The guest's doorbell means
- * "data" or "room", which cannot be told apart, so each doorbell tries both.
+ * "data" or "room", without a difference, so each doorbell tries both.
  *
  * Pausing, from initialised on until quiesced; a fault may happen in between:
  *
@@ -240,7 +240,7 @@ static bool chan_take_one(struct chan *chan)
 	return !chan->faulted;
 }
 
-/* True: packets came meanwhile. The guest must see what was taken before it is asked to signal. */
+/* True: packets came meanwhile. The read index is published before signals are requested. */
 static bool chan_unmask(struct chan *chan)
 {
 	chan->irq_wanted |= vmbus_rx_commit(&chan->rx);

@@ -136,10 +136,10 @@ void chan_fini(struct chan *chan);
 void chan_send(struct chan *chan, struct chan_out *out);
 /* After packet() returned -EAGAIN: resources are back. Harmless otherwise. */
 void chan_retry(struct chan *chan);
-/* A ring whose index lies counts as empty. */
+/* A ring with an invalid index counts as empty. */
 void chan_rings(const struct chan *chan, struct chan_rings *rings);
 /* Any thread: interrupts go to another VP from now on. When it returns to the chan's own I/O
- * thread, no interrupt goes to the old one; on another thread one may still be under way. */
+ * thread, no interrupt goes to the old one; on another thread one may still be sent. */
 void chan_retarget(struct chan *chan, uint32_t target_vp);
 
 #endif

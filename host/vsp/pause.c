@@ -93,6 +93,7 @@ static void resume_on_io_thread(struct loop_task *task)
 
 void vsp_channel_pause(struct vsp_channel *ch)
 {
+	ON_CONTROL(ch->dev);
 	if (ch->state != VSP_CHANNEL_OPEN || ch->pause != VSP_RUNNING)
 		return;
 	ch->pause = VSP_PAUSING;

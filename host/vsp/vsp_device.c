@@ -40,6 +40,7 @@ void vsp_device_subs_offer(struct vsp_channel *primary)
 	struct vsp_device *dev = primary->dev;
 	int rc = 0;
 
+	ON_CONTROL(dev);
 	for (uint32_t index = 1; index <= primary->subs_count && !rc; index++)
 		rc = sub_offer(dev, (uint16_t)index);
 	if (rc && rc != -ENOTCONN)
@@ -63,6 +64,7 @@ void vsp_device_reoffer(struct vsp_device *dev)
 {
 	int rc;
 
+	ON_CONTROL(dev);
 	dev->reoffer_waits = dev->pause_wanted;
 	if (dev->pause_wanted)
 		return;

@@ -270,7 +270,7 @@ static void post(uint32_t type, void *bytes, uint32_t len)
 	rescinded = relid <= VMBUS_RELID_MAX && m->relid[relid] == RELID_RESCINDED;
 	valid = vmbus_msg_check(bytes, len, VMBUS_G2H, bus_version(fuzz.rig.bus), &checked) ==
 		VMBUS_CHECK_OK;
-	/* Without a connection all but these two fall on deaf ears. */
+	/* Without a connection all but these two are ignored. */
 	if (!bus_version(fuzz.rig.bus))
 		valid = valid && (type == VMBUS_MSG_INITIATE_CONTACT || type == VMBUS_MSG_UNLOAD);
 	if (valid)

@@ -8,7 +8,7 @@
  *   - initialization statuses follow a model of the state machine;
  *   - every block of every disk equals a shadow that an independent reading of
  *     the CDB has written; a read-only disk never changes;
- *   - no byte of the guest's RAM changes outside what a reply says was moved, and
+ *   - no byte of the guest's RAM changes outside what a reply reports as moved, and
  *     what was read is what the shadow holds;
  *   - a plain READ or WRITE that nothing is wrong with succeeds.
  * And bursts of commands in flight, while a LUN comes, goes and changes its size, with oracles of
@@ -83,7 +83,7 @@ static void raw(uint32_t lun, enum disk_op op, void *bytes)
 	check(done);
 }
 
-/* Below the filter, which may say "read only". */
+/* Below the filter, which may report "read only". */
 static void reset_disks(void)
 {
 	for (uint32_t lun = 0; lun < LUNS; lun++) {
@@ -502,7 +502,7 @@ static void check_result(const struct command *c, const struct vstor_packet *rep
 	struct vstor_srb srb = c->packet.srb, r = reply->srb;
 	uint8_t status = r.srb_status & 0x3F;
 
-	/* The CDB the host sees ends where the guest says. */
+	/* The CDB the host sees ends at the length the guest gives. */
 	if (srb.cdb_length < sizeof(srb.cdb))
 		memset(srb.cdb + srb.cdb_length, 0, sizeof(srb.cdb) - srb.cdb_length);
 	check(r.lun == srb.lun && r.path_id == srb.path_id && r.data_in == srb.data_in);

@@ -273,7 +273,7 @@ static void mechanism(void **state)
 	good(CDB(0x1B, 0, 0, 0, 2, 0));
 	assert_int_equal(ask(CDB(0xBD, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0)), 8);
 	assert_int_equal(data[1], 0x10);
-	/* what needs the disc says that there is none */
+	/* commands that need the disc report that there is none */
 	assert_sense(IN, 2, 0x3A, 2, CDB(0x51, 0, 0, 0, 0, 0, 0, 1, 0, 0));
 	assert_sense(IN, 2, 0x3A, 2, CDB(0x52, 1, BE4(1), 0, 1, 0, 0));
 	assert_sense(IN, 2, 0x3A, 2, CDB(0xAD, 0, BE4(0), 0, 0, 8, 8, 0, 0));
@@ -322,7 +322,7 @@ static void ejects_and_closes(void **state)
 	assert_event(2, 2); /* in spite of the attention */
 	assert_sense(NONE, 6, 0x28, 0, CDB(0, 0, 0, 0, 0, 0));
 	good(CDB(0, 0, 0, 0, 0, 0));
-	good(CDB(0x1B, 0, 0, 0, 3, 0)); /* closed already: no news */
+	good(CDB(0x1B, 0, 0, 0, 3, 0)); /* closed already: no event */
 	good(CDB(0, 0, 0, 0, 0, 0));
 }
 

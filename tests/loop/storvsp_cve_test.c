@@ -104,7 +104,7 @@ static struct vstor_packet raw_run(const struct raw *raw)
 	return raw_receive(&rig->d.channels[0]);
 }
 
-/* On this channel alone: what others have to say stays in their rings. */
+/* On this channel alone: packets of others stay in their rings. */
 static void assert_works(uint32_t channel)
 {
 	struct guest_chan *chan = &rig->d.channels[channel];
@@ -406,7 +406,7 @@ static void unbounded_work_per_packet_cve_2010_3960(void **state)
 
 /* ---- CVE-2020-0751: the guest decides how deep the stack gets ------------ */
 
-/* A disk that finishes inside submit and looks how deep the stack is. */
+/* A disk that completes inside submit and measures the depth of the stack. */
 static struct disk_ops deep_ops;
 static uintptr_t deepest, highest;
 static void (*real_submit)(struct disk_queue *queue, struct disk_req *req);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The fence between threads: writes on all loops, exclusives among them. What an
- * exclusive guards is a plain number that writes only look at, so that under TSan
+ * exclusive guards is a plain number that writes only read, so that under TSan
  * any overlap is a data race, and without it a torn pair.
  */
 #include <setjmp.h>

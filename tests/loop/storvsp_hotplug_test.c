@@ -2,8 +2,8 @@
 /*
  * LUNs and controllers that come and go while a guest uses them, on four
  * channels of two I/O threads. Each command completes exactly once (guest_disk.h),
- * a removed disk is never used again (it is freed at once), and the guest hears
- * of every change.
+ * a removed disk is never used again (it is freed at once), and the guest is
+ * notified of every change.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -266,7 +266,7 @@ static void removed_while_it_is_added(void **state)
 	guest_disk_close(&rig->d);
 }
 
-/* The queue of the third channel fails: the others let go again, and it can be tried again. */
+/* The queue of the third channel fails: the others detach the LUN, and it can be added again. */
 static void a_queue_that_cannot_be_opened(void **state)
 {
 	struct storvsp_rig *rig = *state;
@@ -537,7 +537,7 @@ static void closed_in_the_middle_of_a_removal(void **state)
 		assert_absent(rig);
 		guest_disk_close(&rig->d);
 	}
-	/* And the end of everything: the disk is back before the bus says so (teardown). */
+	/* And the end of everything: the disk is removed before the bus is shut down (teardown). */
 	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, SUBS);
 	hot_add(&hot);
 	for (uint32_t slot = 0; slot < 32; slot++)

@@ -78,7 +78,7 @@ static void unread_replies_hold_the_guest_back(void **state)
 	uint64_t sent = 0, received = 0, most;
 
 	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 0);
-	guest_disk_poll(&rig->d); /* gives back the room of the replies so far */
+	guest_disk_poll(&rig->d); /* frees the room of the replies so far */
 	storvsc_command_build(&cmd, &packet);
 	most = 2 * ((chan->tx.size - 8) / 88) + 512; /* 512 requests a channel */
 	while (sent < most) {
@@ -143,7 +143,7 @@ static void start_reads(struct storvsp_rig *rig)
 	}
 }
 
-/* Whatever was in flight: after the host has let go, it must not touch the guest's memory. */
+/* Whatever was in flight: after the close the host must not touch the guest's memory. */
 static void poison_buffers(struct storvsp_rig *rig)
 {
 	memset(scratch, 0xC3, 4096);

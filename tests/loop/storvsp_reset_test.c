@@ -281,8 +281,8 @@ static bool write_is_durable(struct storvsp_rig *rig)
 	return atomic_load(&rig->disk->fua_count) > before;
 }
 
-/* The guest is told that the mode page may be another one, and it is; what it has been promised
- * holds all the same. */
+/* The guest gets a unit attention for the mode page, which a reset changes; the durability it was
+ * promised before holds all the same. */
 static void a_cache_switched_off_is_not_used_after_a_reset(void **state)
 {
 	static const uint32_t operations[] = {
@@ -386,7 +386,7 @@ static void reset_aborts_what_waits_at_the_fence(void **state)
 	assert_untouched(rig);
 }
 
-/* The write does not come back: the others need not wait for it. */
+/* The write does not complete: the others need not wait for it. */
 static void a_stuck_write_keeps_nobody_at_the_fence(void **state)
 {
 	struct storvsp_rig *rig = *state;
@@ -552,7 +552,7 @@ static void a_stuck_lun_starves_nobody(void **state)
 	assert_in_range(held, 200, 256); /* of 512 */
 	assert_int_equal(raw_left, held);
 	assert_int_equal(raw_full, RAW_MAX - held);
-	/* Commands that do not wait for the disk are done; Linux could not be told otherwise. */
+	/* Commands that do not wait for the disk are done; Linux could not handle anything else. */
 	assert_ready(rig, RIG_LUN);
 	fault_disk_release_all(rig->disk);
 	while (raw_left)

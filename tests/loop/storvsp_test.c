@@ -4,7 +4,7 @@
  * rings, real bus, real channels, two I/O threads, memory disks. Every completion is
  * checked to be the only one of its command (guest_disk.c); each wait is bounded.
  *
- * Here: the initialization, where units are, and packets that lie. Traffic, and
+ * Here: the initialization, addresses of units, and invalid packets. Traffic, and
  * ends under load, are in storvsp_load_test.c.
  */
 #include <setjmp.h>
@@ -96,7 +96,7 @@ static uint32_t status_of(
 {
 	struct vstor_packet packet = {.operation = operation}, reply;
 
-	packet.sub_channel_count = argument; /* or the version: the same place */
+	packet.sub_channel_count = argument; /* or the version: the same bytes */
 	assert_true(guest_disk_packet(&rig->d, &packet, size, &reply) <= 64);
 	assert_int_equal(reply.operation, VSTOR_OP_COMPLETE_IO);
 	assert_int_equal(reply.flags, 0);
@@ -208,7 +208,7 @@ static void sub_channel_count_is_checked(void **state)
 }
 
 /* Windows asks for sub-channels before END: what comes on them then must wait, not fail. */
-static void early_sub_channel_is_held(void **state)
+static void early_sub_channel_waits(void **state)
 {
 	struct storvsp_rig *rig = *state;
 	struct guest_disk *d = &rig->d;
@@ -258,7 +258,7 @@ static void early_sub_channel_can_close(void **state)
 		d->slots[1].cmd =
 			(struct storvsc_command){.lun = LUN, .cdb_length = 6, .data = NONE};
 		assert_true(guest_disk_submit(d, 1, 1));
-		if (round % 2) /* the gate opens while the channel closes */
+		if (round % 2) /* the barrier opens while the channel closes */
 			status_of(rig, VSTOR_OP_END_INITIALIZATION, 0, 64);
 		guest_disk_close(d);
 	}
@@ -266,7 +266,7 @@ static void early_sub_channel_can_close(void **state)
 
 /* ---- LUNs ---------------------------------------------------------------- */
 
-static void units_are_where_they_are(void **state)
+static void units_are_at_their_addresses(void **state)
 {
 	struct storvsp_rig *rig = *state;
 	struct guest_disk *d = &rig->d;
@@ -392,7 +392,7 @@ struct hostile {
 	uint8_t cdb_length;
 };
 
-/* A WRITE(10) of one block whose description lies. */
+/* A WRITE(10) of one block with a wrong description. */
 static void send_hostile(struct guest_disk *d, const struct hostile *h)
 {
 	struct storvsc_command *cmd = &d->slots[0].cmd;
@@ -420,7 +420,7 @@ static void send_hostile(struct guest_disk *d, const struct hostile *h)
 		h->range_count == UINT32_MAX ? NULL : &extra, &packet, sizeof(packet)));
 }
 
-static void lies_are_refused(void **state)
+static void wrong_descriptions_are_refused(void **state)
 {
 	struct storvsp_rig *rig = *state;
 	static const struct hostile rows[] = {
@@ -530,13 +530,13 @@ int main(void)
 		TEST(replies_have_the_size_of_requests_until_agreed),
 		TEST(short_packets_are_refused),
 		TEST(sub_channel_count_is_checked),
-		TEST(early_sub_channel_is_held),
+		TEST(early_sub_channel_waits),
 		TEST(early_sub_channel_can_close),
-		TEST(units_are_where_they_are),
+		TEST(units_are_at_their_addresses),
 		TEST(other_targets_are_empty),
 		TEST(identities_differ),
 		TEST(check_condition_as_guests_want_it),
-		TEST(lies_are_refused),
+		TEST(wrong_descriptions_are_refused),
 		TEST(packets_without_a_completion_are_ignored),
 		TEST(unknown_packets_are_answered),
 	};

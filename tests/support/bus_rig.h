@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A bus on a bench: a port that records what the guest is sent, devices that
- * answer at once or when told, and a guest that posts messages. Used by the
+ * answer at once or when the test wants, and a guest that posts messages. Used by the
  * unit tests and the fuzzer of the bus.
  *
  * The port checks every message against the message table, the devices check
@@ -61,8 +61,8 @@ struct rig {
 	struct bus *bus;
 	struct list devs;
 
-	bool answer_at_once; /* devices say yes inside the call */
-	bool fail_opens;     /* ... and no to open */
+	bool answer_at_once; /* devices complete inside the call */
+	bool fail_opens;     /* ... with a failure for open */
 
 	/* Optional: a GPADL with references is torn down. */
 	void (*on_teardown)(struct rig_dev *dev, struct gpadl *gpadl);

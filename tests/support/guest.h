@@ -79,7 +79,8 @@ void guest_stop(struct guest *g);
 /* instance: last byte of the instance GUID. */
 struct vsp_device *guest_add_device(
 	struct guest *g, const struct vsp_ops *ops, uint8_t instance, const void *config);
-/* Hot remove, and destroy when the guest has let go: answer the rescind, then guest_removed(). */
+/* Hot remove, and destroy when the guest has released it: answer the rescind, then
+ * guest_wait_removed(). */
 void guest_remove_device(struct guest *g, struct vsp_device *dev);
 void guest_wait_removed(struct guest *g, struct vsp_device *dev);
 
@@ -130,20 +131,20 @@ struct guest_chan {
 	uint8_t packet[VMBUS_MESSAGE_SIZE_MAX];
 };
 
-/* Fresh rings, GPADL, OPENCHANNEL. False: the host said no. */
+/* Fresh rings, GPADL, OPENCHANNEL. False: the host refused. */
 bool guest_chan_open(struct guest_chan *c, struct guest *g, const struct vmbus_offer *offer,
 	uint32_t ring_pages, uint32_t target_vp);
-/* CLOSECHANNEL and GPADL_TEARDOWN; the host has let go of the rings and all buffers after this. */
+/* CLOSECHANNEL and GPADL_TEARDOWN; the host does not use the rings and buffers after this. */
 void guest_chan_close(struct guest_chan *c);
 /* The connection or the device is gone: forgets. */
 void guest_chan_forget(struct guest_chan *c);
 
-/* False: no room; an interrupt will tell. */
+/* False: no room; an interrupt will come when there is. */
 bool guest_chan_send(struct guest_chan *c, uint16_t type, uint16_t flags, uint64_t trans_id,
 	const struct vmbus_vec *extra, const void *payload, uint32_t payload_len);
 /* Signals the host for no reason, as a guest may. */
 void guest_chan_signal(struct guest_chan *c);
-/* False: nothing there; an interrupt will tell. pkt is valid until the next call. */
+/* False: empty; an interrupt will come with the next packet. pkt is valid until the next call. */
 bool guest_chan_receive(struct guest_chan *c, struct vmbus_pkt *pkt);
 
 #endif

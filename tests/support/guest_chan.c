@@ -147,7 +147,7 @@ void guest_chan_signal(struct guest_chan *c)
 	guest_ring_doorbell(c->g, c->offer.connection_id);
 }
 
-/* Gives the room back, then looks once more. */
+/* Publishes the read index, then checks once more. */
 static bool really_empty(struct guest_chan *c)
 {
 	if (vmbus_rx_commit(&c->rx))

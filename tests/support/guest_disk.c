@@ -257,7 +257,7 @@ static void check_reply(struct guest_disk *d, struct guest_slot *s, const struct
 	b = reply.srb;
 	if (reply.flags || b.length != (pkt->payload_len == VSTOR_PACKET_SIZE ? 0x34 : 0x24))
 		die("flags %#x, length %#x", reply.flags, b.length);
-	b.sense_info_length = a.sense_info_length; /* the host's to say */
+	b.sense_info_length = a.sense_info_length; /* set by the host */
 	if (memcmp(&a.port_number, &b.port_number, SRB_ECHOED))
 		die("the SRB is not echoed");
 	if ((b.srb_status == VSTOR_SRB_SUCCESS) != (reply.status == VSTOR_STATUS_SUCCESS))

@@ -41,7 +41,7 @@ struct guest_disk {
 	struct guest_chan channels[GUEST_DISK_CHANNELS];
 	struct guest_slot slots[GUEST_DISK_SLOTS];
 	uint64_t completions;
-	uint64_t enumerations; /* times the host has asked us to look for LUNs */
+	uint64_t enumerations; /* ENUMERATE_BUS packets */
 };
 
 void guest_disk_init(struct guest_disk *d, struct guest *g, uint8_t instance);
@@ -51,7 +51,7 @@ void guest_disk_open(struct guest_disk *d, uint16_t newest, uint16_t sub_channel
 void guest_disk_open_primary(struct guest_disk *d);
 /* Sub-channels, then the primary. What was in flight is forgotten: the host is done with it. */
 void guest_disk_close(struct guest_disk *d);
-/* The same without telling the host: it has told us. */
+/* The same without messages: the host has ended the channels. */
 void guest_disk_forget(struct guest_disk *d);
 
 /* One packet on the primary and its reply; *reply is zero beyond its size. Returns that size. */

@@ -23,7 +23,7 @@ static void turn(struct burst *b)
 
 /* ---- the LUN that comes and goes ----------------------------------------- */
 
-static struct disk_ops hot_ops; /* memory that tells another size */
+static struct disk_ops hot_ops; /* memory that reports another size */
 static uint64_t hot_size;
 
 static int hot_refresh(struct disk *disk, uint64_t *size, struct err *e)
@@ -138,7 +138,7 @@ void burst_resize(struct burst *b, uint32_t blocks)
 	b->size = hot_size;
 }
 
-/* ---- what comes back ----------------------------------------------------- */
+/* ---- results ------------------------------------------------------------- */
 
 bool burst_receive(struct burst *b, struct vmbus_pkt *pkt)
 {

@@ -42,7 +42,7 @@ struct burst {
 	uint8_t *model;                            /* of the guest's data pages */
 	uint64_t data_gpa;
 	uint32_t read_only; /* index */
-	/* what each has to tell, or less: news are not counted, but told when there are some */
+	/* unit attentions each may report; several of a kind are reported once */
 	struct {
 		uint64_t resets[BURST_FIXED + 1], luns[BURST_FIXED + 1], sizes[BURST_FIXED + 1];
 	} news;
@@ -59,7 +59,7 @@ struct burst {
 bool burst_receive(struct burst *b, struct vmbus_pkt *pkt);
 /* These are reset: bit n of index n. */
 void burst_news_reset(struct burst *b, uint32_t units);
-/* It is a unit attention: one there was a reason for, and told once only. */
+/* It is a unit attention: there was a cause, and it is reported once only. */
 bool burst_takes_attention(struct burst *b, uint32_t unit, const struct vstor_srb *reply);
 
 void burst_add(struct burst *b);

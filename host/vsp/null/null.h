@@ -64,7 +64,7 @@ struct null_config {
 	uint64_t tick_ns; /* period of NULL_EVENT_TICK on the primary channel; 0: none */
 };
 
-/* ON_CONTROL: a NULL_EVENT_NOTIFY packet on each open channel. -EBUSY: the last is under way. */
+/* ON_CONTROL: a NULL_EVENT_NOTIFY packet on each open channel. -EBUSY: the last is not done. */
 int null_notify(struct vsp_device *dev, uint32_t value);
 
 extern const struct vsp_ops null_ops;

@@ -134,6 +134,7 @@ void chan_lun_get(struct storvsp_request *r, uint8_t lun)
 	struct storvsp_chan_lun *l = &r->channel->luns[lun];
 	struct storvsp *s = r->channel->device;
 
+	ON_IO_THREAD(r->channel);
 	if (!l->unit || l->detaching || !storvsp_is_visible(s, lun)) {
 		r->task.unit = &s->absent[lun];
 		return;
@@ -148,6 +149,7 @@ void chan_lun_put(struct storvsp_request *r)
 {
 	struct storvsp_chan_lun *l = r->lun;
 
+	ON_IO_THREAD(r->channel);
 	if (!l)
 		return;
 	r->lun = NULL;

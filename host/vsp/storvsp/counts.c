@@ -12,7 +12,7 @@ static size_t counts_size(const struct storvsp_counts *counts)
 	return sizeof(*counts->rows) * SCSI_LUNS_MAX * counts->channels;
 }
 
-/* Of the 64 LUNs a channel could have most are never there: pages come when they are written. */
+/* Most of the 64 LUNs of a channel are never present: pages are allocated when written. */
 int counts_init(struct storvsp_counts *counts, uint32_t channels)
 {
 	void *rows;
@@ -112,7 +112,7 @@ void count_end(struct storvsp_count_row *row, const struct scsi_task *task, uint
 
 	add(row, COUNT_COPIED_BYTES, task->copied);
 	set(row, COUNT_DEPTH, get(row, COUNT_DEPTH) - 1);
-	if (task->error == SCSI_ERR_FULL) /* the guest asks again */
+	if (task->error == SCSI_ERR_FULL) /* the guest retries */
 		return;
 	hist_add(&row->latency[latency_of(kind)], ns);
 	if (task->error) {
@@ -151,7 +151,7 @@ void counts_collect(struct storvsp_counters *sum, const struct storvsp_count_row
 {
 	uint64_t highest = get(row, COUNT_DEPTH_HIGHEST);
 
-	if (!highest) /* nothing ever began: its pages are not there, and need not be */
+	if (!highest) /* no command ever began: do not touch its pages */
 		return;
 	sum->reads += get(row, COUNT_READS);
 	sum->read_bytes += get(row, COUNT_READ_BYTES);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a controller counts: a row for each LUN on each channel. A row is written by its channel's
- * I/O thread only and read by anybody; nothing on the way of a command allocates, locks or shares a
- * cache line.
+ * The counters of a controller: a row for each LUN on each channel. A row is written by its
+ * channel's I/O thread only and read by any thread; counting allocates nothing, takes no lock and
+ * shares no cache line.
  */
 #ifndef STORVSP_COUNTS_H
 #define STORVSP_COUNTS_H

@@ -51,12 +51,14 @@ bool inflight_has_room(const struct storvsp_channel *c, const struct storvsp_cha
 
 void inflight_add(struct storvsp_request *r)
 {
+	ON_IO_THREAD(r->channel);
 	r->aborting = false;
 	list_add_tail(&r->channel->in_flight, &r->link);
 }
 
 void inflight_del(struct storvsp_request *r)
 {
+	ON_IO_THREAD(r->channel);
 	list_del(&r->link);
 	if (r->aborting)
 		reset_command_done(&r->channel->device->resets, lun_of(r));

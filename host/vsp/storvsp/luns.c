@@ -171,6 +171,7 @@ int storvsp_luns_create(struct vsp_device *dev, const struct storvsp_config *con
 {
 	struct storvsp *s = vsp_device_priv(dev);
 
+	ON_CONTROL(dev);
 	/* REPORT LUNS works at any LUN of the target, present or not. */
 	for (uint8_t lun = 0; lun < SCSI_LUNS_MAX; lun++)
 		unit_init_absent(&s->absent[lun], lun, &s->visible);

@@ -23,7 +23,7 @@
 #include "base/loop.h"
 #include "scsi/scsi.h"
 
-/* Linux gives up a reset after 5 s. */
+/* Linux fails a reset after 5 s. */
 #define RESET_NS 3000000000ull
 
 /* One per controller. */

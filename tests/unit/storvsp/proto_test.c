@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The guest's protocol half against hosts that lie. */
+/* The guest's protocol half against hostile hosts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -200,7 +200,7 @@ static void completions_are_bounded(void **state)
 	assert_int_equal(
 		parse((struct vstor_srb){.srb_status = 1, .data_transfer_length = 1001}, &out),
 		-EPROTO);
-	/* a count that only says what was asked for */
+	/* a count that only repeats the request */
 	assert_int_equal(parse((struct vstor_srb){.srb_status = 0x84,
 				       .scsi_status = 2,
 				       .data_transfer_length = 1000,
@@ -212,7 +212,7 @@ static void completions_are_bounded(void **state)
 	assert_int_equal(out.srb_status, VSTOR_SRB_ERROR);
 	assert_int_equal(out.sense_length, VSTOR_SENSE_SIZE);
 	assert_int_equal(out.sense[0], 0x70);
-	/* sense that is not said to be valid is none */
+	/* sense without the "valid" flag is none */
 	assert_int_equal(parse((struct vstor_srb){.srb_status = 0x04,
 				       .scsi_status = 2,
 				       .sense_info_length = 18,

@@ -320,7 +320,7 @@ static void test_page_quota_counts_announced_pages(void **state)
 		.word_count = 2,
 		.header_words = 2};
 
-	rig_gpadl_raw(rig, relid, 1, &r); /* says so, and sends one */
+	rig_gpadl_raw(rig, relid, 1, &r); /* announces one, and sends it */
 	take_nothing(rig);
 	rig_gpadl(rig, relid, 2, 1);
 	take_created(rig, relid, 2, false);

@@ -78,7 +78,7 @@ static inline void take_modified(struct rig *rig, uint32_t relid, bool ok)
 	assert_int_equal(!msg->modify.status, ok);
 }
 
-/* The bus counts one more bad message for what `statement` does, and says nothing. */
+/* The bus counts one more bad message for what `statement` does, and sends no answer. */
 #define assert_bad(rig, statement)                                                                 \
 	do {                                                                                       \
 		uint64_t bad_before = bus_counters((rig)->bus)->bad_messages;                      \

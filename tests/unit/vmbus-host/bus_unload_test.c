@@ -258,7 +258,7 @@ static void test_shutdown(void **state)
 	rig_contact(rig, VMBUS_VERSION_WIN10_V5_3, 0);
 	rig_answer(dev, true);
 	assert_int_equal(rig->shutdowns_done, 1);
-	take_nothing(rig); /* the guest is not told */
+	take_nothing(rig); /* no message */
 	rig_contact(rig, VMBUS_VERSION_WIN10_V5_3, 0);
 	rig_simple(rig, VMBUS_MSG_UNLOAD);
 	take_nothing(rig);

@@ -80,7 +80,7 @@ static void a_lying_read_index_faults_all_that_wait(void **state)
 		assert_int_equal(f->sent_ids[i] < 500, true);
 }
 
-/* A ring too small for what the device has to say. */
+/* A ring too small for the device's packet. */
 static void a_packet_that_never_fits_faults(void **state)
 {
 	start();

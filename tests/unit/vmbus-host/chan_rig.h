@@ -2,7 +2,7 @@
 /*
  * A channel between a loop and a guest played by the test: both on one thread,
  * both rings in plain memory. The loop runs until something has happened, then
- * the guest looks at the rings.
+ * the guest reads the rings.
  */
 #ifndef CHAN_RIG_H
 #define CHAN_RIG_H
@@ -53,7 +53,7 @@ struct fixture {
 
 	/* how the host behaves */
 	int packet_result;
-	unsigned int refuse_after; /* packet() says -EAGAIN from this many on */
+	unsigned int refuse_after; /* packet() returns -EAGAIN from this many on */
 	bool echo;
 	unsigned int
 		linger; /* packet() takes its time, up to this long, each time a little longer */
@@ -240,7 +240,7 @@ static inline int setup(void **state)
 	p = params();
 	if (chan_init(&f->chan, &p))
 		return -1;
-	f->chan.drain_ns = UINT64_MAX; /* batches do not depend on how busy this machine is */
+	f->chan.drain_ns = UINT64_MAX; /* batches do not depend on the load of the host */
 	return 0;
 }
 

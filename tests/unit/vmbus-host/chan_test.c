@@ -87,7 +87,7 @@ static void counts_interrupts_that_were_not_sent(void **state)
 	assert_int_equal(f->chan.counters.sent_batches, 3);
 }
 
-/* A guest that lies about its index has an empty ring, until it is found out. */
+/* A guest with an invalid index has an empty ring, until the fault is found. */
 static void rings_that_lie_are_empty(void **state)
 {
 	struct chan_rings rings;
@@ -203,7 +203,7 @@ static void a_refused_packet_comes_again(void **state)
 	assert_int_equal(((struct vmbus_ring_ctl *)f->ring->g2h)->interrupt_mask, 0);
 }
 
-/* The guest's ring is full; it asks to be told when there is room. */
+/* The guest's ring is full; it asks for a signal when there is room. */
 static void room_is_announced(void **state)
 {
 	uint64_t id = 0;
@@ -412,7 +412,7 @@ static void no_wakeup_is_lost(void **state)
 }
 
 /* The window is about as long as a packet takes, so that it ends just when the next one comes as
- * often as not: found by looking, found when about to sleep, or signalled. */
+ * often as not: found by polling, found before sleeping, or signalled. */
 static void no_wakeup_is_lost_at_the_end_of_a_poll_window(void **state)
 {
 	loop_set_polling(&f->loop, 50000);

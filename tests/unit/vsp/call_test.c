@@ -104,7 +104,7 @@ static void a_call_runs_on_the_io_thread(void **state)
 	assert_int_equal(call_all(), 0);
 }
 
-/* The guest is told only when the channel's memory is not needed any more. */
+/* TORNDOWN comes only when the channel's memory is not needed any more. */
 static void closing_waits_for_calls(void **state)
 {
 	struct guest_channel *c = &f->chan[0];

@@ -139,8 +139,8 @@ static void reopens_many_times(void **state)
 	assert_int_equal(test_device()->io_thread_opens[1], 10);
 }
 
-/* The guest looks only when it is interrupted: one that polls may take the packet before the host
- * has decided whether to tell it, and is then rightly not told. */
+/* The guest reads only when it is interrupted: one that polls may take the packet before the host
+ * decides about the interrupt, and then rightly gets none. */
 static void no_interrupt_before_the_open_result(void **state)
 {
 	struct guest_channel *c = &f->chan[0];

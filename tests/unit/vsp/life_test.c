@@ -144,7 +144,7 @@ static void a_fault_while_closing(void **state)
 	assert_int_equal(test_device()->closes, 1);
 }
 
-/* What the VSP says first does not fit into the guest's ring: known before the channel is open. */
+/* The VSP's first packet does not fit into the guest's ring: found before the channel is open. */
 static void a_fault_while_opening(void **state)
 {
 	struct guest_channel *c = &f->chan[0];
