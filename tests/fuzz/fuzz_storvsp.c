@@ -10,7 +10,8 @@
  *     the CDB has written; a read-only disk never changes;
  *   - no byte of the guest's RAM changes outside what a reply reports as moved, and
  *     what was read is what the shadow holds;
- *   - a plain READ or WRITE that nothing is wrong with succeeds.
+ *   - a plain READ or WRITE that nothing is wrong with succeeds;
+ *   - a paused device takes no packet and sends none.
  * And bursts of commands in flight, while a LUN comes, goes and changes its size, with oracles of
  * their own: tests/support/storvsp_burst.h.
  */
@@ -54,6 +55,7 @@ static struct {
 	uint32_t state;
 	uint16_t version;
 	bool subs;
+	bool paused; /* the device, until the next packet */
 	struct burst burst;
 } f;
 
@@ -145,6 +147,45 @@ static void set_up(void)
 
 /* ---- packets ------------------------------------------------------------- */
 
+static void on_paused(void *ctx)
+{
+	*(bool *)ctx = true;
+}
+
+/* Nothing is in flight, so some turns are enough. */
+static void pause_device(void)
+{
+	bool quiescent = false;
+
+	if (f.paused)
+		return;
+	f.paused = true;
+	vsp_device_pause(f.burst.dev, on_paused, &quiescent);
+	for (uint32_t turn = 0; turn < 4; turn++)
+		guest_turn(&f.g);
+	check(quiescent);
+}
+
+static void resume_device(void)
+{
+	if (f.paused)
+		vsp_device_resume(f.burst.dev);
+	f.paused = false;
+}
+
+/* A packet was sent to the paused device: it takes and answers nothing. */
+static void check_paused_and_resume(void)
+{
+	uint64_t interrupts = f.g.interrupts;
+	int64_t used = vmbus_rx_used(&f.chan.rx);
+
+	for (uint32_t turn = 0; turn < 4; turn++)
+		guest_turn(&f.g);
+	check(f.g.interrupts == interrupts);
+	check(vmbus_rx_used(&f.chan.rx) == used);
+	resume_device();
+}
+
 static bool type_known(uint16_t type)
 {
 	return type == VMBUS_PKT_INBAND || type == VMBUS_PKT_GPA_DIRECT;
@@ -158,6 +199,8 @@ static uint32_t exchange(uint16_t type, uint16_t flags, const struct vmbus_vec *
 	uint32_t got = 0;
 
 	check(guest_chan_send(&f.chan, type, flags, TRANS_ID, extra, payload, size));
+	if (f.paused)
+		check_paused_and_resume();
 	for (uint32_t turn = 0; turn < 4; turn++)
 		guest_turn(&f.g);
 	memset(reply, 0, sizeof(*reply));
@@ -582,6 +625,12 @@ static void scribble(struct input *in)
 	memcpy(f.model + at, bytes, sizeof(bytes));
 }
 
+static bool burst(struct input *in)
+{
+	resume_device();
+	return burst_run(&f.burst, in);
+}
+
 /* False: the guest closes, whatever is in flight. */
 static bool hot_step(struct input *in, uint8_t kind)
 {
@@ -591,8 +640,10 @@ static bool hot_step(struct input *in, uint8_t kind)
 		burst_remove(&f.burst);
 	else if (kind == 0xFA)
 		burst_resize(&f.burst, (uint32_t)take(in, 1));
+	else if (kind == 0xFB)
+		pause_device();
 	else if (f.state == M_READY)
-		return burst_run(&f.burst, in);
+		return burst(in);
 	return true;
 }
 
@@ -661,7 +712,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_memory();
 		check_disks();
 	}
-	guest_chan_close(&f.chan);
+	guest_chan_close(&f.chan); /* the device may be paused */
+	resume_device();
 	burst_reset(&f.burst);
 	give_back_sub_channels();
 	return 0;
