@@ -24,6 +24,7 @@
 #include "tests/fuzz/input.h"
 #include "tests/support/fault_disk.h"
 #include "tests/support/guest_disk.h"
+#include "tests/support/guest_pauser.h"
 #include "tests/support/storvsp_burst.h"
 #include "vsp/storvsp/storvsp.h"
 
@@ -147,29 +148,17 @@ static void set_up(void)
 
 /* ---- packets ------------------------------------------------------------- */
 
-static void on_paused(void *ctx)
-{
-	*(bool *)ctx = true;
-}
-
-/* Nothing is in flight, so some turns are enough. */
 static void pause_device(void)
 {
-	bool quiescent = false;
-
-	if (f.paused)
-		return;
+	if (!f.paused)
+		guest_pause(&f.g, f.burst.dev);
 	f.paused = true;
-	vsp_device_pause(f.burst.dev, on_paused, &quiescent);
-	for (uint32_t turn = 0; turn < 4; turn++)
-		guest_turn(&f.g);
-	check(quiescent);
 }
 
 static void resume_device(void)
 {
 	if (f.paused)
-		vsp_device_resume(f.burst.dev);
+		guest_resume(&f.g, f.burst.dev);
 	f.paused = false;
 }
 
@@ -625,12 +614,6 @@ static void scribble(struct input *in)
 	memcpy(f.model + at, bytes, sizeof(bytes));
 }
 
-static bool burst(struct input *in)
-{
-	resume_device();
-	return burst_run(&f.burst, in);
-}
-
 /* False: the guest closes, whatever is in flight. */
 static bool hot_step(struct input *in, uint8_t kind)
 {
@@ -642,8 +625,10 @@ static bool hot_step(struct input *in, uint8_t kind)
 		burst_resize(&f.burst, (uint32_t)take(in, 1));
 	else if (kind == 0xFB)
 		pause_device();
-	else if (f.state == M_READY)
-		return burst(in);
+	else if (f.state == M_READY) {
+		resume_device();
+		return burst_run(&f.burst, in);
+	}
 	return true;
 }
 

@@ -111,7 +111,10 @@ void guest_pause(struct guest *g, struct vsp_device *dev)
 	guest_control(g, one_pause, &one);
 	while (!one.paused) {
 		check(loop_now_ns() < until);
-		sched_yield();
+		if (g->single)
+			guest_turn(g);
+		else
+			sched_yield();
 	}
 }
 
