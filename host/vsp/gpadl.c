@@ -184,7 +184,8 @@ static uint8_t *piece(const struct vsp_gpadl *v, uint64_t offset, size_t len, si
 		run += HV_PAGE_SIZE;
 	}
 	*piece_len = run < len ? run : len;
-	return (uint8_t *)gmem_at(v->gmem, pfn << HV_PAGE_SHIFT, HV_PAGE_SIZE) + in_page;
+	return (GUEST_FORCE uint8_t *)gmem_at(v->gmem, pfn << HV_PAGE_SHIFT, HV_PAGE_SIZE) +
+	       in_page;
 }
 
 uint64_t vsp_gpadl_size(const struct vsp_gpadl *v)
@@ -255,5 +256,5 @@ void GUEST_SHARED *vsp_gpadl_at(struct vsp_gpadl *v, uint64_t offset, size_t len
 	if (!len || !inside(v, offset, len))
 		return NULL;
 	base = piece(v, offset, len, &n);
-	return n == len ? (void GUEST_SHARED *)base : NULL;
+	return n == len ? (GUEST_FORCE void GUEST_SHARED *)base : NULL;
 }

@@ -148,18 +148,13 @@ static void set_up(void)
 
 /* ---- packets ------------------------------------------------------------- */
 
-static void pause_device(void)
+static void set_paused(bool paused)
 {
-	if (!f.paused)
+	if (paused && !f.paused)
 		guest_pause(&f.g, f.burst.dev);
-	f.paused = true;
-}
-
-static void resume_device(void)
-{
-	if (f.paused)
+	else if (!paused && f.paused)
 		guest_resume(&f.g, f.burst.dev);
-	f.paused = false;
+	f.paused = paused;
 }
 
 /* A packet was sent to the paused device: it takes and answers nothing. */
@@ -172,7 +167,7 @@ static void check_paused_and_resume(void)
 		guest_turn(&f.g);
 	check(f.g.interrupts == interrupts);
 	check(vmbus_rx_used(&f.chan.rx) == used);
-	resume_device();
+	set_paused(false);
 }
 
 static bool type_known(uint16_t type)
@@ -624,9 +619,9 @@ static bool hot_step(struct input *in, uint8_t kind)
 	else if (kind == 0xFA)
 		burst_resize(&f.burst, (uint32_t)take(in, 1));
 	else if (kind == 0xFB)
-		pause_device();
+		set_paused(true);
 	else if (f.state == M_READY) {
-		resume_device();
+		set_paused(false);
 		return burst_run(&f.burst, in);
 	}
 	return true;
@@ -698,7 +693,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_disks();
 	}
 	guest_chan_close(&f.chan); /* the device may be paused */
-	resume_device();
+	set_paused(false);
 	burst_reset(&f.burst);
 	give_back_sub_channels();
 	return 0;

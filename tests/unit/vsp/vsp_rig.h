@@ -255,7 +255,7 @@ static inline void complete_held(void *arg)
 		vsp_send(ch, &c->held[i]->out);
 }
 
-/* ---- the VM --------------------------------------------------------- */
+/* ---- the VM -------------------------------------------------------------- */
 
 static inline int port_send(void *ctx, uint32_t vp, uint32_t sint, const void *msg, uint32_t len)
 {
