@@ -160,7 +160,7 @@ $(B)/foreign/sgio.so: $(B)/pic/tests/foreign/sgio.o $(B)/pic/libenlite.a
 
 .PHONY: foreign
 foreign: $(B)/foreign/sgio.so
-	$(Q)tests/foreign/run $<
+	$(Q)tests/run foreign $<
 
 # ---- tests -------------------------------------------------------------------
 FUZZ_SHORT ?= 3
@@ -190,8 +190,8 @@ style deps tour harness:
 check: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN)
 	$(Q)tests/run all harness "fuzz --seconds $(FUZZ_SHORT)" loop unit style deps tour
 
-test: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS)
-	$(Q)tests/run all vm "fuzz --seconds $(FUZZ_TEST)" cli flat loop unit harness style deps tour
+test: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS) $(B)/foreign/sgio.so
+	$(Q)tests/run all vm "fuzz --seconds $(FUZZ_TEST)" cli flat foreign loop unit harness style deps tour
 
 # The tests and fuzz targets that are named like the folder or what is in it.
 COVERAGE ?= host/vsp/storvsp
