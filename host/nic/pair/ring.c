@@ -20,7 +20,7 @@ static uint32_t position(uint64_t index)
 
 static int room(struct pair_producer *p, uint64_t *free)
 {
-	uint64_t used = p->head - atomic_load_explicit(&p->other->tail, memory_order_acquire);
+	uint64_t used = p->head - atomic_load(&p->other->tail);
 
 	if (used > PAIR_RING_SIZE)
 		return -EPROTO;
@@ -31,9 +31,7 @@ static int room(struct pair_producer *p, uint64_t *free)
 /* No room: asks for a signal at the tail that is needed, then looks again. */
 static int wait_room(struct pair_producer *p, uint64_t need, uint64_t *free)
 {
-	atomic_store_explicit(
-		&p->own->space, p->head + need - PAIR_RING_SIZE, memory_order_relaxed);
-	atomic_thread_fence(memory_order_seq_cst);
+	atomic_store(&p->own->space, p->head + need - PAIR_RING_SIZE);
 	return room(p, free);
 }
 
@@ -98,9 +96,8 @@ bool pair_publish(struct pair_producer *p)
 	if (from == p->head)
 		return false;
 	p->published = p->head;
-	atomic_store_explicit(&p->own->head, p->head, memory_order_release);
-	atomic_thread_fence(memory_order_seq_cst);
-	return passed(atomic_load_explicit(&p->other->data, memory_order_relaxed), from, p->head);
+	atomic_store(&p->own->head, p->head);
+	return passed(atomic_load(&p->other->data), from, p->head);
 }
 
 /* ---- consumer ------------------------------------------------------------ */
@@ -181,14 +178,12 @@ bool pair_release(struct pair_consumer *c)
 	if (from == c->tail)
 		return false;
 	c->published = c->tail;
-	atomic_store_explicit(&c->own->tail, c->tail, memory_order_release);
-	atomic_thread_fence(memory_order_seq_cst);
-	return passed(atomic_load_explicit(&c->other->space, memory_order_relaxed), from, c->tail);
+	atomic_store(&c->own->tail, c->tail);
+	return passed(atomic_load(&c->other->space), from, c->tail);
 }
 
 bool pair_sleep(struct pair_consumer *c)
 {
-	atomic_store_explicit(&c->own->data, c->tail + 1, memory_order_relaxed);
-	atomic_thread_fence(memory_order_seq_cst);
-	return atomic_load_explicit(&c->other->head, memory_order_acquire) != c->tail;
+	atomic_store(&c->own->data, c->tail + 1);
+	return atomic_load(&c->other->head) != c->tail;
 }
