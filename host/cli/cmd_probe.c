@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cli/cmd.h"
+#include "vm/vm.h"
+
 static const char *const kind_names[] = {
 	[PROBE_KIND_UNKNOWN] = "unknown",
 	[PROBE_KIND_VMX] = "vmx",
@@ -169,7 +172,7 @@ json_t *probe_json(const struct probe_result *r)
 		r->distro_kernel, "advice", probe_advice(r));
 }
 
-int probe_main(bool json)
+static int probe(bool json)
 {
 	struct probe_result result;
 	json_t *object;
@@ -184,4 +187,16 @@ int probe_main(bool json)
 	putchar('\n');
 	json_decref(object);
 	return probe_status(&result);
+}
+
+int cmd_probe(int argc, char **argv)
+{
+	bool json = argc > 1 && !strcmp(argv[1], "--json");
+	struct err e;
+
+	if (argc <= 1 + json)
+		return probe(json);
+	err_set(&e, -EINVAL, "probe: unknown option %s; usage: enlite probe [--json]",
+		argv[1 + json]);
+	return cmd_fail(&e, EXIT_USAGE);
 }

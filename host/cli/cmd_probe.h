@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `enlite probe`: shows what hyper/probe.h found out, as a table for people or
- * as JSON for programs, and says what to do. Thread: control.
+ * `enlite probe`: prints the result of hyper/kvm/probe.h, as tables or as JSON,
+ * and what to do about it. Thread: the main thread.
  */
-#ifndef PROBE_PROBE_H
-#define PROBE_PROBE_H
+#ifndef CLI_CMD_PROBE_H
+#define CLI_CMD_PROBE_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -19,10 +19,7 @@ enum probe_status {
 	PROBE_STATUS_UNUSABLE = 2,
 };
 
-/* Probes, prints on stdout, returns the exit status. */
-int probe_main(bool json);
-
-/* The parts of it: no KVM, no side effects. */
+/* The parts of cmd_probe(): no KVM, no side effects. */
 enum probe_status probe_status(const struct probe_result *r);
 const char *probe_advice(const struct probe_result *r);
 void probe_print(const struct probe_result *r, FILE *to);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "ctl.h"
+#include "mgmt/ctl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "mgmt/ctl_impl.h"
 
 /* ---- addresses ----------------------------------------------------------- */
 
@@ -27,13 +29,13 @@ static const char *run_dir(void)
 
 int ctl_check_name(const char *name, struct err *e)
 {
-	static const char allowed[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789-_.";
 	size_t len = strlen(name);
 
 	if (len == 0 || len > CTL_NAME_MAX || strspn(name, allowed) != len || name[0] == '.')
 		return err_set(e, -EINVAL,
-			"partition name '%s': 1 to %u letters, digits, '-', '_' or '.', not starting with '.'",
+			"VM name '%s': 1 to %u letters, digits, '-', '_' or '.', not starting with '.'",
 			name, CTL_NAME_MAX);
 	return 0;
 }
@@ -61,8 +63,8 @@ static struct sockaddr_un address(const char *path)
 	return addr;
 }
 
-/* 0 with *fd, or -errno. A partition that is stopped (SIGSTOP) must not stop us as well. */
-static int connect_to(const char *path, int *fd)
+/* A worker process that is stopped (SIGSTOP) must not block its client for ever. */
+int ctl_connect(const char *path, int *fd)
 {
 	const struct timeval limit = {.tv_sec = CTL_TIMEOUT_MS / 1000};
 	struct sockaddr_un addr = address(path);
@@ -94,7 +96,7 @@ static void client_open(struct ctl_client *c, int fd)
 	client_recv(c);
 }
 
-/* Nothing of this client is in the ring. Who waits for its slot gets it. */
+/* No operation of this client is in the ring. Its slot goes to the client that waits for one. */
 static void client_close(struct ctl_client *c)
 {
 	struct ctl *ctl = c->ctl;
@@ -128,7 +130,7 @@ static void client_send(struct ctl_client *c)
 
 /* ---- server: requests ---------------------------------------------------- */
 
-/* Gives the client its answer, with its newline in the place of the terminator. */
+/* Starts to send the answer; a newline replaces the terminator. */
 static void client_reply(struct ctl_client *c, json_t *reply)
 {
 	char *text = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
@@ -162,7 +164,7 @@ void ctl_answer(struct ctl_request *request, json_t *reply)
 	finish(request, reply);
 }
 
-/* What a client sent may be quoted in the text, and cut in the middle of a character. */
+/* The text may quote what a client sent, cut in the middle of a character. */
 void ctl_refuse(struct ctl_request *request, const struct err *e)
 {
 	struct err ascii = *e;
@@ -186,7 +188,7 @@ static void ask(struct ctl_request *request, const json_t *json)
 	ctl_refuse(request, &e);
 }
 
-/* Takes one line off the front of the buffer and asks for what it says. */
+/* Removes one line from the front of the buffer and runs it. */
 static void client_ask(struct ctl_client *c, size_t line)
 {
 	struct ctl_request *request = malloc(sizeof(*request));
@@ -214,7 +216,7 @@ static void client_next(struct ctl_client *c)
 	if (newline)
 		client_ask(c, (size_t)(newline - c->request));
 	else if (c->used == sizeof(c->request))
-		client_close(c); /* no command is that long */
+		client_close(c); /* no request is that long */
 	else
 		client_recv(c);
 }
@@ -249,7 +251,7 @@ static void on_sent(struct loop_op *op, int res)
 	client_next(c);
 }
 
-/* ---- server: accepting --------------------------------------------------- */
+/* ---- server: accepting ---------------------------------------------------- */
 
 static bool peer_is_owner(int fd)
 {
@@ -268,7 +270,8 @@ static struct ctl_client *free_client(struct ctl *ctl)
 	return NULL;
 }
 
-/* Its operation in the ring, if there is one, ends with an error, which closes it. */
+/* Closes the least recently active client. An operation of it in the ring ends with an error first.
+ */
 static void evict(struct ctl *ctl)
 {
 	struct ctl_client *oldest = &ctl->client[0];
@@ -298,7 +301,7 @@ static void on_accept(struct loop_op *op, int res)
 	struct ctl *ctl = container_of(op, struct ctl, accept_op);
 	struct ctl_client *c = free_client(ctl);
 
-	if (res < 0) { /* no descriptors or memory left: for now */
+	if (res < 0) { /* out of descriptors or memory: try again later */
 		loop_timer_start(ctl->loop, &ctl->retry_timer, CTL_RETRY_MS * 1000000ull, on_retry);
 	} else if (!peer_is_owner(res)) {
 		close(res);
@@ -320,8 +323,8 @@ static void unlink_socket(const char *path)
 		unlink(path);
 }
 
-/* One partition at a time looks for a name and takes it: a socket that is bound but not yet
- * listening looks as dead as one left behind. The lock goes with the descriptor. */
+/* One process at a time checks and binds a name: a socket that is bound but does not listen yet
+ * cannot be told from a stale one. Closing the descriptor releases the lock. */
 static int lock_dir(const char *path, struct err *e)
 {
 	char dir[CTL_PATH_MAX];
@@ -340,7 +343,8 @@ static int lock_dir(const char *path, struct err *e)
 	return fd;
 }
 
-/* True when somebody answers on fd, or is stopped and cannot; false when it hangs up. */
+/* True when a server answers on fd, or is stopped and cannot; false when it closes the connection.
+ */
 static bool answers(int fd)
 {
 	struct pollfd wait = {.fd = fd, .events = POLLIN};
@@ -354,8 +358,8 @@ static bool answers(int fd)
 	return ret == 0 || recv(fd, &byte, 1, MSG_DONTWAIT) > 0;
 }
 
-/* The socket of a killed partition takes connections until the kernel has torn down its io_uring,
- * some milliseconds later; then it hangs up. A live one that hangs up on us is another user's. */
+/* The socket of a killed process accepts connections until the kernel has destroyed its io_uring,
+ * some milliseconds later; then they are reset. A live one that closes ours is another user's. */
 static bool name_is_live(const char *path, int *ret)
 {
 	int fd;
@@ -363,7 +367,7 @@ static bool name_is_live(const char *path, int *ret)
 	for (unsigned i = 0; i < 3; i++) {
 		bool live;
 
-		*ret = connect_to(path, &fd);
+		*ret = ctl_connect(path, &fd);
 		if (*ret)
 			return false;
 		live = answers(fd);
@@ -381,7 +385,7 @@ static int take_path(struct ctl *ctl, const char *name, struct err *e)
 	if (name_is_live(ctl->path, &ret))
 		return err_set(e, -EADDRINUSE,
 			"name: %s: a running VM has this name; choose another", name);
-	if (ret == -ECONNREFUSED) /* left behind by an I/O thread that was killed */
+	if (ret == -ECONNREFUSED) /* stale: its process was killed */
 		unlink_socket(ctl->path);
 	return 0;
 }
@@ -469,98 +473,4 @@ void ctl_close(struct ctl *ctl)
 	for (uint32_t i = 0; i < CTL_CLIENTS_MAX; i++)
 		if (ctl->client[i].fd >= 0)
 			client_close(&ctl->client[i]);
-}
-
-/* ---- client side --------------------------------------------------------- */
-
-static int send_request(int fd, const json_t *request)
-{
-	char *text = json_dumps(request, JSON_COMPACT);
-	size_t len, sent = 0;
-	int ret = 0;
-
-	if (!text)
-		return -EINVAL;
-	len = strlen(text) + 1;
-	text[len - 1] = '\n'; /* in the place of the terminator */
-	while (!ret && sent < len) {
-		ssize_t n = send(fd, text + sent, len - sent, MSG_NOSIGNAL);
-
-		if (n > 0)
-			sent += (size_t)n;
-		else if (errno != EINTR)
-			ret = -errno;
-	}
-	free(text);
-	return ret;
-}
-
-/* With a timeout set, a signal that is handled elsewhere ends a receive all the same. */
-static size_t receive(void *bytes, size_t len, void *fd)
-{
-	ssize_t n;
-
-	do
-		n = recv(*(int *)fd, bytes, len, 0);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? (size_t)-1 : (size_t)n;
-}
-
-static int receive_reply(int fd, unsigned timeout_ms, json_t **reply)
-{
-	const struct timeval limit = {.tv_sec = timeout_ms / 1000};
-	json_error_t error;
-
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	errno = 0;
-	*reply = json_load_callback(receive, &fd, JSON_DISABLE_EOF_CHECK, &error);
-	if (*reply)
-		return 0;
-	return errno == EAGAIN ? -ETIMEDOUT : -EPROTO;
-}
-
-static int call(const char *name, const char *path, int fd, const json_t *request,
-	unsigned timeout_ms, json_t **reply, struct err *e)
-{
-	int ret = send_request(fd, request);
-
-	if (!ret)
-		ret = receive_reply(fd, timeout_ms, reply);
-	if (ret == -ETIMEDOUT)
-		return err_set(e, ret,
-			"partition %s: no answer within %u s; is it stopped? What was asked may still be done",
-			name, timeout_ms / 1000);
-	if (ret)
-		return err_set(
-			e, ret, "%s: no answer; is the partition stopped or just ending?", path);
-	return 0;
-}
-
-int ctl_call_for(
-	const char *name, const json_t *request, unsigned timeout_ms, json_t **reply, struct err *e)
-{
-	char path[CTL_PATH_MAX];
-	int fd, ret = ctl_check_name(name, e);
-
-	if (!ret)
-		ret = ctl_path(path, name, false, e);
-	if (ret)
-		return ret;
-	ret = connect_to(path, &fd);
-	if (ret == -ENOENT || ret == -ECONNREFUSED)
-		return err_set(e, ret,
-			"no partition named %s runs (%s: %s); give one this name, and the same ENLITE_RUN_DIR",
-			name, path, strerror(-ret));
-	if (ret)
-		return err_set(e, ret,
-			"partition %s cannot be asked (%s: %s); be its owner or root", name, path,
-			strerror(-ret));
-	ret = call(name, path, fd, request, timeout_ms, reply, e);
-	close(fd);
-	return ret;
-}
-
-int ctl_call(const char *name, const json_t *request, json_t **reply, struct err *e)
-{
-	return ctl_call_for(name, request, CTL_TIMEOUT_MS, reply, e);
 }

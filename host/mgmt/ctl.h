@@ -5,13 +5,12 @@
  * {"ok": false, "error": TEXT}. Only the owner's processes may connect (mode
  * 0600 and a check of the peer's uid).
  *
- * A request is answered when it is done, which may take many turns of the loop:
- * it is an object of its own, and outlives the client that does not wait for it.
- * A client has one request at a time; what it sends meanwhile waits.
+ * A request may be answered many turns of the loop later: it is an object of its
+ * own and outlives a client that disconnects. A client has one request at a time;
+ * further lines wait in its buffer.
  *
- * A client that stops reading or never finishes its line costs its slot only;
- * when all are taken, the next client gets that of the one which has not asked
- * for the longest time.
+ * A client that stops reading or never finishes its line costs only its slot;
+ * when all slots are in use, a new client takes that of the least recently active.
  *
  * Thread: control. Bounds: CTL_CLIENTS_MAX clients, CTL_REQUEST_MAX bytes.
  */
@@ -30,29 +29,29 @@
 #define CTL_PATH_MAX    108u   /* sockaddr_un */
 #define CTL_NAME_MAX    64u
 #define CTL_RETRY_MS    100u   /* after accept() failed */
-#define CTL_TIMEOUT_MS  10000u /* of ctl_call() */
-#define CTL_WAIT_MS     90000u /* the same, when disks or the guest are waited for */
+#define CTL_TIMEOUT_MS  10000u /* for an answer that comes at once */
+#define CTL_WAIT_MS     90000u /* for an answer that waits for a disk or the guest */
 
 struct ctl;
 struct ctl_client;
 
 /* A request that has not been answered yet. */
 struct ctl_request {
-	struct ctl_client *client; /* NULL: nobody waits any more */
+	struct ctl_client *client; /* NULL: it disconnected */
 };
 
-/* Does what is asked. Owes exactly one ctl_answer() or ctl_refuse(), now or later; `json` is valid
- * during the call. */
+/* Runs a request: exactly one ctl_answer() or ctl_refuse(), now or later. `json`, an object, is
+ * valid during the call. */
 typedef void ctl_handle_fn(void *ctx, struct ctl_request *request, const json_t *json);
 
 /*   RECEIVING --a line--> ASKING --answered--> SENDING --sent--> RECEIVING or ASKING
  *
- * In RECEIVING and SENDING an operation is in the ring, and its end closes a client that is gone;
- * in ASKING there is none, and a client that is gone is found when the answer is sent. */
+ * In RECEIVING and SENDING an operation is in the ring, and its end closes a client that has
+ * disconnected; in ASKING there is none, so a disconnect is found when the answer is sent. */
 struct ctl_client {
 	struct ctl *ctl;
 	int fd;                     /* -1: free */
-	uint64_t active;            /* ctl->clock when it last asked, or when it came */
+	uint64_t active;            /* ctl->clock at its last request, or at accept */
 	struct ctl_request *asking; /* NULL: not in this state */
 	struct loop_op recv_op, send_op;
 	char request[CTL_REQUEST_MAX];
@@ -69,33 +68,31 @@ struct ctl {
 	char path[CTL_PATH_MAX];
 	struct loop_op accept_op; /* not in the ring while a client waits, or retry is armed */
 	struct loop_timer retry_timer;
-	int waiting_fd; /* accepted, but its slot is still being given up; -1: none */
+	int waiting_fd; /* accepted, waits for the eviction of a client; -1: none */
 	uint64_t clock;
 	struct ctl_client client[CTL_CLIENTS_MAX];
 };
 
-/* 0, or -EINVAL when `name` cannot name a partition. */
+/* 0, or -EINVAL when `name` cannot name a VM. */
 int ctl_check_name(const char *name, struct err *e);
 
-/* Path of the socket of partition `name`; makes the directory when create. */
+/* Path of the socket of VM `name`; makes the directory when create. */
 int ctl_path(char path[CTL_PATH_MAX], const char *name, bool create, struct err *e);
 
-/* -EADDRINUSE when a live partition has the name; a dead one's socket is replaced. */
+/* -EADDRINUSE when a live process has the name; a stale socket is replaced. */
 int ctl_open(struct ctl *ctl, struct loop *loop, const char *name, ctl_handle_fn *handle, void *ctx,
 	struct err *e);
-/* The loop no longer runs. Removes the socket. Requests may still be answered after it; nobody
- * hears that. */
+/* The loop no longer runs. Removes the socket. Requests may still be answered after it; the answers
+ * are dropped. */
 void ctl_close(struct ctl *ctl);
 
-/* The end of a request. reply: a new object with whatever the command returns, taken over; NULL:
- * there was no memory for it. */
+/* Ends a request. reply: a new object with the command's results, owned from here on; NULL: out of
+ * memory, closes the client. */
 void ctl_answer(struct ctl_request *request, json_t *reply);
 void ctl_refuse(struct ctl_request *request, const struct err *e);
 
 /* Client side: one request, one reply (the caller's reference). */
-int ctl_call(const char *name, const json_t *request, json_t **reply, struct err *e);
-/* The same for what may take longer. */
-int ctl_call_for(const char *name, const json_t *request, unsigned timeout_ms, json_t **reply,
+int ctl_call(const char *name, const json_t *request, unsigned timeout_ms, json_t **reply,
 	struct err *e);
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/pin.h"
 #include "base/wakeup.h"
+#include "vm/commands.h"
 
 /* Kernels are read whole, debug information and all; nobody's is larger. */
 #define BOOT_IMAGE_MAX (4ull << 30)
@@ -75,9 +76,7 @@ static void end_vm(struct vm *m, int exit_status)
 		finish(m);
 }
 
-/* Ends the machine for a reason of ours (signal, console, control socket). A boot that is being
- * torn down already will not be followed by another one. */
-static void request_stop(struct vm *m, int exit_status)
+void vm_stop(struct vm *m, int exit_status)
 {
 	if (m->stop_status < 0)
 		m->stop_status = exit_status;
@@ -150,7 +149,7 @@ static void crash_reported(struct loop_task *task)
 	if (m->crash)
 		print_crash(m->crash);
 	if (m->options->on_crash == VM_ON_CRASH_EXIT)
-		request_stop(m, EXIT_GUEST_CRASH);
+		vm_stop(m, EXIT_GUEST_CRASH);
 }
 
 static void partition_ended(struct loop_task *task)
@@ -318,7 +317,7 @@ static size_t console_input(void *ctx, const uint8_t *bytes, size_t count)
 
 static void console_quit(void *ctx)
 {
-	request_stop(ctx, EXIT_POWER_OFF);
+	vm_stop(ctx, EXIT_POWER_OFF);
 }
 
 static const struct console_ops console_ops = {
@@ -401,38 +400,6 @@ static void stop_boot(struct vm *m)
 
 /* ---- users: signals, control socket -------------------------------------- */
 
-static void power_button(struct vm *m)
-{
-	if (m->partition)
-		partition_power_button(m->partition);
-}
-
-static void handle_request(void *ctx, struct ctl_request *request, const json_t *json)
-{
-	const char *command = json_string_value(json_object_get(json, "command"));
-	struct vm *m = ctx;
-	struct err e;
-
-	if (!command) {
-		err_set(&e, -EINVAL, "the request has no \"command\"");
-		ctl_refuse(request, &e);
-	} else if (!strcmp(command, "stats")) {
-		ctl_answer(request, vm_stats(m));
-	} else if (!strcmp(command, "power-button")) {
-		power_button(m);
-		ctl_answer(request, json_object());
-	} else if (!strcmp(command, "stop")) {
-		request_stop(m, EXIT_POWER_OFF);
-		ctl_answer(request, json_object());
-	} else if (!vm_storage_command(m, request, json, &e)) {
-		err_set(&e, -EINVAL,
-			"unknown command %s; known are stats, power-button, stop, disk add, disk "
-			"remove, disk resize, disk list, controller remove",
-			command);
-		ctl_refuse(request, &e);
-	}
-}
-
 /* Not at once: two signals in a row are no reason to leave an orderly stop unfinished. */
 static void hurry(struct vm *m)
 {
@@ -458,7 +425,7 @@ static void on_signal(struct loop_op *op, int res)
 		memcpy(&info, m->signal_buf, sizeof(info));
 		log_info("signal %u: ending the partition", info.ssi_signo);
 		hurry(m);
-		request_stop(m, 128 + (int)info.ssi_signo);
+		vm_stop(m, 128 + (int)info.ssi_signo);
 	}
 	if (res > 0 || res == -EINTR)
 		read_signal(m);
@@ -566,7 +533,7 @@ static int open_all(struct vm *m, struct err *e)
 	if (!ret)
 		ret = start_io_threads(m, e);
 	if (!ret && o->name) {
-		ret = ctl_open(&m->ctl, &m->control, o->name, handle_request, m, e);
+		ret = ctl_open(&m->ctl, &m->control, o->name, vm_command, m, e);
 		m->ctl_open = !ret;
 	}
 	return ret;

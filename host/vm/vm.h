@@ -89,12 +89,11 @@ struct vm {
  * or abandoned. */
 int vm_run(struct vm *m, const struct vm_config *options, struct err *e);
 
-/* storage_ctl.c: answers a request about disks, at once or later. False: it is about something
- * else. e: for its use. */
-bool vm_storage_command(
-	struct vm *m, struct ctl_request *request, const json_t *json, struct err *e);
+/* Ends the VM for a reason outside the guest (signal, console, control socket), in any state; the
+ * first exit status counts. After a boot that is stopping already no other follows. */
+void vm_stop(struct vm *m, int exit_status);
 
-/* stats.c: what `enlite ctl NAME stats` answers. A new object. */
+/* stats.c: the answer to `enlite ctl NAME stats`, a new object. */
 json_t *vm_stats(struct vm *m);
 
 #endif

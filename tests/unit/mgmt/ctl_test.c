@@ -212,7 +212,7 @@ static void serves_others(void)
 {
 	json_t *request = json_pack("{s:s}", "command", "stats"), *reply;
 
-	if (ctl_call("t", request, &reply, &e))
+	if (ctl_call("t", request, CTL_TIMEOUT_MS, &reply, &e))
 		fail_msg("%s", e.text);
 	assert_int_equal(json_integer_value(json_object_get(reply, "boots")), 1);
 	json_decref(reply);
@@ -399,7 +399,7 @@ static void command(const char *name)
 {
 	json_t *request = json_pack("{s:s}", "command", name), *reply;
 
-	if (ctl_call("t", request, &reply, &e))
+	if (ctl_call("t", request, CTL_TIMEOUT_MS, &reply, &e))
 		fail_msg("%s", e.text);
 	assert_true(json_is_true(json_object_get(reply, "ok")));
 	json_decref(reply);
@@ -413,7 +413,7 @@ static void wait_waiting(int count)
 	int now = -1;
 
 	for (int tries = 0; now != count && tries < 10000; tries++) {
-		if (ctl_call("t", request, &reply, &e))
+		if (ctl_call("t", request, CTL_TIMEOUT_MS, &reply, &e))
 			fail_msg("%s", e.text);
 		now = (int)json_integer_value(json_object_get(reply, "waiting"));
 		json_decref(reply);
@@ -647,10 +647,10 @@ static void bad_names_and_places(void **state)
 	json_t *request = json_object(), *reply;
 	char path[CTL_PATH_MAX], deep[200];
 
-	assert_int_equal(ctl_call("nosuch", request, &reply, &e), -ENOENT);
-	assert_non_null(strstr(e.text, "no partition named nosuch"));
-	assert_int_equal(ctl_call("../t", request, &reply, &e), -EINVAL);
-	assert_int_equal(ctl_call("", request, &reply, &e), -EINVAL);
+	assert_int_equal(ctl_call("nosuch", request, CTL_TIMEOUT_MS, &reply, &e), -ENOENT);
+	assert_non_null(strstr(e.text, "no VM named nosuch"));
+	assert_int_equal(ctl_call("../t", request, CTL_TIMEOUT_MS, &reply, &e), -EINVAL);
+	assert_int_equal(ctl_call("", request, CTL_TIMEOUT_MS, &reply, &e), -EINVAL);
 	json_decref(request);
 	memset(deep, 'd', sizeof(deep));
 	deep[0] = '/';

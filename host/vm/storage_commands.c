@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* `enlite ctl NAME disk ...` and `controller ...`: from JSON to storage.h and back. */
+/* Commands on disks and controllers: from JSON to storage.h and back. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/parse.h"
+#include "vm/commands.h"
 #include "vm/vm.h"
 
 #define ID_MAX 16u
@@ -33,18 +34,17 @@ static int parse_part(const char *text, size_t len, uint64_t max, uint8_t *value
 static int get_id(const json_t *json, struct storage_place *place, struct err *e)
 {
 	const char *id = json_string_value(json_object_get(json, "id"));
-	const char *colon = id ? strchr(id, ':') : NULL;
+	const char *colon = strchr(id, ':');
 
 	if (colon &&
 		!parse_part(id, (size_t)(colon - id), VM_CONTROLLERS_MAX - 1, &place->controller) &&
 		!parse_part(colon + 1, strlen(colon + 1), SCSI_LUNS_MAX - 1, &place->lun))
 		return 0;
 	return err_set(e, -EINVAL,
-		"disk id '%s': CONTROLLER:LUN is needed, for example 0:3; `disk list` tells which are",
-		id ? id : "");
+		"disk ID '%s': CONTROLLER:LUN is needed, for example 0:3; see `disk list`", id);
 }
 
-/* ---- answers that come later --------------------------------------------- */
+/* ---- deferred answers ---------------------------------------------------- */
 
 struct pending {
 	struct ctl_request *request;
@@ -99,13 +99,13 @@ static struct pending *pending_new(struct ctl_request *request, struct err *e)
 	return p;
 }
 
-/* Starts a change; when it cannot begin, nobody else will answer. */
-static int begin(struct storage *s, struct ctl_request *request, const json_t *json,
+/* Starts a change, which is answered by done(). On -errno it is not called. */
+static int begin(struct vm *vm, struct ctl_request *request, const json_t *json,
 	int (*start)(struct storage *s, const json_t *json, struct pending *p, struct err *e),
 	struct err *e)
 {
 	struct pending *p = pending_new(request, e);
-	int ret = p ? start(s, json, p, e) : -ENOMEM;
+	int ret = p ? start(&vm->storage, json, p, e) : -ENOMEM;
 
 	if (ret)
 		pending_free(p);
@@ -122,10 +122,8 @@ static int read_disk(struct disk_config *disk, const json_t *json, struct err *e
 
 	if (json_is_string(spec))
 		ret = disk_config_parse(disk, json_string_value(spec), directory, &why);
-	else if (spec)
-		ret = disk_config_from_json(disk, spec, directory, &why);
 	else
-		ret = err_set(&why, -EINVAL, "the request has no \"spec\"");
+		ret = disk_config_from_json(disk, spec, directory, &why);
 	return ret ? err_set(e, ret, "disk add: %s", why.text) : 0;
 }
 
@@ -156,38 +154,34 @@ static int start_remove(struct storage *s, const json_t *json, struct pending *p
 static int start_remove_controller(
 	struct storage *s, const json_t *json, struct pending *p, struct err *e)
 {
-	const json_t *number = json_object_get(json, "controller");
+	json_int_t number;
 
-	if (!json_is_integer(number) || json_integer_value(number) < 0 ||
-		json_integer_value(number) >= VM_CONTROLLERS_MAX)
-		return err_set(e, -EINVAL, "controller: a number from 0 to %u is needed",
-			VM_CONTROLLERS_MAX - 1);
-	return storage_remove_controller(s, (uint32_t)json_integer_value(number),
-		&(struct storage_change){.done = done, .ctx = p}, e);
+	json_unpack((json_t *)json, "{s:I}", "controller", &number);
+	return storage_remove_controller(
+		s, (uint32_t)number, &(struct storage_change){.done = done, .ctx = p}, e);
 }
 
 /* ---- commands ------------------------------------------------------------ */
 
-static int command_add(
-	struct storage *s, struct ctl_request *request, const json_t *json, struct err *e)
+int command_disk_add(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
 {
-	return begin(s, request, json, start_add, e);
+	return begin(vm, request, json, start_add, e);
 }
 
-static int command_remove(
-	struct storage *s, struct ctl_request *request, const json_t *json, struct err *e)
+int command_disk_remove(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
 {
-	return begin(s, request, json, start_remove, e);
+	return begin(vm, request, json, start_remove, e);
 }
 
-static int command_remove_controller(
-	struct storage *s, struct ctl_request *request, const json_t *json, struct err *e)
+int command_controller_remove(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
 {
-	return begin(s, request, json, start_remove_controller, e);
+	return begin(vm, request, json, start_remove_controller, e);
 }
 
-static int command_resize(
-	struct storage *s, struct ctl_request *request, const json_t *json, struct err *e)
+int command_disk_resize(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
 {
 	struct storage_place place;
 	json_t *reply;
@@ -195,7 +189,7 @@ static int command_resize(
 	int ret = get_id(json, &place, e);
 
 	if (!ret)
-		ret = storage_resize(s, &place, &size, e);
+		ret = storage_resize(&vm->storage, &place, &size, e);
 	if (ret)
 		return ret;
 	reply = place_reply(&place);
@@ -241,9 +235,9 @@ static json_t *disk_entry(const struct storage_disk *d)
 	return entry;
 }
 
-static int command_list(
-	struct storage *s, struct ctl_request *request, const json_t *json, struct err *e)
+int command_disk_list(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
 {
+	const struct storage *s = &vm->storage;
 	json_t *disks = json_array(), *controllers = json_array();
 
 	list_for_each (item, &s->disks)
@@ -259,43 +253,4 @@ static int command_list(
 	}
 	ctl_answer(request, json_pack("{s:o, s:o}", "disks", disks, "controllers", controllers));
 	return 0;
-}
-
-static const struct {
-	const char *command, *action;
-	bool any_time; /* also when no guest is there */
-	int (*run)(
-		struct storage *s, struct ctl_request *request, const json_t *json, struct err *e);
-} commands[] = {
-	{"disk", "list", true, command_list},
-	{"disk", "add", false, command_add},
-	{"disk", "remove", false, command_remove},
-	{"disk", "resize", false, command_resize},
-	{"controller", "remove", false, command_remove_controller},
-};
-
-static bool names(const char *name, const char *asked)
-{
-	return asked && !strcmp(name, asked);
-}
-
-bool vm_storage_command(
-	struct vm *m, struct ctl_request *request, const json_t *json, struct err *e)
-{
-	const char *command = json_string_value(json_object_get(json, "command"));
-	const char *action = json_string_value(json_object_get(json, "action"));
-
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		if (!names(commands[i].command, command) || !names(commands[i].action, action))
-			continue;
-		if (m->state != VM_BOOTED && !commands[i].any_time)
-			err_set(e, -EBUSY,
-				"%s %s: the partition is stopping or restarting; try again",
-				command, action);
-		else if (!commands[i].run(&m->storage, request, json, e))
-			return true;
-		ctl_refuse(request, e);
-		return true;
-	}
-	return false;
 }

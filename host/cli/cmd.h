@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Subcommands of `enlite`: one row of main.c's table each, one file cmd_*.c each.
+ * Thread: the main thread.
+ */
+#ifndef CLI_CMD_H
+#define CLI_CMD_H
+
+#include "base/err.h"
+
+/* argv[0] is the subcommand's name. The process exit status. */
+int cmd_run(int argc, char **argv);
+int cmd_config(int argc, char **argv);
+int cmd_ctl(int argc, char **argv);
+int cmd_probe(int argc, char **argv);
+
+/* cmd_config.c: fills *config from a command line as of `enlite run`. 0; 1: the help text was
+ * printed; -errno with one line in e. vm_config_free() in any case. */
+struct vm_config;
+int cmd_configure(struct vm_config *config, int argc, char **argv, struct err *e);
+
+/* main.c: prints the error, one line (see err_set()). Returns status. */
+int cmd_fail(const struct err *e, int status);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* `enlite run`: this process becomes the worker process of one VM. */
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "base/log.h"
+#include "cli/cmd.h"
+#include "config/config.h"
+#include "vm/vm.h"
+
+/* A VM with 64 VPs may need more than a thousand: one per VP and SINT in use, one per channel. */
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static void print_notes(const struct vm_config *config)
+{
+	for (uint32_t i = 0; i < config->disk_count; i++)
+		if (config->disks[i].device.note)
+			log_warn("%s: %s", config->disks[i].device.origin,
+				config->disks[i].device.note);
+}
+
+static int run_vm(const struct vm_config *config)
+{
+	static struct vm vm;
+	struct err e = {""};
+	int status;
+
+	if (config->verbose)
+		log_set_level(LOG_DEBUG);
+	print_notes(config);
+	raise_fd_limit();
+	status = vm_run(&vm, config, &e);
+	return e.text[0] ? cmd_fail(&e, status) : status;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	struct vm_config config;
+	struct err e = {""};
+	int status = EXIT_SUCCESS, ret = cmd_configure(&config, argc, argv, &e);
+
+	if (!ret)
+		ret = vm_config_check(&config, &e);
+	if (ret < 0)
+		status = cmd_fail(&e, EXIT_USAGE);
+	else if (!ret)
+		status = run_vm(&config);
+	vm_config_free(&config);
+	return status;
+}

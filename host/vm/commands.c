@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "vm/commands.h"
+
+#include <assert.h>
+
+#include "vm/vm.h"
+
+#define ANY     UINT32_MAX
+#define RUNNING (1u << VM_BOOTED)
+
+static int command_stats(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	ctl_answer(request, vm_stats(vm));
+	return 0;
+}
+
+static int command_power_button(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	partition_power_button(vm->partition);
+	ctl_answer(request, json_object());
+	return 0;
+}
+
+static int command_stop(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	vm_stop(vm, EXIT_POWER_OFF);
+	ctl_answer(request, json_object());
+	return 0;
+}
+
+/* In the order of `enlite ctl --help` and of the man page, which has the same rows. */
+const struct command vm_commands[] = {
+	{
+		.words = "stats",
+		.help = "print counters and latencies",
+		.states = ANY,
+		.timeout_ms = CTL_TIMEOUT_MS,
+		.run = command_stats,
+	},
+	{
+		.words = "power-button",
+		.help = "press the ACPI power button",
+		.states = RUNNING,
+		.timeout_ms = CTL_TIMEOUT_MS,
+		.run = command_power_button,
+	},
+	{
+		.words = "stop",
+		.help = "end the VM without asking the guest",
+		.states = ANY,
+		.timeout_ms = CTL_TIMEOUT_MS,
+		.run = command_stop,
+	},
+	{
+		.words = "disk list",
+		.help = "list disks and controllers",
+		.states = ANY,
+		.timeout_ms = CTL_TIMEOUT_MS,
+		.run = command_disk_list,
+	},
+	{
+		.words = "disk add",
+		.args = {{.key = "spec", .usage = "SPEC", .kind = COMMAND_SPEC}},
+		.files = true,
+		.help = "add a disk, SPEC as for --disk; prints its ID",
+		.states = RUNNING,
+		.timeout_ms = CTL_WAIT_MS,
+		.run = command_disk_add,
+	},
+	{
+		.words = "disk remove",
+		.args = {{.key = "id", .usage = "ID"}},
+		.help = "remove a disk and close its file",
+		.states = RUNNING,
+		.timeout_ms = CTL_WAIT_MS,
+		.run = command_disk_remove,
+	},
+	{
+		.words = "disk resize",
+		.args = {{.key = "id", .usage = "ID"}},
+		.help = "read the size of a disk's file again",
+		.states = RUNNING,
+		.timeout_ms = CTL_TIMEOUT_MS,
+		.run = command_disk_resize,
+	},
+	{
+		.words = "controller remove",
+		.args = {{.key = "controller",
+			.usage = "N",
+			.kind = COMMAND_NUMBER,
+			.max = VM_CONTROLLERS_MAX - 1}},
+		.help = "remove a SCSI controller with all its disks",
+		.states = RUNNING,
+		.timeout_ms = CTL_WAIT_MS,
+		.run = command_controller_remove,
+	},
+	{.words = NULL},
+};
+
+static const char *const state_names[] = {
+	[VM_NEW] = "starting",
+	[VM_BOOTED] = "running",
+	[VM_STOPPING] = "stopping or restarting",
+	[VM_DONE] = "stopped",
+};
+
+void vm_command(void *ctx, struct ctl_request *request, const json_t *json)
+{
+	struct vm *vm = ctx;
+	const struct command_target target = {
+		.vm = vm,
+		.state = vm->state,
+		.state_name = state_names[vm->state],
+	};
+
+	struct err e;
+
+	ON_LOOP(&vm->control);
+	if (command_start(vm_commands, &target, request, json, &e))
+		ctl_refuse(request, &e);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* The commands of a VM's control socket. Thread: control; the table is for any thread. */
+#ifndef VM_COMMANDS_H
+#define VM_COMMANDS_H
+
+#include "mgmt/command.h"
+
+/* Ends with a row without words. */
+extern const struct command vm_commands[];
+
+/* The ctl_handle_fn of a VM; ctx: its struct vm. */
+void vm_command(void *ctx, struct ctl_request *request, const json_t *json);
+
+/* ---- rows of storage_commands.c ------------------------------------------ */
+
+int command_disk_list(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_disk_add(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_disk_remove(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_disk_resize(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_controller_remove(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+
+#endif
