@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/counter.h"
 #include "base/log.h"
 
 /* ---- ring ---------------------------------------------------------------- */
@@ -425,16 +426,20 @@ void loop_poller_del(struct loop *loop, struct loop_poller *poller)
 }
 
 /* A sleep shorter than the longest window would have been worth polling through. */
+static uint64_t next_window(const struct loop *loop, uint64_t slept_ns)
+{
+	uint64_t window = loop->poll_ns * 2;
+
+	if (slept_ns >= loop->poll_max_ns)
+		return 0;
+	if (window < POLL_MIN_NS)
+		window = POLL_MIN_NS;
+	return window < loop->poll_max_ns ? window : loop->poll_max_ns;
+}
+
 static void poll_adapt(struct loop *loop, uint64_t slept_ns)
 {
-	if (slept_ns >= loop->poll_max_ns)
-		loop->poll_ns = 0;
-	else if (loop->poll_ns < POLL_MIN_NS)
-		loop->poll_ns = POLL_MIN_NS < loop->poll_max_ns ? POLL_MIN_NS : loop->poll_max_ns;
-	else if (loop->poll_ns <= loop->poll_max_ns / 2)
-		loop->poll_ns *= 2;
-	else
-		loop->poll_ns = loop->poll_max_ns;
+	counter_set(&loop->poll_ns, next_window(loop, slept_ns));
 }
 
 /* Completions are pending in the ring, or as task work that the kernel does when it is entered. The
@@ -532,7 +537,7 @@ static void turn(struct loop *loop)
 	run_timers(loop);
 	run_posted(loop);
 	run_hooks(loop);
-	loop->turns++;
+	counter_add(&loop->turns, 1);
 	idle = !atomic_load_explicit(&loop->posted, memory_order_relaxed) &&
 	       !atomic_load(&loop->stop) && !poll_before_sleep(loop);
 	if (idle && loop->poll_max_ns)

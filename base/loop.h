@@ -91,9 +91,9 @@ struct loop {
 	struct list *next_hook; /* while hooks run: the one after the current */
 	struct list timers;     /* by when_ns */
 	struct list pollers;
-	uint64_t poll_max_ns; /* 0: no polling */
-	uint64_t poll_ns;     /* the window now, 0..poll_max_ns */
-	uint64_t turns;
+	uint64_t poll_max_ns;      /* 0: no polling */
+	uint64_t poll_ns;          /* the window now, 0..poll_max_ns; readable as turns */
+	uint64_t turns;            /* readable on any thread with counter_get() */
 	uint64_t turn_ns;          /* see loop_turn_ns(); 0: not asked for yet */
 	const struct gmem *pinned; /* see pin.h */
 };

@@ -422,3 +422,15 @@ int64_t vmbus_rx_used(const struct vmbus_rx *rx)
 		return -EPROTO;
 	return index_distance(rx->read, write, rx->size);
 }
+
+/* ---- statistics ---------------------------------------------------------- */
+
+uint32_t vmbus_ring_fill(const struct vmbus_ring_ctl RING_SHARED *ctl, uint32_t size)
+{
+	uint32_t read = ring_load(&ctl->read_index);
+	uint32_t write = ring_load(&ctl->write_index);
+
+	if (!index_valid(read, size) || !index_valid(write, size))
+		return 0;
+	return index_distance(read, write, size);
+}

@@ -122,4 +122,8 @@ bool vmbus_rx_pending(const struct vmbus_rx *rx);
 /* Unread bytes; or -EPROTO. */
 int64_t vmbus_rx_used(const struct vmbus_rx *rx);
 
+/* Bytes between the two indices as they are in shared memory, or 0 when one of them is invalid. For
+ * statistics: neither end need be the caller's, and the peer can make it say anything. */
+uint32_t vmbus_ring_fill(const struct vmbus_ring_ctl RING_SHARED *ctl, uint32_t size);
+
 #endif

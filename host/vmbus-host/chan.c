@@ -39,6 +39,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/counter.h"
 #include "base/log.h"
 #include "hv/vmbus_reg.h"
 
@@ -58,7 +59,7 @@ static void chan_interrupt(struct chan *chan)
 	moderation_interrupted(&chan->moderation, chan->published);
 	if (vp == VMBUS_VP_NONE)
 		return;
-	chan->counters.interrupts++;
+	counter_add(&chan->counters.interrupts, 1);
 	chan->ops->interrupt(chan, vp);
 }
 
@@ -94,15 +95,15 @@ static void chan_count_published(struct chan *chan, bool signal)
 {
 	int64_t used = vmbus_tx_used(&chan->tx);
 
-	chan->counters.sent_batches++;
+	counter_add(&chan->counters.sent_batches, 1);
 	if (used > (int64_t)chan->tx_highest)
-		chan->tx_highest = (uint64_t)used;
+		counter_set(&chan->tx_highest, (uint64_t)used);
 	if (signal)
 		return;
 	if (vmbus_tx_masked(&chan->tx))
-		chan->counters.interrupts_masked++;
+		counter_add(&chan->counters.interrupts_masked, 1);
 	else
-		chan->counters.interrupts_unneeded++;
+		counter_add(&chan->counters.interrupts_unneeded, 1);
 }
 
 static void chan_publish(struct chan *chan)
@@ -169,9 +170,9 @@ static int chan_try_send(struct chan *chan, struct chan_out *out)
 	if (rc == -EAGAIN && !chan->quiesced)
 		return -EAGAIN;
 	if (out->type == VMBUS_PKT_COMPLETION)
-		chan->in_flight--;
+		counter_add(&chan->in_flight, -1);
 	if (!rc)
-		chan->counters.sent++;
+		counter_add(&chan->counters.sent, 1);
 	else if (rc != -EAGAIN)
 		chan_fault(chan, "sending", rc);
 	return 0;
@@ -184,7 +185,7 @@ void chan_send(struct chan *chan, struct chan_out *out)
 		chan->ops->sent(chan, out);
 		return;
 	}
-	chan->counters.tx_full += !chan->frozen;
+	counter_add(&chan->counters.tx_full, !chan->frozen);
 	list_add_tail(&chan->out, &out->link);
 }
 
@@ -229,12 +230,12 @@ static bool chan_take_one(struct chan *chan)
 	if (rc == -EAGAIN) {
 		vmbus_rx_untake(&chan->rx, &pkt);
 		chan->stalled = true;
-		chan->counters.stalls++;
+		counter_add(&chan->counters.stalls, 1);
 		return false;
 	}
-	chan->counters.packets++;
+	counter_add(&chan->counters.packets, 1);
 	if (pkt.desc.flags & VMBUS_PKT_FLAG_COMPLETION_REQUESTED)
-		chan->in_flight++;
+		counter_add(&chan->in_flight, 1);
 	if (rc)
 		chan_fault(chan, "packet", rc);
 	return !chan->faulted;
@@ -289,10 +290,10 @@ static void chan_drain(struct chan *chan)
 		return;
 	used = vmbus_rx_used(&chan->rx);
 	if (used > (int64_t)chan->rx_highest)
-		chan->rx_highest = (uint64_t)used;
+		counter_set(&chan->rx_highest, (uint64_t)used);
 	chan_take_batch(chan);
 	if (chan->counters.packets != before)
-		chan->counters.batches++;
+		counter_add(&chan->counters.batches, 1);
 }
 
 /* Nothing is published here: the loop's next turn does that, for the whole batch. */
@@ -304,7 +305,7 @@ static bool chan_poll(struct loop_poller *poller)
 		chan_interrupt_soon(chan);
 		return false;
 	}
-	chan->counters.polls++;
+	counter_add(&chan->counters.polls, 1);
 	chan_drain(chan);
 	return true;
 }
@@ -343,7 +344,7 @@ static void chan_doorbell(struct loop_event *ev, uint64_t count)
 {
 	struct chan *chan = container_of(ev, struct chan, doorbell);
 
-	chan->counters.doorbells++;
+	counter_add(&chan->counters.doorbells, 1);
 	if (!chan->frozen)
 		chan_send_waiting(chan);
 	if (!chan->drain_posted)
@@ -487,22 +488,14 @@ void chan_retarget(struct chan *chan, uint32_t target_vp)
 	atomic_store_explicit(&chan->target_vp, target_vp, memory_order_relaxed);
 }
 
-static uint64_t ring_used(int64_t used)
-{
-	return used > 0 ? (uint64_t)used : 0;
-}
-
 void chan_rings(const struct chan *chan, struct chan_rings *rings)
 {
-	bool ours = !chan->faulted && !chan->stopping;
-
-	ON_LOOP(chan->loop);
 	*rings = (struct chan_rings){
-		.rx_used = ours ? ring_used(vmbus_rx_used(&chan->rx)) : 0,
-		.rx_highest = chan->rx_highest,
+		.rx_used = vmbus_ring_fill(chan->rx.ctl, chan->rx.size),
+		.rx_highest = counter_get(&chan->rx_highest),
 		.rx_size = chan->rx.size,
-		.tx_used = ours ? ring_used(vmbus_tx_used(&chan->tx)) : 0,
-		.tx_highest = chan->tx_highest,
+		.tx_used = vmbus_ring_fill(chan->tx.ctl, chan->tx.size),
+		.tx_highest = counter_get(&chan->tx_highest),
 		.tx_size = chan->tx.size,
 	};
 }

@@ -37,6 +37,7 @@ struct chan_ops {
 	void (*interrupt)(struct chan *chan, uint32_t vp);
 };
 
+/* Written by the I/O thread, read by any with counter_get(). */
 struct chan_counters {
 	uint64_t packets;             /* received */
 	uint64_t batches;             /* in which they were taken: one per wake-up, poll, or turn */
@@ -136,7 +137,8 @@ void chan_fini(struct chan *chan);
 void chan_send(struct chan *chan, struct chan_out *out);
 /* After packet() returned -EAGAIN: resources are back. Harmless otherwise. */
 void chan_retry(struct chan *chan);
-/* A ring with an invalid index counts as empty. */
+/* Any thread, before chan_fini(): what the indices in shared memory say now. A ring with an invalid
+ * index counts as empty. */
 void chan_rings(const struct chan *chan, struct chan_rings *rings);
 /* Any thread: interrupts go to another VP from now on. When it returns to the chan's own I/O
  * thread, no interrupt goes to the old one; on another thread one may still be sent. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmbus-host/moderation.h"
 
+#include "base/counter.h"
+
 #define INTERVAL_MIN    8u
 #define INTERVAL_MAX    256u
 #define UNDERSHOOTS_MAX 4u
@@ -12,7 +14,7 @@ static void set_depth(struct moderation *m, uint64_t depth)
 		m->interval = INTERVAL_MIN;
 	else if (m->interval < INTERVAL_MAX)
 		m->interval *= 2;
-	m->depth = depth;
+	counter_set(&m->depth, depth);
 	m->confident = m->interval;
 }
 

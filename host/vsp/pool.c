@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/counter.h"
+
 #define ALIGNMENT 16u
 
 int pool_init(struct pool *pool, size_t size, uint32_t count)
@@ -46,7 +48,7 @@ void *pool_get(struct pool *pool)
 	else
 		i = pool->fresh++;
 	pool->slots[i].used = true;
-	pool->used++;
+	counter_add(&pool->used, 1);
 	return pool->memory + i * pool->stride;
 }
 
@@ -60,5 +62,5 @@ void pool_put(struct pool *pool, void *request)
 	assert(offset % pool->stride == 0 && i < pool->count && pool->slots[i].used);
 	pool->slots[i] = (struct pool_slot){.next_free = pool->first_free};
 	pool->first_free = (uint32_t)i;
-	pool->used--;
+	counter_add(&pool->used, -1);
 }

@@ -22,7 +22,7 @@ struct pool {
 	struct pool_slot *slots; /* a slot's index is its request's */
 	size_t stride;
 	uint32_t count;
-	uint32_t used;
+	uint32_t used;       /* readable on any thread with counter_get() */
 	uint32_t fresh;      /* slots from here on were never used */
 	uint32_t first_free; /* of those before; valid when used < fresh */
 };

@@ -5,6 +5,7 @@
  * working until it is put or its answer is handed to vsp_send(): an answer that
  * waits for room in the ring needs the guest, not the host.
  */
+#include "base/counter.h"
 #include "vsp/vsp_impl.h"
 
 /* ---- pools --------------------------------------------------------------- */
@@ -58,7 +59,7 @@ void *vsp_request_get(struct vsp_channel *ch, uint32_t class)
 	request = pool_get(&p->pool);
 	if (!request)
 		return NULL;
-	ch->in_use++;
+	counter_add(&ch->in_use, 1);
 	ch->working += !p->with_guest;
 	return request;
 }
@@ -72,7 +73,7 @@ static void stop_working(struct vsp_channel *ch, const struct vsp_pool *p)
 static void put(struct vsp_channel *ch, struct vsp_pool *p, void *request)
 {
 	pool_put(&p->pool, request);
-	ch->in_use--;
+	counter_add(&ch->in_use, -1);
 	chan_retry(&ch->chan);
 	vsp_channel_check_drained(ch);
 }

@@ -101,7 +101,7 @@ struct vsp_channel {
 	/* I/O thread */
 	struct chan chan;
 	struct vsp_pool pools[VSP_REQUEST_CLASSES_MAX];
-	uint32_t in_use;  /* requests of all classes */
+	uint32_t in_use;  /* requests of all classes; any thread with counter_get() */
 	uint32_t working; /* of these, those pausing waits for */
 	uint32_t holds;
 	enum vsp_stage stage;
