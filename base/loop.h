@@ -26,6 +26,7 @@
 
 struct loop;
 struct gmem;
+struct inspect;
 
 /* One asynchronous operation; embedded in its owner. `res` is the CQE result (-errno or value). */
 struct loop_op {
@@ -162,6 +163,9 @@ static inline uint64_t loop_turn_ns(struct loop *loop)
 		loop->turn_ns = loop_now_ns();
 	return loop->turn_ns;
 }
+
+/* Any thread. Turns, and the polling window. */
+void loop_inspect(const struct loop *loop, struct inspect *i);
 
 #define ON_LOOP(loop) assert(loop_is_current(loop))
 

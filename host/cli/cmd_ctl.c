@@ -49,9 +49,20 @@ static bool is_flat(json_t *reply)
 	return true;
 }
 
+/* The node asked for, which may be a single value. */
+static void print_inspect(const json_t *node, bool json)
+{
+	json_dumpf(node, stdout, JSON_ENCODE_ANY | (json ? JSON_COMPACT : JSON_INDENT(2)));
+	putchar('\n');
+}
+
 static void print_reply(const struct command *command, json_t *reply, bool json)
 {
 	json_object_del(reply, "ok");
+	if (!strcmp(command->words, "inspect")) {
+		print_inspect(json_object_get(reply, "inspect"), json);
+		return;
+	}
 	if (!json && !strcmp(command->words, "stats")) {
 		stats_table_print(stdout, reply);
 		return;

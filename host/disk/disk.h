@@ -59,6 +59,7 @@ struct disk_info {
 	bool discard;     /* DISK_DISCARD works and reads return zero after it */
 };
 
+struct inspect;
 struct disk;
 struct disk_queue; /* defined by each back end, begins with struct disk_queue */
 
@@ -78,6 +79,9 @@ struct disk_ops {
 	int (*refresh)(struct disk *disk, uint64_t *size, struct err *e);
 	/* Any thread; optional. See disk_map(). */
 	int (*map)(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped);
+	/* Control thread; optional. Members of this layer's node: its parameters, what it counts.
+	 * What I/O threads own is read as base/counter.h says. */
+	void (*inspect)(const struct disk *disk, struct inspect *i);
 };
 
 /* Base of every disk; embedded first. */
@@ -140,6 +144,9 @@ const char *disk_identity(const struct disk *disk);
  * old value and at least one block, have the same state. A disk without this information reports
  * everything as mapped. May block on file system metadata. */
 int disk_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped);
+
+/* Control thread. Size and abilities, and each layer from the top. */
+void disk_inspect(const struct disk *disk, struct inspect *i);
 
 void disk_close(struct disk *disk); /* the whole stack; all queues are closed */
 

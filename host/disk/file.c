@@ -49,6 +49,7 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 
+#include "base/inspect.h"
 #include "base/iov.h"
 #include "base/log.h"
 #include "base/pin.h"
@@ -582,6 +583,16 @@ static int file_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *
 	return 0;
 }
 
+static void file_inspect(const struct disk *disk, struct inspect *i)
+{
+	const struct file_disk *f = (const struct file_disk *)disk;
+
+	inspect_text(i, "path", f->path);
+	inspect_bool(i, "direct", f->direct);
+	inspect_bool(i, "in_memory", f->in_memory);
+	inspect_u64(i, "sync_errno", (uint64_t)-atomic_load(&f->sync_error));
+}
+
 static const struct disk_ops file_ops = {
 	.name = "file",
 	.req_size = sizeof(struct file_req),
@@ -592,6 +603,7 @@ static const struct disk_ops file_ops = {
 	.cancel = file_cancel,
 	.refresh = file_refresh,
 	.map = file_map,
+	.inspect = file_inspect,
 };
 
 /* ---- opening ------------------------------------------------------------- */

@@ -2,7 +2,10 @@
 #include "vm/commands.h"
 
 #include <assert.h>
+#include <errno.h>
 
+#include "mgmt/inspect_json.h"
+#include "vm/inspect.h"
 #include "vm/vm.h"
 
 #define ANY     UINT32_MAX
@@ -13,6 +16,31 @@ static int command_stats(
 {
 	ctl_answer(request, vm_stats(vm));
 	return 0;
+}
+
+static int answer_node(json_t *root, const char *path, struct ctl_request *request, struct err *e)
+{
+	json_t *node = inspect_json_at(root, path, e);
+
+	if (!node)
+		return -ENOENT;
+	ctl_answer(request, json_pack("{s:O}", "inspect", node));
+	return 0;
+}
+
+static int command_inspect(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	json_t *root = vm_inspect_json(vm);
+	const char *path = "";
+	int ret;
+
+	if (!root)
+		return err_set(e, -ENOMEM, "inspect: out of memory");
+	json_unpack((json_t *)json, "{s?s}", "path", &path);
+	ret = answer_node(root, path, request, e);
+	json_decref(root);
+	return ret;
 }
 
 static int command_power_button(
@@ -39,6 +67,14 @@ const struct command vm_commands[] = {
 		.states = ANY,
 		.timeout_ms = CTL_TIMEOUT_MS,
 		.run = command_stats,
+	},
+	{
+		.words = "inspect",
+		.args = {{.key = "path", .usage = "PATH", .optional = true}},
+		.help = "print the state of everything, or of the part at PATH",
+		.states = ANY,
+		.timeout_ms = CTL_TIMEOUT_MS,
+		.run = command_inspect,
 	},
 	{
 		.words = "power-button",
@@ -107,13 +143,18 @@ static const char *const state_names[] = {
 	[VM_DONE] = "stopped",
 };
 
+const char *vm_state_text(const struct vm *vm)
+{
+	return state_names[vm->state];
+}
+
 void vm_command(void *ctx, struct ctl_request *request, const json_t *json)
 {
 	struct vm *vm = ctx;
 	const struct command_target target = {
 		.vm = vm,
 		.state = vm->state,
-		.state_name = state_names[vm->state],
+		.state_name = vm_state_text(vm),
 	};
 
 	struct err e;

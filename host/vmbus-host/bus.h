@@ -26,6 +26,7 @@
 struct bus;
 struct bus_channel; /* one offer (primary or sub-channel) and its open state */
 struct gpadl;
+struct inspect;
 
 /* What the bus needs of the partition. */
 struct bus_port_ops {
@@ -156,7 +157,11 @@ struct bus_counters {
 };
 uint32_t bus_version(const struct bus *bus); /* negotiated, 0 = not connected */
 const struct bus_counters *bus_counters(const struct bus *bus);
-/* GPADLs and their pages now alive, for `stats`. */
+/* GPADLs and their pages now alive. */
 void bus_gpadl_usage(const struct bus *bus, uint32_t *count, uint64_t *pages);
+/* Connection, counters, channels and their GPADLs. */
+void bus_inspect(const struct bus *bus, struct inspect *i);
+/* A GUID in its usual text form. */
+void guid_inspect(const struct hv_guid *guid, struct inspect *i, const char *key);
 
 #endif

@@ -168,6 +168,8 @@ void gpadl_drop_all(struct bus_channel *chan);
 /* The channel is rescinded: those not complete never will be. */
 void gpadl_fail_building(struct bus_channel *chan);
 
+void gpadls_inspect(const struct bus_channel *chan, struct inspect *i);
+
 void gpadl_on_header(struct bus *bus, const void *msg, uint32_t len);
 void gpadl_on_body(struct bus *bus, const void *msg, uint32_t len);
 void gpadl_on_teardown(struct bus *bus, const void *msg, uint32_t len);

@@ -20,6 +20,7 @@
 #include "vmbus-host/moderation.h"
 
 struct chan;
+struct inspect;
 
 struct chan_ops {
 	/* One packet, in a private buffer that is reused after the call. 0: taken. -EAGAIN: no
@@ -140,6 +141,8 @@ void chan_retry(struct chan *chan);
 /* Any thread, before chan_fini(): what the indices in shared memory say now. A ring with an invalid
  * index counts as empty. */
 void chan_rings(const struct chan *chan, struct chan_rings *rings);
+/* Any thread, as chan_rings(). Counters, rings, interrupt moderation. */
+void chan_inspect(const struct chan *chan, struct inspect *i);
 /* Any thread: interrupts go to another VP from now on. When it returns to the chan's own I/O
  * thread, no interrupt goes to the old one; on another thread one may still be sent. */
 void chan_retarget(struct chan *chan, uint32_t target_vp);

@@ -24,6 +24,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/inspect.h"
 #include "base/log.h"
 #include "proto/vmbus_proto.h"
 #include "vmbus-host/bus_impl.h"
@@ -361,4 +362,28 @@ void bus_gpadl_usage(const struct bus *bus, uint32_t *count, uint64_t *pages)
 {
 	*count = bus->gpadl_count;
 	*pages = bus->gpadl_pages;
+}
+
+/* ---- inspection ---------------------------------------------------------- */
+
+static const char *gpadl_state(const struct gpadl *g)
+{
+	if (gpadl_is_building(g))
+		return "building";
+	return g->teardown ? "tearing down" : "alive";
+}
+
+void gpadls_inspect(const struct bus_channel *chan, struct inspect *i)
+{
+	list_for_each (pos, &chan->gpadls) {
+		const struct gpadl *g = container_of(pos, struct gpadl, link);
+
+		inspect_begin(i, NULL);
+		inspect_u64(i, "id", g->id);
+		inspect_text(i, "state", gpadl_state(g));
+		inspect_u64(i, "ranges", g->range_count);
+		inspect_u64(i, "pages", g->pages);
+		inspect_u64(i, "users", g->users);
+		inspect_end(i);
+	}
 }

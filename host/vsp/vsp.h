@@ -26,6 +26,7 @@
 struct vsp_device;
 struct vsp_channel;
 struct vsp_gpadl;
+struct inspect;
 
 /* ---- what a VSP is ------------------------------------------------------- */
 
@@ -91,6 +92,11 @@ struct vsp_ops {
 	void (*pause)(struct vsp_channel *ch);
 	/* ON_IO_THREAD, optional: the opposite; not called when the channel stops while paused. */
 	void (*resume)(struct vsp_channel *ch);
+
+	/* ON_CONTROL, optional: members of the device's and of an open channel's node. What an I/O
+	 * thread owns is read as base/counter.h says. */
+	void (*inspect)(struct vsp_device *dev, struct inspect *i);
+	void (*inspect_channel)(struct vsp_channel *ch, struct inspect *i);
 };
 
 /* ---- devices ------------------------------------------------------------- */

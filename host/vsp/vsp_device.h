@@ -50,6 +50,9 @@ void vsp_device_pause(struct vsp_device *dev, void (*paused)(void *ctx), void *c
 /* Also before paused() came: then paused() is not called any more. Only after a pause. */
 void vsp_device_resume(struct vsp_device *dev);
 
+/* Class, instance, channels, and what the VSP adds. Waits for no other thread. */
+void vsp_device_inspect(struct vsp_device *dev, struct inspect *i);
+
 /* A snapshot of one open channel, taken on its I/O thread. */
 struct vsp_channel_stats {
 	uint16_t index; /* 0 primary */

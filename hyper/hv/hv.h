@@ -40,6 +40,7 @@
 #define HV_STIMER_NEVER      UINT64_MAX
 
 struct hv;
+struct inspect;
 
 struct hv_crash {
 	uint64_t param[HV_CRASH_PARAMS];
@@ -165,6 +166,10 @@ struct hv {
 int hv_init(struct hv *hv, const struct hv_config *config);
 /* No VP or timer thread may use hv any more; connections are removed. */
 void hv_fini(struct hv *hv);
+
+/* Any thread. Registers, SynIC and synthetic timers of each VP, counters. Takes hv.lock and each
+ * hv_vp.lock for a copy. */
+void hv_inspect(struct hv *hv, struct inspect *i);
 
 /* ---- CPUID (cpuid.c) ----------------------------------------------------- */
 struct hv_cpuid_leaf {

@@ -508,20 +508,40 @@ void partition_power_button(struct partition *p)
 	acpi_pm_power_button(&p->pm);
 }
 
+static uint64_t read_count(const _Atomic uint64_t *count)
+{
+	return atomic_load_explicit(count, memory_order_relaxed);
+}
+
+void partition_vp_exits(struct partition *p, uint32_t vp, struct partition_exits *exits)
+{
+	struct vp *from = &p->vps[vp];
+
+	*exits = (struct partition_exits){
+		.io = read_count(&from->exits.io),
+		.mmio = read_count(&from->exits.mmio),
+		.msr = read_count(&from->exits.msr),
+		.hypercall = read_count(&from->exits.hypercall),
+		.signal = read_count(&from->exits.signal),
+		.interrupted = read_count(&from->exits.interrupted),
+		.other = read_count(&from->exits.other),
+	};
+}
+
 void partition_exits(struct partition *p, struct partition_exits *sum)
 {
 	memset(sum, 0, sizeof(*sum));
 	for (uint32_t i = 0; i < p->vps_created; i++) {
-		struct vp *vp = &p->vps[i];
+		struct partition_exits x;
 
-		sum->io += atomic_load_explicit(&vp->exits.io, memory_order_relaxed);
-		sum->mmio += atomic_load_explicit(&vp->exits.mmio, memory_order_relaxed);
-		sum->msr += atomic_load_explicit(&vp->exits.msr, memory_order_relaxed);
-		sum->hypercall += atomic_load_explicit(&vp->exits.hypercall, memory_order_relaxed);
-		sum->signal += atomic_load_explicit(&vp->exits.signal, memory_order_relaxed);
-		sum->interrupted +=
-			atomic_load_explicit(&vp->exits.interrupted, memory_order_relaxed);
-		sum->other += atomic_load_explicit(&vp->exits.other, memory_order_relaxed);
+		partition_vp_exits(p, i, &x);
+		sum->io += x.io;
+		sum->mmio += x.mmio;
+		sum->msr += x.msr;
+		sum->hypercall += x.hypercall;
+		sum->signal += x.signal;
+		sum->interrupted += x.interrupted;
+		sum->other += x.other;
 	}
 }
 

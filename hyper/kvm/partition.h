@@ -21,6 +21,7 @@
 #include "hyper/boot/boot.h"
 #include "hyper/hv/hv.h"
 
+struct inspect;
 struct partition;
 
 enum partition_end {
@@ -78,6 +79,8 @@ size_t partition_console_input(struct partition *p, const uint8_t *bytes, size_t
 /* ACPI power button. */
 void partition_power_button(struct partition *p);
 
+/* Exits of each VP, and the Hyper-V interface; may run while VPs do. */
+void partition_inspect(struct partition *p, struct inspect *i);
 /* Sum over VPs; may run while VPs do. */
 void partition_exits(struct partition *p, struct partition_exits *exits);
 

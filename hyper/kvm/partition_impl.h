@@ -91,6 +91,9 @@ struct partition {
 /* partition.c. Any thread; the first call wins. text may be NULL. */
 void partition_end(struct partition *p, enum partition_end reason, int status, const char *text);
 
+/* Any thread; vp below vps_created. */
+void partition_vp_exits(struct partition *p, uint32_t vp, struct partition_exits *exits);
+
 /* vp.c */
 int vp_create(struct partition *p, uint32_t index, const struct kvm_cpuid2 *cpuid, struct err *e);
 void vp_destroy(struct vp *vp);

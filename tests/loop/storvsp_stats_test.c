@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "mgmt/inspect_json.h"
 #include "tests/support/storvsp_rig.h"
 
 #define LUN  RIG_LUN
@@ -192,54 +193,123 @@ static void latency_is_the_disks(void **state)
 
 /* ---- channels ------------------------------------------------------------ */
 
-struct channels {
+struct inspection {
 	struct vsp_device *dev;
-	uint32_t count;
-	struct vsp_channel_stats stats[GUEST_DISK_CHANNELS];
+	json_t *json;
 };
 
-static void take_channel(void *ctx, const struct vsp_channel_stats *stats)
+static void inspect_on_control(void *arg)
 {
-	struct channels *channels = ctx;
+	struct inspection *inspection = arg;
+	struct inspect_json w;
 
-	assert_int_equal(stats->index, channels->count);
-	channels->stats[channels->count++] = *stats;
+	inspect_json_init(&w);
+	vsp_device_inspect(inspection->dev, &w.inspect);
+	inspection->json = inspect_json_finish(&w);
 }
 
-static void take_channels(void *arg)
+static json_t *inspected(struct storvsp_rig *rig)
 {
-	struct channels *channels = arg;
+	struct inspection inspection = {.dev = rig->dev};
 
-	vsp_device_stats(channels->dev, take_channel, channels);
+	guest_control(&rig->g, inspect_on_control, &inspection);
+	assert_non_null(inspection.json);
+	return inspection.json;
+}
+
+static uint64_t number(json_t *root, const char *path)
+{
+	json_t *node = inspect_json_at(root, path, NULL);
+
+	assert_true(json_is_integer(node));
+	return (uint64_t)json_integer_value(node);
 }
 
 static void channels_count_packets(void **state)
 {
 	struct storvsp_rig *rig = *state;
-	struct channels channels = {.dev = rig->dev};
 	uint64_t packets = 0;
+	json_t *channels, *json;
 
 	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 2);
 	storvsp_rig_traffic(rig, 2000);
-	guest_control(&rig->g, take_channels, &channels);
-	assert_int_equal(channels.count, 3);
+	json = inspected(rig);
+	channels = json_object_get(json, "channels");
+	assert_int_equal(json_array_size(channels), 3);
 	for (uint32_t i = 0; i < 3; i++) {
-		const struct chan_counters *c = &channels.stats[i].counters;
-		const struct chan_rings *r = &channels.stats[i].rings;
+		json_t *c = json_array_get(channels, i);
 
-		packets += c->packets;
-		assert_int_equal(c->sent, c->packets);
-		assert_in_range(c->batches, 1, c->packets);
-		assert_in_range(c->sent_batches, 1, c->sent);
-		assert_true(c->interrupts + c->interrupts_masked + c->interrupts_unneeded >=
-			    c->sent_batches);
-		assert_int_equal(r->rx_used, 0);
-		assert_int_equal(r->tx_used, 0);
-		assert_in_range(r->rx_highest, 88, r->rx_size - 8);
-		assert_in_range(r->tx_highest, 88, r->tx_size - 8);
+		packets += number(c, "packets");
+		assert_int_equal(number(c, "index"), i);
+		assert_int_equal(number(c, "sent"), number(c, "packets"));
+		assert_in_range(number(c, "batches"), 1, number(c, "packets"));
+		assert_in_range(number(c, "sent_batches"), 1, number(c, "sent"));
+		assert_true(number(c, "interrupts") + number(c, "interrupts_masked") +
+				    number(c, "interrupts_unneeded") >=
+			    number(c, "sent_batches"));
+		assert_int_equal(number(c, "unanswered"), 0);
+		assert_int_equal(number(c, "requests_in_use"), 0);
+		assert_int_equal(number(c, "rx_used"), 0);
+		assert_int_equal(number(c, "tx_used"), 0);
+		assert_in_range(number(c, "rx_highest"), 88, number(c, "rx_size") - 8);
+		assert_in_range(number(c, "tx_highest"), 88, number(c, "tx_size") - 8);
 	}
 	assert_int_equal(packets, 2000 + 5); /* five to open the primary */
+	json_decref(json);
 	guest_disk_close(&rig->d);
+}
+
+/* ---- inspecting at any time ---------------------------------------------- */
+
+struct inspector {
+	struct storvsp_rig *rig;
+	_Atomic bool stop;
+	uint32_t times;
+	uint64_t packets, reads;
+};
+
+/* Counters never go back. */
+static void *inspector_main(void *arg)
+{
+	struct inspector *in = arg;
+
+	while (!in->stop) {
+		json_t *json = inspected(in->rig);
+		uint64_t packets = number(json, "channels/1/packets");
+		uint64_t reads = number(json, "luns/0/reads");
+
+		assert_true(packets >= in->packets && reads >= in->reads);
+		in->packets = packets;
+		in->reads = reads;
+		in->times++;
+		json_decref(json);
+	}
+	return NULL;
+}
+
+static void traffic_is_inspected(void **state)
+{
+	struct inspector in = {.rig = *state};
+	struct storvsp_rig *rig = *state;
+	pthread_t thread;
+	json_t *json;
+
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 2);
+	assert_int_equal(pthread_create(&thread, NULL, inspector_main, &in), 0);
+	storvsp_rig_traffic(rig, 3000);
+	in.stop = true;
+	pthread_join(thread, NULL);
+	assert_true(in.times > 0);
+	json = inspected(rig);
+	assert_int_equal(number(json, "luns/0/lun"), LUN);
+	assert_int_equal(number(json, "luns/0/reads"), lun_counters(rig->dev, LUN).reads);
+	assert_int_equal(number(json, "luns/0/disk/size"), RIG_DISK_BYTES);
+	assert_int_equal(number(json, "luns/1/lun"), RIG_LUN_LAST);
+	json_decref(json);
+	guest_disk_close(&rig->d);
+	json = inspected(rig);
+	assert_int_equal(json_array_size(json_object_get(json, "channels")), 0);
+	json_decref(json);
 }
 
 /* ---- queue depth --------------------------------------------------------- */
@@ -329,6 +399,7 @@ int main(void)
 		T(traffic_is_counted_once),
 		T(latency_is_the_disks),
 		T(channels_count_packets),
+		T(traffic_is_inspected),
 		cmocka_unit_test(depth_is_what_is_in_flight),
 	};
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/inspect.h"
 #include "base/parse.h"
 #include "base/time.h"
 #include "disk/filter/filter.h"
@@ -42,6 +43,15 @@ static void delay_close(struct disk *disk)
 	free(disk);
 }
 
+static void delay_inspect(const struct disk *disk, struct inspect *i)
+{
+	const struct disk_delay_options *o = &((const struct delay_disk *)disk)->o;
+
+	inspect_u64(i, "min_ns", o->min_ns);
+	inspect_u64(i, "max_ns", o->max_ns);
+	filter_ops_inspect(o->ops, i);
+}
+
 static const struct disk_ops delay_ops = {
 	.name = "delay",
 	.req_size = sizeof(struct filter_wait),
@@ -50,6 +60,7 @@ static const struct disk_ops delay_ops = {
 	.queue_close = filter_queue_close,
 	.submit = delay_submit,
 	.cancel = filter_wait_cancel,
+	.inspect = delay_inspect,
 };
 
 int disk_delay_open(

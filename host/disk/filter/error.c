@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/inspect.h"
 #include "base/parse.h"
 #include "disk/filter/filter.h"
 #include "disk/filter/filters.h"
@@ -50,6 +51,16 @@ static void error_close(struct disk *disk)
 	free(disk);
 }
 
+static void error_inspect(const struct disk *disk, struct inspect *i)
+{
+	const struct error_disk *d = (const struct error_disk *)disk;
+
+	inspect_u64(i, "ppm", d->o.ppm);
+	inspect_u64(i, "every", d->o.every);
+	inspect_u64(i, "injected", atomic_load_explicit(&d->injected, memory_order_relaxed));
+	filter_ops_inspect(d->o.ops, i);
+}
+
 static const struct disk_ops error_ops = {
 	.name = "error",
 	.close = error_close,
@@ -57,6 +68,7 @@ static const struct disk_ops error_ops = {
 	.queue_close = filter_queue_close,
 	.submit = error_submit,
 	.cancel = filter_cancel,
+	.inspect = error_inspect,
 };
 
 uint64_t disk_error_injected(struct disk *disk)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/inspect.h"
 #include "disk/filter/filters.h"
 
 void filter_init(struct disk *disk, const struct disk_ops *ops, struct disk *lower)
@@ -68,6 +69,23 @@ void filter_pass(struct disk_queue *queue, struct disk_req *req)
 void filter_cancel(struct disk_queue *queue, struct disk_req *req)
 {
 	disk_cancel(filter_lower_queue(queue), disk_req_lower(queue->disk, req));
+}
+
+void filter_ops_inspect(uint32_t ops, struct inspect *i)
+{
+	static const char *const names[DISK_OP_COUNT] = {
+		[DISK_READ] = "read",
+		[DISK_WRITE] = "write",
+		[DISK_FLUSH] = "flush",
+		[DISK_DISCARD] = "discard",
+		[DISK_WRITE_ZEROES] = "zeroes",
+	};
+
+	inspect_begin_array(i, "operations");
+	for (uint32_t op = 0; op < DISK_OP_COUNT; op++)
+		if (ops >> op & 1)
+			inspect_text(i, NULL, names[op]);
+	inspect_end(i);
 }
 
 /* ---- delayed requests ---------------------------------------------------- */

@@ -6,6 +6,8 @@
 #include "base/schema.h"
 #include "disk/disk.h"
 
+struct inspect;
+
 struct filter_queue {
 	struct disk_queue queue;
 	struct disk_queue *lower;
@@ -24,6 +26,9 @@ void filter_pass(struct disk_queue *queue, struct disk_req *req);
 
 /* disk_ops.cancel of filters that do not delay requests. */
 void filter_cancel(struct disk_queue *queue, struct disk_req *req);
+
+/* For disk_ops.inspect: the names of these operations, bits of 1 << enum disk_op. */
+void filter_ops_inspect(uint32_t ops, struct inspect *i);
 
 /* Scratch of filters that delay requests. */
 struct filter_wait {

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/inspect.h"
 #include "disk/filter/filter.h"
 #include "disk/filter/filters.h"
 #include "disk/stack.h"
@@ -74,6 +75,16 @@ static void limit_close(struct disk *disk)
 	free(disk);
 }
 
+static void limit_inspect(const struct disk *disk, struct inspect *i)
+{
+	const struct limit_disk *d = (const struct limit_disk *)disk;
+
+	inspect_u64(i, "iops", d->requests.per_second);
+	inspect_u64(i, "iops_burst_ns", d->requests.burst_ns);
+	inspect_u64(i, "bps", d->bytes.per_second);
+	inspect_u64(i, "bps_burst_ns", d->bytes.burst_ns);
+}
+
 static const struct disk_ops limit_ops = {
 	.name = "limit",
 	.req_size = sizeof(struct filter_wait),
@@ -82,6 +93,7 @@ static const struct disk_ops limit_ops = {
 	.queue_close = filter_queue_close,
 	.submit = limit_submit,
 	.cancel = filter_wait_cancel,
+	.inspect = limit_inspect,
 };
 
 /* A burst of n starts n requests at once: n - 1 ahead of the rate. */

@@ -32,6 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/inspect.h"
 #include "base/iov.h"
 #include "base/log.h"
 #include "disk/filter/filter.h"
@@ -525,6 +526,17 @@ static void volatile_close(struct disk *disk)
 	free(d);
 }
 
+static void volatile_inspect(const struct disk *disk, struct inspect *i)
+{
+	struct volatile_disk *d = (struct volatile_disk *)disk; /* for its lock */
+
+	pthread_mutex_lock(&d->lock);
+	inspect_u64(i, "unflushed_writes", d->entries);
+	inspect_u64(i, "unflushed_bytes", d->bytes);
+	pthread_mutex_unlock(&d->lock);
+	inspect_bool(i, "off", atomic_load_explicit(&d->off, memory_order_relaxed));
+}
+
 static const struct disk_ops volatile_ops = {
 	.name = "volatile",
 	.req_size = sizeof(struct volatile_req),
@@ -533,6 +545,7 @@ static const struct disk_ops volatile_ops = {
 	.queue_close = filter_queue_close,
 	.submit = volatile_submit,
 	.cancel = volatile_cancel,
+	.inspect = volatile_inspect,
 };
 
 int disk_volatile_open(struct disk **disk, struct disk *lower, uint64_t seed, struct err *e)

@@ -20,6 +20,7 @@
  */
 #include <errno.h>
 
+#include "base/inspect.h"
 #include "disk/nbd/nbd_impl.h"
 
 void nbd_ledger_init(struct nbd_ledger *l)
@@ -72,4 +73,13 @@ int nbd_ledger_flush_end(struct nbd_ledger *l, const struct nbd_flush *f, int er
 	}
 	pthread_mutex_unlock(&l->lock);
 	return error;
+}
+
+void nbd_ledger_inspect(struct nbd_ledger *l, struct inspect *i)
+{
+	pthread_mutex_lock(&l->lock);
+	inspect_u64(i, "writes_acked", l->acked);
+	inspect_u64(i, "writes_flushed", l->flushed);
+	inspect_u64(i, "losses", l->losses);
+	pthread_mutex_unlock(&l->lock);
 }

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/inspect.h"
 #include "disk/nbd/nbd_impl.h"
 
 #define CONNECT_TIMEOUT_MS 5000
@@ -223,6 +224,15 @@ static void nbd_disk_close(struct disk *disk)
 	nbd_free(d);
 }
 
+static void nbd_inspect(const struct disk *disk, struct inspect *i)
+{
+	struct nbd_disk *d = (struct nbd_disk *)disk; /* for the ledger's lock */
+
+	inspect_text(i, "uri", d->uri);
+	inspect_bool(i, "multi_conn", d->caps.multi_conn);
+	nbd_ledger_inspect(&d->ledger, i);
+}
+
 static const struct disk_ops nbd_ops = {
 	.name = "nbd",
 	.req_size = sizeof(struct nbd_req),
@@ -231,6 +241,7 @@ static const struct disk_ops nbd_ops = {
 	.queue_close = nbd_queue_close,
 	.submit = nbd_submit,
 	.cancel = nbd_cancel,
+	.inspect = nbd_inspect,
 };
 
 /* Discarded blocks must read as zero, which a trim does not promise: it becomes a zero command that

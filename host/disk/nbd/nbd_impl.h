@@ -60,6 +60,9 @@ void nbd_ledger_flush_begin(struct nbd_ledger *l, struct nbd_flush *f);
 /* error: what the server said. What the guest is told. */
 int nbd_ledger_flush_end(struct nbd_ledger *l, const struct nbd_flush *f, int error);
 
+/* Control thread. */
+void nbd_ledger_inspect(struct nbd_ledger *l, struct inspect *i);
+
 /* ---- nbd_link.c: one connection ------------------------------------------ */
 
 struct nbd_link;

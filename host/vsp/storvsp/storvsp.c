@@ -420,4 +420,6 @@ const struct vsp_ops storvsp_ops = {
 	.packet = storvsp_packet,
 	.stop = storvsp_stop,
 	.close = storvsp_close,
+	.inspect = storvsp_inspect,
+	.inspect_channel = storvsp_channel_inspect,
 };

@@ -178,6 +178,11 @@ void storvsp_reply(struct storvsp_request *r, uint32_t status);
 /* A call on the primary: makes the guest enumerate LUNs. */
 void storvsp_enumerate(struct vsp_call *call);
 
+/* ---- storvsp_inspect.c: see vsp_ops -------------------------------------- */
+
+void storvsp_inspect(struct vsp_device *dev, struct inspect *i);
+void storvsp_channel_inspect(struct vsp_channel *ch, struct inspect *i);
+
 /* ---- luns.c (control thread) --------------------------------------------- */
 
 int storvsp_luns_create(struct vsp_device *dev, const struct storvsp_config *config, struct err *e);

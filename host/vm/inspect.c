@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#include "vm/inspect.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "mgmt/inspect_json.h"
+#include "vm/commands.h"
+
+#define KIB 1024
+
+/* ---- memory -------------------------------------------------------------- */
+
+/* A "Name:   123 kB" line of /proc/self/status, in bytes; 0 when there is none. */
+static uint64_t status_bytes(const char *name)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	size_t len = strlen(name);
+	unsigned long long kib = 0;
+	char line[256];
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, len) && line[len] == ':' &&
+			sscanf(line + len + 1, "%llu", &kib) == 1)
+			break;
+	fclose(f);
+	return kib * KIB;
+}
+
+/* Guest RAM is a shared memfd (RssShmem); the rest is the worker process's own. */
+static void memory_inspect(const struct vm *vm, struct inspect *i)
+{
+	inspect_begin(i, "memory");
+	inspect_u64(i, "guest_ram", vm->options->memory);
+	inspect_u64(i, "guest_ram_resident", status_bytes("RssShmem"));
+	inspect_u64(i, "worker_anonymous", status_bytes("RssAnon"));
+	inspect_u64(i, "worker_file", status_bytes("RssFile"));
+	inspect_end(i);
+}
+
+/* ---- devices ------------------------------------------------------------- */
+
+static void controller_inspect(const struct storage_controller *c, struct inspect *i)
+{
+	inspect_begin(i, NULL);
+	inspect_textf(i, "id", "scsi%u", c->number);
+	inspect_u64(i, "controller", c->number);
+	vsp_device_inspect(c->dev, i);
+	inspect_end(i);
+}
+
+/* Members of the array "devices". */
+static void storage_inspect(const struct storage *s, struct inspect *i)
+{
+	for (uint32_t n = 0; n < VM_CONTROLLERS_MAX; n++)
+		if (s->controllers[n].dev)
+			controller_inspect(&s->controllers[n], i);
+}
+
+/* ---- the VM -------------------------------------------------------------- */
+
+static void io_threads_inspect(const struct vm *vm, struct inspect *i)
+{
+	inspect_begin_array(i, "io_threads");
+	for (uint32_t n = 0; n < vm->io_threads; n++) {
+		inspect_begin(i, NULL);
+		loop_inspect(&vm->io_thread[n], i);
+		inspect_end(i);
+	}
+	inspect_end(i);
+}
+
+static void console_inspect(const struct console *c, struct inspect *i)
+{
+	inspect_begin(i, "console");
+	inspect_bool(i, "muted", atomic_load(&c->muted));
+	inspect_u64(i, "dropped", atomic_load(&c->dropped));
+	inspect_end(i);
+}
+
+/* The objects of one boot are there only while it runs. */
+static void boot_inspect(struct vm *vm, struct inspect *i)
+{
+	partition_inspect(vm->partition, i);
+	inspect_begin(i, "bus");
+	bus_inspect(vm->bus->bus, i);
+	inspect_end(i);
+}
+
+void vm_inspect(struct vm *vm, struct inspect *i)
+{
+	bool running = vm->state == VM_BOOTED;
+
+	ON_LOOP(&vm->control);
+	inspect_text(i, "state", vm_state_text(vm));
+	inspect_u64(i, "boots", vm->boots);
+	inspect_u64(i, "cpus", vm->options->cpus);
+	memory_inspect(vm, i);
+	io_threads_inspect(vm, i);
+	console_inspect(&vm->console, i);
+	if (running)
+		boot_inspect(vm, i);
+	inspect_begin_array(i, "devices");
+	if (running)
+		storage_inspect(&vm->storage, i);
+	inspect_end(i);
+}
+
+json_t *vm_inspect_json(struct vm *vm)
+{
+	struct inspect_json w;
+
+	inspect_json_init(&w);
+	vm_inspect(vm, &w.inspect);
+	return inspect_json_finish(&w);
+}

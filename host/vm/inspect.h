@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* A VM as a tree of nodes. Thread: control. */
+#ifndef VM_INSPECT_H
+#define VM_INSPECT_H
+
+#include <jansson.h>
+
+#include "base/inspect.h"
+#include "vm/vm.h"
+
+/* All of the VM. Waits for no other thread. */
+void vm_inspect(struct vm *vm, struct inspect *i);
+/* The same as JSON, a new object; NULL: out of memory. */
+json_t *vm_inspect_json(struct vm *vm);
+
+#endif
