@@ -19,7 +19,7 @@ int cmd_probe(int argc, char **argv);
 struct vm_config;
 int cmd_configure(struct vm_config *config, int argc, char **argv, struct err *e);
 
-/* main.c: prints the error, one line (see err_set()). Returns status. */
+/* Prints the error, one line (see err_set()). Returns status. */
 int cmd_fail(const struct err *e, int status);
 
 #endif

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "cli/cmd.h"
-#include "cli/stats_table.h"
+#include "cli/disk_tables.h"
+#include "cli/stats_tables.h"
+#include "cli/table.h"
 #include "vm/commands.h"
 #include "vm/vm.h"
 
@@ -38,36 +40,44 @@ static void report_interruption(void)
 
 /* ---- replies ------------------------------------------------------------- */
 
-static bool is_flat(json_t *reply)
+static void inspect_print(FILE *out, json_t *reply)
 {
-	for (void *at = json_object_iter(reply); at; at = json_object_iter_next(reply, at)) {
-		const json_t *value = json_object_iter_value(at);
-
-		if (json_is_object(value) || json_is_array(value))
-			return false;
-	}
-	return true;
+	tree_print(out, json_object_get(reply, "inspect"));
 }
 
-/* The node asked for, which may be a single value. */
-static void print_inspect(const json_t *node, bool json)
+/* How people see the answer of a command. */
+static const struct {
+	const char *words;
+	void (*print)(FILE *out, json_t *reply);
+} printers[] = {
+	{"stats", stats_tables_print},
+	{"inspect", inspect_print},
+	{"disk list", disk_tables_print},
+};
+
+static bool print_for_people(const char *words, json_t *reply)
 {
-	json_dumpf(node, stdout, JSON_ENCODE_ANY | (json ? JSON_COMPACT : JSON_INDENT(2)));
-	putchar('\n');
+	for (size_t i = 0; i < sizeof(printers) / sizeof(printers[0]); i++) {
+		if (strcmp(printers[i].words, words))
+			continue;
+		printers[i].print(stdout, reply);
+		return true;
+	}
+	return false;
+}
+
+/* The reply without its frame: of `inspect` the node alone, which may be a single value. */
+static const json_t *result_of(const char *words, const json_t *reply)
+{
+	return strcmp(words, "inspect") ? reply : json_object_get(reply, "inspect");
 }
 
 static void print_reply(const struct command *command, json_t *reply, bool json)
 {
 	json_object_del(reply, "ok");
-	if (!strcmp(command->words, "inspect")) {
-		print_inspect(json_object_get(reply, "inspect"), json);
+	if (!json && print_for_people(command->words, reply))
 		return;
-	}
-	if (!json && !strcmp(command->words, "stats")) {
-		stats_table_print(stdout, reply);
-		return;
-	}
-	json_dumpf(reply, stdout, json || is_flat(reply) ? JSON_COMPACT : JSON_INDENT(2));
+	json_dumpf(result_of(command->words, reply), stdout, JSON_ENCODE_ANY | JSON_COMPACT);
 	putchar('\n');
 }
 

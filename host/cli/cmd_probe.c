@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/cmd.h"
+#include "cli/table.h"
 #include "vm/vm.h"
 
 static const char *const kind_names[] = {
@@ -66,65 +67,6 @@ const char *probe_advice(const struct probe_result *r)
 	}
 }
 
-/* ---- for people ---------------------------------------------------------- */
-
-static void print_kvm(const struct probe_result *r, FILE *to)
-{
-	fprintf(to, "%s: ", r->path);
-	if (!r->present)
-		fprintf(to, "missing\n");
-	else if (r->open_error)
-		fprintf(to, "%s\n", strerror(r->open_error));
-	else
-		fprintf(to, "API version %d, backed by %s\n", r->api_version, kind_names[r->kind]);
-	if (r->hypervisor[0])
-		fprintf(to, "this machine itself runs on: %s\n", r->hypervisor);
-	if (r->api_version)
-		fprintf(to, "KVM's own Hyper-V emulation: %s (never used)\n",
-			r->kernel_hyperv ? "present" : "absent");
-}
-
-static void print_capabilities(const struct probe_result *r, FILE *to)
-{
-	fprintf(to, "\n%-20s %6s  %-7s  %-8s  %s\n", "capability", "number", "have", "", "for");
-	for (size_t i = 0; i < r->capability_count; i++) {
-		const struct probe_capability *c = &r->capability[i];
-		char have[16] = "missing";
-
-		if (c->value)
-			snprintf(have, sizeof(have), "%d", c->value);
-		fprintf(to, "%-20s %6d  %-7s  %-8s  %s\n", c->name, c->number, have,
-			c->needed ? "needed" : "optional", c->purpose);
-	}
-}
-
-static void print_instructions(const struct probe_result *r, FILE *to)
-{
-	fprintf(to, "\n%-20s %-18s  %-8s  %s\n", "ring-0 instruction", "result", "", "for");
-	for (size_t i = 0; i < r->instruction_count; i++) {
-		const struct probe_instruction *insn = &r->instruction[i];
-		char result[32];
-
-		if (insn->outcome == PROBE_FAULTED || insn->outcome == PROBE_BROKEN)
-			snprintf(result, sizeof(result), "%s (%d)", outcome_names[insn->outcome],
-				insn->detail);
-		else
-			snprintf(result, sizeof(result), "%s", outcome_names[insn->outcome]);
-		fprintf(to, "%-20s %-18s  %-8s  %s\n", insn->name, result,
-			insn->needed ? "needed" : "optional", insn->purpose);
-	}
-}
-
-void probe_print(const struct probe_result *r, FILE *to)
-{
-	print_kvm(r, to);
-	if (r->api_version)
-		print_capabilities(r, to);
-	if (r->instruction_count)
-		print_instructions(r, to);
-	fprintf(to, "\nstock kernels: %s. %s\n", r->distro_kernel ? "yes" : "no", probe_advice(r));
-}
-
 /* ---- for programs -------------------------------------------------------- */
 
 static json_t *json_kvm(const struct probe_result *r)
@@ -171,6 +113,90 @@ json_t *probe_json(const struct probe_result *r)
 		json_capabilities(r), "instructions", json_instructions(r), "distro_kernel",
 		r->distro_kernel, "advice", probe_advice(r));
 }
+
+/* ---- for people ---------------------------------------------------------- */
+
+static char *cell_needed(const json_t *value)
+{
+	return strdup(json_is_true(value) ? "needed" : "optional");
+}
+
+static char *cell_have(const json_t *value)
+{
+	return json_integer_value(value) ? cell_count(value) : strdup("missing");
+}
+
+static void print_kvm(const struct probe_result *r, FILE *to)
+{
+	fprintf(to, "%s: ", r->path);
+	if (!r->present)
+		fprintf(to, "missing\n");
+	else if (r->open_error)
+		fprintf(to, "%s\n", strerror(r->open_error));
+	else
+		fprintf(to, "API version %d, backed by %s\n", r->api_version, kind_names[r->kind]);
+	if (r->hypervisor[0])
+		fprintf(to, "this machine itself runs on: %s\n", r->hypervisor);
+	if (r->api_version)
+		fprintf(to, "KVM's own Hyper-V emulation: %s (never used)\n",
+			r->kernel_hyperv ? "present" : "absent");
+}
+
+/* clang-format off */
+static const struct table_column capability_columns[] = {
+	{"capability", "name", cell_text},
+	{"number", "number", cell_count},
+	{"have", "value", cell_have},
+	{"", "needed", cell_needed},
+	{"for", "purpose", cell_text},
+	{NULL, NULL, NULL},
+};
+
+static const struct table_column instruction_columns[] = {
+	{"ring-0 instruction", "name", cell_text},
+	{"result", "shown", cell_text},
+	{"", "needed", cell_needed},
+	{"for", "purpose", cell_text},
+	{NULL, NULL, NULL},
+};
+/* clang-format on */
+
+/* The detail is a vector or an error only with these results. */
+static json_t *instruction_rows(const struct probe_result *r)
+{
+	json_t *rows = json_instructions(r);
+
+	for (size_t i = 0; i < r->instruction_count; i++) {
+		const struct probe_instruction *insn = &r->instruction[i];
+		bool detail = insn->outcome == PROBE_FAULTED || insn->outcome == PROBE_BROKEN;
+
+		json_object_set_new(json_array_get(rows, i), "shown",
+			detail ? json_sprintf("%s (%d)", outcome_names[insn->outcome], insn->detail)
+			       : json_string(outcome_names[insn->outcome]));
+	}
+	return rows;
+}
+
+static void print_tables(const struct probe_result *r, FILE *to)
+{
+	struct table_page page = {.out = to, .begun = true};
+	json_t *capabilities = json_capabilities(r), *instructions = instruction_rows(r);
+
+	if (r->api_version)
+		table_print(&page, capability_columns, capabilities);
+	table_print(&page, instruction_columns, instructions);
+	json_decref(capabilities);
+	json_decref(instructions);
+}
+
+void probe_print(const struct probe_result *r, FILE *to)
+{
+	print_kvm(r, to);
+	print_tables(r, to);
+	fprintf(to, "\nstock kernels: %s. %s\n", r->distro_kernel ? "yes" : "no", probe_advice(r));
+}
+
+/* ---- the command ---------------------------------------------------------- */
 
 static int probe(bool json)
 {

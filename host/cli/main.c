@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * enlite: the command line. User errors are printed here only: one line each,
- * "enlite: what: where: what to do".
+ * enlite: the command line. User errors are printed by cmd_fail() only: one line
+ * each, "enlite: what: where: what to do".
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -77,12 +77,6 @@ static int run_subcommand(int argc, char **argv)
 }
 
 /* ---- the process --------------------------------------------------------- */
-
-int cmd_fail(const struct err *e, int status)
-{
-	fprintf(stderr, "enlite: %s\n", e->text);
-	return status;
-}
 
 /* A standard descriptor that the caller closed would be reused for the next file that is opened,
  * and the guest's console could be written into its disk. The replacement fails as a closed one

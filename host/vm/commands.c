@@ -6,6 +6,7 @@
 
 #include "mgmt/inspect_json.h"
 #include "vm/inspect.h"
+#include "vm/stats.h"
 #include "vm/vm.h"
 
 #define ANY     UINT32_MAX
@@ -14,7 +15,11 @@
 static int command_stats(
 	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
 {
-	ctl_answer(request, vm_stats(vm));
+	json_t *inspection = vm_inspect_json(vm);
+	json_t *stats = inspection ? stats_view(inspection, stats_keys) : NULL;
+
+	json_decref(inspection);
+	ctl_answer(request, stats);
 	return 0;
 }
 
@@ -148,7 +153,7 @@ const char *vm_state_text(const struct vm *vm)
 	return state_names[vm->state];
 }
 
-void vm_command(void *ctx, struct ctl_request *request, const json_t *json)
+void vm_handle_request(void *ctx, struct ctl_request *request, const json_t *json)
 {
 	struct vm *vm = ctx;
 	const struct command_target target = {

@@ -533,7 +533,7 @@ static int open_all(struct vm *m, struct err *e)
 	if (!ret)
 		ret = start_io_threads(m, e);
 	if (!ret && o->name) {
-		ret = ctl_open(&m->ctl, &m->control, o->name, vm_command, m, e);
+		ret = ctl_open(&m->ctl, &m->control, o->name, vm_handle_request, m, e);
 		m->ctl_open = !ret;
 	}
 	return ret;

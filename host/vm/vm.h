@@ -93,7 +93,4 @@ int vm_run(struct vm *m, const struct vm_config *options, struct err *e);
  * first exit status counts. After a boot that is stopping already no other follows. */
 void vm_stop(struct vm *m, int exit_status);
 
-/* stats.c: the answer to `enlite ctl NAME stats`, a new object. */
-json_t *vm_stats(struct vm *m);
-
 #endif

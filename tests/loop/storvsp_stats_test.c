@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "mgmt/inspect_json.h"
 #include "tests/support/storvsp_rig.h"
+#include "vm/stats.h"
 
 #define LUN  RIG_LUN
 #define IN   VSTOR_DATA_IN
@@ -312,6 +313,40 @@ static void traffic_is_inspected(void **state)
 	json_decref(json);
 }
 
+/* ---- stable keys --------------------------------------------------------- */
+
+static const struct stats_key *keys_of(const struct stats_key *keys, const char *key)
+{
+	while (strcmp(keys->key, key))
+		keys++;
+	return keys->keys;
+}
+
+/* Keys that the tree does not have, "id" and "controller" apart: those are the storage unit's. */
+static void has_keys(json_t *tree, const struct stats_key *keys)
+{
+	for (const struct stats_key *k = keys; k->key; k++) {
+		json_t *value = json_object_get(tree, k->key);
+
+		if (!value && strcmp(k->key, "id") && strcmp(k->key, "controller"))
+			fail_msg("the device does not show %s", k->key);
+		if (k->keys)
+			has_keys(json_is_array(value) ? json_array_get(value, 0) : value, k->keys);
+	}
+}
+
+static void stable_keys_are_shown(void **state)
+{
+	struct storvsp_rig *rig = *state;
+	json_t *json;
+
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 1);
+	json = inspected(rig);
+	has_keys(json, keys_of(stats_keys, "devices"));
+	json_decref(json);
+	guest_disk_close(&rig->d);
+}
+
 /* ---- queue depth --------------------------------------------------------- */
 
 #define GATHERED 12u
@@ -400,6 +435,7 @@ int main(void)
 		T(latency_is_the_disks),
 		T(channels_count_packets),
 		T(traffic_is_inspected),
+		T(stable_keys_are_shown),
 		cmocka_unit_test(depth_is_what_is_in_flight),
 	};
 

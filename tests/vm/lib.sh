@@ -69,7 +69,7 @@ boot_guest() { # flavour cpus job [enlite options...]
 # What is still in flight shows what it hung on.
 end_late_guest() { # pid
 	status=124
-	ctl stats --json 2>&1 | jq -c '.channels, .luns, .exits' >>"$errors"
+	ctl stats --json 2>&1 | jq -c '.devices, .exits' >>"$errors"
 	kill -TERM "$1"
 	timeout 10 tail --pid="$1" -f /dev/null
 	kill -KILL "$1" 2>/dev/null

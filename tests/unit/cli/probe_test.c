@@ -82,9 +82,9 @@ static void table_shows_missing_and_needed(void **state)
 
 	assert_non_null(strstr(text, "API version 12, backed by svm"));
 	assert_non_null(strstr(text, "TCGTCGTCGTCG"));
-	assert_non_null(strstr(text, "IRQFD                    32  1        needed"));
-	assert_non_null(strstr(text, "SYNC_REGS                74  missing  optional"));
-	assert_non_null(strstr(text, "faulted (6)"));
+	assert_non_null(strstr(text, "IRQFD           32        1  needed    interrupts"));
+	assert_non_null(strstr(text, "SYNC_REGS       74  missing  optional  speed"));
+	assert_non_null(strstr(text, "faulted (6)  needed  entries"));
 	assert_non_null(strstr(text, "stock kernels: yes"));
 	free(text);
 }

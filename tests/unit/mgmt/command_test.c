@@ -236,7 +236,7 @@ static void man_head(const struct command *command, char head[128])
 	if (!arg->key)
 		snprintf(head, 128, ".TP\n.B %s\n", command->words);
 	else if (arg->optional)
-		snprintf(head, 128, ".TP\n.BI \"%s \\fR[\\fP\" %s \\fR]\\fP\n", command->words,
+		snprintf(head, 128, ".TP\n.BI \"%s \\fR[\\fP\" %s \"\\fR]\\fP\"\n", command->words,
 			arg->usage);
 	else
 		snprintf(head, 128, ".TP\n.BI \"%s \" %s\n", command->words, arg->usage);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/stats_table.h"
+#include "cli/stats_tables.h"
 
 static char *text;
 
@@ -22,7 +22,7 @@ static void print(const char *json)
 	assert_non_null(stats);
 	free(text);
 	out = open_memstream(&text, &size);
-	stats_table_print(out, stats);
+	stats_tables_print(out, stats);
 	fclose(out);
 	json_decref(stats);
 }
@@ -37,18 +37,23 @@ static int teardown(void **state)
 static void what_is_not_there_is_left_out(void **state)
 {
 	print("{}");
-	assert_string_equal(text, "boots  VPs  I/O threads  channel faults\n"
-				  "    -    -            -               -\n");
+	assert_string_equal(text, "state  boots  VPs  I/O threads\n"
+				  "-          -    -            -\n");
 }
 
 static void columns_are_as_wide_as_their_cells(void **state)
 {
-	print("{\"boots\": 1, \"cpus\": 4, \"io_threads\": 2, \"channel_faults\": 0, \"exits\": "
-	      "{\"io\": 1234567, \"mmio\": 0, \"msr\": 5, \"hypercall\": 0, \"signal\": 0, "
-	      "\"interrupted\": 7, \"other\": 0, \"total\": 1234579}}");
+	print("{\"state\": \"running\", \"boots\": 1, \"cpus\": 4, "
+	      "\"io_threads\": [{\"turns\": 7, \"polling\": true, \"poll_window_ns\": 1500}, {}], "
+	      "\"exits\": {\"io\": 1234567, \"mmio\": 0, \"msr\": 5, \"hypercall\": 0, "
+	      "\"signal\": 0, \"interrupted\": 7, \"other\": 0, \"total\": 1234579}}");
 	assert_string_equal(text,
-		"boots  VPs  I/O threads  channel faults\n"
-		"    1    4            2               0\n"
+		"state    boots  VPs  I/O threads\n"
+		"running      1    4            2\n"
+		"\n"
+		"I/O thread turns  polling  window\n"
+		"               7  yes      1.50us\n"
+		"               -  -             -\n"
 		"\n"
 		"  exits       io  mmio  msr  hypercall  signal  interrupted  other\n"
 		"1234579  1234567     0    5          0       0            7      0\n");
@@ -72,31 +77,36 @@ static void bytes_have_units(void **state)
 /* Latencies only of what happened; numbers stay three digits. */
 static void latencies_are_rows(void **state)
 {
-	print("{\"luns\": [{\"controller\": 0, \"lun\": 0, \"latency\": {"
+	print("{\"devices\": [{\"id\": \"scsi0\", \"luns\": [{\"lun\": 0, \"latency\": {"
 	      "\"write\": {\"count\": 3, \"mean_ns\": 1234, \"p50_ns\": 9994, \"p90_ns\": 99940,"
-	      " \"p99_ns\": 999400, \"p99_9_ns\": 2500000, \"p99_99_ns\": 30000000, \"highest_ns\": 200000000000},"
-	      "\"read\": {\"count\": 0}, \"other\": {\"count\": 1}}},"
-	      "{\"controller\": 1, \"lun\": 63, \"latency\": {\"flush\": {\"count\": 12}}}]}");
+	      " \"p99_ns\": 999400, \"p99_9_ns\": 2500000, \"p99_99_ns\": 30000000,"
+	      " \"highest_ns\": 200000000000},"
+	      "\"read\": {\"count\": 0}, \"other\": {\"count\": 1}}}]},"
+	      "{\"id\": \"scsi1\", \"luns\": [{\"lun\": 63, \"latency\": "
+	      "{\"flush\": {\"count\": 12}}}]}]}");
 	assert_non_null(strstr(text,
-		"controller  LUN  latency  count    mean     p50     p90    p99   p99.9  p99.99  highest\n"
-		"         0    0    write      3  1.23us  9.99us  99.9us  999us  2.50ms  30.0ms     200s\n"
-		"         0    0    other      1       -       -       -      -       -       -        -\n"
-		"         1   63    flush     12       -       -       -      -       -       -        -\n"));
-	assert_null(strstr(text, "  0     read"));
+		"device  LUN  latency  count    mean     p50     p90    p99   p99.9  p99.99  highest\n"
+		"scsi0     0  write        3  1.23us  9.99us  99.9us  999us  2.50ms  30.0ms     200s\n"
+		"scsi0     0  other        1       -       -       -      -       -       -        -\n"
+		"scsi1    63  flush       12       -       -       -      -       -       -        -\n"));
+	assert_null(strstr(text, "0  read "));
 }
 
 static void channels_without_interrupts(void **state)
 {
-	print("{\"channels\": [{\"index\": 0, \"target_vp\": 4294967295}, {\"index\": 1, \"target_vp\": 0}]}");
-	assert_non_null(strstr(text, "      0  none "));
-	assert_non_null(strstr(text, "      1     0 "));
+	print("{\"devices\": [{\"id\": \"scsi0\", \"channels\": [{\"index\": 0, "
+	      "\"target_vp\": 4294967295}, {\"index\": 1, \"target_vp\": 0}]}]}");
+	assert_non_null(strstr(text, "scsi0         0  none "));
+	assert_non_null(strstr(text, "scsi0         1     0 "));
 }
 
 /* Another version of enlite may have answered. */
 static void other_types_do_no_harm(void **state)
 {
-	print("{\"boots\": \"x\", \"memory\": [], \"exits\": 3, \"luns\": {\"lun\": 1},"
-	      " \"channels\": [1, null, {\"index\": []}], \"bus\": {\"version\": 5}}");
+	print("{\"boots\": \"x\", \"memory\": [], \"exits\": 3, \"io_threads\": 7,"
+	      " \"devices\": [1, null, {\"luns\": {\"lun\": 1}, \"channels\": [1, null, "
+	      "{\"index\": []}]}, {\"luns\": [{\"latency\": 3}, []]}],"
+	      " \"bus\": {\"version\": 5}}");
 	assert_non_null(strstr(text, "VMBus"));
 }
 

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* The answer to `enlite ctl NAME disk list` as tables. Thread: the main thread. */
+#ifndef CLI_DISK_TABLES_H
+#define CLI_DISK_TABLES_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+/* list: the reply to the command. */
+void disk_tables_print(FILE *out, json_t *list);
+
+#endif
