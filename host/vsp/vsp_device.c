@@ -164,45 +164,7 @@ void vsp_device_remove(struct vsp_device *dev, void (*removed)(void *ctx), void 
 	}
 }
 
-/* ---- statistics ---------------------------------------------------------- */
-
-struct stats_call {
-	struct vsp_channel *ch;
-	struct vsp_channel_stats stats;
-};
-
-static void read_stats(void *arg)
-{
-	struct stats_call *call = arg;
-	struct chan *chan = &call->ch->chan;
-
-	call->stats.target_vp = chan->target_vp;
-	call->stats.requests_in_use = call->ch->in_use;
-	call->stats.counters = chan->counters;
-	chan_rings(chan, &call->stats.rings);
-}
-
-static void offer_stats(struct vsp_offer *offer,
-	void (*fn)(void *ctx, const struct vsp_channel_stats *stats), void *ctx)
-{
-	struct stats_call call = {.ch = offer->ch};
-
-	if (!offer->ch)
-		return;
-	call.stats.index = offer->ch->index;
-	call.stats.relid = offer->ch->relid;
-	loop_call(offer->ch->io_thread, read_stats, &call);
-	fn(ctx, &call.stats);
-}
-
-void vsp_device_stats(struct vsp_device *dev,
-	void (*fn)(void *ctx, const struct vsp_channel_stats *stats), void *ctx)
-{
-	ON_CONTROL(dev);
-	offer_stats(&dev->offer, fn, ctx);
-	list_for_each (item, &dev->subs)
-		offer_stats(container_of(item, struct vsp_offer, link), fn, ctx);
-}
+/* ---- faults -------------------------------------------------------------- */
 
 uint64_t vsp_device_faults(const struct vsp_device *dev)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Devices as the VM sees them: create, remove, pause, statistics.
+ * Devices as the VM sees them: create, remove, pause, inspect.
  * Thread: control, all of it.
  */
 #ifndef VSP_VSP_DEVICE_H
@@ -53,18 +53,6 @@ void vsp_device_resume(struct vsp_device *dev);
 /* Class, instance, channels, and what the VSP adds. Waits for no other thread. */
 void vsp_device_inspect(struct vsp_device *dev, struct inspect *i);
 
-/* A snapshot of one open channel, taken on its I/O thread. */
-struct vsp_channel_stats {
-	uint16_t index; /* 0 primary */
-	uint32_t relid;
-	uint32_t target_vp;
-	uint32_t requests_in_use; /* of all classes */
-	struct chan_counters counters;
-	struct chan_rings rings;
-};
-/* Calls fn for each open channel, primary first. Waits for each channel's I/O thread in turn. */
-void vsp_device_stats(struct vsp_device *dev,
-	void (*fn)(void *ctx, const struct vsp_channel_stats *stats), void *ctx);
 /* Channels faulted by the guest. Each costs the guest the device for VSP_REOFFER_NS. */
 uint64_t vsp_device_faults(const struct vsp_device *dev);
 
