@@ -196,7 +196,7 @@ void probe_print(const struct probe_result *r, FILE *to)
 	fprintf(to, "\nstock kernels: %s. %s\n", r->distro_kernel ? "yes" : "no", probe_advice(r));
 }
 
-/* ---- the command ---------------------------------------------------------- */
+/* ---- the command --------------------------------------------------------- */
 
 static int probe(bool json)
 {

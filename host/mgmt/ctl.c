@@ -251,7 +251,7 @@ static void on_sent(struct loop_op *op, int res)
 	client_next(c);
 }
 
-/* ---- server: accepting ---------------------------------------------------- */
+/* ---- server: accepting --------------------------------------------------- */
 
 static bool peer_is_owner(int fd)
 {

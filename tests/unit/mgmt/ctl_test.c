@@ -44,7 +44,7 @@ static json_t *big_reply(void)
 	return reply;
 }
 
-/* Requests that "wait", until somebody says "finish" or "fail". On the loop's thread. */
+/* Requests "wait": they are answered by a later "finish" or "fail". On the loop's thread. */
 #define WAITING_MAX 64u
 static struct ctl_request *waiting[WAITING_MAX];
 static uint32_t waiting_count;
@@ -135,7 +135,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* A client that is no ctl_call(); what waits longer than 5 s fails. */
+/* A client that does not use ctl_call(). A wait of more than 5 s fails. */
 static int dial(void)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -160,13 +160,13 @@ static ssize_t receive(int fd, void *bytes, size_t len)
 	return n;
 }
 
-static void say(int fd, const char *text)
+static void send_text(int fd, const char *text)
 {
 	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
-/* One line from the server, parsed; NULL when it hung up instead. */
-static json_t *hear(int fd)
+/* One line from the server, parsed; NULL when it closed the connection instead. */
+static json_t *receive_reply(int fd)
 {
 	static char line[64 * 1024];
 	size_t used = 0;
@@ -187,9 +187,9 @@ static json_t *hear(int fd)
 	return reply;
 }
 
-static void hears_refusal(int fd, const char *says)
+static void receives_refusal(int fd, const char *says)
 {
-	json_t *reply = hear(fd);
+	json_t *reply = receive_reply(fd);
 
 	assert_non_null(reply);
 	assert_true(json_is_false(json_object_get(reply, "ok")));
@@ -197,9 +197,9 @@ static void hears_refusal(int fd, const char *says)
 	json_decref(reply);
 }
 
-static void hears_stats(int fd)
+static void receives_stats(int fd)
 {
-	json_t *reply = hear(fd);
+	json_t *reply = receive_reply(fd);
 
 	assert_non_null(reply);
 	assert_true(json_is_true(json_object_get(reply, "ok")));
@@ -207,8 +207,8 @@ static void hears_stats(int fd)
 	json_decref(reply);
 }
 
-/* The way of `enlite ctl`: everybody else may do what they want, this one is answered. */
-static void serves_others(void)
+/* A client that uses ctl_call() is answered, whatever the other clients do. */
+static void serves_another_client(void)
 {
 	json_t *request = json_pack("{s:s}", "command", "stats"), *reply;
 
@@ -225,18 +225,18 @@ static void answers_line_by_line(void **state)
 {
 	int fd = dial();
 
-	say(fd, "{\"command\":\"stats\"}\n");
-	hears_stats(fd);
-	say(fd, "{\"command\":\"stats\"}\n{\"command\":\"fly\"}\n{\"command\":");
-	hears_stats(fd);
-	hears_refusal(fd, "unknown command fly");
-	say(fd, "\"stats\"}\n");
-	hears_stats(fd);
+	send_text(fd, "{\"command\":\"stats\"}\n");
+	receives_stats(fd);
+	send_text(fd, "{\"command\":\"stats\"}\n{\"command\":\"fly\"}\n{\"command\":");
+	receives_stats(fd);
+	receives_refusal(fd, "unknown command fly");
+	send_text(fd, "\"stats\"}\n");
+	receives_stats(fd);
 	close(fd);
-	serves_others();
+	serves_another_client();
 }
 
-static void what_is_no_object_is_refused(void **state)
+static void requests_that_are_no_objects_are_refused(void **state)
 {
 	static const char *const lines[] = {"\n", "stats\n", "[]\n", "\"stats\"\n", "7\n", "null\n",
 		"{\n", "{}}\n", "{\"a\":1,\"a\":2}\n", "\xff\xfe\n", "{\"command\":\"\xff\"}\n",
@@ -244,12 +244,12 @@ static void what_is_no_object_is_refused(void **state)
 	int fd = dial();
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-		say(fd, lines[i]);
-		hears_refusal(fd, "not a JSON object");
+		send_text(fd, lines[i]);
+		receives_refusal(fd, "not a JSON object");
 	}
-	say(fd, "{}\n{\"command\":7}\n");
-	hears_refusal(fd, "unknown command");
-	hears_refusal(fd, "unknown command");
+	send_text(fd, "{}\n{\"command\":7}\n");
+	receives_refusal(fd, "unknown command");
+	receives_refusal(fd, "unknown command");
 	close(fd);
 }
 
@@ -263,8 +263,8 @@ static void a_quoted_command_cut_in_a_character_is_answered(void **state)
 	for (int i = 0; i < 400; i++)
 		end = stpcpy(end, euro);
 	stpcpy(end, tail);
-	say(fd, line);
-	hears_refusal(fd, "unknown command");
+	send_text(fd, line);
+	receives_refusal(fd, "unknown command");
 	close(fd);
 }
 
@@ -276,7 +276,7 @@ static void deep_nesting_is_refused(void **state)
 	memset(line, '[', sizeof(line));
 	line[sizeof(line) - 1] = '\n';
 	assert_int_equal(send(fd, line, sizeof(line), 0), sizeof(line));
-	hears_refusal(fd, "not a JSON object");
+	receives_refusal(fd, "not a JSON object");
 	close(fd);
 }
 
@@ -289,9 +289,9 @@ static void a_line_that_never_ends_is_cut_off(void **state)
 	for (int i = 0; i < 16; i++) /* 1 MiB, or what it takes */
 		if (send(fd, garbage, sizeof(garbage), MSG_NOSIGNAL) < 0)
 			break;
-	assert_null(hear(fd));
+	assert_null(receive_reply(fd));
 	close(fd);
-	serves_others();
+	serves_another_client();
 }
 
 static void the_longest_line_is_answered(void **state)
@@ -303,7 +303,7 @@ static void the_longest_line_is_answered(void **state)
 	memcpy(line, "{\"command\":\"stats\"}", 19);
 	line[sizeof(line) - 1] = '\n';
 	assert_int_equal(send(fd, line, sizeof(line), 0), sizeof(line));
-	hears_stats(fd);
+	receives_stats(fd);
 	close(fd);
 }
 
@@ -311,10 +311,10 @@ static void a_half_closed_client_is_answered(void **state)
 {
 	int fd = dial();
 
-	say(fd, "{\"command\":\"stats\"}\n");
+	send_text(fd, "{\"command\":\"stats\"}\n");
 	shutdown(fd, SHUT_WR);
-	hears_stats(fd);
-	assert_null(hear(fd));
+	receives_stats(fd);
+	assert_null(receive_reply(fd));
 	close(fd);
 }
 
@@ -326,22 +326,22 @@ static void one_byte_at_a_time(void **state)
 	for (const char *c = line; *c; c++) {
 		assert_int_equal(send(fd, c, 1, MSG_NOSIGNAL), 1);
 		if (c == line + 5)
-			serves_others();
+			serves_another_client();
 	}
-	hears_stats(fd);
+	receives_stats(fd);
 	close(fd);
 }
 
-/* The reply is larger than any socket buffer: the server waits for this client, not with it. */
-static void who_does_not_read_holds_nobody(void **state)
+/* The reply is larger than any socket buffer: only this client's slot waits. */
+static void a_client_that_does_not_read_blocks_no_other(void **state)
 {
 	static char bytes[64 * 1024];
 	int fd = dial();
 	size_t got = 0;
 	ssize_t n;
 
-	say(fd, "{\"command\":\"big\"}\n");
-	serves_others();
+	send_text(fd, "{\"command\":\"big\"}\n");
+	serves_another_client();
 	do {
 		n = receive(fd, bytes, sizeof(bytes));
 		assert_true(n > 0);
@@ -351,49 +351,49 @@ static void who_does_not_read_holds_nobody(void **state)
 	close(fd);
 }
 
-static void who_leaves_before_the_answer(void **state)
+static void a_client_disconnects_before_the_answer(void **state)
 {
 	for (int i = 0; i < 40; i++) {
 		int fd = dial();
 
-		say(fd, "{\"command\":\"big\"}\n");
+		send_text(fd, "{\"command\":\"big\"}\n");
 		close(fd);
 	}
-	serves_others();
+	serves_another_client();
 }
 
-static void silent_crowds_hold_nobody(void **state)
+static void silent_clients_block_no_other(void **state)
 {
 	int fd[40];
 
 	for (int i = 0; i < 40; i++) {
 		fd[i] = dial();
-		say(fd[i], i % 2 ? "{" : "{\"command\":\"big\"}\n");
+		send_text(fd[i], i % 2 ? "{" : "{\"command\":\"big\"}\n");
 	}
-	serves_others();
-	assert_null(hear(fd[1])); /* among the longest without an answer */
+	serves_another_client();
+	assert_null(receive_reply(fd[1])); /* among the longest without an answer */
 	for (int i = 0; i < 40; i++)
 		close(fd[i]);
-	serves_others();
+	serves_another_client();
 }
 
-static void who_is_answered_keeps_its_slot(void **state)
+static void an_active_client_keeps_its_slot(void **state)
 {
 	int faithful = dial(), fd[40];
 
 	for (int i = 0; i < 40; i++) {
-		say(faithful, "{\"command\":\"stats\"}\n");
-		hears_stats(faithful);
+		send_text(faithful, "{\"command\":\"stats\"}\n");
+		receives_stats(faithful);
 		fd[i] = dial();
 	}
-	say(faithful, "{\"command\":\"stats\"}\n");
-	hears_stats(faithful);
+	send_text(faithful, "{\"command\":\"stats\"}\n");
+	receives_stats(faithful);
 	for (int i = 0; i < 40; i++)
 		close(fd[i]);
 	close(faithful);
 }
 
-/* ---- answers that take their time ---------------------------------------- */
+/* ---- deferred answers ---------------------------------------------------- */
 
 static void command(const char *name)
 {
@@ -406,7 +406,7 @@ static void command(const char *name)
 	json_decref(request);
 }
 
-/* Until so many requests wait: they come by other connections. */
+/* Returns when so many requests wait, from other connections. */
 static void wait_waiting(int count)
 {
 	json_t *request = json_pack("{s:s}", "command", "count"), *reply;
@@ -431,52 +431,52 @@ static void assert_silent(int fd)
 }
 
 /* The next line waits for the first one's answer. */
-static void a_late_answer(void **state)
+static void a_deferred_answer(void **state)
 {
 	int fd = dial();
 
-	say(fd, "{\"command\":\"wait\"}\n{\"command\":\"fly\"}\n");
+	send_text(fd, "{\"command\":\"wait\"}\n{\"command\":\"fly\"}\n");
 	wait_waiting(1);
-	serves_others();
+	serves_another_client();
 	assert_silent(fd);
 	command("finish");
-	hears_stats(fd);
-	hears_refusal(fd, "unknown command fly");
-	say(fd, "{\"command\":\"wait\"}\n");
+	receives_stats(fd);
+	receives_refusal(fd, "unknown command fly");
+	send_text(fd, "{\"command\":\"wait\"}\n");
 	wait_waiting(1);
 	command("fail");
-	hears_refusal(fd, "it was no good");
+	receives_refusal(fd, "it was no good");
 	close(fd);
 }
 
-static void who_leaves_before_a_late_answer(void **state)
+static void clients_disconnect_before_a_deferred_answer(void **state)
 {
 	for (int i = 0; i < 10; i++) {
 		int fd = dial();
 
-		say(fd, "{\"command\":\"wait\"}\n");
+		send_text(fd, "{\"command\":\"wait\"}\n");
 		wait_waiting(i + 1);
 		close(fd);
 	}
 	command("finish");
 	wait_waiting(0);
-	serves_others();
+	serves_another_client();
 }
 
-/* All slots wait, and more clients come: the longest waiting ones are hung up on, their requests
- * go on. */
-static void who_waits_longest_gives_its_slot(void **state)
+/* All slots wait and more clients connect: the longest waiting ones lose their connection; their
+ * requests go on. */
+static void the_longest_waiting_client_loses_its_slot(void **state)
 {
 	int fd[40], heard = 0;
 
 	for (int i = 0; i < 40; i++) {
 		fd[i] = dial();
-		say(fd[i], "{\"command\":\"wait\"}\n");
+		send_text(fd[i], "{\"command\":\"wait\"}\n");
 		wait_waiting(i + 1);
 	}
 	command("finish");
 	for (int i = 0; i < 40; i++) {
-		json_t *reply = hear(fd[i]);
+		json_t *reply = receive_reply(fd[i]);
 
 		heard += reply != NULL;
 		assert_true(reply || i < 40 - (int)CTL_CLIENTS_MAX + 1);
@@ -484,37 +484,37 @@ static void who_waits_longest_gives_its_slot(void **state)
 		close(fd[i]);
 	}
 	assert_true(heard >= (int)CTL_CLIENTS_MAX - 1 && heard <= (int)CTL_CLIENTS_MAX);
-	serves_others();
+	serves_another_client();
 }
 
 static void no_memory_for_an_answer(void **state)
 {
 	int fd = dial();
 
-	say(fd, "{\"command\":\"memory\"}\n");
-	assert_null(hear(fd));
+	send_text(fd, "{\"command\":\"memory\"}\n");
+	assert_null(receive_reply(fd));
 	close(fd);
-	serves_others();
+	serves_another_client();
 }
 
-/* The end of the server comes first: whoever asked is hung up on, and the answer is thrown away. */
+/* The server ends first: the client's connection is closed, and the answer is dropped. */
 static void answered_after_the_end(void **state)
 {
 	int fd;
 
 	serve();
 	fd = dial();
-	say(fd, "{\"command\":\"wait\"}\n");
+	send_text(fd, "{\"command\":\"wait\"}\n");
 	wait_waiting(1);
 	stop_serving();
-	assert_null(hear(fd));
+	assert_null(receive_reply(fd));
 	finish_waiting(true);
 	close(fd);
 }
 
-/* ---- who may ------------------------------------------------------------- */
+/* ---- permissions --------------------------------------------------------- */
 
-/* 0: was served; 1: could not connect; 2: was hung up on. */
+/* 0: was served; 1: could not connect; 2: the server closed the connection. */
 static int ask_as(uid_t uid)
 {
 	pid_t pid = fork();
@@ -557,7 +557,7 @@ static void others_are_refused(void **state)
 	chmod(ctl.path, 0666); /* the second lock */
 	assert_int_equal(ask_as(NOBODY), 2);
 	chmod(path, 0700);
-	serves_others();
+	serves_another_client();
 }
 
 /* ---- names --------------------------------------------------------------- */
@@ -573,7 +573,7 @@ static void a_live_name_is_taken(void **state)
 	assert_non_null(strstr(why.text, "name: t"));
 	ctl_close(&second); /* must not remove the first one's */
 	loop_fini(&other);
-	serves_others();
+	serves_another_client();
 }
 
 static void leave_socket_behind(const char *path)
@@ -593,7 +593,7 @@ static void a_dead_name_is_replaced(void **state)
 	assert_int_equal(ctl_path(path, "t", true, &e), 0);
 	leave_socket_behind(path);
 	serve();
-	serves_others();
+	serves_another_client();
 	stop_serving();
 }
 
@@ -607,7 +607,7 @@ static void *hang_up(void *arg)
 	return NULL;
 }
 
-/* As one that was killed and is not quite gone: it connects, but only to hang up. */
+/* The socket of a killed process whose io_uring still exists: it accepts, then closes. */
 static void a_dying_name_is_replaced(void **state)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -622,11 +622,11 @@ static void a_dying_name_is_replaced(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, hang_up, &fd), 0);
 	serve();
 	pthread_join(thread, NULL);
-	serves_others();
+	serves_another_client();
 	stop_serving();
 }
 
-static void a_file_of_somebody_is_not_replaced(void **state)
+static void a_regular_file_is_not_replaced(void **state)
 {
 	char path[CTL_PATH_MAX];
 	int fd;
@@ -668,27 +668,27 @@ int main(void)
 #define served(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		served(answers_line_by_line),
-		served(what_is_no_object_is_refused),
+		served(requests_that_are_no_objects_are_refused),
 		served(a_quoted_command_cut_in_a_character_is_answered),
 		served(deep_nesting_is_refused),
 		served(a_line_that_never_ends_is_cut_off),
 		served(the_longest_line_is_answered),
 		served(a_half_closed_client_is_answered),
 		served(one_byte_at_a_time),
-		served(who_does_not_read_holds_nobody),
-		served(who_leaves_before_the_answer),
-		served(silent_crowds_hold_nobody),
-		served(who_is_answered_keeps_its_slot),
-		served(a_late_answer),
-		served(who_leaves_before_a_late_answer),
-		served(who_waits_longest_gives_its_slot),
+		served(a_client_that_does_not_read_blocks_no_other),
+		served(a_client_disconnects_before_the_answer),
+		served(silent_clients_block_no_other),
+		served(an_active_client_keeps_its_slot),
+		served(a_deferred_answer),
+		served(clients_disconnect_before_a_deferred_answer),
+		served(the_longest_waiting_client_loses_its_slot),
 		served(no_memory_for_an_answer),
 		cmocka_unit_test(answered_after_the_end),
 		served(others_are_refused),
 		served(a_live_name_is_taken),
 		cmocka_unit_test(a_dead_name_is_replaced),
 		cmocka_unit_test(a_dying_name_is_replaced),
-		cmocka_unit_test(a_file_of_somebody_is_not_replaced),
+		cmocka_unit_test(a_regular_file_is_not_replaced),
 		cmocka_unit_test(bad_names_and_places),
 	};
 
