@@ -82,19 +82,21 @@ static void console_inspect(const struct console *c, struct inspect *i)
 	inspect_end(i);
 }
 
-/* The objects of one boot are there only while it runs. */
-static void boot_inspect(struct vm *vm, struct inspect *i)
+/* Partition and bus exist from the start of a boot until its stop is complete, so a disk that
+ * delays the stop is shown. */
+static void boot_inspect(const struct vm *vm, struct inspect *i)
 {
-	partition_inspect(vm->partition, i);
+	if (vm->partition)
+		partition_inspect(vm->partition, i);
+	if (!vm->bus)
+		return;
 	inspect_begin(i, "bus");
 	bus_inspect(vm->bus->bus, i);
 	inspect_end(i);
 }
 
-void vm_inspect(struct vm *vm, struct inspect *i)
+void vm_inspect(const struct vm *vm, struct inspect *i)
 {
-	bool running = vm->state == VM_BOOTED;
-
 	ON_LOOP(&vm->control);
 	inspect_text(i, "state", vm_state_text(vm));
 	inspect_u64(i, "boots", vm->boots);
@@ -102,15 +104,13 @@ void vm_inspect(struct vm *vm, struct inspect *i)
 	memory_inspect(vm, i);
 	io_threads_inspect(vm, i);
 	console_inspect(&vm->console, i);
-	if (running)
-		boot_inspect(vm, i);
+	boot_inspect(vm, i);
 	inspect_begin_array(i, "devices");
-	if (running)
-		storage_inspect(&vm->storage, i);
+	storage_inspect(&vm->storage, i);
 	inspect_end(i);
 }
 
-json_t *vm_inspect_json(struct vm *vm)
+json_t *vm_inspect_json(const struct vm *vm)
 {
 	struct inspect_json w;
 

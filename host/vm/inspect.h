@@ -9,8 +9,8 @@
 #include "vm/vm.h"
 
 /* All of the VM. Waits for no other thread. */
-void vm_inspect(struct vm *vm, struct inspect *i);
+void vm_inspect(const struct vm *vm, struct inspect *i);
 /* The same as JSON, a new object; NULL: out of memory. */
-json_t *vm_inspect_json(struct vm *vm);
+json_t *vm_inspect_json(const struct vm *vm);
 
 #endif
