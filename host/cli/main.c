@@ -108,8 +108,7 @@ int main(int argc, char **argv)
 
 	if (hold_standard_fds()) {
 		err_set(&e, -EBADF,
-			"/dev/null: cannot be opened in place of a closed standard descriptor: "
-			"give enlite all three");
+			"/dev/null: cannot be opened in place of a closed standard descriptor: give enlite all three");
 		return cmd_fail(&e, EXIT_ERROR);
 	}
 	return finish_stdout(run_subcommand(argc, argv));

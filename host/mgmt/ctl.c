@@ -29,8 +29,8 @@ static const char *run_dir(void)
 
 int ctl_check_name(const char *name, struct err *e)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "0123456789-_.";
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
 	size_t len = strlen(name);
 
 	if (len == 0 || len > CTL_NAME_MAX || strspn(name, allowed) != len || name[0] == '.')

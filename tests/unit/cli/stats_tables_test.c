@@ -43,10 +43,7 @@ static void what_is_not_there_is_left_out(void **state)
 
 static void columns_are_as_wide_as_their_cells(void **state)
 {
-	print("{\"state\": \"running\", \"boots\": 1, \"cpus\": 4, "
-	      "\"io_threads\": [{\"turns\": 7, \"polling\": true, \"poll_window_ns\": 1500}, {}], "
-	      "\"exits\": {\"io\": 1234567, \"mmio\": 0, \"msr\": 5, \"hypercall\": 0, "
-	      "\"signal\": 0, \"interrupted\": 7, \"other\": 0, \"total\": 1234579}}");
+	print("{\"state\": \"running\", \"boots\": 1, \"cpus\": 4, \"io_threads\": [{\"turns\": 7, \"polling\": true, \"poll_window_ns\": 1500}, {}], \"exits\": {\"io\": 1234567, \"mmio\": 0, \"msr\": 5, \"hypercall\": 0, \"signal\": 0, \"interrupted\": 7, \"other\": 0, \"total\": 1234579}}");
 	assert_string_equal(text,
 		"state    boots  VPs  I/O threads\n"
 		"running      1    4            2\n"
@@ -77,13 +74,7 @@ static void bytes_have_units(void **state)
 /* Latencies only of what happened; numbers stay three digits. */
 static void latencies_are_rows(void **state)
 {
-	print("{\"devices\": [{\"id\": \"scsi0\", \"luns\": [{\"lun\": 0, \"latency\": {"
-	      "\"write\": {\"count\": 3, \"mean_ns\": 1234, \"p50_ns\": 9994, \"p90_ns\": 99940,"
-	      " \"p99_ns\": 999400, \"p99_9_ns\": 2500000, \"p99_99_ns\": 30000000,"
-	      " \"highest_ns\": 200000000000},"
-	      "\"read\": {\"count\": 0}, \"other\": {\"count\": 1}}}]},"
-	      "{\"id\": \"scsi1\", \"luns\": [{\"lun\": 63, \"latency\": "
-	      "{\"flush\": {\"count\": 12}}}]}]}");
+	print("{\"devices\": [{\"id\": \"scsi0\", \"luns\": [{\"lun\": 0, \"latency\": {\"write\": {\"count\": 3, \"mean_ns\": 1234, \"p50_ns\": 9994, \"p90_ns\": 99940, \"p99_ns\": 999400, \"p99_9_ns\": 2500000, \"p99_99_ns\": 30000000, \"highest_ns\": 200000000000},\"read\": {\"count\": 0}, \"other\": {\"count\": 1}}}]},{\"id\": \"scsi1\", \"luns\": [{\"lun\": 63, \"latency\": {\"flush\": {\"count\": 12}}}]}]}");
 	assert_non_null(strstr(text,
 		"device  LUN  latency  count    mean     p50     p90    p99   p99.9  p99.99  highest\n"
 		"scsi0     0  write        3  1.23us  9.99us  99.9us  999us  2.50ms  30.0ms     200s\n"
@@ -94,8 +85,7 @@ static void latencies_are_rows(void **state)
 
 static void channels_without_interrupts(void **state)
 {
-	print("{\"devices\": [{\"id\": \"scsi0\", \"channels\": [{\"index\": 0, "
-	      "\"target_vp\": 4294967295}, {\"index\": 1, \"target_vp\": 0}]}]}");
+	print("{\"devices\": [{\"id\": \"scsi0\", \"channels\": [{\"index\": 0, \"target_vp\": 4294967295}, {\"index\": 1, \"target_vp\": 0}]}]}");
 	assert_non_null(strstr(text, "scsi0         0  none "));
 	assert_non_null(strstr(text, "scsi0         1     0 "));
 }
@@ -103,10 +93,7 @@ static void channels_without_interrupts(void **state)
 /* Another version of enlite may have answered. */
 static void other_types_do_no_harm(void **state)
 {
-	print("{\"boots\": \"x\", \"memory\": [], \"exits\": 3, \"io_threads\": 7,"
-	      " \"devices\": [1, null, {\"luns\": {\"lun\": 1}, \"channels\": [1, null, "
-	      "{\"index\": []}]}, {\"luns\": [{\"latency\": 3}, []]}],"
-	      " \"bus\": {\"version\": 5}}");
+	print("{\"boots\": \"x\", \"memory\": [], \"exits\": 3, \"io_threads\": 7, \"devices\": [1, null, {\"luns\": {\"lun\": 1}, \"channels\": [1, null, {\"index\": []}]}, {\"luns\": [{\"latency\": 3}, []]}], \"bus\": {\"version\": 5}}");
 	assert_non_null(strstr(text, "VMBus"));
 }
 

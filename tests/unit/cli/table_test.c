@@ -75,9 +75,8 @@ static void control_characters_are_escaped(void **state)
 
 static void disks_and_controllers(void **state)
 {
-	print(disk_tables_print, "{\"disks\": [{\"id\": \"0:1\", \"source\": \"a file\", "
-				 "\"serial\": \"\", \"cdrom\": false, \"state\": \"opening\"}], "
-				 "\"controllers\": [{\"controller\": 2, \"state\": \"present\"}]}");
+	print(disk_tables_print,
+		"{\"disks\": [{\"id\": \"0:1\", \"source\": \"a file\", \"serial\": \"\", \"cdrom\": false, \"state\": \"opening\"}], \"controllers\": [{\"controller\": 2, \"state\": \"present\"}]}");
 	assert_string_equal(text, "ID   state    size  read-only  DVD  serial  source\n"
 				  "0:1  opening     -  -          no           a file\n"
 				  "\n"

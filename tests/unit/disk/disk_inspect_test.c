@@ -50,15 +50,13 @@ static void each_layer_shows_itself(void **state)
 	shows(disk, "size", "1048576");
 	shows(disk, "read_only", "false");
 	shows(disk, "layers/0",
-		"{\"type\":\"volatile\",\"unflushed_writes\":0,"
-		"\"unflushed_bytes\":0,\"off\":false}");
+		"{\"type\":\"volatile\",\"unflushed_writes\":0,\"unflushed_bytes\":0,\"off\":false}");
 	shows(disk, "layers/1/iops", "100");
 	shows(disk, "layers/2/every", "7");
 	shows(disk, "layers/2/injected", "0");
 	shows(disk, "layers/2/operations", "[\"read\",\"write\",\"flush\",\"discard\",\"zeroes\"]");
 	shows(disk, "layers/3",
-		"{\"type\":\"delay\",\"min_ns\":5,\"max_ns\":9,"
-		"\"operations\":[\"read\"]}");
+		"{\"type\":\"delay\",\"min_ns\":5,\"max_ns\":9,\"operations\":[\"read\"]}");
 	shows(disk, "layers/4", "{\"type\":\"memory\"}");
 	disk_close(disk);
 }

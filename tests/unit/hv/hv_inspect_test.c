@@ -52,9 +52,8 @@ static void reset_values(void **state)
 	shows("reference_time", "0");
 	shows("hypercall_page", "\"off\"");
 	shows("guest_os_id", "\"0\"");
-	shows("vps/2", "{\"synic\":false,\"message_page\":\"off\",\"event_page\":\"off\","
-		       "\"messages_queued\":0,\"events_pending_sints\":\"0\","
-		       "\"sints\":[],\"stimers\":[]}");
+	shows("vps/2",
+		"{\"synic\":false,\"message_page\":\"off\",\"event_page\":\"off\",\"messages_queued\":0,\"events_pending_sints\":\"0\",\"sints\":[],\"stimers\":[]}");
 }
 
 static void synic_as_programmed(void **state)

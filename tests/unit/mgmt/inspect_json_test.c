@@ -49,10 +49,8 @@ static void objects_arrays_and_values(void **state)
 	json_t *root = house();
 	char *text = json_dumps(root, JSON_COMPACT);
 
-	assert_string_equal(text, "{\"name\":\"villa\",\"owner\":\"(not UTF-8)\","
-				  "\"street\":\"Ring 12\",\"empty\":false,"
-				  "\"counts\":{\"doors\":2,\"windows\":7},"
-				  "\"rooms\":[{\"chairs\":0},{\"chairs\":1},{\"chairs\":2},[]]}");
+	assert_string_equal(text,
+		"{\"name\":\"villa\",\"owner\":\"(not UTF-8)\",\"street\":\"Ring 12\",\"empty\":false,\"counts\":{\"doors\":2,\"windows\":7},\"rooms\":[{\"chairs\":0},{\"chairs\":1},{\"chairs\":2},[]]}");
 	free(text);
 	json_decref(root);
 }
@@ -74,8 +72,8 @@ static void unknown_paths_list_what_is_there(void **state)
 	static const struct {
 		const char *path, *error;
 	} wrong[] = {
-		{"cellar", "inspect: unknown part 'cellar'; known are: name, owner, street, empty, "
-			   "counts, rooms"},
+		{"cellar",
+			"inspect: unknown part 'cellar'; known are: name, owner, street, empty, counts, rooms"},
 		{"counts/roofs",
 			"inspect: unknown part 'roofs' of counts/; known are: doors, windows"},
 		{"rooms/4", "inspect: unknown part '4' of rooms/; known are: 0 to 3"},

@@ -37,10 +37,8 @@ static void only_stable_keys(void **state)
 	views("{\"bus\": {\"version\": \"5.3\", \"gpadl_count\": 7, \"messages\": 1}}",
 		"{\"bus\":{\"version\":\"5.3\",\"messages\":1}}");
 	views("{\"devices\": []}", "{\"devices\":[]}");
-	views("{\"devices\": [{\"luns\": [{\"lun\": 5, \"disk\": {}, \"latency\": {\"any\": 1}}], "
-	      "\"offered\": true, \"id\": \"scsi0\"}, {\"id\": \"net0\", \"channels\": []}]}",
-		"{\"devices\":[{\"id\":\"scsi0\",\"luns\":[{\"lun\":5,\"latency\":{\"any\":1}}]},"
-		"{\"id\":\"net0\",\"channels\":[]}]}");
+	views("{\"devices\": [{\"luns\": [{\"lun\": 5, \"disk\": {}, \"latency\": {\"any\": 1}}], \"offered\": true, \"id\": \"scsi0\"}, {\"id\": \"net0\", \"channels\": []}]}",
+		"{\"devices\":[{\"id\":\"scsi0\",\"luns\":[{\"lun\":5,\"latency\":{\"any\":1}}]},{\"id\":\"net0\",\"channels\":[]}]}");
 }
 
 static char *man_section(void)
