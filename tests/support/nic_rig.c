@@ -191,6 +191,55 @@ void nic_rig_wait_link(struct nic_rig *rig, bool up)
 	nic_rig_run(rig->loop, link_is, &(struct awaited){rig, up});
 }
 
+struct path {
+	struct loop_timer probe;
+	struct nic_rig *from, *to;
+};
+
+static void send_probe(struct nic_rig *from)
+{
+	static const uint8_t probe[60] = {
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 0xfe, 0x88, 0xb5};
+
+	if (from->frames_out < RIG_FRAMES)
+		nic_rig_send_bytes(from, probe, sizeof(probe));
+}
+
+static void probe_again(struct loop_timer *t)
+{
+	struct path *p = container_of(t, struct path, probe);
+
+	send_probe(p->from);
+	loop_timer_start(p->from->loop, t, NS_PER_MS, probe_again);
+}
+
+static bool path_open(void *ctx)
+{
+	const struct path *p = ctx;
+
+	return p->to->received >= p->from->sent;
+}
+
+static bool any_received(void *ctx)
+{
+	return ((const struct path *)ctx)->to->received;
+}
+
+/* What the bridge swallowed does not come any more, so the last probe tells that all is through. */
+void nic_rig_wait_path(struct nic_rig *from, struct nic_rig *to)
+{
+	struct path p = {.from = from, .to = to};
+
+	probe_again(&p.probe);
+	nic_rig_run(from->loop, any_received, &p);
+	loop_timer_cancel(&p.probe);
+	nic_rig_wait_sent(from);
+	to->received = from->sent = 0;
+	send_probe(from);
+	nic_rig_run(from->loop, path_open, &p);
+	to->received = from->sent = 0;
+}
+
 /* ---- life ---------------------------------------------------------------- */
 
 int nic_rig_stack(

@@ -68,6 +68,9 @@ void nic_rig_run(struct loop *loop, bool (*done)(void *ctx), void *ctx);
 void nic_rig_wait_received(struct nic_rig *rig, uint64_t count);
 void nic_rig_wait_sent(struct nic_rig *rig);
 void nic_rig_wait_link(struct nic_rig *rig, bool up);
+/* Sends probes until one arrives: a bridge forwards only some time after its ports are up. Then all
+ * counters of both are zero. */
+void nic_rig_wait_path(struct nic_rig *from, struct nic_rig *to);
 
 /* ---- network name spaces ------------------------------------------------- */
 

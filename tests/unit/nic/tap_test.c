@@ -58,8 +58,7 @@ static void open_both(void)
 	nic_rig_open(&b, &loop, "tap:tb", 1);
 	bridge("ta");
 	bridge("tb");
-	nic_rig_wait_link(&a, true);
-	nic_rig_wait_link(&b, true);
+	nic_rig_wait_path(&a, &b);
 }
 
 static void close_both(void)
@@ -173,7 +172,6 @@ static void frames_that_the_buffer_cannot_hold_are_dropped(void **state)
 	nic_rig_wait_received(&b, 1);
 	nic_stats(b.nic, &stats);
 	assert_int_equal(stats.rx.dropped[NIC_DROP_TOO_BIG], 1);
-	assert_int_equal(stats.rx.frames, 1);
 	close_both();
 }
 
@@ -287,12 +285,9 @@ static void a_deleted_interface_comes_back(void **state)
 			"ip tuntap add dev tb mode tap %s vnet_hdr && ip link set tb up", flags);
 		nic_rig_wait_link(&b, true);
 		bridge("tb");
-		nic_rig_send_bytes(&a, bytes, sizeof(bytes));
-		nic_rig_wait_received(&b, i + 1);
-		nic_rig_send_bytes(&b, bytes, sizeof(bytes));
-		assert_int_equal(b.sent, i + 1);
+		nic_rig_wait_path(&a, &b);
+		nic_rig_wait_path(&b, &a);
 		assert_int_equal(((struct tap *)b.nic)->dev.offloads, NIC_CAN_ALL & ~NIC_CAN_USO);
-		nic_rig_wait_received(&a, i + 1);
 	}
 	close_both();
 	nic_rig_shell("ip link del tb");
@@ -365,11 +360,9 @@ static int open_tap(const char *name, short flags)
 
 static void descriptors_are_inherited(void **state)
 {
-	static uint8_t bytes[60];
 	char text[32];
 	int fd = open_tap("tf", IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
 
-	address(bytes);
 	nic_rig_shell("ip link set tf up");
 	snprintf(text, sizeof(text), "fd:%d", fd);
 	nic_rig_open(&a, &loop, text, 1);
@@ -378,8 +371,7 @@ static void descriptors_are_inherited(void **state)
 	nic_rig_wait_link(&b, true);
 	bridge("tf");
 	bridge("tb");
-	nic_rig_send_bytes(&a, bytes, sizeof(bytes));
-	nic_rig_wait_received(&b, 1);
+	nic_rig_wait_path(&a, &b);
 	close_both();
 	assert_int_equal(fcntl(fd, F_GETFD), -1); /* it was taken over */
 }
