@@ -24,7 +24,7 @@ void nic_queue_init(struct nic_queue *queue, struct nic *nic, uint32_t index, st
 /* ON_LOOP. The end of ops->queue_stop: nothing of the client is held. Posts client->stopped. */
 void nic_queue_stopped(struct nic_queue *queue);
 
-/* Control: of the bottom; the watcher hears about changes. */
+/* Control: of the bottom; the watcher is called on a change. */
 void nic_link_set(struct nic *nic, bool up);
 void nic_mtu_set(struct nic *nic, uint32_t mtu);
 

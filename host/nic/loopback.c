@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The NIC of tests: each frame comes back on the queue that sent it, or on the
- * transport level: offloads are carried or done in software as the client
- * wants. Without a buffer the frame waits (nic_backlog).
+ * The NIC of tests: each frame is received on the queue that sent it. Offloads
+ * that the client does not take are done in software. Without a buffer the frame
+ * waits (nic_backlog).
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -161,6 +161,6 @@ static int loopback_open(struct nic **nic, const struct nic_open *o, struct err 
 
 const struct nic_type nic_type_loop = {
 	.name = "loop",
-	.help = "what the guest sends comes back to it",
+	.help = "echo: the guest receives what it sends",
 	.open = loopback_open,
 };

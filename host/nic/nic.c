@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The parts of a NIC that all back ends share: gates, stacks, counters, calls. */
+/* Common code of all NICs: entry points, stacks, counters, calls. */
 #include "nic/nic.h"
 
 #include <assert.h>

@@ -11,9 +11,9 @@
  * The data path allocates nothing, takes no lock, and copies no payload where
  * the transport allows that: memory of the client goes to and from the kernel.
  *
- * Transmit. nic_tx() hands over frames; each comes back once through tx_done,
- * maybe before nic_tx() returns. A frame that does not come back is the
- * back-pressure: the client bounds what it has outstanding. Frames of one queue
+ * Transmit. nic_tx() submits frames; each is completed once through tx_done,
+ * possibly before nic_tx() returns. An outstanding frame is the back-pressure:
+ * the client bounds how many it has. Frames of one queue
  * leave in order. A frame that cannot leave (link down, invalid) is dropped,
  * counted, and done with an error: nothing is retried, no frame is ever stuck
  * while the link is down.
@@ -72,7 +72,7 @@ enum nic_gso {
 	0x01u /* sum from csum_start to the end is to be stored at csum_offset;                    \
 	       */
 /* the field holds the pseudo header's sum, length included */
-#define NIC_CSUM_VALID 0x02u /* receive: somebody verified the TCP or UDP checksum */
+#define NIC_CSUM_VALID 0x02u /* receive: the TCP or UDP checksum was verified */
 #define NIC_GSO_ECN    0x04u /* TCP: CWR is set; only the first segment keeps it */
 #define NIC_VLAN       0x08u /* vlan_tci is valid; the tag is not among the bytes */
 #define NIC_HASH       0x10u /* receive: hash is a Toeplitz value of the configured key */
@@ -96,7 +96,7 @@ struct nic_offload {
  * after rx or rx_put. In between only the back end touches them.
  *
  * iov[0] is scratch of the back end (a header goes there); the frame's bytes, or
- * the room for them, are iov[1] .. iov[iov_count - 1], which nobody modifies.
+ * the room for them, are iov[1] .. iov[iov_count - 1], which no layer modifies.
  *
  * Transmit: `length` is the sum of iov[1..]. iov[1] has at least 14 bytes and, with
  * NIC_CSUM_PARTIAL, is memory that no guest can change and holds at least the headers up to the end
@@ -167,7 +167,7 @@ enum nic_drop {
 	NIC_DROP_FULL,      /* no room, no memory, no buffer */
 	NIC_DROP_OFFLOAD,   /* receive: an offload that was just switched off */
 	NIC_DROP_FILTER,    /* loss */
-	NIC_DROP_ERROR,     /* anything else the kernel says */
+	NIC_DROP_ERROR,     /* any other error of the kernel */
 	NIC_DROP_COUNT,
 };
 extern const char *const nic_drop_names[NIC_DROP_COUNT];
@@ -190,7 +190,7 @@ struct nic_stats {
 #define NIC_CHANGED_LINK 0x1u
 #define NIC_CHANGED_MTU  0x2u
 
-/* Control thread. Embedded in whoever opened the NIC. */
+/* Control thread. Embedded in the owner of the NIC. */
 struct nic_watcher {
 	void (*changed)(struct nic_watcher *watcher, uint32_t what);
 };
@@ -296,8 +296,8 @@ void nic_stats(const struct nic *nic, struct nic_stats *stats);
 int nic_queue_open(struct nic *nic, uint32_t index, struct loop *loop, struct nic_client *client,
 	struct nic_queue **queue);
 
-/* Outstanding frames come back (sent, or -ECANCELED), buffers come back, then client->stopped runs,
- * in a later turn. Nothing touches memory of the client after that. Once per queue. */
+/* Outstanding frames are completed (sent, or -ECANCELED), buffers returned, then client->stopped
+ * runs, in a later turn. Nothing touches memory of the client after that. Once per queue. */
 void nic_queue_stop(struct nic_queue *queue);
 
 /* Stopped. May be called by client->stopped. */

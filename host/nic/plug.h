@@ -2,8 +2,8 @@
 /*
  * Connections that come and go under open queues. The control thread sets the
  * connection of a hub; each queue has a plug, which is called on the queue's
- * loop after that, takes the new connection and lets go of the old one when
- * nothing uses it any more. A connection is counted and freed with its last user.
+ * loop after that, takes the new connection and drops the old one when it
+ * is no longer in use. A connection is counted and freed with its last user.
  *
  * Lock: the hub's, a leaf, at changes only.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Parses and opens a back end with its filters, from what they say about themselves. */
+/* Parses and opens a back end with its filters, from the types' own descriptions. */
 #include "nic/stack.h"
 
 #include <assert.h>

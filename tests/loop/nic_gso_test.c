@@ -99,10 +99,9 @@ static void segments_equal_the_kernels(void **state)
 
 	nic_rig_open(&a, &loop, "tap:nga", 1);
 	nic_rig_open(&b, &loop, "tap:ngb", 1);
-	nic_rig_shell(
-		"ip link add ngbr type bridge stp_state 0 forward_delay 0 mcast_snooping 0 && "
-		"ip link set nga master ngbr && ip link set ngb master ngbr && "
-		"ip link set ngbr up");
+	nic_rig_shell("ip link add ngbr type bridge stp_state 0 forward_delay 0 mcast_snooping 0");
+	nic_rig_shell("ip link set nga master ngbr && ip link set ngb master ngbr");
+	nic_rig_shell("ip link set ngbr up");
 	nic_rig_wait_path(&a, &b);
 	b.rx = compare;
 	for (uint32_t i = 0; i < FRAMES; i += BATCH) {

@@ -199,8 +199,8 @@ static void survives_100_deletions_under_traffic(void **state)
 {
 	struct loop_timer turner = {0};
 
-	nic_rig_shell("ip link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0 && "
-		      "ip link set br0 up");
+	nic_rig_shell("ip link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0");
+	nic_rig_shell("ip link set br0 up");
 	start(&a, "tap:ta");
 	start(&b, "tap:tb");
 	turn(&turner);
@@ -210,9 +210,9 @@ static void survives_100_deletions_under_traffic(void **state)
 		nic_rig_shell("ip link del ta");
 		if (i & 1)
 			nic_rig_run(&control, down, &a);
-		nic_rig_shell("ip tuntap add dev ta mode tap %s vnet_hdr && "
-			      "ip link set ta up master br0",
-			i & 2 ? "multi_queue" : "");
+		nic_rig_shell(
+			"ip tuntap add dev ta mode tap %s vnet_hdr", i & 2 ? "multi_queue" : "");
+		nic_rig_shell("ip link set ta up master br0");
 		nic_rig_run(&control, up, &a);
 		expect_traffic();
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Loses frames at random, as a bad cable would: nobody is told. The same ones in each run. */
+/* Loses frames at random, like a bad cable: the sender sees success. Runs repeat the same choices.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

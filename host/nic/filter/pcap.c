@@ -25,7 +25,7 @@ struct pcap_nic {
 	int fd;
 	pthread_t thread;
 	uint8_t *writing; /* the thread's */
-	bool failed;      /* the thread's: said so */
+	bool failed;      /* the thread's: it was logged */
 	/* under lock */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;

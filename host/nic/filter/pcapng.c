@@ -44,7 +44,7 @@ static void put32(struct writer *w, uint32_t v)
 	put(w, &v, sizeof(v));
 }
 
-/* Of 64 bits: high half first, whatever the byte order. */
+/* Of 64 bits: high half first, in either byte order. */
 static void put_time(struct writer *w, uint64_t ns)
 {
 	put32(w, (uint32_t)(ns >> 32));

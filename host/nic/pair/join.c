@@ -44,7 +44,7 @@ static void destroy(struct nic_conn *conn)
 
 /* ---- our side ------------------------------------------------------------ */
 
-/* Our mapping stays writable; after the seal nobody gets another one, and the size is fixed. */
+/* Our mapping stays writable; the seal forbids further writable ones and fixes the size. */
 static int make_block(struct pair_side *side, uint32_t queues)
 {
 	size_t size = pair_block_size(queues);

@@ -49,7 +49,7 @@ static void set_join(struct pair_nic *pair, struct pair_join *join)
 	nic_link_set(&pair->nic, join);
 }
 
-/* The connection is over, whatever state it had. */
+/* Ends the connection in any state. */
 static void hang_up(struct pair_nic *pair)
 {
 	if (pair->join)
@@ -191,7 +191,7 @@ static void accept_arm(struct pair_nic *pair)
 	pair->accept.armed = true;
 }
 
-/* A third one is turned away. */
+/* A third NIC is refused. */
 static void accept_done(struct loop_op *op, int res)
 {
 	struct pair_nic *pair = container_of(op, struct pair_nic, accept.op);
@@ -228,7 +228,7 @@ static bool try_lock(struct pair_nic *pair)
 	return !flock(pair->lock, LOCK_EX | LOCK_NB);
 }
 
-/* The lock is ours, so a socket that lies there is nobody's. */
+/* The lock is ours, so an existing socket is a stale one. */
 static int listen_at(struct pair_nic *pair)
 {
 	struct sockaddr_un addr;

@@ -27,7 +27,7 @@ static void post(struct pair_queue *q)
 	loop_post(q->queue.loop, &q->task);
 }
 
-/* A full socket has signals that nobody read yet: as good. */
+/* A full socket holds unread signals, which serve as well. */
 static void signal_peer(const struct pair_queue *q, uint32_t ring)
 {
 	const struct pair_side *peer = &q->join->peer;
@@ -274,7 +274,7 @@ static void doorbell_cancelled(struct loop_op *op, int res)
 	doorbell_ended(q);
 }
 
-/* A byte says data or room, or nothing: the rings say which. */
+/* A byte means data, room, or nothing: the rings are checked. */
 static void doorbell_done(struct loop_op *op, int res)
 {
 	struct pair_queue *q = container_of(op, struct pair_queue, doorbell_op);

@@ -28,7 +28,7 @@ static int room(struct pair_producer *p, uint64_t *free)
 	return 0;
 }
 
-/* No room: asks for a signal at the tail that is needed, then looks again. */
+/* No room: asks for a signal at the tail that is needed, then checks again. */
 static int wait_room(struct pair_producer *p, uint64_t need, uint64_t *free)
 {
 	atomic_store(&p->own->space, p->head + need - PAIR_RING_SIZE);

@@ -14,7 +14,7 @@
  * Indices count bytes and never wrap (64 bits). A ring is a sequence of records:
  * a header of PAIR_ALIGN bytes and the frame, padded to PAIR_ALIGN.
  *
- * Wake-ups: the sleeper stores its event, then looks again; the other stores its
+ * Wake-ups: the sleeper stores its event, then checks again; the other stores its
  * index, then reads the event, and signals when its index passed it. All four are
  * sequentially consistent: so at least one side sees the other's store.
  */

@@ -226,7 +226,7 @@ static int set_mtu(struct tap_dev *dev, uint32_t mtu)
 	return ioctl(dev->query, SIOCSIFMTU, &r) ? -errno : 0;
 }
 
-/* What the owner of an interface does for one that exists: set it up, with a long queue. */
+/* An interface that we created has no other owner to set it up. */
 static void set_up_created(struct tap_dev *dev)
 {
 	struct ifreq r;

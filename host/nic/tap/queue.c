@@ -271,7 +271,7 @@ static bool gso_of(uint8_t type, struct nic_offload *o)
 	return true;
 }
 
-/* The kernel's word, but it had it from whoever sent the frame. */
+/* The kernel passes on what the sender of the frame claimed: check it. */
 static bool offload_of(const struct tap_header *h, uint32_t length, struct nic_offload *o)
 {
 	*o = (struct nic_offload){0};
@@ -329,7 +329,7 @@ static bool fit_offloads(struct tap_queue *q, struct nic_frame *frame)
 	return true;
 }
 
-/* What came: delivered, or the cause why it is not. NIC_DROP_COUNT: delivered. */
+/* NIC_DROP_COUNT: the frame is good; else the cause to drop it. */
 static enum nic_drop accept_frame(
 	struct tap_queue *q, struct nic_frame *frame, const struct tap_header *h, size_t got)
 {
@@ -367,7 +367,7 @@ static void read_ended(struct tap_queue *q, int error)
 		poll_arm(q, &q->in, POLLIN);
 }
 
-/* False: not now; whatever goes on then is arranged. */
+/* False: no frame now; the next step is scheduled. */
 static bool read_frame(struct tap_queue *q)
 {
 	struct nic_frame *frame = nic_rx_get(&q->queue);

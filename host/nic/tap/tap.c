@@ -21,7 +21,7 @@
 
 static void retry(struct loop_timer *t);
 
-/* An interface of our name is there, but not ours: made anew, or somebody else's. */
+/* An interface of our name exists, but is not attached: created again, or another program's. */
 static bool attach(struct tap *tap)
 {
 	int ret = tap_dev_attach(&tap->dev);
@@ -40,7 +40,7 @@ static bool attach(struct tap *tap)
 	return false;
 }
 
-/* Whatever happened: the state now. */
+/* Reads the current state. */
 static void update(struct tap *tap)
 {
 	bool attached = tap_dev_attached(&tap->dev), up = false;
@@ -70,7 +70,7 @@ static void netlink_arm(struct tap *tap)
 	tap->netlink_armed = true;
 }
 
-/* The messages are not read: any of them, or that some were lost (ENOBUFS), means "look". */
+/* The messages are not read: any of them, or that some were lost (ENOBUFS), causes an update. */
 static void netlink_done(struct loop_op *op, int res)
 {
 	struct tap *tap = container_of(op, struct tap, netlink_op);
@@ -131,7 +131,7 @@ void tap_lost(struct tap *tap)
 
 /* ---- settings ------------------------------------------------------------ */
 
-/* A deleted interface gets them when it comes back. */
+/* A deleted interface gets the settings when it is created again. */
 static int unless_gone(int ret)
 {
 	return ret == -EBADFD ? 0 : ret;

@@ -2,8 +2,8 @@
 /*
  * A TAP interface of the Linux kernel, one descriptor per queue.
  *
- * States of the interface, on the control thread. Netlink says that something
- * changed; what is the case is then asked for with ioctls.
+ * States of the interface, on the control thread. Netlink signals that
+ * something changed; ioctls then read the state.
  *
  *            +------ set down ----->+
  *     up ----+                      +---- down        attached: descriptors work
@@ -13,7 +13,7 @@
  *                           +--- re-created ------+
  *
  * The link is up in state `up` only. A queue that meets EBADFD stops reading
- * and posts to control, which may learn of the deletion before netlink says so.
+ * and posts to control, which may so learn of the deletion before netlink does.
  */
 #ifndef NIC_TAP_IMPL_H
 #define NIC_TAP_IMPL_H
@@ -34,7 +34,7 @@ struct tap_header {
 };
 _Static_assert(sizeof(struct tap_header) == 12, "wire size");
 
-/* ---- the device: dev.c, control thread ------------------------------- */
+/* ---- the device: dev.c, control thread ----------------------------------- */
 
 struct tap_dev {
 	char name[IFNAMSIZ];
@@ -83,7 +83,7 @@ struct tap_queue {
 	bool paused;              /* the client has no buffers */
 	bool gone;                /* EBADFD, until tap.generation changes */
 	uint32_t generation;      /* of the attachment that works, or worked last */
-	struct loop_timer revive; /* while gone: looks at tap.generation */
+	struct loop_timer revive; /* while gone: polls tap.generation */
 	bool reading;             /* read_frames() is on the stack */
 	bool posted;
 	struct loop_task task; /* goes on with reading */
@@ -97,7 +97,7 @@ struct tap {
 	bool netlink_armed, netlink_cancelling, closing;
 	uint8_t netlink_buffer[8192];
 	struct loop_timer retry; /* while an interface of the name cannot be attached */
-	bool attach_failed;      /* said so in the log */
+	bool attach_failed;      /* it was logged */
 	struct loop_task lost;   /* posted by queues */
 	_Atomic bool lost_posted;
 	_Atomic uint32_t generation; /* of attachments */

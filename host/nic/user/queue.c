@@ -329,7 +329,7 @@ static void conn_changed(struct nic_plug *plug)
 		switch_conn(q);
 }
 
-/* True: the queue or its connection is at its end, nothing more to do with what came. */
+/* True: the queue or its connection is at its end, received data is discarded. */
 static bool ended(struct user_queue *q)
 {
 	q->in_ring--;

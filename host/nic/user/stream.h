@@ -20,7 +20,7 @@ struct stream {
 
 void stream_reset(struct stream *s);
 
-/* Where to receive to: at least one byte. Call after stream_next() said 0. */
+/* Room for received bytes: at least one. Call after stream_next() returned 0. */
 uint8_t *stream_room(struct stream *s, uint32_t *length);
 void stream_received(struct stream *s, uint32_t length);
 

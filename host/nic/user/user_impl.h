@@ -31,7 +31,7 @@
 struct user_conn {
 	struct nic_conn conn;
 	int fd;
-	_Atomic bool broken;    /* a queue says so: control ends passt */
+	_Atomic bool broken;    /* set by a queue: control ends passt */
 	struct stream stream;   /* received */
 	uint32_t rest, rest_at; /* what a short write left: bytes rest_at .. rest - 1 */
 	uint8_t rest_bytes[STREAM_PREFIX + NIC_FRAME_MAX];

@@ -28,8 +28,8 @@ static int setup(void **state)
 	memset(&a, 0, sizeof(a));
 	memset(&b, 0, sizeof(b));
 	assert_int_equal(loop_init(&loop, "control", NULL), 0);
-	nic_rig_shell("ip link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0 && "
-		      "ip link set br0 up");
+	nic_rig_shell("ip link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0");
+	nic_rig_shell("ip link set br0 up");
 	return 0;
 }
 
@@ -204,8 +204,8 @@ static void eagain_storms(void **state)
 	nic_rig_open(&a, &loop, "tap:ta", 1);
 	nic_rig_wait_link(&a, true);
 	/* A shaper holds what is sent on: a queue that is nearly closed. */
-	nic_rig_shell("ip link add ve type veth peer name vg && ip link set ve up && "
-		      "ip link set vg up && ip link set ve master br0");
+	nic_rig_shell("ip link add ve type veth peer name vg");
+	nic_rig_shell("ip link set ve up && ip link set vg up && ip link set ve master br0");
 	bridge("ta");
 	if (system("tc qdisc add dev ve root tbf rate 1mbit burst 1600 limit 3000000 2>/dev/null")) {
 		nic_rig_shell("ip link del ve");

@@ -335,8 +335,8 @@ static void garbage_ends_it(void **state)
 {
 	char text[128];
 
-	write_script("printf '\\0\\0\\0\\024aaaaaaaaaaaaaaaaaaaa\\377\\377\\377\\377' >&3; "
-		     "exec tail -f /dev/null",
+	write_script(
+		"printf '\\0\\0\\0\\024aaaaaaaaaaaaaaaaaaaa\\377\\377\\377\\377' >&3; exec tail -f /dev/null",
 		text, sizeof(text));
 	nic_rig_open(&rig, &loop, text, 1);
 	nic_rig_run(&loop, twice_down, NULL);
@@ -411,10 +411,9 @@ static void make_network(void)
 		printf("# passt itself: skipped, the package passt is not there\n");
 		return;
 	}
-	nic_rig_shell(
-		"ip link set lo up && ip link add v0 type veth peer name v1 && "
-		"ip addr add 192.0.2.2/24 dev v0 && ip link set v0 up && ip link set v1 up && "
-		"ip route add default via 192.0.2.1");
+	nic_rig_shell("ip link set lo up && ip link add v0 type veth peer name v1 && "
+		      "ip addr add 192.0.2.2/24 dev v0 && ip link set v0 up && ip link set v1 up");
+	nic_rig_shell("ip route add default via 192.0.2.1");
 }
 
 int main(void)
