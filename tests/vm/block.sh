@@ -72,7 +72,7 @@ $kind: cannot be made"
 		options+=(--disk "$spec")
 	done
 	disk=${options[1]}
-	guest_timeout=$(by_length 300 2400)
+	guest_timeout=$(by_length 600 2400)
 	guest_memory=768M
 	guest_set="kinds=$(IFS=+; echo "${kinds[*]}"),mib=$(by_length 2 24)"
 	boot_guest "$1" "$2" block "${options[@]:2}"
@@ -87,7 +87,7 @@ test_filesystems() { # flavour cpus
 	for file in disk xfs btrfs; do
 		new_disk "$work/$file.img" 384M
 	done
-	guest_timeout=180
+	guest_timeout=600
 	boot_guest "$1" "$2" filesystems --disk "$work/xfs.img" --disk "$work/btrfs.img"
 	unprepare
 	expect_good_end filesystems

@@ -22,7 +22,7 @@ test_errors() { # flavour cpus
 	new_disk "$work/bad.img" 64M
 	rm -f "$work/bad.log"
 	guest_set="passes=$(by_length 2 80)"
-	guest_timeout=$(by_length 120 2700)
+	guest_timeout=$(by_length 600 2700)
 	boot_guest "$1" "$2" errors --disk "$work/bad.img,error=1%:read:EIO,log=$work/bad.log"
 	errors_of_host=$(($(cat "$work/errors_after") - $(cat "$work/errors_before")))
 	injected_by_filter=$(($(injected) - $(cat "$work/injected_before")))
@@ -71,7 +71,7 @@ test_nbd_kill() { # flavour cpus
 	new_disk "$work/nbd.img" 64M
 	start_kill_target
 	guest_set="kills=$kills"
-	guest_timeout=$(by_length 180 2400)
+	guest_timeout=$(by_length 600 2400)
 	boot_guest "$1" "$2" nbd_kill --disk "nbd+unix:///?socket=$work/nbd.sock"
 	kill "$(cat "$work/nbd.pid")" 2>/dev/null
 	expect "exit status" "$status" 0

@@ -21,7 +21,7 @@ test_hotplug() { # flavour cpus
 	begin "vm/$1, $2 VP: a disk comes and goes $cycles times"
 	new_disk "$work/disk.img" 128M
 	guest_set="cycles=$cycles"
-	guest_timeout=$(by_length 180 900)
+	guest_timeout=$(by_length 600 900)
 	boot_guest "$1" "$2" hotplug
 	expect "exit status" "$status" 0
 	expect "cycles" "$(said cycles)" "$cycles"

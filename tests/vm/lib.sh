@@ -33,7 +33,7 @@ new_disk() { # file size
 # $console, our own messages to $errors; sets $status, 124 when it took longer than $guest_timeout
 # seconds. $guest_set is for the guest's script.
 boot_guest() { # flavour cpus job [enlite options...]
-	local flavour=$1 cpus=$2 job=$3 line pid read_status=0 deadline=$((SECONDS + ${guest_timeout:-120}))
+	local flavour=$1 cpus=$2 job=$3 line pid read_status=0 deadline=$((SECONDS + ${guest_timeout:-300}))
 	shift 3
 	console=$work/$flavour-$cpus-$job.console
 	errors=$work/$flavour-$cpus-$job.errors
@@ -69,7 +69,8 @@ boot_guest() { # flavour cpus job [enlite options...]
 # What is still in flight shows what it hung on.
 end_late_guest() { # pid
 	status=124
-	ctl stats --json 2>&1 | jq -c '.devices, .exits' >>"$errors"
+	ctl stats --json 2>&1 | jq -c 'walk(if type == "object" then del(.latency) else . end) |
+		.devices[], .exits' >>"$errors"
 	kill -TERM "$1"
 	timeout 10 tail --pid="$1" -f /dev/null
 	kill -KILL "$1" 2>/dev/null

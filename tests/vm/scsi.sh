@@ -12,7 +12,7 @@ checkpoint_after_trim() { allocated "$work/disk.img" >"$work/after_trim"; }
 test_scsi() { # flavour cpus
 	begin "vm/$1, $2 VP: scsi"
 	guest_set="seconds=$(by_length 10 120)"
-	guest_timeout=$(by_length 180 400)
+	guest_timeout=600
 	new_disk "$work/disk.img" 128M
 	boot_guest "$1" "$2" scsi
 	expect_good_end scsi
