@@ -4,7 +4,7 @@
  * once. One that is at the server gets CANCEL_NS to finish; then the connection
  * is given up for its sake: only that makes sure that nothing moves from or to
  * its pages any more. The others are sent anew, as after any loss of a server;
- * what that does to acknowledged writes is the ledger's affair.
+ * what that does to acknowledged writes is the durability's affair.
  */
 #include <assert.h>
 #include <errno.h>
@@ -31,7 +31,7 @@ static void take_earlier(struct list *list, uint64_t *first)
 
 /* When the first of the cancelled ones was that the server has; 0: there are none. Of those that
  * are finished, some may go on. */
-static uint64_t cancelled_first(struct nbd_link *l)
+static uint64_t cancelled_first(struct nbd_conn *l)
 {
 	uint64_t first = 0;
 
@@ -40,7 +40,7 @@ static uint64_t cancelled_first(struct nbd_link *l)
 	return first;
 }
 
-static void answer_waiting(struct nbd_link *l)
+static void answer_waiting(struct nbd_conn *l)
 {
 	struct list done;
 
@@ -56,25 +56,25 @@ static void answer_waiting(struct nbd_link *l)
 
 static void cancel_due(struct loop_timer *t)
 {
-	struct nbd_link *l = container_of(t, struct nbd_link, cancel);
+	struct nbd_conn *l = container_of(t, struct nbd_conn, cancel);
 	uint64_t first = cancelled_first(l), now = loop_now_ns();
 
 	if (first && now - first < CANCEL_NS) {
 		loop_timer_start(l->loop, &l->cancel, first + CANCEL_NS - now, cancel_due);
 	} else if (first) {
-		nbd_link_give_up(l); /* now it waits, too */
+		nbd_conn_drop(l); /* now it waits, too */
 		loop_timer_cancel(&l->cancel);
 	}
 	answer_waiting(l);
 }
 
-void nbd_cancel_soon(struct nbd_link *l)
+void nbd_cancel_soon(struct nbd_conn *l)
 {
 	if (l->cancel.armed)
 		loop_timer_start(l->loop, &l->cancel, 0, cancel_due);
 }
 
-void nbd_link_cancel(struct nbd_link *l, struct nbd_req *r)
+void nbd_conn_cancel(struct nbd_conn *l, struct nbd_req *r)
 {
 	ON_LOOP(l->loop);
 	if (r->cancelled_ns)

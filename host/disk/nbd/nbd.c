@@ -7,8 +7,8 @@
  * Else one connection, on a loop and thread of this disk, serves all queues: a
  * request is posted there and its result posted back.
  *
- * What happens when the server goes away: nbd_link.c. What a flush may still
- * promise after that: nbd_ledger.c. Resolving a host name blocks the loop that
+ * What happens when the server goes away: connection.c. What a flush may still
+ * promise after that: durability.c. Resolving a host name blocks the loop that
  * connects; use an address, or a Unix socket.
  */
 #include <assert.h>
@@ -24,7 +24,7 @@
 
 struct nbd_queue {
 	struct disk_queue queue;
-	struct nbd_link *link; /* NULL: the disk's shared one */
+	struct nbd_conn *conn; /* NULL: the disk's shared one */
 };
 
 static struct nbd_disk *nbd_of(struct disk *disk)
@@ -55,11 +55,11 @@ static void came_back(struct loop_task *task)
 
 void nbd_complete(struct nbd_req *r)
 {
-	if (r->queue->link) {
+	if (r->queue->conn) {
 		answer(r);
 		return;
 	}
-	r->at_link = false;
+	r->at_conn = false;
 	r->task.fn = came_back;
 	loop_post(r->queue->queue.loop, &r->task);
 }
@@ -68,8 +68,8 @@ static void arrived(struct loop_task *task)
 {
 	struct nbd_req *r = container_of(task, struct nbd_req, task);
 
-	r->at_link = true;
-	nbd_link_submit(nbd_of(r->queue->queue.disk)->shared, r);
+	r->at_conn = true;
+	nbd_conn_submit(nbd_of(r->queue->queue.disk)->shared, r);
 }
 
 static void nbd_submit(struct disk_queue *queue, struct disk_req *req)
@@ -85,9 +85,9 @@ static void nbd_submit(struct disk_queue *queue, struct disk_req *req)
 		return;
 	}
 	if (req->op == DISK_FLUSH)
-		nbd_ledger_flush_begin(&d->ledger, &r->flush);
-	if (q->link) {
-		nbd_link_submit(q->link, r);
+		nbd_durability_flush_begin(&d->durability, &r->flush);
+	if (q->conn) {
+		nbd_conn_submit(q->conn, r);
 		return;
 	}
 	r->trips = 1;
@@ -105,8 +105,8 @@ static void cancel_arrived(struct loop_task *task)
 {
 	struct nbd_req *r = container_of(task, struct nbd_req, cancel_task);
 
-	if (r->at_link)
-		nbd_link_cancel(nbd_of(r->queue->queue.disk)->shared, r);
+	if (r->at_conn)
+		nbd_conn_cancel(nbd_of(r->queue->queue.disk)->shared, r);
 	task->fn = cancel_came_back;
 	loop_post(r->queue->queue.loop, task);
 }
@@ -116,8 +116,8 @@ static void nbd_cancel(struct disk_queue *queue, struct disk_req *req)
 	struct nbd_queue *q = (struct nbd_queue *)queue;
 	struct nbd_req *r = disk_req_scratch(req);
 
-	if (q->link) {
-		nbd_link_cancel(q->link, r);
+	if (q->conn) {
+		nbd_conn_cancel(q->conn, r);
 		return;
 	}
 	if (r->trips > 1) /* asked already */
@@ -139,8 +139,8 @@ static int nbd_queue_open(struct disk *disk, struct loop *loop, struct disk_queu
 	q->queue.disk = disk;
 	q->queue.loop = loop;
 	if (d->caps.multi_conn) {
-		q->link = nbd_link_open(d, loop);
-		if (!q->link) {
+		q->conn = nbd_conn_open(d, loop);
+		if (!q->conn) {
 			free(q);
 			return -ENOMEM;
 		}
@@ -157,8 +157,8 @@ static void nbd_queue_close(struct disk_queue *queue)
 {
 	struct nbd_queue *q = (struct nbd_queue *)queue;
 
-	if (q->link)
-		nbd_link_close(q->link);
+	if (q->conn)
+		nbd_conn_close(q->conn);
 	else /* its thread may still be waking the queue's loop, which may go away after this */
 		loop_call(&nbd_of(queue->disk)->loop, nothing, NULL);
 	free(q);
@@ -170,7 +170,7 @@ static void shared_open(void *arg)
 {
 	struct nbd_disk *d = arg;
 
-	d->shared = nbd_link_open(d, &d->loop);
+	d->shared = nbd_conn_open(d, &d->loop);
 }
 
 static void shared_close(void *arg)
@@ -178,7 +178,7 @@ static void shared_close(void *arg)
 	struct nbd_disk *d = arg;
 
 	if (d->shared)
-		nbd_link_close(d->shared);
+		nbd_conn_close(d->shared);
 }
 
 static void shared_stop(struct nbd_disk *d)
@@ -210,7 +210,7 @@ static int shared_start(struct nbd_disk *d, struct err *e)
 
 static void nbd_free(struct nbd_disk *d)
 {
-	nbd_ledger_fini(&d->ledger);
+	nbd_durability_fini(&d->durability);
 	free(d->uri);
 	free(d);
 }
@@ -226,11 +226,11 @@ static void nbd_disk_close(struct disk *disk)
 
 static void nbd_inspect(const struct disk *disk, struct inspect *i)
 {
-	struct nbd_disk *d = (struct nbd_disk *)disk; /* for the ledger's lock */
+	struct nbd_disk *d = (struct nbd_disk *)disk; /* for the durability's lock */
 
 	inspect_text(i, "uri", d->uri);
 	inspect_bool(i, "multi_conn", d->caps.multi_conn);
-	nbd_ledger_inspect(&d->ledger, i);
+	nbd_durability_inspect(&d->durability, i);
 }
 
 static const struct disk_ops nbd_ops = {
@@ -266,7 +266,7 @@ int disk_nbd_open(
 
 	if (!d)
 		return err_set(e, -ENOMEM, "disk %s: out of memory", uri);
-	nbd_ledger_init(&d->ledger);
+	nbd_durability_init(&d->durability);
 	d->retry_ns = o->retry_ns ? o->retry_ns : RETRY_DEFAULT_NS;
 	d->uri = strdup(uri);
 	d->disk.identity = d->uri;

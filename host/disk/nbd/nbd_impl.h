@@ -11,7 +11,7 @@
 #define NBD_BLOCK_SIZE          512u
 #define NBD_PHYSICAL_BLOCK_SIZE 4096u
 
-/* ---- nbd_server.c: what an export can do --------------------------------- */
+/* ---- server.c: what an export can do --------------------------------- */
 
 struct nbd_caps {
 	uint64_t size;
@@ -34,10 +34,10 @@ bool nbd_server_same(const struct nbd_caps *old, const struct nbd_caps *now);
 /* Connects, waits for it at most timeout_ms, asks, disconnects. */
 int nbd_server_ask(const char *uri, int timeout_ms, struct nbd_caps *caps, struct err *e);
 
-/* ---- nbd_ledger.c: which acknowledged writes may be gone ----------------- */
+/* ---- durability.c: which acknowledged writes may be gone ----------------- */
 
 /* All threads; counts since the disk was opened. */
-struct nbd_ledger {
+struct nbd_durability {
 	pthread_mutex_t lock;
 	uint64_t acked;    /* writes the guest was told of, without FUA */
 	uint64_t flushed;  /* of these, so many are on the server's medium */
@@ -51,48 +51,48 @@ struct nbd_flush {
 	uint64_t acked, reported; /* when it was submitted */
 };
 
-void nbd_ledger_init(struct nbd_ledger *l);
-void nbd_ledger_fini(struct nbd_ledger *l);
-void nbd_ledger_acked(struct nbd_ledger *l);
+void nbd_durability_init(struct nbd_durability *l);
+void nbd_durability_fini(struct nbd_durability *l);
+void nbd_durability_acked(struct nbd_durability *l);
 /* A connection ended, or begins: the server may be another one than before. */
-void nbd_ledger_lost(struct nbd_ledger *l);
-void nbd_ledger_flush_begin(struct nbd_ledger *l, struct nbd_flush *f);
+void nbd_durability_lost(struct nbd_durability *l);
+void nbd_durability_flush_begin(struct nbd_durability *l, struct nbd_flush *f);
 /* error: what the server said. What the guest is told. */
-int nbd_ledger_flush_end(struct nbd_ledger *l, const struct nbd_flush *f, int error);
+int nbd_durability_flush_end(struct nbd_durability *l, const struct nbd_flush *f, int error);
 
 /* Control thread. */
-void nbd_ledger_inspect(struct nbd_ledger *l, struct inspect *i);
+void nbd_durability_inspect(struct nbd_durability *l, struct inspect *i);
 
-/* ---- nbd_link.c: one connection ------------------------------------------ */
+/* ---- connection.c: one connection ------------------------------------------ */
 
-struct nbd_link;
+struct nbd_conn;
 struct nbd_queue;
 
-/* Drawn in nbd_link.c. */
-enum nbd_link_state { LINK_WAITING, LINK_CONNECTING, LINK_UP, LINK_DRAINING };
+/* Drawn in connection.c. */
+enum nbd_conn_state { CONN_WAITING, CONN_CONNECTING, CONN_UP, CONN_DRAINING };
 
-struct nbd_link_poll {
+struct nbd_conn_poll {
 	struct loop_op op;
 	struct loop_op cancel_op;
-	struct nbd_link *link;
+	struct nbd_conn *conn;
 	bool armed;
 	bool cancelling;
 };
 
-struct nbd_link {
+struct nbd_conn {
 	struct nbd_disk *disk; /* not when closing */
 	struct loop *loop;
-	enum nbd_link_state state;
+	enum nbd_conn_state state;
 	bool closing;
 	bool down; /* given up, for now */
 	struct nbd_handle *h;
-	struct nbd_link_poll in, out;
+	struct nbd_conn_poll in, out;
 	struct list waiting, active, finished;
 	struct loop_task settle;
 	bool settle_posted;
 	struct loop_task close;
 	struct loop_timer timer;  /* WAITING: when to connect; CONNECTING: when it is too late */
-	struct loop_timer limit;  /* see nbd_limit.c */
+	struct loop_timer limit;  /* see timeout.c */
 	struct loop_timer cancel; /* when to look at cancelled requests */
 	uint64_t progress_ns;     /* last answer, or the first request after a pause */
 	uint64_t backoff_ns;
@@ -103,10 +103,10 @@ struct nbd_disk {
 	char *uri;
 	uint64_t retry_ns;
 	struct nbd_caps caps;
-	struct nbd_ledger ledger;
+	struct nbd_durability durability;
 	/* without multi_conn: the one connection, on a loop of its own */
 	struct loop loop;
-	struct nbd_link *shared;
+	struct nbd_conn *shared;
 };
 
 enum nbd_stage {
@@ -116,10 +116,10 @@ enum nbd_stage {
 
 /* Scratch. */
 struct nbd_req {
-	struct list list; /* one of the link's */
-	struct nbd_link *link;
+	struct list list; /* one of the connection's */
+	struct nbd_conn *conn;
 	struct nbd_queue *queue;
-	struct loop_task task; /* shared link only: there and back */
+	struct loop_task task; /* shared connection only: there and back */
 	struct nbd_flush flush;
 	uint8_t *bounce; /* the whole of it, when the server cannot take the segments */
 	enum nbd_stage stage;
@@ -129,10 +129,10 @@ struct nbd_req {
 	uint32_t hangs;        /* connections that were given up for its sake */
 	uint64_t cancelled_ns; /* when; 0: not */
 	int error;             /* 0 or -errno */
-	/* shared link only, on the queue's loop but for at_link */
+	/* shared connection only, on the queue's loop but for at_conn */
 	struct loop_task cancel_task; /* there and back */
 	uint32_t trips;               /* tasks that are not back */
-	bool at_link;                 /* the link's loop has it */
+	bool at_conn;                 /* the connection's loop has it */
 };
 
 static inline struct disk_req *nbd_disk_req(struct nbd_req *r)
@@ -141,32 +141,32 @@ static inline struct disk_req *nbd_disk_req(struct nbd_req *r)
 }
 
 /* All ON_LOOP(loop). Begins to connect; NULL: out of memory. */
-struct nbd_link *nbd_link_open(struct nbd_disk *disk, struct loop *loop);
-/* No request is there. The link is freed in some later turn of its loop, without the disk. */
-void nbd_link_close(struct nbd_link *link);
+struct nbd_conn *nbd_conn_open(struct nbd_disk *disk, struct loop *loop);
+/* No request is there. The connection is freed in some later turn of its loop, without the disk. */
+void nbd_conn_close(struct nbd_conn *conn);
 /* nbd_complete(r) when it is finished, not before this returns unless the server is given up. */
-void nbd_link_submit(struct nbd_link *link, struct nbd_req *r);
-/* For nbd_cancel.c and nbd_limit.c. The connection, if there is one, ends; all requests wait for
+void nbd_conn_submit(struct nbd_conn *conn, struct nbd_req *r);
+/* For cancel.c and timeout.c. The connection, if there is one, ends; all requests wait for
  * the next one. */
-void nbd_link_give_up(struct nbd_link *link);
+void nbd_conn_drop(struct nbd_conn *conn);
 
-/* ---- nbd_limit.c --------------------------------------------------------- */
+/* ---- timeout.c --------------------------------------------------------- */
 
 /* A request comes, and is on no list yet. */
-void nbd_limit_request(struct nbd_link *link);
+void nbd_timeout_request(struct nbd_conn *conn);
 /* The list `active` has changed. */
-void nbd_limit_oldest(struct nbd_link *link);
+void nbd_timeout_oldest(struct nbd_conn *conn);
 /* All of a list that is the caller's. */
 void nbd_fail_all(struct list *requests, int error);
 
 /* nbd.c: r->error is the result. */
 void nbd_complete(struct nbd_req *r);
 
-/* ---- nbd_cancel.c -------------------------------------------------------- */
+/* ---- cancel.c -------------------------------------------------------- */
 
-/* ON_LOOP(link->loop); the request is there and not complete. */
-void nbd_link_cancel(struct nbd_link *link, struct nbd_req *r);
+/* ON_LOOP(conn->loop); the request is there and not complete. */
+void nbd_conn_cancel(struct nbd_conn *conn, struct nbd_req *r);
 /* The connection is gone: what was cancelled waits now, and need not. */
-void nbd_cancel_soon(struct nbd_link *link);
+void nbd_cancel_soon(struct nbd_conn *conn);
 
 #endif

@@ -23,25 +23,25 @@
 #include "base/inspect.h"
 #include "disk/nbd/nbd_impl.h"
 
-void nbd_ledger_init(struct nbd_ledger *l)
+void nbd_durability_init(struct nbd_durability *l)
 {
-	*l = (struct nbd_ledger){0};
+	*l = (struct nbd_durability){0};
 	pthread_mutex_init(&l->lock, NULL);
 }
 
-void nbd_ledger_fini(struct nbd_ledger *l)
+void nbd_durability_fini(struct nbd_durability *l)
 {
 	pthread_mutex_destroy(&l->lock);
 }
 
-void nbd_ledger_acked(struct nbd_ledger *l)
+void nbd_durability_acked(struct nbd_durability *l)
 {
 	pthread_mutex_lock(&l->lock);
 	l->acked++;
 	pthread_mutex_unlock(&l->lock);
 }
 
-void nbd_ledger_lost(struct nbd_ledger *l)
+void nbd_durability_lost(struct nbd_durability *l)
 {
 	pthread_mutex_lock(&l->lock);
 	if (l->acked > l->flushed && l->acked > l->declared) {
@@ -51,7 +51,7 @@ void nbd_ledger_lost(struct nbd_ledger *l)
 	pthread_mutex_unlock(&l->lock);
 }
 
-void nbd_ledger_flush_begin(struct nbd_ledger *l, struct nbd_flush *f)
+void nbd_durability_flush_begin(struct nbd_durability *l, struct nbd_flush *f)
 {
 	pthread_mutex_lock(&l->lock);
 	f->acked = l->acked;
@@ -59,7 +59,7 @@ void nbd_ledger_flush_begin(struct nbd_ledger *l, struct nbd_flush *f)
 	pthread_mutex_unlock(&l->lock);
 }
 
-int nbd_ledger_flush_end(struct nbd_ledger *l, const struct nbd_flush *f, int error)
+int nbd_durability_flush_end(struct nbd_durability *l, const struct nbd_flush *f, int error)
 {
 	pthread_mutex_lock(&l->lock);
 	if (!l->sticky)
@@ -75,7 +75,7 @@ int nbd_ledger_flush_end(struct nbd_ledger *l, const struct nbd_flush *f, int er
 	return error;
 }
 
-void nbd_ledger_inspect(struct nbd_ledger *l, struct inspect *i)
+void nbd_durability_inspect(struct nbd_durability *l, struct inspect *i)
 {
 	pthread_mutex_lock(&l->lock);
 	inspect_u64(i, "writes_acked", l->acked);

@@ -9,7 +9,7 @@
  *      +---all polls back--DRAINING <------------------+
  *
  * Requests wait in `waiting`, are at the server in `active`, and libnbd's
- * callbacks move them to `finished`, from where link_settle() answers them. When
+ * callbacks move them to `finished`, from where conn_settle() answers them. When
  * the connection ends, what was active waits again, in front, and is sent anew:
  * reads, writes, zeroes and flushes may be done twice. (A server that lives on
  * could still execute a write of the old connection after that; it is up to the
@@ -17,10 +17,10 @@
  *
  * Acknowledgements are passed on only when the socket has nothing more to read:
  * so when the server died, that is known before the guest knows its last writes
- * were done (see nbd_ledger.c).
+ * were done (see durability.c).
  *
- * A server that is silent, or does not answer one request: nbd_limit.c.
- * Cancelling: nbd_cancel.c.
+ * A server that is silent, or does not answer one request: timeout.c.
+ * Cancelling: cancel.c.
  */
 #include <assert.h>
 #include <errno.h>
@@ -40,9 +40,9 @@
 
 static const uint8_t zeros[ZEROS_SIZE];
 
-static void link_settle(struct nbd_link *l);
-static void link_drop(struct nbd_link *l);
-static void link_connect(struct nbd_link *l);
+static void conn_settle(struct nbd_conn *l);
+static void conn_drop(struct nbd_conn *l);
+static void conn_connect(struct nbd_conn *l);
 
 static void list_move_all(struct list *from, struct list *to)
 {
@@ -59,12 +59,12 @@ static struct nbd_req *req_of(struct list *link)
 	return container_of(link, struct nbd_req, list);
 }
 
-static bool handle_dead(const struct nbd_link *l)
+static bool handle_dead(const struct nbd_conn *l)
 {
 	return libnbd.aio_is_dead(l->h) || libnbd.aio_is_closed(l->h);
 }
 
-static void settle_soon(struct nbd_link *l)
+static void settle_soon(struct nbd_conn *l)
 {
 	if (l->settle_posted)
 		return;
@@ -79,7 +79,7 @@ static void part_done(struct nbd_req *r)
 	if (--r->parts)
 		return;
 	list_del(&r->list);
-	list_add_tail(&r->link->finished, &r->list);
+	list_add_tail(&r->conn->finished, &r->list);
 }
 
 static void part_error(struct nbd_req *r, int error)
@@ -95,7 +95,7 @@ static int command_done(void *user_data, int *error)
 {
 	struct nbd_req *r = user_data;
 
-	if (!r->link->h) /* being closed: the request waits for the next connection already */
+	if (!r->conn->h) /* being closed: the request waits for the next connection already */
 		return 1;
 	if (*error)
 		part_error(r, *error);
@@ -107,7 +107,7 @@ static void command_sent(struct nbd_req *r, int64_t cookie)
 {
 	if (cookie >= 0)
 		return;
-	part_error(r, handle_dead(r->link) ? ENOTCONN : libnbd.get_errno());
+	part_error(r, handle_dead(r->conn) ? ENOTCONN : libnbd.get_errno());
 	part_done(r);
 }
 
@@ -121,12 +121,12 @@ static uint32_t fua_flag(const struct nbd_req *r)
 {
 	const struct disk_req *req = disk_req_of_scratch(r);
 
-	return (req->flags & DISK_FLAG_FUA) && r->link->disk->caps.fua ? LIBNBD_CMD_FLAG_FUA : 0;
+	return (req->flags & DISK_FLAG_FUA) && r->conn->disk->caps.fua ? LIBNBD_CMD_FLAG_FUA : 0;
 }
 
 static void send_transfer(struct nbd_req *r, uint8_t *bytes, size_t length, uint64_t offset)
 {
-	struct nbd_link *l = r->link;
+	struct nbd_conn *l = r->conn;
 	uint32_t max = l->disk->caps.request_max;
 
 	while (length) {
@@ -172,7 +172,7 @@ static void issue_zeroes(struct nbd_req *r)
 {
 	const struct disk_req *req = nbd_disk_req(r);
 	bool hole = req->op == DISK_DISCARD || (req->flags & DISK_FLAG_UNMAP);
-	uint64_t max = r->link->disk->caps.zero ? ZERO_MAX : ZEROS_SIZE;
+	uint64_t max = r->conn->disk->caps.zero ? ZERO_MAX : ZEROS_SIZE;
 	uint64_t at = 0;
 
 	while (at < req->length) {
@@ -180,10 +180,10 @@ static void issue_zeroes(struct nbd_req *r)
 
 		if (max == ZERO_MAX)
 			command_sent(r,
-				libnbd.aio_zero(r->link->h, piece, req->offset + at, callback_of(r),
+				libnbd.aio_zero(r->conn->h, piece, req->offset + at, callback_of(r),
 					fua_flag(r) | (hole ? 0 : LIBNBD_CMD_FLAG_NO_HOLE)));
 		else
-			command_sent(r, libnbd.aio_pwrite(r->link->h, zeros, piece,
+			command_sent(r, libnbd.aio_pwrite(r->conn->h, zeros, piece,
 						req->offset + at, callback_of(r), fua_flag(r)));
 		at += piece;
 	}
@@ -198,7 +198,7 @@ static void issue(struct nbd_req *r)
 	r->error = 0;
 	r->oldest_ns = 0;
 	if (req->op == DISK_FLUSH || r->stage == NBD_STAGE_FLUSH)
-		command_sent(r, libnbd.aio_flush(r->link->h, callback_of(r), 0));
+		command_sent(r, libnbd.aio_flush(r->conn->h, callback_of(r), 0));
 	else if (req->op == DISK_READ || req->op == DISK_WRITE)
 		issue_transfer(r);
 	else
@@ -206,21 +206,21 @@ static void issue(struct nbd_req *r)
 	part_done(r);
 }
 
-static void link_arm(struct nbd_link *l);
+static void conn_arm(struct nbd_conn *l);
 
-static void issue_waiting(struct nbd_link *l)
+static void issue_waiting(struct nbd_conn *l)
 {
-	while (l->state == LINK_UP && !list_empty(&l->waiting)) {
+	while (l->state == CONN_UP && !list_empty(&l->waiting)) {
 		struct list *first = l->waiting.next;
 
 		list_del(first);
 		list_add_tail(&l->active, first);
 		issue(req_of(first));
 	}
-	if (l->state != LINK_UP)
+	if (l->state != CONN_UP)
 		return;
-	nbd_limit_oldest(l);
-	link_arm(l);
+	nbd_timeout_oldest(l);
+	conn_arm(l);
 	if (!list_empty(&l->finished) || handle_dead(l))
 		settle_soon(l);
 }
@@ -235,18 +235,18 @@ static bool is_change(const struct disk_req *req)
 /* What the commands gave becomes the request's result. False: it goes on. */
 static bool retire(struct nbd_req *r)
 {
-	struct nbd_disk *d = r->link->disk;
+	struct nbd_disk *d = r->conn->disk;
 	const struct disk_req *req = nbd_disk_req(r);
 	bool fua = req->flags & DISK_FLAG_FUA;
 
 	if (req->op == DISK_FLUSH) {
-		r->error = nbd_ledger_flush_end(&d->ledger, &r->flush, r->error);
+		r->error = nbd_durability_flush_end(&d->durability, &r->flush, r->error);
 		return true;
 	}
 	if (r->error || !d->caps.flush)
 		return true;
 	if (is_change(req) && !fua)
-		nbd_ledger_acked(&d->ledger);
+		nbd_durability_acked(&d->durability);
 	if (is_change(req) && fua && !d->caps.fua && r->stage == NBD_STAGE_MAIN) {
 		r->stage = NBD_STAGE_FLUSH;
 		return false;
@@ -275,7 +275,7 @@ static void answer_all(struct list *done)
 }
 
 /* Sorts what libnbd is through with. True: some of it was lost. */
-static bool take_finished(struct nbd_link *l, struct list *done)
+static bool take_finished(struct nbd_conn *l, struct list *done)
 {
 	bool lost = false;
 
@@ -297,78 +297,78 @@ static bool take_finished(struct nbd_link *l, struct list *done)
 	return lost;
 }
 
-static void link_up(struct nbd_link *l)
+static void conn_up(struct nbd_conn *l)
 {
 	struct nbd_caps now;
 
 	nbd_server_caps(l->h, &now);
 	if (!nbd_server_same(&l->disk->caps, &now)) {
 		log_error("disk %s: the server came back with less than it had", l->disk->uri);
-		link_drop(l);
+		conn_drop(l);
 		return;
 	}
-	nbd_ledger_lost(&l->disk->ledger);
+	nbd_durability_lost(&l->disk->durability);
 	if (l->backoff_ns > BACKOFF_MIN_NS || l->down)
 		log_warn("disk %s: connected again", l->disk->uri);
 	loop_timer_cancel(&l->timer);
-	l->state = LINK_UP;
+	l->state = CONN_UP;
 	l->down = false;
 	l->backoff_ns = BACKOFF_MIN_NS;
 }
 
 /* After anything libnbd may have done. Not from inside submit: it answers requests. */
-static void link_settle(struct nbd_link *l)
+static void conn_settle(struct nbd_conn *l)
 {
 	struct list done;
 	bool lost;
 
-	if (l->state != LINK_CONNECTING && l->state != LINK_UP)
+	if (l->state != CONN_CONNECTING && l->state != CONN_UP)
 		return;
 	list_init(&done);
 	lost = take_finished(l, &done);
 	if (lost || handle_dead(l))
-		link_drop(l);
-	else if (l->state == LINK_CONNECTING && libnbd.aio_is_ready(l->h))
-		link_up(l);
+		conn_drop(l);
+	else if (l->state == CONN_CONNECTING && libnbd.aio_is_ready(l->h))
+		conn_up(l);
 	else
-		link_arm(l);
+		conn_arm(l);
 	issue_waiting(l);
 	answer_all(&done);
 }
 
 static void settle_task(struct loop_task *task)
 {
-	struct nbd_link *l = container_of(task, struct nbd_link, settle);
+	struct nbd_conn *l = container_of(task, struct nbd_conn, settle);
 
 	l->settle_posted = false;
 	if (!l->closing)
-		link_settle(l);
+		conn_settle(l);
 }
 
 /* ---- the socket ---------------------------------------------------------- */
 
-static bool link_quiet(const struct nbd_link *l)
+static bool conn_quiet(const struct nbd_conn *l)
 {
 	return !l->in.armed && !l->in.cancelling && !l->out.armed && !l->out.cancelling;
 }
 
 static void retry_due(struct loop_timer *t)
 {
-	link_connect(container_of(t, struct nbd_link, timer));
+	conn_connect(container_of(t, struct nbd_conn, timer));
 }
 
-static void drained(struct nbd_link *l)
+static void drained(struct nbd_conn *l)
 {
-	if (l->closing || l->state != LINK_DRAINING || !link_quiet(l))
+	if (l->closing || l->state != CONN_DRAINING || !conn_quiet(l))
 		return;
-	l->state = LINK_WAITING;
+	l->state = CONN_WAITING;
 	loop_timer_start(l->loop, &l->timer, l->backoff_ns, retry_due);
 	l->backoff_ns *= 2;
 	if (l->backoff_ns > BACKOFF_MAX_NS)
 		l->backoff_ns = BACKOFF_MAX_NS;
 }
 
-static bool readable(const struct nbd_link *l)
+static bool readable(const struct nbd_conn *l)
 {
 	struct pollfd pfd = {.fd = libnbd.aio_get_fd(l->h), .events = POLLIN};
 
@@ -376,7 +376,7 @@ static bool readable(const struct nbd_link *l)
 	       poll(&pfd, 1, 0) > 0;
 }
 
-static void socket_ready(struct nbd_link *l, bool in)
+static void socket_ready(struct nbd_conn *l, bool in)
 {
 	unsigned int direction = libnbd.aio_get_direction(l->h);
 
@@ -387,16 +387,16 @@ static void socket_ready(struct nbd_link *l, bool in)
 	} else if (direction & LIBNBD_AIO_DIRECTION_WRITE) {
 		libnbd.aio_notify_write(l->h);
 	}
-	link_settle(l);
+	conn_settle(l);
 }
 
 static void poll_done(struct loop_op *op, int res)
 {
-	struct nbd_link_poll *p = container_of(op, struct nbd_link_poll, op);
-	struct nbd_link *l = p->link;
+	struct nbd_conn_poll *p = container_of(op, struct nbd_conn_poll, op);
+	struct nbd_conn *l = p->conn;
 
 	p->armed = false;
-	if (l->state == LINK_CONNECTING || l->state == LINK_UP)
+	if (l->state == CONN_CONNECTING || l->state == CONN_UP)
 		socket_ready(l, p == &l->in);
 	else
 		drained(l);
@@ -404,30 +404,30 @@ static void poll_done(struct loop_op *op, int res)
 
 static void poll_cancelled(struct loop_op *op, int res)
 {
-	struct nbd_link_poll *p = container_of(op, struct nbd_link_poll, cancel_op);
+	struct nbd_conn_poll *p = container_of(op, struct nbd_conn_poll, cancel_op);
 
 	p->cancelling = false;
-	drained(p->link);
+	drained(p->conn);
 }
 
-static void poll_arm(struct nbd_link_poll *p, unsigned int events)
+static void poll_arm(struct nbd_conn_poll *p, unsigned int events)
 {
 	if (p->armed)
 		return;
 	p->armed = true;
 	io_uring_prep_poll_add(
-		loop_sqe(p->link->loop, &p->op), libnbd.aio_get_fd(p->link->h), events);
+		loop_sqe(p->conn->loop, &p->op), libnbd.aio_get_fd(p->conn->h), events);
 }
 
-static void poll_cancel(struct nbd_link_poll *p)
+static void poll_cancel(struct nbd_conn_poll *p)
 {
 	if (!p->armed || p->cancelling)
 		return;
 	p->cancelling = true;
-	io_uring_prep_cancel(loop_sqe(p->link->loop, &p->cancel_op), &p->op, 0);
+	io_uring_prep_cancel(loop_sqe(p->conn->loop, &p->cancel_op), &p->op, 0);
 }
 
-static void link_arm(struct nbd_link *l)
+static void conn_arm(struct nbd_conn *l)
 {
 	unsigned int direction = libnbd.aio_get_direction(l->h);
 
@@ -441,7 +441,7 @@ static void link_arm(struct nbd_link *l)
 
 /* ---- connecting and losing ----------------------------------------------- */
 
-static void link_disconnect(struct nbd_link *l)
+static void conn_disconnect(struct nbd_conn *l)
 {
 	struct nbd_handle *h = l->h;
 
@@ -449,61 +449,61 @@ static void link_disconnect(struct nbd_link *l)
 	poll_cancel(&l->out);
 	l->h = NULL;
 	libnbd.close(h);
-	l->state = LINK_DRAINING;
+	l->state = CONN_DRAINING;
 }
 
 /* The connection is over: its requests wait for the next one, before those that wait already. */
-static void link_drop(struct nbd_link *l)
+static void conn_drop(struct nbd_conn *l)
 {
-	if (l->state == LINK_UP)
+	if (l->state == CONN_UP)
 		log_warn("disk %s: lost the server; connecting again", l->disk->uri);
 	loop_timer_cancel(&l->timer);
-	link_disconnect(l);
+	conn_disconnect(l);
 	list_move_all(&l->finished, &l->active);
 	list_move_all(&l->waiting, &l->active);
 	list_move_all(&l->active, &l->waiting);
 	list_for_each (pos, &l->waiting)
 		req_of(pos)->stage = NBD_STAGE_MAIN;
 	nbd_cancel_soon(l);
-	nbd_ledger_lost(&l->disk->ledger);
+	nbd_durability_lost(&l->disk->durability);
 	drained(l);
 }
 
-void nbd_link_give_up(struct nbd_link *l)
+void nbd_conn_drop(struct nbd_conn *l)
 {
-	link_drop(l);
+	conn_drop(l);
 }
 
 static void handshake_late(struct loop_timer *t)
 {
-	link_drop(container_of(t, struct nbd_link, timer));
+	conn_drop(container_of(t, struct nbd_conn, timer));
 }
 
-static void link_connect(struct nbd_link *l)
+static void conn_connect(struct nbd_conn *l)
 {
 	l->h = nbd_server_handle();
 	if (!l->h) {
-		l->state = LINK_DRAINING;
+		l->state = CONN_DRAINING;
 		drained(l);
 		return;
 	}
-	l->state = LINK_CONNECTING;
+	l->state = CONN_CONNECTING;
 	loop_timer_start(l->loop, &l->timer, HANDSHAKE_NS, handshake_late);
 	if (libnbd.aio_connect_uri(l->h, l->disk->uri))
-		link_drop(l);
+		conn_drop(l);
 	else
 		settle_soon(l);
 }
 
 /* ---- life ---------------------------------------------------------------- */
 
-void nbd_link_submit(struct nbd_link *l, struct nbd_req *r)
+void nbd_conn_submit(struct nbd_conn *l, struct nbd_req *r)
 {
 	const struct disk_req *req = nbd_disk_req(r);
 
 	ON_LOOP(l->loop);
 	assert(!l->closing);
-	r->link = l;
+	r->conn = l;
 	r->error = l->down ? -EIO : 0;
 	if (!r->error && (req->op == DISK_READ || req->op == DISK_WRITE) &&
 		!segments_fit(req, l->disk->caps.block_min)) {
@@ -517,45 +517,45 @@ void nbd_link_submit(struct nbd_link *l, struct nbd_req *r)
 		nbd_complete(r);
 		return;
 	}
-	nbd_limit_request(l);
+	nbd_timeout_request(l);
 	list_add_tail(&l->waiting, &r->list);
 	issue_waiting(l);
 }
 
-static void poll_init(struct nbd_link_poll *p, struct nbd_link *l)
+static void poll_init(struct nbd_conn_poll *p, struct nbd_conn *l)
 {
-	p->link = l;
+	p->conn = l;
 	p->op.done = poll_done;
 	p->cancel_op.done = poll_cancelled;
 }
 
-/* Keeps the loop turning, and so running, until nothing of the link is left in it. */
+/* Keeps the loop turning, and so running, until nothing of the connection is left in it. */
 static void close_task(struct loop_task *task)
 {
-	struct nbd_link *l = container_of(task, struct nbd_link, close);
+	struct nbd_conn *l = container_of(task, struct nbd_conn, close);
 
-	if (link_quiet(l) && !l->settle_posted)
+	if (conn_quiet(l) && !l->settle_posted)
 		free(l);
 	else
 		loop_post(l->loop, &l->close);
 }
 
 /* The first connection is waited for, a little: when it comes up later, between writes of other
- * connections, these would have to be declared lost (nbd_ledger.c). */
-static void first_connection(struct nbd_link *l)
+ * connections, these would have to be declared lost (durability.c). */
+static void first_connection(struct nbd_conn *l)
 {
 	uint64_t start = loop_now_ns();
 
-	while (l->state == LINK_CONNECTING && libnbd.aio_is_connecting(l->h) &&
+	while (l->state == CONN_CONNECTING && libnbd.aio_is_connecting(l->h) &&
 		loop_now_ns() - start < FIRST_CONNECTION_MS * NS_PER_MS)
 		if (libnbd.poll(l->h, FIRST_CONNECTION_MS) <= 0)
 			break;
-	link_settle(l);
+	conn_settle(l);
 }
 
-struct nbd_link *nbd_link_open(struct nbd_disk *disk, struct loop *loop)
+struct nbd_conn *nbd_conn_open(struct nbd_disk *disk, struct loop *loop)
 {
-	struct nbd_link *l = calloc(1, sizeof(*l));
+	struct nbd_conn *l = calloc(1, sizeof(*l));
 
 	ON_LOOP(loop);
 	if (!l)
@@ -570,12 +570,12 @@ struct nbd_link *nbd_link_open(struct nbd_disk *disk, struct loop *loop)
 	list_init(&l->waiting);
 	list_init(&l->active);
 	list_init(&l->finished);
-	link_connect(l);
+	conn_connect(l);
 	first_connection(l);
 	return l;
 }
 
-void nbd_link_close(struct nbd_link *l)
+void nbd_conn_close(struct nbd_conn *l)
 {
 	ON_LOOP(l->loop);
 	assert(list_empty(&l->waiting) && list_empty(&l->active) && list_empty(&l->finished));
@@ -584,9 +584,9 @@ void nbd_link_close(struct nbd_link *l)
 	loop_timer_cancel(&l->limit);
 	loop_timer_cancel(&l->cancel);
 	if (l->h) {
-		if (l->state == LINK_UP)
+		if (l->state == CONN_UP)
 			libnbd.aio_disconnect(l->h, 0); /* a courtesy */
-		link_disconnect(l);
+		conn_disconnect(l);
 	}
 	loop_post(l->loop, &l->close);
 }

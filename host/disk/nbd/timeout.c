@@ -27,7 +27,7 @@ static struct nbd_req *req_of(struct list *link)
 	return container_of(link, struct nbd_req, list);
 }
 
-static struct nbd_req *oldest(const struct nbd_link *l)
+static struct nbd_req *oldest(const struct nbd_conn *l)
 {
 	return list_empty(&l->active) ? NULL : req_of(l->active.next);
 }
@@ -44,7 +44,7 @@ void nbd_fail_all(struct list *requests, int error)
 	}
 }
 
-static void fail_waiting(struct nbd_link *l)
+static void fail_waiting(struct nbd_conn *l)
 {
 	struct list done;
 
@@ -62,7 +62,7 @@ static void fail_waiting(struct nbd_link *l)
 }
 
 /* It waits for the next connection when this one is gone; or for none. */
-static void give_up_for(struct nbd_link *l, struct nbd_req *r)
+static void give_up_for(struct nbd_conn *l, struct nbd_req *r)
 {
 	struct list done;
 
@@ -70,7 +70,7 @@ static void give_up_for(struct nbd_link *l, struct nbd_req *r)
 	log_warn("disk %s: no answer to a request for %llu s%s", l->disk->uri,
 		(unsigned long long)(l->disk->retry_ns / NS_PER_S),
 		r->hangs < HANGS_MAX ? "" : ", twice; it fails");
-	nbd_link_give_up(l);
+	nbd_conn_drop(l);
 	if (r->hangs < HANGS_MAX)
 		return;
 	list_init(&done);
@@ -82,7 +82,7 @@ static void give_up_for(struct nbd_link *l, struct nbd_req *r)
 static void limit_due(struct loop_timer *t);
 
 /* Whatever happens until then only makes the limits later. */
-static void limit_start(struct nbd_link *l)
+static void limit_start(struct nbd_conn *l)
 {
 	uint64_t limit = l->disk->retry_ns, now = loop_now_ns();
 	uint64_t idle = now - l->progress_ns;
@@ -96,16 +96,16 @@ static void limit_start(struct nbd_link *l)
 
 static void limit_due(struct loop_timer *t)
 {
-	struct nbd_link *l = container_of(t, struct nbd_link, limit);
+	struct nbd_conn *l = container_of(t, struct nbd_conn, limit);
 	uint64_t limit = l->disk->retry_ns, now = loop_now_ns();
 	uint64_t idle = now - l->progress_ns;
 	struct nbd_req *r = oldest(l);
 
 	if (list_empty(&l->waiting) && list_empty(&l->active))
 		return;
-	if (l->state == LINK_UP && idle >= limit / 2)
-		nbd_link_give_up(l);
-	else if (l->state == LINK_UP && r && r->oldest_ns && now - r->oldest_ns >= limit)
+	if (l->state == CONN_UP && idle >= limit / 2)
+		nbd_conn_drop(l);
+	else if (l->state == CONN_UP && r && r->oldest_ns && now - r->oldest_ns >= limit)
 		give_up_for(l, r);
 	if (idle < limit)
 		limit_start(l);
@@ -113,7 +113,7 @@ static void limit_due(struct loop_timer *t)
 		fail_waiting(l);
 }
 
-void nbd_limit_request(struct nbd_link *l)
+void nbd_timeout_request(struct nbd_conn *l)
 {
 	if (l->limit.armed && (!list_empty(&l->waiting) || !list_empty(&l->active)))
 		return;
@@ -122,7 +122,7 @@ void nbd_limit_request(struct nbd_link *l)
 		limit_start(l);
 }
 
-void nbd_limit_oldest(struct nbd_link *l)
+void nbd_timeout_oldest(struct nbd_conn *l)
 {
 	struct nbd_req *r = oldest(l);
 

@@ -10,17 +10,17 @@
 
 #include "disk/nbd/nbd_impl.h"
 
-static struct nbd_ledger ledger;
+static struct nbd_durability durability;
 
 static int setup(void **state)
 {
-	nbd_ledger_init(&ledger);
+	nbd_durability_init(&durability);
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	nbd_ledger_fini(&ledger);
+	nbd_durability_fini(&durability);
 	return 0;
 }
 
@@ -28,30 +28,30 @@ static int flush(void)
 {
 	struct nbd_flush f;
 
-	nbd_ledger_flush_begin(&ledger, &f);
-	return nbd_ledger_flush_end(&ledger, &f, 0);
+	nbd_durability_flush_begin(&durability, &f);
+	return nbd_durability_flush_end(&durability, &f, 0);
 }
 
 static void nothing_unflushed_nothing_lost(void **state)
 {
-	nbd_ledger_lost(&ledger);
+	nbd_durability_lost(&durability);
 	assert_int_equal(flush(), 0);
-	nbd_ledger_acked(&ledger);
+	nbd_durability_acked(&durability);
 	assert_int_equal(flush(), 0);
-	nbd_ledger_lost(&ledger);
+	nbd_durability_lost(&durability);
 	assert_int_equal(flush(), 0);
 }
 
 static void a_loss_is_told_once(void **state)
 {
-	nbd_ledger_acked(&ledger);
-	nbd_ledger_lost(&ledger); /* it ends */
-	nbd_ledger_lost(&ledger); /* and begins: the same writes */
+	nbd_durability_acked(&durability);
+	nbd_durability_lost(&durability); /* it ends */
+	nbd_durability_lost(&durability); /* and begins: the same writes */
 	assert_int_equal(flush(), -EIO);
 	assert_int_equal(flush(), 0);
-	nbd_ledger_acked(&ledger);
-	nbd_ledger_lost(&ledger);
-	nbd_ledger_lost(&ledger);
+	nbd_durability_acked(&durability);
+	nbd_durability_lost(&durability);
+	nbd_durability_lost(&durability);
 	assert_int_equal(flush(), -EIO);
 	assert_int_equal(flush(), 0);
 }
@@ -61,14 +61,14 @@ static void flushes_in_flight_all_tell(void **state)
 {
 	struct nbd_flush a, b, c;
 
-	nbd_ledger_acked(&ledger);
-	nbd_ledger_flush_begin(&ledger, &a);
-	nbd_ledger_flush_begin(&ledger, &b);
-	nbd_ledger_lost(&ledger);
-	nbd_ledger_flush_begin(&ledger, &c);
-	assert_int_equal(nbd_ledger_flush_end(&ledger, &a, 0), -EIO);
-	assert_int_equal(nbd_ledger_flush_end(&ledger, &b, 0), -EIO);
-	assert_int_equal(nbd_ledger_flush_end(&ledger, &c, 0), -EIO);
+	nbd_durability_acked(&durability);
+	nbd_durability_flush_begin(&durability, &a);
+	nbd_durability_flush_begin(&durability, &b);
+	nbd_durability_lost(&durability);
+	nbd_durability_flush_begin(&durability, &c);
+	assert_int_equal(nbd_durability_flush_end(&durability, &a, 0), -EIO);
+	assert_int_equal(nbd_durability_flush_end(&durability, &b, 0), -EIO);
+	assert_int_equal(nbd_durability_flush_end(&durability, &c, 0), -EIO);
 	assert_int_equal(flush(), 0);
 }
 
@@ -77,11 +77,11 @@ static void a_flush_covers_what_was_before_it(void **state)
 {
 	struct nbd_flush f;
 
-	nbd_ledger_acked(&ledger);
-	nbd_ledger_flush_begin(&ledger, &f);
-	nbd_ledger_acked(&ledger);
-	assert_int_equal(nbd_ledger_flush_end(&ledger, &f, 0), 0);
-	nbd_ledger_lost(&ledger);
+	nbd_durability_acked(&durability);
+	nbd_durability_flush_begin(&durability, &f);
+	nbd_durability_acked(&durability);
+	assert_int_equal(nbd_durability_flush_end(&durability, &f, 0), 0);
+	nbd_durability_lost(&durability);
 	assert_int_equal(flush(), -EIO);
 }
 
@@ -89,8 +89,8 @@ static void a_flush_the_server_failed_is_final(void **state)
 {
 	struct nbd_flush f;
 
-	nbd_ledger_flush_begin(&ledger, &f);
-	assert_int_equal(nbd_ledger_flush_end(&ledger, &f, -ENOSPC), -ENOSPC);
+	nbd_durability_flush_begin(&durability, &f);
+	assert_int_equal(nbd_durability_flush_end(&durability, &f, -ENOSPC), -ENOSPC);
 	assert_int_equal(flush(), -ENOSPC);
 	assert_int_equal(flush(), -ENOSPC);
 }
