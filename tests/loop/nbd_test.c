@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -333,13 +334,13 @@ static void hang_one_for_ever(const char *const *args)
 {
 	uint64_t start;
 
-	begin(args, 1 * SECONDS, false);
+	begin(args, 2 * SECONDS, false);
 	start = loop_now_ns();
 	disk_rig_start(&rig, 0, DISK_READ, 0, 0, 512, in[0]);
 	assert_true(write_meanwhile() > 10);
 	assert_int_equal(rig.slots[0].error, -EIO);
-	assert_true(loop_now_ns() - start >= 2 * SECONDS);
-	assert_true(loop_now_ns() - start < 20 * SECONDS);
+	assert_true(loop_now_ns() - start >= 4 * SECONDS);
+	assert_true(loop_now_ns() - start < 40 * SECONDS);
 	assert_int_equal(disk_rig_run(&rig, DISK_WRITE, 0, AREA, 512, shadow[1]), 0);
 	/* Connections were left over acknowledged writes. */
 	assert_int_equal(disk_rig_run(&rig, DISK_FLUSH, 0, 0, 0, NULL), -EIO);
@@ -395,6 +396,127 @@ static void a_slow_server_is_not_given_up(void **state)
 		assert_int_equal(rig.slots[slot].error, 0);
 	/* no connection was lost */
 	assert_int_equal(disk_rig_run(&rig, DISK_FLUSH, 0, 0, 0, NULL), 0);
+	end();
+}
+
+/* ---- a server that still holds a change when its connection ends --------- */
+
+/* The first write has its data, and waits for the file "go" before it writes them. */
+static const char *const held_write[] = {"eval", "get_size=echo 8388608",
+	"thread_model=echo parallel", "can_write=exit 0", "can_flush=exit 0", "flush=exit 0",
+	"can_multi_conn=exit 0",
+	"pread=dd if=$NBD_DIR/disk iflag=skip_bytes,count_bytes,fullblock skip=$4 count=$3 bs=64K",
+	"pwrite=cat >$tmpdir/$$; if mkdir $tmpdir/first; then touch $NBD_DIR/held;"
+	" while [ ! -e $NBD_DIR/go ] && kill -0 $NBD_SUPERVISOR; do sleep 0.02; done; held=1; fi 2>/dev/null;"
+	" dd if=$tmpdir/$$ of=$NBD_DIR/disk oflag=seek_bytes seek=$4 bs=64K conv=notrunc;"
+	" [ -z \"$held\" ] || touch $NBD_DIR/written",
+	NULL};
+
+static void wait_for_file(const char *name)
+{
+	char path[128];
+	uint64_t start = loop_now_ns();
+
+	snprintf(path, sizeof(path), "%s/%s", server.dir, name);
+	while (access(path, F_OK)) {
+		assert_true(loop_now_ns() - start < 60 * SECONDS);
+		run_loop_for(5 * MS);
+	}
+}
+
+static void make_file(const char *name)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", server.dir, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+/* Begins a write of A that the server holds. */
+static void begin_held_write(uint64_t retry_ns)
+{
+	begin(held_write, retry_ns, false);
+	memset(shadow[0], 'A', 512);
+	memset(shadow[1], 'B', 512);
+	disk_rig_start(&rig, 0, DISK_WRITE, 0, 0, 512, shadow[0]);
+	wait_for_file("held");
+}
+
+/* The connection was dropped with A in flight. What comes later must not be undone by A. */
+static void later_writes_are_not_undone(void)
+{
+	int b = disk_rig_run(&rig, DISK_WRITE, 0, 0, 512, shadow[1]);
+
+	disk_rig_run(&rig, DISK_FLUSH, 0, 0, 0, NULL);
+	make_file("go");
+	wait_for_file("written");
+	assert_int_equal(disk_rig_run(&rig, DISK_READ, 0, 0, 512, in[0]), 0);
+	if (b == 0)
+		assert_memory_equal(in[0], shadow[1], 512);
+	/* A may have come late: until the disk is opened again, nothing is changed any more. */
+	assert_int_equal(b, -EIO);
+	assert_int_equal(disk_rig_run(&rig, DISK_WRITE, 0, 512, 512, shadow[1]), -EIO);
+	assert_int_equal(disk_rig_run(&rig, DISK_WRITE_ZEROES, 0, 512, 512, NULL), -EIO);
+	assert_int_equal(disk_rig_run(&rig, DISK_DISCARD, 0, 512, 512, NULL), -EIO);
+	memset(shadow, 0, sizeof(shadow));
+	end();
+}
+
+static void a_held_write_does_not_undo_later_ones(void **state)
+{
+	begin_held_write(1 * SECONDS);
+	disk_rig_wait(&rig, 0);
+	assert_int_equal(rig.slots[0].error, -EIO);
+	later_writes_are_not_undone();
+}
+
+static void a_held_write_that_is_cancelled_does_not_undo_later_ones(void **state)
+{
+	begin_held_write(100 * SECONDS);
+	disk_rig_cancel(&rig, 0);
+	disk_rig_wait(&rig, 0);
+	assert_int_equal(rig.slots[0].error, -ECANCELED);
+	later_writes_are_not_undone();
+}
+
+/* The server has its time: it answers, and the connection ends in good order. */
+static void a_held_write_is_answered_while_we_leave(void **state)
+{
+	begin_held_write(20 * SECONDS);
+	disk_rig_cancel(&rig, 0);
+	run_loop_for(1100 * MS); /* NBD_CMD_DISC is sent after 1 s, and waits for 1 s */
+	make_file("go");
+	disk_rig_wait(&rig, 0);
+	assert_int_equal(rig.slots[0].error, 0);
+	assert_int_equal(disk_rig_run(&rig, DISK_WRITE, 0, 0, 512, shadow[1]), 0);
+	assert_int_equal(disk_rig_run(&rig, DISK_READ, 0, 0, 512, in[0]), 0);
+	assert_memory_equal(in[0], shadow[1], 512);
+	memset(shadow, 0, sizeof(shadow));
+	end();
+}
+
+/* The old server ends the connection without having done the write: it may be sent again. */
+static void a_hung_write_is_sent_again_after_an_orderly_end(void **state)
+{
+	static const char *const mute_writes[] = {
+		"--filter=delay", "file", "FILE", "wdelay=1000", NULL};
+	pid_t mute;
+
+	begin(mute_writes, 3 * SECONDS, false);
+	mute = server.pid;
+	server.pid = 0;
+	server.args[3] = "wdelay=0";
+	nbd_server_start(&server);
+	memset(shadow[1], 'B', 512);
+	assert_int_equal(disk_rig_run(&rig, DISK_WRITE, 0, 0, 512, shadow[1]), 0);
+	assert_int_equal(disk_rig_run(&rig, DISK_WRITE, 0, 512, 512, shadow[1]), 0);
+	assert_int_equal(disk_rig_run(&rig, DISK_FLUSH, 0, 0, 0, NULL), 0);
+	memset(shadow, 0, sizeof(shadow));
+	nbd_server_kill(&server);
+	server.pid = mute;
 	end();
 }
 
@@ -648,6 +770,10 @@ int main(void)
 		cmocka_unit_test(one_request_hangs_over_one_connection),
 		cmocka_unit_test(a_hung_request_is_sent_again),
 		cmocka_unit_test(a_slow_server_is_not_given_up),
+		cmocka_unit_test(a_held_write_does_not_undo_later_ones),
+		cmocka_unit_test(a_held_write_that_is_cancelled_does_not_undo_later_ones),
+		cmocka_unit_test(a_held_write_is_answered_while_we_leave),
+		cmocka_unit_test(a_hung_write_is_sent_again_after_an_orderly_end),
 		cmocka_unit_test(a_mute_server_is_not_waited_for_at_start),
 		cmocka_unit_test(cancels_at_a_hung_server),
 		cmocka_unit_test(cancels_at_a_hung_server_over_one_connection),
@@ -664,5 +790,6 @@ int main(void)
 		return 0;
 	}
 	log_set_level(LOG_ERROR);
+	cmocka_set_test_filter(getenv("NBD_TEST"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cancelled requests of a connection. One that waits for a connection goes at
+ * Cancelled requests of a connection. One that waits for a connection completes at
  * once. One that is at the server gets CANCEL_NS to finish; then the connection
- * is given up for its sake: only that makes sure that nothing moves from or to
- * its pages any more. The others are sent anew, as after any loss of a server;
- * what that does to acknowledged writes is the durability's affair.
+ * ends, since only that makes sure that nothing moves from or to its pages any
+ * more. What happens to the other requests: connection.c.
  */
 #include <assert.h>
 #include <errno.h>
@@ -13,6 +12,7 @@
 #include "disk/nbd/nbd_impl.h"
 
 #define CANCEL_NS NS_PER_S
+#define LEAVE_NS  NS_PER_S
 
 static struct nbd_req *req_of(struct list *link)
 {
@@ -62,16 +62,14 @@ static void cancel_due(struct loop_timer *t)
 	if (first && now - first < CANCEL_NS) {
 		loop_timer_start(l->loop, &l->cancel, first + CANCEL_NS - now, cancel_due);
 	} else if (first) {
-		nbd_conn_drop(l); /* now it waits, too */
-		loop_timer_cancel(&l->cancel);
+		nbd_conn_leave(l, LEAVE_NS); /* when it is over: nbd_cancel_soon() */
 	}
 	answer_waiting(l);
 }
 
 void nbd_cancel_soon(struct nbd_conn *l)
 {
-	if (l->cancel.armed)
-		loop_timer_start(l->loop, &l->cancel, 0, cancel_due);
+	loop_timer_start(l->loop, &l->cancel, 0, cancel_due);
 }
 
 void nbd_conn_cancel(struct nbd_conn *l, struct nbd_req *r)

@@ -3,17 +3,26 @@
  * One connection to an NBD server, driven by libnbd's state machine and the
  * loop's io_uring, which polls the socket.
  *
- *   WAITING --timer--> CONNECTING --handshake done--> UP
- *      ^                   | refused, too late         | died, hung, garbage
- *      |                   v                           |
- *      +---all polls back--DRAINING <------------------+
+ *   WAITING --timer--> CONNECTING --handshake done--> UP --nbd_conn_leave()--> LEAVING
+ *      ^                   | refused, too late         | the server ended          | it ended,
+ *      |                   v                           v                           v too late
+ *      |                   |                        FENCING <----------------------+
+ *      |                   v                           | it is over, or too late
+ *      +--all polls done--DRAINING <-------------------+
  *
  * Requests wait in `waiting`, are at the server in `active`, and libnbd's
- * callbacks move them to `finished`, from where conn_settle() answers them. When
- * the connection ends, what was active waits again, in front, and is sent anew:
- * reads, writes, zeroes and flushes may be done twice. (A server that lives on
- * could still execute a write of the old connection after that; it is up to the
- * server to finish with a connection before it takes the next.)
+ * callbacks move them to `finished`, from where conn_settle() completes them. When
+ * the connection ends, what was active waits again, in front, and is sent again:
+ * reads, writes, zeroes and flushes may be done twice.
+ *
+ * A change (write, zeroes, discard) may be done twice only one after the other: a
+ * server that lives on could execute the first copy after later writes of the
+ * guest, and undo them. So it is sent again only when the connection is known to be
+ * over: NBD_CMD_DISC was sent and the server has sent EOF (the protocol has it
+ * finish all requests before), or the kernel says that the server's end of the
+ * socket is closed altogether. FENCING waits for that, a little. If it is not
+ * known, the changes in flight fail, and so do all changes of this disk until it is
+ * opened again. Reads and flushes go on.
  *
  * Acknowledgements are passed on only when the socket has nothing more to read:
  * so when the server died, that is known before the guest knows its last writes
@@ -24,9 +33,13 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "disk/nbd/nbd_impl.h"
@@ -34,6 +47,7 @@
 #define BACKOFF_MIN_NS      (20 * NS_PER_MS)
 #define BACKOFF_MAX_NS      NS_PER_S
 #define HANDSHAKE_NS        (5 * NS_PER_S)
+#define FENCE_NS            NS_PER_S
 #define FIRST_CONNECTION_MS 1000
 #define ZERO_MAX            (1ull << 30) /* bytes of one command */
 #define ZEROS_SIZE          (128u << 10)
@@ -43,6 +57,7 @@ static const uint8_t zeros[ZEROS_SIZE];
 static void conn_settle(struct nbd_conn *l);
 static void conn_drop(struct nbd_conn *l);
 static void conn_connect(struct nbd_conn *l);
+static void conn_over(struct nbd_conn *l, bool over);
 
 static void list_move_all(struct list *from, struct list *to)
 {
@@ -57,6 +72,11 @@ static void list_move_all(struct list *from, struct list *to)
 static struct nbd_req *req_of(struct list *link)
 {
 	return container_of(link, struct nbd_req, list);
+}
+
+static bool is_change(const struct disk_req *req)
+{
+	return req->op == DISK_WRITE || req->op == DISK_WRITE_ZEROES || req->op == DISK_DISCARD;
 }
 
 static bool handle_dead(const struct nbd_conn *l)
@@ -206,6 +226,19 @@ static void issue(struct nbd_req *r)
 	part_done(r);
 }
 
+static bool must_not_change(const struct nbd_req *r)
+{
+	return atomic_load(&r->conn->disk->unfenced) && is_change(disk_req_of_scratch(r));
+}
+
+/* The request is on no list. */
+static void fail(struct nbd_req *r, int error)
+{
+	free(r->bounce);
+	r->error = error;
+	nbd_complete(r);
+}
+
 static void conn_arm(struct nbd_conn *l);
 
 static void issue_waiting(struct nbd_conn *l)
@@ -214,6 +247,10 @@ static void issue_waiting(struct nbd_conn *l)
 		struct list *first = l->waiting.next;
 
 		list_del(first);
+		if (must_not_change(req_of(first))) {
+			fail(req_of(first), -EIO);
+			continue;
+		}
 		list_add_tail(&l->active, first);
 		issue(req_of(first));
 	}
@@ -226,11 +263,6 @@ static void issue_waiting(struct nbd_conn *l)
 }
 
 /* ---- answers ------------------------------------------------------------- */
-
-static bool is_change(const struct disk_req *req)
-{
-	return req->op == DISK_WRITE || req->op == DISK_WRITE_ZEROES || req->op == DISK_DISCARD;
-}
 
 /* What the commands gave becomes the request's result. False: it goes on. */
 static bool retire(struct nbd_req *r)
@@ -311,9 +343,15 @@ static void conn_up(struct nbd_conn *l)
 	if (l->backoff_ns > BACKOFF_MIN_NS || l->down)
 		log_warn("disk %s: connected again", l->disk->uri);
 	loop_timer_cancel(&l->timer);
+	l->socket = fcntl(libnbd.aio_get_fd(l->h), F_DUPFD_CLOEXEC, 0);
 	l->state = CONN_UP;
 	l->down = false;
 	l->backoff_ns = BACKOFF_MIN_NS;
+}
+
+static bool talking(const struct nbd_conn *l)
+{
+	return l->state == CONN_CONNECTING || l->state == CONN_UP || l->state == CONN_LEAVING;
 }
 
 /* After anything libnbd may have done. Not from inside submit: it answers requests. */
@@ -322,11 +360,13 @@ static void conn_settle(struct nbd_conn *l)
 	struct list done;
 	bool lost;
 
-	if (l->state != CONN_CONNECTING && l->state != CONN_UP)
+	if (!talking(l))
 		return;
 	list_init(&done);
 	lost = take_finished(l, &done);
-	if (lost || handle_dead(l))
+	if (lost && !handle_dead(l))
+		nbd_conn_leave(l, FENCE_NS);
+	if (handle_dead(l))
 		conn_drop(l);
 	else if (l->state == CONN_CONNECTING && libnbd.aio_is_ready(l->h))
 		conn_up(l);
@@ -349,7 +389,12 @@ static void settle_task(struct loop_task *task)
 
 static bool conn_quiet(const struct nbd_conn *l)
 {
-	return !l->in.armed && !l->in.cancelling && !l->out.armed && !l->out.cancelling;
+	const struct nbd_conn_poll *polls[] = {&l->in, &l->out, &l->gone};
+
+	for (size_t i = 0; i < sizeof(polls) / sizeof(*polls); i++)
+		if (polls[i]->armed || polls[i]->cancelling)
+			return false;
+	return true;
 }
 
 static void retry_due(struct loop_timer *t)
@@ -396,7 +441,9 @@ static void poll_done(struct loop_op *op, int res)
 	struct nbd_conn *l = p->conn;
 
 	p->armed = false;
-	if (l->state == CONN_CONNECTING || l->state == CONN_UP)
+	if (p == &l->gone && l->state == CONN_FENCING)
+		conn_over(l, res > 0);
+	else if (p != &l->gone && talking(l))
 		socket_ready(l, p == &l->in);
 	else
 		drained(l);
@@ -410,13 +457,12 @@ static void poll_cancelled(struct loop_op *op, int res)
 	drained(p->conn);
 }
 
-static void poll_arm(struct nbd_conn_poll *p, unsigned int events)
+static void poll_arm(struct nbd_conn_poll *p, int fd, unsigned int events)
 {
 	if (p->armed)
 		return;
 	p->armed = true;
-	io_uring_prep_poll_add(
-		loop_sqe(p->conn->loop, &p->op), libnbd.aio_get_fd(p->conn->h), events);
+	io_uring_prep_poll_add(loop_sqe(p->conn->loop, &p->op), fd, events);
 }
 
 static void poll_cancel(struct nbd_conn_poll *p)
@@ -434,12 +480,12 @@ static void conn_arm(struct nbd_conn *l)
 	if (handle_dead(l))
 		return;
 	if (direction & LIBNBD_AIO_DIRECTION_READ)
-		poll_arm(&l->in, POLLIN);
+		poll_arm(&l->in, libnbd.aio_get_fd(l->h), POLLIN);
 	if (direction & LIBNBD_AIO_DIRECTION_WRITE)
-		poll_arm(&l->out, POLLOUT);
+		poll_arm(&l->out, libnbd.aio_get_fd(l->h), POLLOUT);
 }
 
-/* ---- connecting and losing ----------------------------------------------- */
+/* ---- the end of a connection --------------------------------------------- */
 
 static void conn_disconnect(struct nbd_conn *l)
 {
@@ -449,30 +495,153 @@ static void conn_disconnect(struct nbd_conn *l)
 	poll_cancel(&l->out);
 	l->h = NULL;
 	libnbd.close(h);
-	l->state = CONN_DRAINING;
 }
 
-/* The connection is over: its requests wait for the next one, before those that wait already. */
-static void conn_drop(struct nbd_conn *l)
+static void close_socket(struct nbd_conn *l)
 {
-	if (l->state == CONN_UP)
-		log_warn("disk %s: lost the server; connecting again", l->disk->uri);
+	if (l->socket >= 0)
+		close(l->socket);
+	l->socket = -1;
+}
+
+/* The write before a FUA write's flush was answered. */
+static bool change_in_flight(struct nbd_req *r)
+{
+	return is_change(nbd_disk_req(r)) && r->stage == NBD_STAGE_MAIN;
+}
+
+static bool any_change_in_flight(const struct nbd_conn *l)
+{
+	list_for_each (pos, &l->active)
+		if (change_in_flight(req_of(pos)))
+			return true;
+	return false;
+}
+
+static void set_unfenced(struct nbd_conn *l)
+{
+	if (!atomic_exchange(&l->disk->unfenced, true))
+		log_error("disk %s: the server may still execute a write of a lost connection; "
+			  "writes fail until the disk is opened again",
+			l->disk->uri);
+}
+
+/* Takes out of `active` what must not be sent again, or waited too long. */
+static void take_failed(struct nbd_conn *l, bool over, struct list *failed)
+{
+	list_for_each_safe (pos, &l->active) {
+		struct nbd_req *r = req_of(pos);
+		bool unfenced = !over && change_in_flight(r);
+
+		if (unfenced)
+			set_unfenced(l);
+		if (!unfenced && !l->down && !nbd_timeout_hangs(r))
+			continue;
+		list_del(pos);
+		r->error = r->cancelled_ns ? -ECANCELED : -EIO;
+		list_add_tail(failed, pos);
+	}
+}
+
+/* The requests of the connection wait for the next one, before those that wait already. over: the
+ * server is known to have finished with it. */
+static void conn_over(struct nbd_conn *l, bool over)
+{
+	struct list failed;
+
 	loop_timer_cancel(&l->timer);
-	conn_disconnect(l);
-	list_move_all(&l->finished, &l->active);
+	poll_cancel(&l->gone);
+	close_socket(l);
+	list_init(&failed);
+	take_failed(l, over, &failed);
 	list_move_all(&l->waiting, &l->active);
 	list_move_all(&l->active, &l->waiting);
 	list_for_each (pos, &l->waiting)
 		req_of(pos)->stage = NBD_STAGE_MAIN;
 	nbd_cancel_soon(l);
 	nbd_durability_lost(&l->disk->durability);
+	l->state = CONN_DRAINING;
 	drained(l);
+	while (!list_empty(&failed)) {
+		struct nbd_req *r = req_of(failed.next);
+
+		list_del(&r->list);
+		fail(r, r->error);
+	}
 }
 
-void nbd_conn_drop(struct nbd_conn *l)
+static void fence_late(struct loop_timer *t)
 {
-	conn_drop(l);
+	conn_over(container_of(t, struct nbd_conn, timer), false);
 }
+
+/* Nothing of ours was half sent: then NBD_CMD_DISC makes the server end, and a server that has
+ * closed a TCP connection answers with a reset. */
+static void send_disconnect(const struct nbd_conn *l)
+{
+	static const uint8_t request[28] = {0x25, 0x60, 0x95, 0x13, [7] = 2};
+
+	if (send(l->socket, request, sizeof(request), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		return; /* it is gone: the poll says so */
+}
+
+static bool server_gone(const struct nbd_conn *l)
+{
+	struct pollfd pfd = {.fd = l->socket};
+
+	return l->socket >= 0 && poll(&pfd, 1, 0) > 0 && (pfd.revents & (POLLHUP | POLLERR));
+}
+
+/* The handle is dead, or it is too late for it. */
+static void conn_drop(struct nbd_conn *l)
+{
+	bool half_sent = l->out.armed || l->state == CONN_LEAVING;
+	bool over = l->state == CONN_LEAVING && libnbd.aio_is_closed(l->h);
+
+	if (l->state == CONN_UP)
+		log_warn("disk %s: lost the server; connecting again", l->disk->uri);
+	loop_timer_cancel(&l->timer);
+	conn_disconnect(l);
+	list_move_all(&l->finished, &l->active);
+	if (over || !any_change_in_flight(l) || server_gone(l)) {
+		conn_over(l, true);
+		return;
+	}
+	if (l->socket < 0 || half_sent) {
+		conn_over(l, false);
+		return;
+	}
+	send_disconnect(l);
+	l->state = CONN_FENCING;
+	poll_arm(&l->gone, l->socket, 0); /* POLLHUP and POLLERR are always meant */
+	loop_timer_start(l->loop, &l->timer, FENCE_NS, fence_late);
+}
+
+static void leave_late(struct loop_timer *t)
+{
+	struct nbd_conn *l = container_of(t, struct nbd_conn, timer);
+	struct list done;
+
+	list_init(&done);
+	take_finished(l, &done);
+	conn_drop(l);
+	answer_all(&done);
+}
+
+void nbd_conn_leave(struct nbd_conn *l, uint64_t limit_ns)
+{
+	if (l->state == CONN_LEAVING && limit_ns == 0)
+		loop_timer_start(l->loop, &l->timer, 0, leave_late);
+	if (l->state != CONN_UP)
+		return;
+	log_warn("disk %s: leaving the server; connecting again", l->disk->uri);
+	l->state = CONN_LEAVING;
+	loop_timer_start(l->loop, &l->timer, limit_ns, leave_late);
+	libnbd.aio_disconnect(l->h, 0);
+	settle_soon(l);
+}
+
+/* ---- connecting ---------------------------------------------------------- */
 
 static void handshake_late(struct loop_timer *t)
 {
@@ -504,7 +673,7 @@ void nbd_conn_submit(struct nbd_conn *l, struct nbd_req *r)
 	ON_LOOP(l->loop);
 	assert(!l->closing);
 	r->conn = l;
-	r->error = l->down ? -EIO : 0;
+	r->error = l->down || must_not_change(r) ? -EIO : 0;
 	if (!r->error && (req->op == DISK_READ || req->op == DISK_WRITE) &&
 		!segments_fit(req, l->disk->caps.block_min)) {
 		r->bounce = malloc(req->length);
@@ -567,6 +736,8 @@ struct nbd_conn *nbd_conn_open(struct nbd_disk *disk, struct loop *loop)
 	l->close.fn = close_task;
 	poll_init(&l->in, l);
 	poll_init(&l->out, l);
+	poll_init(&l->gone, l);
+	l->socket = -1;
 	list_init(&l->waiting);
 	list_init(&l->active);
 	list_init(&l->finished);
@@ -585,8 +756,10 @@ void nbd_conn_close(struct nbd_conn *l)
 	loop_timer_cancel(&l->cancel);
 	if (l->h) {
 		if (l->state == CONN_UP)
-			libnbd.aio_disconnect(l->h, 0); /* a courtesy */
+			libnbd.aio_disconnect(l->h, 0); /* nothing is in flight: no need to wait */
 		conn_disconnect(l);
 	}
+	close_socket(l);
+	l->state = CONN_DRAINING;
 	loop_post(l->loop, &l->close);
 }

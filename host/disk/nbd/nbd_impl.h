@@ -69,7 +69,14 @@ struct nbd_conn;
 struct nbd_queue;
 
 /* Drawn in connection.c. */
-enum nbd_conn_state { CONN_WAITING, CONN_CONNECTING, CONN_UP, CONN_DRAINING };
+enum nbd_conn_state {
+	CONN_WAITING,
+	CONN_CONNECTING,
+	CONN_UP,
+	CONN_LEAVING,
+	CONN_FENCING,
+	CONN_DRAINING,
+};
 
 struct nbd_conn_poll {
 	struct loop_op op;
@@ -84,14 +91,15 @@ struct nbd_conn {
 	struct loop *loop;
 	enum nbd_conn_state state;
 	bool closing;
-	bool down; /* given up, for now */
+	bool down; /* no answer within the time limit: requests fail at once */
 	struct nbd_handle *h;
-	struct nbd_conn_poll in, out;
+	int socket; /* of h, duplicated: libnbd closes its own when the server is gone; or -1 */
+	struct nbd_conn_poll in, out, gone;
 	struct list waiting, active, finished;
 	struct loop_task settle;
 	bool settle_posted;
 	struct loop_task close;
-	struct loop_timer timer;  /* WAITING: when to connect; CONNECTING: when it is too late */
+	struct loop_timer timer;  /* WAITING: when to connect; other states: when it is too late */
 	struct loop_timer limit;  /* see timeout.c */
 	struct loop_timer cancel; /* when to look at cancelled requests */
 	uint64_t progress_ns;     /* last answer, or the first request after a pause */
@@ -104,6 +112,7 @@ struct nbd_disk {
 	uint64_t retry_ns;
 	struct nbd_caps caps;
 	struct nbd_durability durability;
+	_Atomic bool unfenced; /* a change may still be executed late: see connection.c. Sticky */
 	/* without multi_conn: the one connection, on a loop of its own */
 	struct loop loop;
 	struct nbd_conn *shared;
@@ -126,7 +135,7 @@ struct nbd_req {
 	uint32_t parts;        /* commands at the server */
 	bool lost;             /* some of them went down with the connection */
 	uint64_t oldest_ns;    /* since when the server has it longest of all; 0: it has not */
-	uint32_t hangs;        /* connections that were given up for its sake */
+	uint32_t hangs;        /* connections that were ended because of it */
 	uint64_t cancelled_ns; /* when; 0: not */
 	int error;             /* 0 or -errno */
 	/* shared connection only, on the queue's loop but for at_conn */
@@ -146,9 +155,10 @@ struct nbd_conn *nbd_conn_open(struct nbd_disk *disk, struct loop *loop);
 void nbd_conn_close(struct nbd_conn *conn);
 /* nbd_complete(r) when it is finished, not before this returns unless the server is given up. */
 void nbd_conn_submit(struct nbd_conn *conn, struct nbd_req *r);
-/* For cancel.c and timeout.c. The connection, if there is one, ends; all requests wait for
- * the next one. */
-void nbd_conn_drop(struct nbd_conn *conn);
+/* For cancel.c and timeout.c. A connection that is up ends: NBD_CMD_DISC, then the server's EOF,
+ * which is waited for at most limit_ns; 0 also ends the wait of one that leaves already. What the
+ * server does not answer until then waits for the next connection, or fails: see connection.c. */
+void nbd_conn_leave(struct nbd_conn *conn, uint64_t limit_ns);
 
 /* ---- timeout.c --------------------------------------------------------- */
 
@@ -156,6 +166,8 @@ void nbd_conn_drop(struct nbd_conn *conn);
 void nbd_timeout_request(struct nbd_conn *conn);
 /* The list `active` has changed. */
 void nbd_timeout_oldest(struct nbd_conn *conn);
+/* The connection is over: a request that hung on too many of them fails. */
+bool nbd_timeout_hangs(const struct nbd_req *r);
 /* All of a list that is the caller's. */
 void nbd_fail_all(struct list *requests, int error);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long a server is waited for. Two limits, one timer:
+ * Time limits. One timer for two of them:
  *
  * Silence. While requests are there and nothing comes back: at half of retry_ns a
  * connection that is up is left for a new one; at all of it the requests fail,
@@ -9,10 +9,10 @@
  * A request the server does not answer while it answers others. Its time begins
  * when it is the oldest at the server: a queue before it is not its fault, nor
  * that of a server that is slow and works through it. After retry_ns the
- * connection is given up, since only that makes sure that nothing moves from or to
- * the request's pages any more, and everything is sent anew, as after any loss of
- * a server. If the same request hangs again, the next connection goes too, and the
- * request fails; the others go on.
+ * connection ends, since only that makes sure that nothing moves from or to the
+ * request's pages any more. What may be sent again is (connection.c). If the same
+ * request hangs again, the next connection ends too, and the request fails; the
+ * others go on.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -61,22 +61,18 @@ static void fail_waiting(struct nbd_conn *l)
 	nbd_fail_all(&done, -EIO);
 }
 
-/* It waits for the next connection when this one is gone; or for none. */
-static void give_up_for(struct nbd_conn *l, struct nbd_req *r)
+bool nbd_timeout_hangs(const struct nbd_req *r)
 {
-	struct list done;
+	return r->hangs >= HANGS_MAX;
+}
 
+static void leave_hung(struct nbd_conn *l, struct nbd_req *r)
+{
 	r->hangs++;
 	log_warn("disk %s: no answer to a request for %llu s%s", l->disk->uri,
 		(unsigned long long)(l->disk->retry_ns / NS_PER_S),
 		r->hangs < HANGS_MAX ? "" : ", twice; it fails");
-	nbd_conn_drop(l);
-	if (r->hangs < HANGS_MAX)
-		return;
-	list_init(&done);
-	list_del(&r->list);
-	list_add_tail(&done, &r->list);
-	nbd_fail_all(&done, -EIO);
+	nbd_conn_leave(l, l->disk->retry_ns / 2);
 }
 
 static void limit_due(struct loop_timer *t);
@@ -103,10 +99,12 @@ static void limit_due(struct loop_timer *t)
 
 	if (list_empty(&l->waiting) && list_empty(&l->active))
 		return;
-	if (l->state == CONN_UP && idle >= limit / 2)
-		nbd_conn_drop(l);
+	if (idle >= limit)
+		nbd_conn_leave(l, 0);
+	else if (l->state == CONN_UP && idle >= limit / 2)
+		nbd_conn_leave(l, limit / 4);
 	else if (l->state == CONN_UP && r && r->oldest_ns && now - r->oldest_ns >= limit)
-		give_up_for(l, r);
+		leave_hung(l, r);
 	if (idle < limit)
 		limit_start(l);
 	else
