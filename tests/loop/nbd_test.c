@@ -541,6 +541,42 @@ static void a_mute_server_is_not_waited_for_at_start(void **state)
 	nbd_server_fini(&server);
 }
 
+/* Nothing on a loop waits for a server: queues open at once, and requests wait for them. */
+static void queues_open_while_the_server_is_silent(void **state)
+{
+	struct disk_queue *queues[8];
+	uint64_t start;
+
+	begin(file_args, 100 * SECONDS, false);
+	nbd_server_pause(&server, true);
+	start = loop_now_ns();
+	for (uint32_t i = 0; i < 8; i++)
+		assert_int_equal(disk_queue_open(rig.disk, &rig.loop, &queues[i]), 0);
+	assert_true(loop_now_ns() - start < 1 * SECONDS);
+	run_loop_for(5 * MS);
+	for (uint32_t i = 0; i < 8; i++)
+		disk_queue_close(queues[i]);
+	nbd_server_pause(&server, false);
+	assert_int_equal(disk_rig_run(&rig, DISK_READ, 0, 0, 512, in[0]), 0);
+	end();
+}
+
+/* The connections of new queues reach the same server: no flush fails because of them. */
+static void queues_open_between_writes(void **state)
+{
+	struct disk_queue *queue;
+
+	begin(file_args, 0, false);
+	for (uint32_t i = 0; i < 20; i++) {
+		assert_int_equal(disk_rig_run(&rig, DISK_WRITE, 0, 0, 512, in[0]), 0);
+		assert_int_equal(disk_queue_open(rig.disk, &rig.loop, &queue), 0);
+		run_loop_for(10 * MS);
+		assert_int_equal(disk_rig_run(&rig, DISK_FLUSH, 0, 0, 0, NULL), 0);
+		disk_queue_close(queue);
+	}
+	end();
+}
+
 /* ---- cancelling ---------------------------------------------------------- */
 
 static void start_some(void)
@@ -775,6 +811,8 @@ int main(void)
 		cmocka_unit_test(a_held_write_is_answered_while_we_leave),
 		cmocka_unit_test(a_hung_write_is_sent_again_after_an_orderly_end),
 		cmocka_unit_test(a_mute_server_is_not_waited_for_at_start),
+		cmocka_unit_test(queues_open_while_the_server_is_silent),
+		cmocka_unit_test(queues_open_between_writes),
 		cmocka_unit_test(cancels_at_a_hung_server),
 		cmocka_unit_test(cancels_at_a_hung_server_over_one_connection),
 		cmocka_unit_test(cancels_without_a_server),

@@ -3,12 +3,14 @@
  * One connection to an NBD server, driven by libnbd's state machine and the
  * loop's io_uring, which polls the socket.
  *
- *   WAITING --timer--> CONNECTING --handshake done--> UP --nbd_conn_leave()--> LEAVING
- *      ^                   | refused, too late         | the server ended          | it ended,
- *      |                   v                           v                           v too late
- *      |                   |                        FENCING <----------------------+
- *      |                   v                           | it is over, or too late
- *      +--all polls done--DRAINING <-------------------+
+ *   WAITING --timer--> DIALLING --> CONNECTING --handshake done--> UP --nbd_conn_leave()--> LEAVING
+ *      ^                  | refused, too late                     | the server ended         |
+ *      |                  v                                       v                          |
+ *      |                  |                FENCING <--------------+-- it ended, or too late --+
+ *      |                  v                   | it is over, or too late
+ *      +--all polls done--DRAINING <----------+
+ *
+ * DIALLING resolves the host's name, which may sleep: on a helper thread.
  *
  * Requests wait in `waiting`, are at the server in `active`, and libnbd's
  * callbacks move them to `finished`, from where conn_settle() completes them. When
@@ -41,16 +43,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/blocking.h"
 #include "base/log.h"
 #include "disk/nbd/nbd_impl.h"
 
-#define BACKOFF_MIN_NS      (20 * NS_PER_MS)
-#define BACKOFF_MAX_NS      NS_PER_S
-#define HANDSHAKE_NS        (5 * NS_PER_S)
-#define FENCE_NS            NS_PER_S
-#define FIRST_CONNECTION_MS 1000
-#define ZERO_MAX            (1ull << 30) /* bytes of one command */
-#define ZEROS_SIZE          (128u << 10)
+#define BACKOFF_MIN_NS (20 * NS_PER_MS)
+#define BACKOFF_MAX_NS NS_PER_S
+#define HANDSHAKE_NS   (5 * NS_PER_S)
+#define FENCE_NS       NS_PER_S
+#define ZERO_MAX       (1ull << 30) /* bytes of one command */
+#define ZEROS_SIZE     (128u << 10)
 
 static const uint8_t zeros[ZEROS_SIZE];
 
@@ -329,6 +331,46 @@ static bool take_finished(struct nbd_conn *l, struct list *done)
 	return lost;
 }
 
+static void open_socket(struct nbd_conn *l)
+{
+	pthread_mutex_lock(&l->disk->conns_lock);
+	l->socket = fcntl(libnbd.aio_get_fd(l->h), F_DUPFD_CLOEXEC, 0);
+	if (l->socket >= 0)
+		list_add_tail(&l->disk->conns, &l->of_disk);
+	pthread_mutex_unlock(&l->disk->conns_lock);
+}
+
+static void close_socket(struct nbd_conn *l)
+{
+	pthread_mutex_lock(&l->disk->conns_lock);
+	if (l->socket >= 0) {
+		list_del(&l->of_disk);
+		close(l->socket);
+	}
+	l->socket = -1;
+	pthread_mutex_unlock(&l->disk->conns_lock);
+}
+
+/* True: some other queue has a connection, and no server has ended any of them. So the first
+ * connection of a new queue has reached the server that they have, and nothing is lost. */
+static bool other_conn_alive(const struct nbd_conn *l)
+{
+	bool ended = false, any = false;
+
+	pthread_mutex_lock(&l->disk->conns_lock);
+	list_for_each (pos, &l->disk->conns) {
+		struct pollfd pfd = {
+			.fd = container_of(pos, struct nbd_conn, of_disk)->socket,
+			.events = POLLRDHUP,
+		};
+
+		any = true;
+		ended |= poll(&pfd, 1, 0) != 0;
+	}
+	pthread_mutex_unlock(&l->disk->conns_lock);
+	return any && !ended;
+}
+
 static void conn_up(struct nbd_conn *l)
 {
 	struct nbd_caps now;
@@ -339,12 +381,14 @@ static void conn_up(struct nbd_conn *l)
 		conn_drop(l);
 		return;
 	}
-	nbd_durability_lost(&l->disk->durability);
+	if (l->was_up || !other_conn_alive(l))
+		nbd_durability_lost(&l->disk->durability);
 	if (l->backoff_ns > BACKOFF_MIN_NS || l->down)
 		log_warn("disk %s: connected again", l->disk->uri);
 	loop_timer_cancel(&l->timer);
-	l->socket = fcntl(libnbd.aio_get_fd(l->h), F_DUPFD_CLOEXEC, 0);
+	open_socket(l);
 	l->state = CONN_UP;
+	l->was_up = true;
 	l->down = false;
 	l->backoff_ns = BACKOFF_MIN_NS;
 }
@@ -497,13 +541,6 @@ static void conn_disconnect(struct nbd_conn *l)
 	libnbd.close(h);
 }
 
-static void close_socket(struct nbd_conn *l)
-{
-	if (l->socket >= 0)
-		close(l->socket);
-	l->socket = -1;
-}
-
 /* The write before a FUA write's flush was answered. */
 static bool change_in_flight(struct nbd_req *r)
 {
@@ -643,25 +680,106 @@ void nbd_conn_leave(struct nbd_conn *l, uint64_t limit_ns)
 
 /* ---- connecting ---------------------------------------------------------- */
 
+/* A call of its own: the connection, its loop and the disk may be gone before it returns. */
+struct nbd_dial {
+	struct blocking_call call;
+	struct nbd_conn *conn; /* NULL: it wants the handle no more */
+	struct nbd_handle *h;
+	char *uri;
+	bool failed;
+};
+
+static void dial_free(struct nbd_dial *d)
+{
+	if (d->h)
+		libnbd.close(d->h);
+	free(d->uri);
+	free(d);
+}
+
+static void dial_run(struct blocking_call *call)
+{
+	struct nbd_dial *d = container_of(call, struct nbd_dial, call);
+
+	d->failed = libnbd.aio_connect_uri(d->h, d->uri) != 0;
+}
+
+static void dial_release(struct blocking_call *call)
+{
+	dial_free(container_of(call, struct nbd_dial, call));
+}
+
+static void conn_refused(struct nbd_conn *l)
+{
+	l->state = CONN_DRAINING;
+	loop_timer_cancel(&l->timer);
+	drained(l);
+}
+
+static void dial_done(struct blocking_call *call)
+{
+	struct nbd_dial *d = container_of(call, struct nbd_dial, call);
+	struct nbd_conn *l = d->conn;
+
+	if (l)
+		l->dial = NULL;
+	if (l && d->failed) {
+		conn_refused(l);
+	} else if (l) {
+		l->h = d->h;
+		d->h = NULL;
+		l->state = CONN_CONNECTING;
+		settle_soon(l);
+	}
+	dial_free(d);
+}
+
+static void dial_cancel(struct nbd_conn *l)
+{
+	l->dial->conn = NULL;
+	blocking_abandon(&l->dial->call); /* false: dial_done() comes, and frees it */
+	l->dial = NULL;
+}
+
+static int dial_start(struct nbd_conn *l)
+{
+	struct nbd_dial *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return -ENOMEM;
+	d->call.run = dial_run;
+	d->call.done = dial_done;
+	d->call.release = dial_release;
+	d->conn = l;
+	d->uri = strdup(l->disk->uri);
+	d->h = d->uri ? nbd_server_handle() : NULL;
+	if (!d->h || blocking_start(&d->call, l->loop)) {
+		dial_free(d);
+		return -ENOMEM;
+	}
+	l->dial = d;
+	return 0;
+}
+
 static void handshake_late(struct loop_timer *t)
 {
-	conn_drop(container_of(t, struct nbd_conn, timer));
+	struct nbd_conn *l = container_of(t, struct nbd_conn, timer);
+
+	if (l->state == CONN_CONNECTING) {
+		conn_drop(l);
+		return;
+	}
+	dial_cancel(l);
+	conn_refused(l);
 }
 
 static void conn_connect(struct nbd_conn *l)
 {
-	l->h = nbd_server_handle();
-	if (!l->h) {
-		l->state = CONN_DRAINING;
-		drained(l);
-		return;
-	}
-	l->state = CONN_CONNECTING;
-	loop_timer_start(l->loop, &l->timer, HANDSHAKE_NS, handshake_late);
-	if (libnbd.aio_connect_uri(l->h, l->disk->uri))
-		conn_drop(l);
+	l->state = CONN_DIALLING;
+	if (dial_start(l))
+		conn_refused(l);
 	else
-		settle_soon(l);
+		loop_timer_start(l->loop, &l->timer, HANDSHAKE_NS, handshake_late);
 }
 
 /* ---- life ---------------------------------------------------------------- */
@@ -709,19 +827,6 @@ static void close_task(struct loop_task *task)
 		loop_post(l->loop, &l->close);
 }
 
-/* The first connection is waited for, a little: when it comes up later, between writes of other
- * connections, these would have to be declared lost (durability.c). */
-static void first_connection(struct nbd_conn *l)
-{
-	uint64_t start = loop_now_ns();
-
-	while (l->state == CONN_CONNECTING && libnbd.aio_is_connecting(l->h) &&
-		loop_now_ns() - start < FIRST_CONNECTION_MS * NS_PER_MS)
-		if (libnbd.poll(l->h, FIRST_CONNECTION_MS) <= 0)
-			break;
-	conn_settle(l);
-}
-
 struct nbd_conn *nbd_conn_open(struct nbd_disk *disk, struct loop *loop)
 {
 	struct nbd_conn *l = calloc(1, sizeof(*l));
@@ -742,7 +847,6 @@ struct nbd_conn *nbd_conn_open(struct nbd_disk *disk, struct loop *loop)
 	list_init(&l->active);
 	list_init(&l->finished);
 	conn_connect(l);
-	first_connection(l);
 	return l;
 }
 
@@ -759,6 +863,8 @@ void nbd_conn_close(struct nbd_conn *l)
 			libnbd.aio_disconnect(l->h, 0); /* nothing is in flight: no need to wait */
 		conn_disconnect(l);
 	}
+	if (l->dial)
+		dial_cancel(l);
 	close_socket(l);
 	l->state = CONN_DRAINING;
 	loop_post(l->loop, &l->close);

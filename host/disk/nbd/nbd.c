@@ -8,8 +8,7 @@
  * request is posted there and its result posted back.
  *
  * What happens when the server goes away: connection.c. What a flush may still
- * promise after that: durability.c. Resolving a host name blocks the loop that
- * connects; use an address, or a Unix socket.
+ * promise after that: durability.c.
  */
 #include <assert.h>
 #include <errno.h>
@@ -211,6 +210,7 @@ static int shared_start(struct nbd_disk *d, struct err *e)
 static void nbd_free(struct nbd_disk *d)
 {
 	nbd_durability_fini(&d->durability);
+	pthread_mutex_destroy(&d->conns_lock);
 	free(d->uri);
 	free(d);
 }
@@ -267,6 +267,8 @@ int disk_nbd_open(
 	if (!d)
 		return err_set(e, -ENOMEM, "disk %s: out of memory", uri);
 	nbd_durability_init(&d->durability);
+	pthread_mutex_init(&d->conns_lock, NULL);
+	list_init(&d->conns);
 	d->retry_ns = o->retry_ns ? o->retry_ns : RETRY_DEFAULT_NS;
 	d->uri = strdup(uri);
 	d->disk.identity = d->uri;

@@ -71,6 +71,7 @@ struct nbd_queue;
 /* Drawn in connection.c. */
 enum nbd_conn_state {
 	CONN_WAITING,
+	CONN_DIALLING,
 	CONN_CONNECTING,
 	CONN_UP,
 	CONN_LEAVING,
@@ -92,7 +93,10 @@ struct nbd_conn {
 	enum nbd_conn_state state;
 	bool closing;
 	bool down; /* no answer within the time limit: requests fail at once */
+	bool was_up;
+	struct nbd_dial *dial; /* DIALLING; owned by its call */
 	struct nbd_handle *h;
+	struct list of_disk; /* of nbd_disk.conns, while there is a socket */
 	int socket; /* of h, duplicated: libnbd closes its own when the server is gone; or -1 */
 	struct nbd_conn_poll in, out, gone;
 	struct list waiting, active, finished;
@@ -112,6 +116,8 @@ struct nbd_disk {
 	uint64_t retry_ns;
 	struct nbd_caps caps;
 	struct nbd_durability durability;
+	pthread_mutex_t conns_lock;
+	struct list conns;     /* those with a socket, and their sockets: all loops */
 	_Atomic bool unfenced; /* a change may still be executed late: see connection.c. Sticky */
 	/* without multi_conn: the one connection, on a loop of its own */
 	struct loop loop;

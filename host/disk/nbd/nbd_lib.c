@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -31,7 +32,7 @@ static int fill(struct nbd_lib *lib, void *handle, const char *soname, struct er
 	return 0;
 }
 
-int nbd_lib_load(const char *soname, struct err *e)
+static int load(const char *soname, struct err *e)
 {
 	struct nbd_lib lib;
 	void *handle;
@@ -50,4 +51,15 @@ int nbd_lib_load(const char *soname, struct err *e)
 	}
 	libnbd = lib;
 	return 0;
+}
+
+int nbd_lib_load(const char *soname, struct err *e)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	int ret;
+
+	pthread_mutex_lock(&lock);
+	ret = load(soname, e);
+	pthread_mutex_unlock(&lock);
+	return ret;
 }

@@ -59,8 +59,9 @@ struct nbd_lib {
 /* Constant once it is loaded. */
 extern struct nbd_lib libnbd;
 
-/* Control thread. Fills the table, once; soname is NBD_LIB_SONAME outside of tests. The library
- * stays for the life of the process. 0 or -errno, with the table as it was. */
+/* Any thread: disks are opened on several. Fills the table, once; soname is NBD_LIB_SONAME outside
+ * of tests. The library stays for the life of the process. 0 or -errno, with the table as it was.
+ */
 int nbd_lib_load(const char *soname, struct err *e);
 
 #endif

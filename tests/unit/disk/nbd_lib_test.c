@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "disk/disk.h"
@@ -40,6 +41,31 @@ static void a_library_without_the_functions_is_refused(void **state)
 	assert_null(libnbd.create);
 }
 
+static void *load_it(void *barrier)
+{
+	struct err e;
+
+	pthread_barrier_wait(barrier);
+	return (void *)(intptr_t)nbd_lib_load(NBD_LIB_SONAME, &e);
+}
+
+/* Each disk is opened by a thread of its own. */
+static void several_threads_load_it(void **state)
+{
+	pthread_t threads[8];
+	pthread_barrier_t barrier;
+	void *ret;
+
+	pthread_barrier_init(&barrier, NULL, 8);
+	for (uint32_t i = 0; i < 8; i++)
+		pthread_create(&threads[i], NULL, load_it, &barrier);
+	for (uint32_t i = 0; i < 8; i++) {
+		pthread_join(threads[i], &ret);
+		assert_null(ret);
+	}
+	pthread_barrier_destroy(&barrier);
+}
+
 static void the_library_loads_once(void **state)
 {
 	struct nbd_handle *h;
@@ -58,6 +84,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_missing_library_names_its_package),
 		cmocka_unit_test(a_library_without_the_functions_is_refused),
+		cmocka_unit_test(several_threads_load_it),
 		cmocka_unit_test(the_library_loads_once),
 	};
 
