@@ -363,7 +363,9 @@ static void left_waiting(struct scsi_fence_ticket *ticket)
 void scsi_cancel(struct scsi_task *task)
 {
 	task->cancelled = true;
-	if (!task->step_done)
+	if (task->cmd.action == SCSI_ACTION_RESERVE)
+		scsi_reserve_cancel(&task->reserve_op);
+	else if (!task->step_done)
 		disk_cancel(task->queue, task->req);
 	else
 		scsi_fence_withdraw(task->unit->fence, &task->ticket, left_waiting);
@@ -472,6 +474,23 @@ static void perform_steps(struct scsi_task *task)
 		start_steps(&task->ticket);
 }
 
+static void reserve_done(struct scsi_reserve_op *op, enum scsi_error error)
+{
+	struct scsi_task *task = container_of(op, struct scsi_task, reserve_op);
+
+	finish(task, error, bytes_used(task));
+}
+
+static void perform_reserve(struct scsi_task *task)
+{
+	enum scsi_error error;
+
+	task->reserve_op.done = reserve_done;
+	task->reserve_op.loop = task->queue->loop;
+	if (scsi_reserve(task->unit->reservation, &task->cmd, &task->reserve_op, &error))
+		finish(task, error, bytes_used(task));
+}
+
 static void perform(struct scsi_task *task)
 {
 	switch_modes(task);
@@ -486,7 +505,7 @@ static void perform(struct scsi_task *task)
 		finish(task, scsi_tray_perform(task->unit, &task->cmd), bytes_used(task));
 		break;
 	case SCSI_ACTION_RESERVE:
-		finish(task, scsi_reserve(task->unit->reservation, &task->cmd), bytes_used(task));
+		perform_reserve(task);
 		break;
 	case SCSI_ACTION_LBA_STATUS:
 		perform_lba_status(task);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* PERSISTENT RESERVE OUT: the next state of a unit's reservation. See reserve.h. */
+/* What PERSISTENT RESERVE OUT does to the state of a unit. See reserve.h. */
 #include "scsi/reserve.h"
 
 #include <assert.h>
@@ -8,33 +8,66 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/blocking.h"
 #include "base/log.h"
 #include "scsi/scsi_impl.h"
 
-int scsi_reservation_init(struct scsi_reservation *r, const char *disk_path, struct err *e)
-{
-	int ret = 0;
+/* ---- life ---------------------------------------------------------------- */
 
-	memset(r, 0, sizeof(*r));
-	if (disk_path) {
-		if (asprintf(&r->path, "%s.pr", disk_path) < 0) {
-			r->path = NULL;
-			return err_set(e, -ENOMEM, "reservation: out of memory");
-		}
-		ret = scsi_reserve_load(r->path, &r->state, e);
-	}
-	if (ret) {
-		free(r->path);
-		return ret;
-	}
-	pthread_mutex_init(&r->lock, NULL);
-	return 0;
-}
-
-void scsi_reservation_fini(struct scsi_reservation *r)
+static void release(struct scsi_reservation *r)
 {
+	bool last;
+
+	pthread_mutex_lock(&r->lock);
+	last = --r->users == 0;
+	pthread_mutex_unlock(&r->lock);
+	if (!last)
+		return;
 	pthread_mutex_destroy(&r->lock);
 	free(r->path);
+	free(r);
+}
+
+/* Two names of a file are one disk. */
+static int make_path(struct scsi_reservation *r, const char *disk_path, struct err *e)
+{
+	char *real = realpath(disk_path, NULL);
+	int ret = 0;
+
+	if (!real)
+		return err_set(e, -errno, "reservation of %s: %s", disk_path, strerror(errno));
+	if (asprintf(&r->path, "%s.pr", real) < 0) {
+		r->path = NULL;
+		ret = err_set(e, -ENOMEM, "reservation of %s: out of memory", disk_path);
+	}
+	free(real);
+	return ret;
+}
+
+int scsi_reservation_open(
+	struct scsi_reservation **reservation, const char *disk_path, struct err *e)
+{
+	struct scsi_reservation *r = calloc(1, sizeof(*r));
+	int ret = 0;
+
+	if (!r)
+		return err_set(e, -ENOMEM, "reservation: out of memory");
+	pthread_mutex_init(&r->lock, NULL);
+	r->users = 1;
+	if (disk_path)
+		ret = make_path(r, disk_path, e);
+	if (!ret && r->path)
+		ret = scsi_reserve_load(r->path, &r->state, e);
+	if (ret)
+		release(r);
+	else
+		*reservation = r;
+	return ret;
+}
+
+void scsi_reservation_close(struct scsi_reservation *r)
+{
+	release(r);
 }
 
 /* ---- one function an action: the new state, or why not ------------------- */
@@ -133,47 +166,149 @@ static bool state_equal(const struct scsi_reserve_state *a, const struct scsi_re
 	return a->key == b->key && a->type == b->type && a->keep == b->keep;
 }
 
-/* The file is durable before the initiator gets GOOD. */
-static enum scsi_error commit(struct scsi_reservation *r, const struct scsi_reserve_state *next)
-{
-	int ret;
-
-	if (r->path && (next->keep || r->state.keep) && !state_equal(next, &r->state)) {
-		ret = scsi_reserve_save(r->path, next);
-		if (ret) {
-			log_error("reservation %s: cannot be written: %s", r->path, strerror(-ret));
-			return SCSI_ERR_TARGET_FAILURE;
-		}
-	}
-	r->state = *next;
-	return SCSI_OK;
-}
-
-static enum scsi_error reserve_locked(struct scsi_reservation *r, const struct scsi_cmd *cmd)
+/* The state after a command, or why it stays. */
+static enum scsi_error next_state(const struct scsi_reservation *r, const struct scsi_cmd *cmd,
+	struct scsi_reserve_state *next)
 {
 	enum scsi_reserve_action action = cmd->op->service_action;
-	struct scsi_reserve_state next = r->state;
-	enum scsi_error error;
 
 	assert(action <= RESERVE_REGISTER_AND_MOVE);
+	*next = r->state;
 	if (!actions[action].stranger && !r->state.key)
 		return SCSI_ERR_CONFLICT;
 	if (!actions[action].any_key && cmd->key != r->state.key)
 		return SCSI_ERR_CONFLICT;
-	error = actions[action].perform(&next, cmd);
-	if (!error)
-		error = commit(r, &next);
-	if (!error && actions[action].generates)
-		r->generation++;
-	return error;
+	return actions[action].perform(next, cmd);
 }
 
-enum scsi_error scsi_reserve(struct scsi_reservation *r, const struct scsi_cmd *cmd)
+/* ---- saving -------------------------------------------------------------- */
+
+/* On its own: it may go on when the command, the channel and the unit are gone. */
+struct scsi_reserve_save {
+	struct blocking_call call;
+	struct scsi_reservation *r; /* a user of it */
+	struct scsi_reserve_op *op;
+	struct scsi_reserve_state old, next;
+	bool generates;
+	int error;
+};
+
+static void save_run(struct blocking_call *call)
 {
-	enum scsi_error error;
+	struct scsi_reserve_save *s = container_of(call, struct scsi_reserve_save, call);
+
+	s->error = scsi_reserve_save(s->r->path, &s->old, &s->next);
+}
+
+static void apply(struct scsi_reservation *r, const struct scsi_reserve_state *next, bool generates)
+{
+	r->state = *next;
+	r->generation += generates;
+}
+
+/* What the initiator is promised to be kept is kept before. */
+static enum scsi_error save_end(struct scsi_reserve_save *s)
+{
+	struct scsi_reservation *r = s->r;
+	int error = s->error;
 
 	pthread_mutex_lock(&r->lock);
-	error = reserve_locked(r, cmd);
+	if (!error)
+		apply(r, &s->next, s->generates);
+	r->saving = false;
 	pthread_mutex_unlock(&r->lock);
-	return error;
+	if (error && error != -ECANCELED)
+		log_guest("reservation %s: cannot be written: %s", r->path, strerror(-error));
+	release(r);
+	free(s);
+	return error ? SCSI_ERR_TARGET_FAILURE : SCSI_OK;
+}
+
+static void save_done(struct blocking_call *call)
+{
+	struct scsi_reserve_save *s = container_of(call, struct scsi_reserve_save, call);
+	struct scsi_reserve_op *op = s->op;
+
+	op->save = NULL;
+	op->done(op, save_end(s));
+}
+
+static void save_release(struct blocking_call *call)
+{
+	save_end(container_of(call, struct scsi_reserve_save, call));
+}
+
+/* Under the lock. */
+static enum scsi_error save_start(struct scsi_reservation *r, struct scsi_reserve_op *op,
+	const struct scsi_reserve_state *next, bool generates)
+{
+	struct scsi_reserve_save *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return SCSI_ERR_TARGET_FAILURE;
+	s->call.run = save_run;
+	s->call.done = save_done;
+	s->call.release = save_release;
+	s->r = r;
+	s->op = op;
+	s->old = r->state;
+	s->next = *next;
+	s->generates = generates;
+	s->error = -ECANCELED; /* until it has run */
+	if (blocking_start(&s->call, op->loop)) {
+		free(s);
+		return SCSI_ERR_TARGET_FAILURE;
+	}
+	r->saving = true;
+	r->users++;
+	op->save = s;
+	return SCSI_OK;
+}
+
+/* ---- commands ------------------------------------------------------------ */
+
+static enum scsi_error reserve_locked(
+	struct scsi_reservation *r, const struct scsi_cmd *cmd, struct scsi_reserve_op *op)
+{
+	bool generates = actions[cmd->op->service_action].generates;
+	struct scsi_reserve_state next;
+	enum scsi_error error;
+
+	if (r->saving)
+		return SCSI_ERR_FULL;
+	error = next_state(r, cmd, &next);
+	if (error)
+		return error;
+	if (r->path && (next.keep || r->state.keep) && !state_equal(&next, &r->state))
+		return save_start(r, op, &next, generates);
+	apply(r, &next, generates);
+	return SCSI_OK;
+}
+
+bool scsi_reserve(struct scsi_reservation *r, const struct scsi_cmd *cmd,
+	struct scsi_reserve_op *op, enum scsi_error *error)
+{
+	op->save = NULL;
+	pthread_mutex_lock(&r->lock);
+	*error = reserve_locked(r, cmd, op);
+	pthread_mutex_unlock(&r->lock);
+	return !op->save; /* its done() runs on this thread, later */
+}
+
+static void aborted(struct loop_task *task)
+{
+	struct scsi_reserve_op *op = container_of(task, struct scsi_reserve_op, task);
+
+	op->done(op, SCSI_ERR_ABORTED);
+}
+
+void scsi_reserve_cancel(struct scsi_reserve_op *op)
+{
+	struct scsi_reserve_save *s = op->save;
+
+	if (!s || !blocking_abandon(&s->call))
+		return;
+	op->save = NULL;
+	op->task.fn = aborted;
+	loop_post(op->loop, &op->task);
 }

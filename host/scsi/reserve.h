@@ -13,8 +13,12 @@
  * read is not attached (scsi_reserve_load). So RLR_C is 0, and the service action ends
  * like all that are not supported, with INVALID FIELD IN CDB.
  *
- * Any thread: the lock is held for a few instructions; or, when the state must
- * survive a loss of power, until a small file is on its disk.
+ * When the state must survive a loss of power, a command completes when a small file
+ * is on its disk. That may take for ever (a frozen file system): a helper thread does
+ * it, and until it has, further commands of the unit end with TASK SET FULL. A
+ * command that is cancelled meanwhile is over; what comes of it the next one sees.
+ *
+ * Any thread: the lock is a leaf, held for a few instructions.
  */
 #ifndef HOST_SCSI_RESERVE_H
 #define HOST_SCSI_RESERVE_H
@@ -29,9 +33,12 @@ struct scsi_reserve_state {
 	bool keep;    /* through a loss of power */
 };
 
+/* Counted: a call that hangs may outlive the unit. */
 struct scsi_reservation {
 	char *path; /* of the file that keeps the state; NULL: not kept */
 	pthread_mutex_t lock;
+	uint32_t users;
+	bool saving;
 	struct scsi_reserve_state state;
 	uint32_t generation;
 };
@@ -56,12 +63,18 @@ enum scsi_reserve_action {
 	RESERVE_REGISTER_AND_MOVE,
 };
 
-/* disk_path: the state is kept in a file beside it, and read from there now; NULL: not kept. */
-int scsi_reservation_init(struct scsi_reservation *r, const char *disk_path, struct err *e);
-void scsi_reservation_fini(struct scsi_reservation *r);
+/* disk_path: the state is kept in a file beside the file that this names, behind all symbolic
+ * links, and read from there now; NULL: never kept. */
+int scsi_reservation_open(struct scsi_reservation **r, const char *disk_path, struct err *e);
+/* No command is there. */
+void scsi_reservation_close(struct scsi_reservation *r);
 
-/* A checked PERSISTENT RESERVE OUT command. */
-enum scsi_error scsi_reserve(struct scsi_reservation *r, const struct scsi_cmd *cmd);
+/* A checked PERSISTENT RESERVE OUT command, on the thread of op->loop. True: *error is its result.
+ * False: op->done() is called later. */
+bool scsi_reserve(struct scsi_reservation *r, const struct scsi_cmd *cmd,
+	struct scsi_reserve_op *op, enum scsi_error *error);
+/* ON_LOOP(op->loop). After scsi_reserve() was false and before done(): that comes soon. */
+void scsi_reserve_cancel(struct scsi_reserve_op *op);
 
 static inline bool scsi_reserve_type_valid(uint8_t type)
 {
@@ -75,8 +88,10 @@ static inline bool scsi_reserve_type_all(uint8_t type)
 	return type == RESERVE_WRITE_EXCLUSIVE_ALL || type == RESERVE_EXCLUSIVE_ACCESS_ALL;
 }
 
-/* reserve_file.c. Writes the state to the file, which exists only while keep is set. */
-int scsi_reserve_save(const char *path, const struct scsi_reserve_state *state);
+/* reserve_file.c. Makes the file say `next`: there is one only while keep is set. When that fails
+ * it says `old`, as it did. May sleep. */
+int scsi_reserve_save(const char *path, const struct scsi_reserve_state *old,
+	const struct scsi_reserve_state *next);
 /* No file: nothing is reserved. */
 int scsi_reserve_load(const char *path, struct scsi_reserve_state *state, struct err *e);
 

@@ -66,18 +66,30 @@ static int replace(const char *path, const char *line)
 	return ret;
 }
 
-int scsi_reserve_save(const char *path, const struct scsi_reserve_state *state)
+static int write_state(const char *path, const struct scsi_reserve_state *state)
 {
 	char line[LINE_MAX_SIZE];
-	int ret = 0;
 
+	if (!state->keep)
+		return unlink(path) && errno != ENOENT ? -errno : 0;
 	snprintf(line, sizeof(line), "enlite-reservation 1 %016" PRIx64 " %u\n", state->key,
 		state->type);
-	if (state->keep)
-		ret = replace(path, line);
-	else if (unlink(path) && errno != ENOENT)
-		ret = -errno;
-	return ret ? ret : sync_directory(path);
+	return replace(path, line);
+}
+
+/* Without the directory on its disk a loss of power may bring the old file back, so the command
+ * fails: then the old state must be the one in the file, too. */
+int scsi_reserve_save(const char *path, const struct scsi_reserve_state *old,
+	const struct scsi_reserve_state *next)
+{
+	int ret = write_state(path, next);
+
+	if (ret)
+		return ret;
+	ret = sync_directory(path);
+	if (ret)
+		write_state(path, old);
+	return ret;
 }
 
 static bool parse(const char *line, struct scsi_reserve_state *state)

@@ -221,6 +221,15 @@ struct scsi_cmd {
 	uint8_t cdb[SCSI_CDB_SIZE];
 };
 
+/* See reserve.h. */
+struct scsi_reserve_op {
+	void (*done)(struct scsi_reserve_op *op, enum scsi_error error); /* on loop */
+	struct loop *loop;
+	/* private */
+	struct scsi_reserve_save *save; /* while it runs */
+	struct loop_task task;
+};
+
 struct scsi_task {
 	/* by the transport */
 	struct scsi_unit *unit;
@@ -256,6 +265,7 @@ struct scsi_task {
 	bool fenced; /* inside the unit's fence */
 	bool second; /* phase 2: the write of COMPARE AND WRITE, the reads of WRITE AND VERIFY */
 	struct scsi_fence_ticket ticket;
+	struct scsi_reserve_op reserve_op;
 	uint8_t scratch[SCSI_SCRATCH_SIZE] __attribute__((aligned(16)));
 };
 

@@ -41,7 +41,7 @@ static struct {
 	struct fuzz_disk disks[UNITS];
 	struct disk_queue queues[UNITS];
 	struct scsi_unit units[UNITS];
-	struct scsi_reservation reservation;
+	struct scsi_reservation *reservation;
 	uint8_t fresh[DISK_BYTES + UNITS * 512];
 	uint8_t shadow[UNITS][DISK_BYTES];
 	uint8_t data[BUFFER], model[BUFFER];
@@ -137,8 +137,8 @@ static void set_up(void)
 	log_set_level(LOG_ERROR);
 	for (uint32_t i = 0; i < UNITS; i++)
 		set_up_unit(i);
-	check(!scsi_reservation_init(&f.reservation, NULL, NULL));
-	f.units[UNIT_PLAIN].reservation = &f.reservation;
+	check(!scsi_reservation_open(&f.reservation, NULL, NULL));
+	f.units[UNIT_PLAIN].reservation = f.reservation;
 	f.units[UNIT_PLAIN].fence = scsi_fence_create();
 	check(f.units[UNIT_PLAIN].fence);
 	for (uint32_t i = 0; i < sizeof(f.fresh); i++)
@@ -157,8 +157,8 @@ static void reset(void)
 		f.units[i].write_protect = false;
 		f.units[i].attentions = 0;
 	}
-	f.reservation.state = (struct scsi_reserve_state){0};
-	f.reservation.generation = 0;
+	f.reservation->state = (struct scsi_reserve_state){0};
+	f.reservation->generation = 0;
 	memset(f.model, 0x5A, BUFFER);
 	memcpy(f.data, f.model, BUFFER);
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hv/vmbus_guids.h"
@@ -101,6 +102,7 @@ static void reservation_that_cannot_be_read(void **state)
 	assert_non_null(mkdtemp(dir));
 	snprintf(image, sizeof(image), "%s/disk", dir);
 	snprintf(file, sizeof(file), "%s.pr", image);
+	assert_int_equal(mknod(image, S_IFREG | 0600, 0), 0);
 	assert_int_equal(symlink("/etc/hostname", file), 0);
 	disks[1]->path = image;
 	guest_control(&rig->g, create, &a);
@@ -108,6 +110,7 @@ static void reservation_that_cannot_be_read(void **state)
 	assert_non_null(strstr(a.e.text, file));
 	disks[1]->path = NULL;
 	assert_int_equal(unlink(file), 0);
+	assert_int_equal(unlink(image), 0);
 	assert_int_equal(rmdir(dir), 0);
 }
 

@@ -66,6 +66,16 @@ static void task_done(struct scsi_task *task)
 	struct scsi_rig *rig = container_of(task, struct scsi_rig, task);
 
 	rig->done++;
+	if (rig->waiting)
+		loop_stop(&rig->loop);
+}
+
+void scsi_rig_wait(struct scsi_rig *rig)
+{
+	rig->waiting = true;
+	while (!rig->done)
+		loop_run(&rig->loop);
+	rig->waiting = false;
 }
 
 /* Pieces of 4, 8, 12 ... bytes of pages' worth would hide errors at odd places: these do not. */
@@ -110,6 +120,7 @@ enum scsi_error scsi_rig_run(struct scsi_rig *rig, enum scsi_dir dir, uint32_t l
 	size_t cdb_length, const uint8_t *cdb)
 {
 	scsi_rig_start(rig, dir, length, cdb_length, cdb);
+	scsi_rig_wait(rig);
 	assert(rig->done == 1);
 	return rig->task.error;
 }

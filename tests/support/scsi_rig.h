@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A SCSI unit on a bench: a memory disk behind the fault filter, a queue on a
- * loop that does not run (so everything finishes at once), and a data buffer in
- * scattered pieces. No VMBus.
+ * loop that runs only in scsi_rig_wait() (nearly everything finishes at once), and
+ * a data buffer in scattered pieces. No VMBus.
  */
 #ifndef SUPPORT_SCSI_RIG_H
 #define SUPPORT_SCSI_RIG_H
@@ -24,6 +24,7 @@ struct scsi_rig {
 	struct scsi_task task;
 	struct iovec iov[SCSI_RIG_IOV];
 	uint32_t done; /* times task was done */
+	bool waiting;  /* for it, in the loop */
 	uint8_t *data; /* SCSI_RIG_DATA bytes */
 };
 
@@ -43,7 +44,9 @@ int scsi_rig_teardown(void **state);
 /* Starts a command whose data buffer is rig->data, in pieces of uneven size. */
 void scsi_rig_start(struct scsi_rig *rig, enum scsi_dir dir, uint32_t length, size_t cdb_length,
 	const uint8_t *cdb);
-/* The same, and it must be done when this returns. */
+/* Until the task is done. */
+void scsi_rig_wait(struct scsi_rig *rig);
+/* Both. */
 enum scsi_error scsi_rig_run(struct scsi_rig *rig, enum scsi_dir dir, uint32_t length,
 	size_t cdb_length, const uint8_t *cdb);
 

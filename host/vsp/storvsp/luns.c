@@ -88,13 +88,12 @@ static int lun_fill(struct storvsp_lun *lun, const struct storvsp_lun_config *co
 	int ret;
 
 	if (!config->cdrom) {
-		ret = scsi_reservation_init(&lun->reservation, disk_path(config->disk), e);
+		ret = scsi_reservation_open(&scsi->reservation, disk_path(config->disk), e);
 		if (ret)
 			return ret;
-		scsi->reservation = &lun->reservation;
 		scsi->fence = scsi_fence_create();
 		if (!scsi->fence) {
-			scsi_reservation_fini(&lun->reservation);
+			scsi_reservation_close(scsi->reservation);
 			return lun_error(config, e, "out of memory");
 		}
 	}
@@ -146,7 +145,7 @@ static void lun_destroy(struct storvsp *s, struct storvsp_lun *lun)
 	if (lun->scsi.fence)
 		scsi_fence_destroy(lun->scsi.fence);
 	if (lun->scsi.reservation)
-		scsi_reservation_fini(lun->scsi.reservation);
+		scsi_reservation_close(lun->scsi.reservation);
 	free(lun);
 }
 

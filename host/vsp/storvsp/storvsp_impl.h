@@ -32,9 +32,7 @@ enum storvsp_lun_state { LUN_ADDING, LUN_PRESENT, LUN_REMOVING };
 
 /* A logical unit that is present, is added or is removed. */
 struct storvsp_lun {
-	/* for the I/O threads */
-	struct scsi_unit scsi;
-	struct scsi_reservation reservation;
+	struct scsi_unit scsi; /* for the I/O threads */
 	/* control thread */
 	struct vsp_device *dev;
 	struct disk *disk;

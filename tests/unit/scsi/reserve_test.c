@@ -7,10 +7,15 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "scsi/reserve.h"
@@ -21,27 +26,50 @@
 
 #define KEEP 0x01u
 
-static struct scsi_reservation reservation;
-static char dir[64], image[96], file[128], temporary[160];
+static struct scsi_reservation *reservation;
+static char dir[64], image[96], file[128], temporary[160], link_name[96];
 
 static void start(struct scsi_rig *rig, const char *path)
 {
 	struct err e = {0};
 
-	assert_int_equal(scsi_reservation_init(&reservation, path, &e), 0);
-	rig->unit.reservation = &reservation;
+	assert_int_equal(scsi_reservation_open(&reservation, path, &e), 0);
+	rig->unit.reservation = reservation;
 }
 
 /* Loss of power: the host starts again. */
 static void restart(struct scsi_rig *rig)
 {
-	scsi_reservation_fini(&reservation);
+	scsi_reservation_close(reservation);
 	start(rig, image);
+}
+
+/* ---- a file system that fails or hangs ----------------------------------- */
+
+static atomic_bool directories_fail, hangs;
+static sem_t hanging, go_on;
+
+/* In place of the C library's. */
+int fsync(int fd)
+{
+	struct stat st;
+
+	if (atomic_load(&hangs)) {
+		sem_post(&hanging);
+		while (sem_wait(&go_on))
+			;
+	}
+	if (atomic_load(&directories_fail) && !fstat(fd, &st) && S_ISDIR(st.st_mode)) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_fsync, fd);
 }
 
 static int setup(void **state)
 {
 	struct scsi_rig *rig = malloc(sizeof(*rig));
+	int image_fd;
 
 	assert_non_null(rig);
 	scsi_rig_init(rig);
@@ -50,6 +78,10 @@ static int setup(void **state)
 	snprintf(image, sizeof(image), "%s/disk", dir);
 	snprintf(file, sizeof(file), "%s.pr", image);
 	snprintf(temporary, sizeof(temporary), "%s.tmp", file);
+	snprintf(link_name, sizeof(link_name), "%s/link", dir);
+	image_fd = open(image, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(image_fd >= 0);
+	close(image_fd);
 	start(rig, image);
 	*state = rig;
 	return 0;
@@ -57,10 +89,12 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	scsi_reservation_fini(&reservation);
+	scsi_reservation_close(reservation);
 	unlink(file);
+	unlink(image);
+	unlink(link_name);
 	rmdir(temporary);
-	assert_int_equal(rmdir(dir), 0); /* only the file survives */
+	assert_int_equal(rmdir(dir), 0); /* nothing else is left */
 	scsi_rig_fini(*state);
 	free(*state);
 	return 0;
@@ -287,11 +321,113 @@ static void fails_whole(void **state)
 	assert_int_equal(out(rig, RESERVE_REGISTER, 0, 0, 5, KEEP), SCSI_OK);
 }
 
+/* The file was replaced already. */
+static void fails_whole_with_the_directory(void **state)
+{
+	struct scsi_rig *rig = *state;
+
+	for (uint8_t kept = 0; kept < 2; kept++) {
+		atomic_store(&directories_fail, true);
+		assert_int_equal(out(rig, RESERVE_REGISTER, 0, kept ? 5 : 0, 6, KEEP),
+			SCSI_ERR_TARGET_FAILURE);
+		atomic_store(&directories_fail, false);
+		assert_state(rig, kept, kept ? 5 : 0, 0);
+		restart(rig);
+		assert_state(rig, 0, kept ? 5 : 0, 0);
+		out(rig, RESERVE_REGISTER, 0, 0, 5, KEEP);
+		restart(rig);
+		out(rig, RESERVE_REGISTER, 0, 5, 5, KEEP); /* for the generation */
+	}
+}
+
+static void a_symbolic_link_is_the_same_disk(void **state)
+{
+	struct scsi_rig *rig = *state;
+
+	out(rig, RESERVE_REGISTER, 0, 0, 5, KEEP);
+	assert_int_equal(symlink("disk", link_name), 0);
+	scsi_reservation_close(reservation);
+	start(rig, link_name);
+	assert_state(rig, 0, 5, 0);
+	out(rig, RESERVE_REGISTER, 0, 5, 0, 0);
+	restart(rig);
+	assert_state(rig, 0, 0, 0);
+}
+
+/* ---- while the file system hangs ----------------------------------------- */
+
+static void start_out_that_hangs(struct scsi_rig *rig)
+{
+	memset(rig->data, 0, 24);
+	rig->data[8] = rig->data[15] = 5;
+	rig->data[20] = KEEP;
+	atomic_store(&hangs, true);
+	scsi_rig_start(rig, OUT, 24, CDB(0x5F, RESERVE_REGISTER, 0, 0, 0, 0, 0, 0, 24, 0));
+	while (sem_wait(&hanging))
+		;
+	atomic_store(&hangs, false);
+}
+
+/* The thread of the unit goes on. */
+static void completes_when_the_file_is_written(void **state)
+{
+	struct scsi_rig *rig = *state;
+
+	start_out_that_hangs(rig);
+	assert_int_equal(rig->done, 0);
+	assert_int_equal(reservation->state.key, 0);
+	sem_post(&go_on);
+	scsi_rig_wait(rig);
+	assert_int_equal(rig->task.error, SCSI_OK);
+	assert_state(rig, 1, 5, 0);
+}
+
+static void cancel(struct scsi_rig *rig)
+{
+	scsi_cancel(&rig->task);
+	assert_int_equal(rig->done, 0);
+	scsi_rig_wait(rig);
+	assert_int_equal(rig->task.error, SCSI_ERR_ABORTED);
+}
+
+/* It may be done after all, and until that is known there is no other. */
+static void cancelled_while_it_hangs(void **state)
+{
+	struct scsi_rig *rig = *state;
+	enum scsi_error error;
+
+	start_out_that_hangs(rig);
+	cancel(rig);
+	assert_int_equal(out(rig, RESERVE_REGISTER, 0, 0, 7, 0), SCSI_ERR_FULL);
+	assert_state(rig, 0, 0, 0);
+	sem_post(&go_on);
+	do
+		error = out(rig, RESERVE_REGISTER, 0, 5, 7, KEEP);
+	while (error == SCSI_ERR_FULL);
+	assert_int_equal(error, SCSI_OK);
+	assert_state(rig, 2, 7, 0);
+}
+
+/* Queue, unit and loop are gone before the call returns. */
+static void removed_while_it_hangs(void **state)
+{
+	struct scsi_rig *rig = *state;
+
+	start_out_that_hangs(rig);
+	cancel(rig);
+	scsi_reservation_close(reservation);
+	sem_post(&go_on);
+	while (access(file, F_OK) || access(temporary, F_OK) == 0)
+		sched_yield();
+	start(rig, image);
+	assert_state(rig, 0, 5, 0);
+}
+
 static void keeps_nothing_without_a_file(void **state)
 {
 	struct scsi_rig *rig = *state;
 
-	scsi_reservation_fini(&reservation);
+	scsi_reservation_close(reservation);
 	start(rig, NULL);
 	assert_int_equal(out(rig, RESERVE_REGISTER, 0, 0, 5, KEEP), SCSI_ERR_PARAM_FIELD);
 	assert_int_equal(out(rig, RESERVE_REGISTER, 0, 0, 5, 0), SCSI_OK);
@@ -304,7 +440,7 @@ static void damaged_files_are_refused(void **state)
 		"enlite-reservation 1 0000000000000000 1\n", "enlite-reservation 1 5 2\n",
 		"enlite-reservation 1 5 99\n", "enlite-reservation 1 5\n",
 		"enlite-reservation 1 5 1\nmore"};
-	struct scsi_reservation r;
+	struct scsi_reservation *r;
 
 	for (size_t i = 0; i < sizeof(contents) / sizeof(contents[0]); i++) {
 		struct err e = {0};
@@ -313,7 +449,7 @@ static void damaged_files_are_refused(void **state)
 		assert_non_null(f);
 		fputs(contents[i], f);
 		fclose(f);
-		assert_int_equal(scsi_reservation_init(&r, image, &e), -EINVAL);
+		assert_int_equal(scsi_reservation_open(&r, image, &e), -EINVAL);
 	}
 }
 
@@ -429,11 +565,18 @@ int main(void)
 		TEST(forgets_unless_told),
 		TEST(keeps_when_told),
 		TEST(fails_whole),
+		TEST(fails_whole_with_the_directory),
+		TEST(a_symbolic_link_is_the_same_disk),
+		TEST(completes_when_the_file_is_written),
+		TEST(cancelled_while_it_hangs),
+		TEST(removed_while_it_hangs),
 		TEST(keeps_nothing_without_a_file),
 		TEST(damaged_files_are_refused),
 		TEST(cannot_be_moved),
 		TEST(has_no_lost_reservation),
 	};
 
+	sem_init(&hanging, 0, 0);
+	sem_init(&go_on, 0, 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
