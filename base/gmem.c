@@ -167,7 +167,8 @@ void gmem_unmap_pages(void GUEST_SHARED *view, size_t count, bool mapped)
 	/* If the kernel merged the view with a neighbour, unmapping splits the mapping, which can
 	 * fail at the limit of mappings. The view then leaks. */
 	if (mapped && munmap((GUEST_FORCE void *)view, count * GMEM_PAGE_SIZE))
-		log_error("guest memory: cannot unmap %zu pages: %s", count, strerror(errno));
+		log_event(LOG_ERROR, "guest memory: cannot unmap %zu pages: %s", count,
+			strerror(errno));
 }
 
 int gmem_read(const struct gmem *g, uint64_t gpa, void *to, size_t len)

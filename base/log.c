@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines that a guest can cause pass a token bucket, kept as one number: the time
- * at which the bucket is full again (`guest_full_at`). A token moves it one
- * interval into the future; a line is refused when it would then be more than a
- * full bucket away. One compare-and-swap, so any thread may log at any time.
+ * Limited lines pass a token bucket kept as one number: the time at which the
+ * bucket would be full again (`full_at`). Taking a token moves it into the future;
+ * a line is refused when that would be more than a full bucket away. One
+ * compare-and-swap, so any thread may log at any time.
  */
 #include "base/log.h"
 
@@ -22,10 +22,17 @@
 
 #define LINE_MAX_BYTES 1024
 #define GUEST_INTERVAL (NS_PER_S / LOG_GUEST_PER_SECOND)
+#define EVENT_INTERVAL (60 * NS_PER_S / LOG_EVENT_PER_MINUTE) /* of a byte */
+
+struct bucket {
+	uint64_t capacity_ns;
+	_Atomic uint64_t full_at;
+	_Atomic uint64_t suppressed;
+};
 
 static enum log_level max_level = LOG_WARN;
-static _Atomic uint64_t guest_full_at;
-static _Atomic uint64_t guest_suppressed;
+static struct bucket guest_bucket = {.capacity_ns = LOG_GUEST_BURST * GUEST_INTERVAL};
+static struct bucket event_bucket = {.capacity_ns = LOG_EVENT_BURST * EVENT_INTERVAL};
 
 static const char *const level_prefix[] = {
 	[LOG_ERROR] = "enlite: error: ",
@@ -92,18 +99,29 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
-static bool guest_take_token(void)
+/* Counts the line when it is refused. */
+static bool bucket_take(struct bucket *b, uint64_t cost_ns)
 {
 	uint64_t now = now_ns();
-	uint64_t full_at = atomic_load(&guest_full_at);
+	uint64_t full_at = atomic_load(&b->full_at);
 	uint64_t next;
 
 	do {
-		next = (full_at > now ? full_at : now) + GUEST_INTERVAL;
-		if (next - now > LOG_GUEST_BURST * GUEST_INTERVAL)
+		next = (full_at > now ? full_at : now) + cost_ns;
+		if (next - now > b->capacity_ns) {
+			atomic_fetch_add(&b->suppressed, 1);
 			return false;
-	} while (!atomic_compare_exchange_weak(&guest_full_at, &full_at, next));
+		}
+	} while (!atomic_compare_exchange_weak(&b->full_at, &full_at, next));
 	return true;
+}
+
+static void line_add_suppressed(struct line *line, struct bucket *b)
+{
+	uint64_t suppressed = atomic_exchange(&b->suppressed, 0);
+
+	if (suppressed)
+		line_add(line, "(%llu lines suppressed) ", (unsigned long long)suppressed);
 }
 
 void log_set_level(enum log_level level)
@@ -127,23 +145,34 @@ void log_line(enum log_level level, const char *fmt, ...)
 	errno = saved_errno;
 }
 
+/* The longest line is paid for: its length is known only when it is written. */
+void log_event(enum log_level level, const char *fmt, ...)
+{
+	struct line line = {.len = 0};
+	int saved_errno = errno;
+	va_list args;
+
+	if (level > max_level || !bucket_take(&event_bucket, LINE_MAX_BYTES * EVENT_INTERVAL))
+		return;
+	line_add(&line, "%s", level_prefix[level]);
+	line_add_suppressed(&line, &event_bucket);
+	va_start(args, fmt);
+	line_vadd(&line, fmt, args);
+	va_end(args);
+	line_write(&line);
+	errno = saved_errno;
+}
+
 void log_guest(const char *fmt, ...)
 {
 	struct line line = {.len = 0};
 	int saved_errno = errno;
-	uint64_t suppressed;
 	va_list args;
 
-	if (LOG_WARN > max_level)
+	if (LOG_WARN > max_level || !bucket_take(&guest_bucket, GUEST_INTERVAL))
 		return;
-	if (!guest_take_token()) {
-		atomic_fetch_add(&guest_suppressed, 1);
-		return;
-	}
 	line_add(&line, "enlite: guest: ");
-	suppressed = atomic_exchange(&guest_suppressed, 0);
-	if (suppressed)
-		line_add(&line, "(%llu lines suppressed) ", (unsigned long long)suppressed);
+	line_add_suppressed(&line, &guest_bucket);
 	va_start(args, fmt);
 	line_vadd(&line, fmt, args);
 	va_end(args);

@@ -125,7 +125,7 @@ static void event_done(struct loop_op *op, int res)
 		return;
 	}
 	if (res < 0 && res != -EAGAIN && res != -EINTR) {
-		log_error("%s: reading an eventfd: %s", ev->loop->name, strerror(-res));
+		log_event(LOG_ERROR, "%s: reading an eventfd: %s", ev->loop->name, strerror(-res));
 		return;
 	}
 	/* Armed before fn, so that fn may stop the event. */
@@ -546,7 +546,7 @@ static void turn(struct loop *loop)
 	if (asleep)
 		poll_adapt(loop, loop_now_ns() - asleep);
 	if (rc < 0 && rc != -EINTR && rc != -ETIME && rc != -EAGAIN && rc != -EBUSY)
-		log_error("%s: io_uring_enter: %s", loop->name, strerror(-rc));
+		log_event(LOG_ERROR, "%s: io_uring_enter: %s", loop->name, strerror(-rc));
 }
 
 static void begin(struct loop *loop)

@@ -57,6 +57,13 @@ check_functions() {
 		xargs grep -nE '\b(exit|_exit|abort)\(' | grep -vE '(debug_|_)exit\('
 }
 
+# Where a guest can cause a line, only the limited log functions.
+check_log() {
+	files 'base/*.c' 'common/*.c' 'hyper/*.c' 'host/disk/*.c' 'host/scsi/*.c' 'host/vsp/*.c' \
+		'host/vmbus-host/*.c' 'host/vm/console.c' | grep -vE '^(base/log\.c|hyper/kvm/probe)' |
+		xargs grep -nE '\b(log_(error|warn|info|debug|line)|(f|v|vf|d)?printf|perror|puts)\('
+}
+
 check_whitespace() {
 	{ c_files; scripts; files '*.S' '*.md' 'docs/*'; } | xargs grep -nE '[[:space:]]+$' | cut -d: -f1,2
 }
@@ -90,6 +97,7 @@ spdx        an SPDX line in one form heads every file
 licences    licences by folder
 length      files of at most 700 lines
 functions   no forbidden functions
+log         limited log lines where a guest can cause them
 whitespace  no trailing white space
 banners     section banners are 80 columns wide
 literals    a message is one string literal

@@ -54,6 +54,7 @@ test_style() {
 	seeded strcpy "$bad:1" ">" $bad "strcpy(a, b);" style.sh functions
 	seeded sleep "$bad:1" ">" $bad "sleep(1);" style.sh functions
 	seeded exit "$bad:1" ">" $bad "exit(1);" style.sh functions
+	seeded "a log line without limit" "$bad:2" ">" $bad "$mit"$'\nlog_error("x");' style.sh log
 	seeded "trailing white space" "$bad:1" ">" $bad "int x; " style.sh whitespace
 	seeded "a short banner" "$bad:1" ">" $bad "/* ---- x ---- */" style.sh banners
 	seeded "a broken banner" "$bad:1" ">" $bad $'/* ---- x\n * --------------- */' style.sh banners

@@ -270,7 +270,7 @@ static void sync_failed(struct file_disk *f, int error)
 	int none = 0;
 
 	if (atomic_compare_exchange_strong(&f->sync_error, &none, error))
-		log_error(
+		log_event(LOG_ERROR,
 			"disk %s: written data may be lost (%s); all flushes fail until it is opened again",
 			f->path, strerror(-error));
 }

@@ -76,7 +76,7 @@ static void on_written(struct loop_op *op, int res)
 		return;
 	}
 	if (res < 0 && res != -EINTR) {
-		log_warn("console: %s; output is dropped from here on", strerror(-res));
+		log_event(LOG_WARN, "console: %s; output is dropped from here on", strerror(-res));
 		atomic_store(&c->muted, true);
 	}
 	if (res > 0)
@@ -244,7 +244,8 @@ void console_close(struct console *c)
 	if (c->raw)
 		tcsetattr(c->in_fd, TCSANOW, &c->saved);
 	if (dropped)
-		log_warn("console: %llu bytes of output dropped", (unsigned long long)dropped);
+		log_event(LOG_WARN, "console: %llu bytes of output dropped",
+			(unsigned long long)dropped);
 	if (c->own_out && c->out_fd >= 0)
 		close(c->out_fd);
 }

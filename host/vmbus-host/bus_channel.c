@@ -60,7 +60,7 @@ static void channel_queue(struct bus_channel *chan)
 /* The only place a state changes. */
 static void channel_set_state(struct bus_channel *chan, enum bus_channel_state state)
 {
-	log_debug("vmbus: channel %u: %s -> %s", chan->relid, state_names[chan->state],
+	log_event(LOG_DEBUG, "vmbus: channel %u: %s -> %s", chan->relid, state_names[chan->state],
 		state_names[state]);
 	if (chan->primary)
 		chan->primary->subs_busy +=

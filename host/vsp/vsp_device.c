@@ -44,7 +44,8 @@ void vsp_device_subs_offer(struct vsp_channel *primary)
 	for (uint32_t index = 1; index <= primary->subs_count && !rc; index++)
 		rc = sub_offer(dev, (uint16_t)index);
 	if (rc && rc != -ENOTCONN)
-		log_warn("%s: cannot offer all sub-channels: %s", dev->ops->name, strerror(-rc));
+		log_event(LOG_WARN, "%s: cannot offer all sub-channels: %s", dev->ops->name,
+			strerror(-rc));
 }
 
 static const struct bus_device_ops device_ops;
@@ -70,7 +71,8 @@ void vsp_device_reoffer(struct vsp_device *dev)
 		return;
 	rc = device_offer(dev);
 	if (rc && rc != -ESHUTDOWN)
-		log_error("%s: cannot offer the device again: %s", dev->ops->name, strerror(-rc));
+		log_event(LOG_ERROR, "%s: cannot offer the device again: %s", dev->ops->name,
+			strerror(-rc));
 }
 
 static void reoffer_due(struct loop_timer *timer)

@@ -163,7 +163,8 @@ static void *writer_main(void *arg)
 		}
 		if (error >= 0)
 			continue;
-		log_error("disk log: cannot be written: %s; logging stops", strerror(-error));
+		log_event(LOG_ERROR, "disk log: cannot be written: %s; logging stops",
+			strerror(-error));
 		error = 1; /* logged once; further lines are discarded */
 	}
 	return NULL;

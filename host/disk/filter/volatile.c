@@ -521,7 +521,7 @@ static void volatile_close(struct disk *disk)
 	int error = list_empty(&d->journal) ? 0 : disk_volatile_cut(disk);
 
 	if (error)
-		log_warn("volatile disk: the power cut failed: %s", strerror(-error));
+		log_event(LOG_WARN, "volatile disk: the power cut failed: %s", strerror(-error));
 	pthread_mutex_destroy(&d->lock);
 	free(d);
 }

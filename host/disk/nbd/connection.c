@@ -377,14 +377,15 @@ static void conn_up(struct nbd_conn *l)
 
 	nbd_server_caps(l->h, &now);
 	if (!nbd_server_same(&l->disk->caps, &now)) {
-		log_error("disk %s: the server came back with less than it had", l->disk->uri);
+		log_event(LOG_ERROR, "disk %s: the server came back with less than it had",
+			l->disk->uri);
 		conn_drop(l);
 		return;
 	}
 	if (l->was_up || !other_conn_alive(l))
 		nbd_durability_lost(&l->disk->durability);
 	if (l->backoff_ns > BACKOFF_MIN_NS || l->down)
-		log_warn("disk %s: connected again", l->disk->uri);
+		log_event(LOG_WARN, "disk %s: connected again", l->disk->uri);
 	loop_timer_cancel(&l->timer);
 	open_socket(l);
 	l->state = CONN_UP;
@@ -558,8 +559,9 @@ static bool any_change_in_flight(const struct nbd_conn *l)
 static void set_unfenced(struct nbd_conn *l)
 {
 	if (!atomic_exchange(&l->disk->unfenced, true))
-		log_error("disk %s: the server may still execute a write of a lost connection; "
-			  "writes fail until the disk is opened again",
+		log_event(LOG_ERROR,
+			"disk %s: the server may still execute a write of a lost connection; "
+			"writes fail until the disk is opened again",
 			l->disk->uri);
 }
 
@@ -636,7 +638,7 @@ static void conn_drop(struct nbd_conn *l)
 	bool over = l->state == CONN_LEAVING && libnbd.aio_is_closed(l->h);
 
 	if (l->state == CONN_UP)
-		log_warn("disk %s: lost the server; connecting again", l->disk->uri);
+		log_event(LOG_WARN, "disk %s: lost the server; connecting again", l->disk->uri);
 	loop_timer_cancel(&l->timer);
 	conn_disconnect(l);
 	list_move_all(&l->finished, &l->active);
@@ -671,7 +673,7 @@ void nbd_conn_leave(struct nbd_conn *l, uint64_t limit_ns)
 		loop_timer_start(l->loop, &l->timer, 0, leave_late);
 	if (l->state != CONN_UP)
 		return;
-	log_warn("disk %s: leaving the server; connecting again", l->disk->uri);
+	log_event(LOG_WARN, "disk %s: leaving the server; connecting again", l->disk->uri);
 	l->state = CONN_LEAVING;
 	loop_timer_start(l->loop, &l->timer, limit_ns, leave_late);
 	libnbd.aio_disconnect(l->h, 0);

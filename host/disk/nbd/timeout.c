@@ -48,7 +48,8 @@ static void fail_waiting(struct nbd_conn *l)
 {
 	struct list done;
 
-	log_error("disk %s: no answer from the server for %llu s; requests fail until it is back",
+	log_event(LOG_ERROR,
+		"disk %s: no answer from the server for %llu s; requests fail until it is back",
 		l->disk->uri, (unsigned long long)(l->disk->retry_ns / NS_PER_S));
 	l->down = true;
 	list_init(&done);
@@ -69,7 +70,7 @@ bool nbd_timeout_hangs(const struct nbd_req *r)
 static void leave_hung(struct nbd_conn *l, struct nbd_req *r)
 {
 	r->hangs++;
-	log_warn("disk %s: no answer to a request for %llu s%s", l->disk->uri,
+	log_event(LOG_WARN, "disk %s: no answer to a request for %llu s%s", l->disk->uri,
 		(unsigned long long)(l->disk->retry_ns / NS_PER_S),
 		r->hangs < HANGS_MAX ? "" : ", twice; it fails");
 	nbd_conn_leave(l, l->disk->retry_ns / 2);

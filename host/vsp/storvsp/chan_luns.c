@@ -37,7 +37,8 @@ static int attach(struct storvsp_chan_lun *l, struct scsi_unit *unit)
 	if (!ret)
 		return 0;
 	l->queue = NULL;
-	log_error("storage controller: LUN %u: cannot open a queue: %s", lun_of(l), strerror(-ret));
+	log_event(LOG_ERROR, "storage controller: LUN %u: cannot open a queue: %s", lun_of(l),
+		strerror(-ret));
 	return ret;
 }
 

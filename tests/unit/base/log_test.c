@@ -132,6 +132,34 @@ static void guest_lines_are_limited_and_counted(void **state)
 	assert_false(next_line(line, sizeof(line)));
 }
 
+/* A burst, and what the bucket gains meanwhile; no guest line is lost because of it. */
+static void event_lines_are_limited_and_counted(void **state)
+{
+	char line[2048], text[1500];
+	size_t bytes = 0;
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	for (unsigned int i = 0; i < 200000; i++) {
+		log_event(LOG_ERROR, "%s", i % 2 ? text : "short");
+		while (next_line(line, sizeof(line)))
+			bytes += strlen(line) + 1;
+	}
+	assert_true(bytes > 32u << 10);
+	assert_true(bytes <= LOG_EVENT_BURST + LOG_EVENT_PER_MINUTE);
+	log_error("host");
+	assert_true(next_line(line, sizeof(line)));
+	assert_string_equal(line, "enlite: error: host");
+}
+
+/* The worst minute of both. */
+static void the_limits_keep_the_promise(void **state)
+{
+	size_t guest = (LOG_GUEST_BURST + 60 * LOG_GUEST_PER_SECOND) * 1024;
+
+	assert_true(guest + LOG_EVENT_BURST + LOG_EVENT_PER_MINUTE <= 1u << 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -143,6 +171,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(errno_survives, capture_start, capture_stop),
 		cmocka_unit_test_setup_teardown(
 			guest_lines_are_limited_and_counted, capture_start, capture_stop),
+		cmocka_unit_test_setup_teardown(
+			event_lines_are_limited_and_counted, capture_start, capture_stop),
+		cmocka_unit_test(the_limits_keep_the_promise),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -423,6 +423,27 @@ static void removed_while_it_hangs(void **state)
 	assert_state(rig, 0, 5, 0);
 }
 
+/* A guest can do this as often as it likes. */
+static void a_directory_that_cannot_be_written_fills_no_log(void **state)
+{
+	struct scsi_rig *rig = *state;
+	FILE *log = tmpfile();
+	int real = dup(STDERR_FILENO);
+	struct stat st;
+
+	assert_non_null(log);
+	assert_int_equal(mkdir(temporary, 0700), 0);
+	dup2(fileno(log), STDERR_FILENO);
+	for (uint32_t i = 0; i < 5000; i++)
+		assert_int_equal(
+			out(rig, RESERVE_REGISTER, 0, 0, 5, KEEP), SCSI_ERR_TARGET_FAILURE);
+	dup2(real, STDERR_FILENO);
+	close(real);
+	assert_int_equal(fstat(fileno(log), &st), 0);
+	fclose(log);
+	assert_in_range(st.st_size, 1, 64 << 10);
+}
+
 static void keeps_nothing_without_a_file(void **state)
 {
 	struct scsi_rig *rig = *state;
@@ -570,6 +591,7 @@ int main(void)
 		TEST(completes_when_the_file_is_written),
 		TEST(cancelled_while_it_hangs),
 		TEST(removed_while_it_hangs),
+		TEST(a_directory_that_cannot_be_written_fills_no_log),
 		TEST(keeps_nothing_without_a_file),
 		TEST(damaged_files_are_refused),
 		TEST(cannot_be_moved),
