@@ -40,53 +40,25 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/blocking.h"
 #include "base/log.h"
 #include "disk/nbd/nbd_impl.h"
 
 #define BACKOFF_MIN_NS (20 * NS_PER_MS)
 #define BACKOFF_MAX_NS NS_PER_S
-#define HANDSHAKE_NS   (5 * NS_PER_S)
-#define FENCE_NS       NS_PER_S
-#define ZERO_MAX       (1ull << 30) /* bytes of one command */
-#define ZEROS_SIZE     (128u << 10)
-
-static const uint8_t zeros[ZEROS_SIZE];
-
-static void conn_settle(struct nbd_conn *l);
-static void conn_drop(struct nbd_conn *l);
-static void conn_connect(struct nbd_conn *l);
-static void conn_over(struct nbd_conn *l, bool over);
-
-static void list_move_all(struct list *from, struct list *to)
-{
-	while (!list_empty(from)) {
-		struct list *first = from->next;
-
-		list_del(first);
-		list_add_tail(to, first);
-	}
-}
 
 static struct nbd_req *req_of(struct list *link)
 {
 	return container_of(link, struct nbd_req, list);
 }
 
-static bool is_change(const struct disk_req *req)
-{
-	return req->op == DISK_WRITE || req->op == DISK_WRITE_ZEROES || req->op == DISK_DISCARD;
-}
-
-static bool handle_dead(const struct nbd_conn *l)
+bool nbd_conn_dead(const struct nbd_conn *l)
 {
 	return libnbd.aio_is_dead(l->h) || libnbd.aio_is_closed(l->h);
 }
 
-static void settle_soon(struct nbd_conn *l)
+void nbd_conn_settle_soon(struct nbd_conn *l)
 {
 	if (l->settle_posted)
 		return;
@@ -94,151 +66,9 @@ static void settle_soon(struct nbd_conn *l)
 	loop_post(l->loop, &l->settle);
 }
 
-/* ---- commands ------------------------------------------------------------ */
-
-static void part_done(struct nbd_req *r)
-{
-	if (--r->parts)
-		return;
-	list_del(&r->list);
-	list_add_tail(&r->conn->finished, &r->list);
-}
-
-static void part_error(struct nbd_req *r, int error)
-{
-	if (error == ENOTCONN || error == ESHUTDOWN)
-		r->lost = true;
-	else if (!r->error)
-		r->error = error ? -error : -EIO;
-}
-
-/* Called inside libnbd: takes note only. */
-static int command_done(void *user_data, int *error)
-{
-	struct nbd_req *r = user_data;
-
-	if (!r->conn->h) /* being closed: the request waits for the next connection already */
-		return 1;
-	if (*error)
-		part_error(r, *error);
-	part_done(r);
-	return 1;
-}
-
-static void command_sent(struct nbd_req *r, int64_t cookie)
-{
-	if (cookie >= 0)
-		return;
-	part_error(r, handle_dead(r->conn) ? ENOTCONN : libnbd.get_errno());
-	part_done(r);
-}
-
-static nbd_completion_callback callback_of(struct nbd_req *r)
-{
-	r->parts++;
-	return (nbd_completion_callback){.callback = command_done, .user_data = r};
-}
-
-static uint32_t fua_flag(const struct nbd_req *r)
-{
-	const struct disk_req *req = disk_req_of_scratch(r);
-
-	return (req->flags & DISK_FLAG_FUA) && r->conn->disk->caps.fua ? LIBNBD_CMD_FLAG_FUA : 0;
-}
-
-static void send_transfer(struct nbd_req *r, uint8_t *bytes, size_t length, uint64_t offset)
-{
-	struct nbd_conn *l = r->conn;
-	uint32_t max = l->disk->caps.request_max;
-
-	while (length) {
-		size_t piece = length < max ? length : max;
-
-		if (nbd_disk_req(r)->op == DISK_READ)
-			command_sent(
-				r, libnbd.aio_pread(l->h, bytes, piece, offset, callback_of(r), 0));
-		else
-			command_sent(r, libnbd.aio_pwrite(l->h, bytes, piece, offset,
-						callback_of(r), fua_flag(r)));
-		bytes += piece;
-		offset += piece;
-		length -= piece;
-	}
-}
-
-static bool segments_fit(const struct disk_req *req, uint32_t block)
-{
-	for (uint32_t i = 0; i < req->iov_count; i++)
-		if (req->iov[i].iov_len % block)
-			return false;
-	return true;
-}
-
-/* One command a segment, straight from and to the submitter's pages. */
-static void issue_transfer(struct nbd_req *r)
-{
-	const struct disk_req *req = nbd_disk_req(r);
-	uint64_t offset = req->offset;
-
-	if (r->bounce) {
-		send_transfer(r, r->bounce, req->length, offset);
-		return;
-	}
-	for (uint32_t i = 0; i < req->iov_count; i++) {
-		send_transfer(r, req->iov[i].iov_base, req->iov[i].iov_len, offset);
-		offset += req->iov[i].iov_len;
-	}
-}
-
-static void issue_zeroes(struct nbd_req *r)
-{
-	const struct disk_req *req = nbd_disk_req(r);
-	bool hole = req->op == DISK_DISCARD || (req->flags & DISK_FLAG_UNMAP);
-	uint64_t max = r->conn->disk->caps.zero ? ZERO_MAX : ZEROS_SIZE;
-	uint64_t at = 0;
-
-	while (at < req->length) {
-		uint64_t piece = req->length - at < max ? req->length - at : max;
-
-		if (max == ZERO_MAX)
-			command_sent(r,
-				libnbd.aio_zero(r->conn->h, piece, req->offset + at, callback_of(r),
-					fua_flag(r) | (hole ? 0 : LIBNBD_CMD_FLAG_NO_HOLE)));
-		else
-			command_sent(r, libnbd.aio_pwrite(r->conn->h, zeros, piece,
-						req->offset + at, callback_of(r), fua_flag(r)));
-		at += piece;
-	}
-}
-
-static void issue(struct nbd_req *r)
-{
-	const struct disk_req *req = nbd_disk_req(r);
-
-	r->parts = 1; /* ours, so that it cannot finish while parts are being sent */
-	r->lost = false;
-	r->error = 0;
-	r->oldest_ns = 0;
-	if (req->op == DISK_FLUSH || r->stage == NBD_STAGE_FLUSH)
-		command_sent(r, libnbd.aio_flush(r->conn->h, callback_of(r), 0));
-	else if (req->op == DISK_READ || req->op == DISK_WRITE)
-		issue_transfer(r);
-	else
-		issue_zeroes(r);
-	part_done(r);
-}
-
 static bool must_not_change(const struct nbd_req *r)
 {
-	return atomic_load(&r->conn->disk->unfenced) && is_change(disk_req_of_scratch(r));
-}
-
-/* The request is on no list. */
-static void fail(struct nbd_req *r, int error)
-{
-	free(r->bounce);
-	r->error = error;
-	nbd_complete(r);
+	return atomic_load(&r->conn->disk->unfenced) && nbd_is_change(disk_req_of_scratch(r));
 }
 
 static void conn_arm(struct nbd_conn *l);
@@ -250,18 +80,18 @@ static void issue_waiting(struct nbd_conn *l)
 
 		list_del(first);
 		if (must_not_change(req_of(first))) {
-			fail(req_of(first), -EIO);
+			nbd_fail(req_of(first), -EIO);
 			continue;
 		}
 		list_add_tail(&l->active, first);
-		issue(req_of(first));
+		nbd_issue(req_of(first));
 	}
 	if (l->state != CONN_UP)
 		return;
 	nbd_timeout_oldest(l);
 	conn_arm(l);
-	if (!list_empty(&l->finished) || handle_dead(l))
-		settle_soon(l);
+	if (!list_empty(&l->finished) || nbd_conn_dead(l))
+		nbd_conn_settle_soon(l);
 }
 
 /* ---- answers ------------------------------------------------------------- */
@@ -279,9 +109,9 @@ static bool retire(struct nbd_req *r)
 	}
 	if (r->error || !d->caps.flush)
 		return true;
-	if (is_change(req) && !fua)
+	if (nbd_is_change(req) && !fua)
 		nbd_durability_acked(&d->durability);
-	if (is_change(req) && fua && !d->caps.fua && r->stage == NBD_STAGE_MAIN) {
+	if (nbd_is_change(req) && fua && !d->caps.fua && r->stage == NBD_STAGE_MAIN) {
 		r->stage = NBD_STAGE_FLUSH;
 		return false;
 	}
@@ -298,7 +128,7 @@ static void answer(struct nbd_req *r)
 	nbd_complete(r);
 }
 
-static void answer_all(struct list *done)
+void nbd_conn_answer_all(struct list *done)
 {
 	while (!list_empty(done)) {
 		struct nbd_req *r = req_of(done->next);
@@ -309,7 +139,7 @@ static void answer_all(struct list *done)
 }
 
 /* Sorts what libnbd is through with. True: some of it was lost. */
-static bool take_finished(struct nbd_conn *l, struct list *done)
+bool nbd_conn_take_finished(struct nbd_conn *l, struct list *done)
 {
 	bool lost = false;
 
@@ -319,7 +149,7 @@ static bool take_finished(struct nbd_conn *l, struct list *done)
 		struct nbd_req *r = req_of(l->finished.next);
 
 		list_del(&r->list);
-		r->lost |= r->error && handle_dead(l); /* an error of the dying: ask again */
+		r->lost |= r->error && nbd_conn_dead(l); /* an error of the dying: ask again */
 		lost |= r->lost;
 		if (r->lost)
 			list_add_tail(&l->active, &r->list);
@@ -340,7 +170,7 @@ static void open_socket(struct nbd_conn *l)
 	pthread_mutex_unlock(&l->disk->conns_lock);
 }
 
-static void close_socket(struct nbd_conn *l)
+void nbd_conn_close_socket(struct nbd_conn *l)
 {
 	pthread_mutex_lock(&l->disk->conns_lock);
 	if (l->socket >= 0) {
@@ -379,7 +209,7 @@ static void conn_up(struct nbd_conn *l)
 	if (!nbd_server_same(&l->disk->caps, &now)) {
 		log_event(LOG_ERROR, "disk %s: the server came back with less than it had",
 			l->disk->uri);
-		conn_drop(l);
+		nbd_conn_drop(l);
 		return;
 	}
 	if (l->was_up || !other_conn_alive(l))
@@ -408,17 +238,17 @@ static void conn_settle(struct nbd_conn *l)
 	if (!talking(l))
 		return;
 	list_init(&done);
-	lost = take_finished(l, &done);
-	if (lost && !handle_dead(l))
-		nbd_conn_leave(l, FENCE_NS);
-	if (handle_dead(l))
-		conn_drop(l);
+	lost = nbd_conn_take_finished(l, &done);
+	if (lost && !nbd_conn_dead(l))
+		nbd_conn_leave(l, NS_PER_S);
+	if (nbd_conn_dead(l))
+		nbd_conn_drop(l);
 	else if (l->state == CONN_CONNECTING && libnbd.aio_is_ready(l->h))
 		conn_up(l);
 	else
 		conn_arm(l);
 	issue_waiting(l);
-	answer_all(&done);
+	nbd_conn_answer_all(&done);
 }
 
 static void settle_task(struct loop_task *task)
@@ -444,10 +274,10 @@ static bool conn_quiet(const struct nbd_conn *l)
 
 static void retry_due(struct loop_timer *t)
 {
-	conn_connect(container_of(t, struct nbd_conn, timer));
+	nbd_dial(container_of(t, struct nbd_conn, timer));
 }
 
-static void drained(struct nbd_conn *l)
+void nbd_conn_drained(struct nbd_conn *l)
 {
 	if (l->closing || l->state != CONN_DRAINING || !conn_quiet(l))
 		return;
@@ -462,7 +292,7 @@ static bool readable(const struct nbd_conn *l)
 {
 	struct pollfd pfd = {.fd = libnbd.aio_get_fd(l->h), .events = POLLIN};
 
-	return (libnbd.aio_get_direction(l->h) & LIBNBD_AIO_DIRECTION_READ) && !handle_dead(l) &&
+	return (libnbd.aio_get_direction(l->h) & LIBNBD_AIO_DIRECTION_READ) && !nbd_conn_dead(l) &&
 	       poll(&pfd, 1, 0) > 0;
 }
 
@@ -487,11 +317,11 @@ static void poll_done(struct loop_op *op, int res)
 
 	p->armed = false;
 	if (p == &l->gone && l->state == CONN_FENCING)
-		conn_over(l, res > 0);
+		nbd_conn_over(l, res > 0);
 	else if (p != &l->gone && talking(l))
 		socket_ready(l, p == &l->in);
 	else
-		drained(l);
+		nbd_conn_drained(l);
 }
 
 static void poll_cancelled(struct loop_op *op, int res)
@@ -499,10 +329,10 @@ static void poll_cancelled(struct loop_op *op, int res)
 	struct nbd_conn_poll *p = container_of(op, struct nbd_conn_poll, cancel_op);
 
 	p->cancelling = false;
-	drained(p->conn);
+	nbd_conn_drained(p->conn);
 }
 
-static void poll_arm(struct nbd_conn_poll *p, int fd, unsigned int events)
+void nbd_conn_poll_arm(struct nbd_conn_poll *p, int fd, unsigned int events)
 {
 	if (p->armed)
 		return;
@@ -510,7 +340,7 @@ static void poll_arm(struct nbd_conn_poll *p, int fd, unsigned int events)
 	io_uring_prep_poll_add(loop_sqe(p->conn->loop, &p->op), fd, events);
 }
 
-static void poll_cancel(struct nbd_conn_poll *p)
+void nbd_conn_poll_cancel(struct nbd_conn_poll *p)
 {
 	if (!p->armed || p->cancelling)
 		return;
@@ -522,266 +352,12 @@ static void conn_arm(struct nbd_conn *l)
 {
 	unsigned int direction = libnbd.aio_get_direction(l->h);
 
-	if (handle_dead(l))
+	if (nbd_conn_dead(l))
 		return;
 	if (direction & LIBNBD_AIO_DIRECTION_READ)
-		poll_arm(&l->in, libnbd.aio_get_fd(l->h), POLLIN);
+		nbd_conn_poll_arm(&l->in, libnbd.aio_get_fd(l->h), POLLIN);
 	if (direction & LIBNBD_AIO_DIRECTION_WRITE)
-		poll_arm(&l->out, libnbd.aio_get_fd(l->h), POLLOUT);
-}
-
-/* ---- the end of a connection --------------------------------------------- */
-
-static void conn_disconnect(struct nbd_conn *l)
-{
-	struct nbd_handle *h = l->h;
-
-	poll_cancel(&l->in);
-	poll_cancel(&l->out);
-	l->h = NULL;
-	libnbd.close(h);
-}
-
-/* The write before a FUA write's flush was answered. */
-static bool change_in_flight(struct nbd_req *r)
-{
-	return is_change(nbd_disk_req(r)) && r->stage == NBD_STAGE_MAIN;
-}
-
-static bool any_change_in_flight(const struct nbd_conn *l)
-{
-	list_for_each (pos, &l->active)
-		if (change_in_flight(req_of(pos)))
-			return true;
-	return false;
-}
-
-static void set_unfenced(struct nbd_conn *l)
-{
-	if (!atomic_exchange(&l->disk->unfenced, true))
-		log_event(LOG_ERROR,
-			"disk %s: the server may still execute a write of a lost connection; "
-			"writes fail until the disk is opened again",
-			l->disk->uri);
-}
-
-/* Takes out of `active` what must not be sent again, or waited too long. */
-static void take_failed(struct nbd_conn *l, bool over, struct list *failed)
-{
-	list_for_each_safe (pos, &l->active) {
-		struct nbd_req *r = req_of(pos);
-		bool unfenced = !over && change_in_flight(r);
-
-		if (unfenced)
-			set_unfenced(l);
-		if (!unfenced && !l->down && !nbd_timeout_hangs(r))
-			continue;
-		list_del(pos);
-		r->error = r->cancelled_ns ? -ECANCELED : -EIO;
-		list_add_tail(failed, pos);
-	}
-}
-
-/* The requests of the connection wait for the next one, before those that wait already. over: the
- * server is known to have finished with it. */
-static void conn_over(struct nbd_conn *l, bool over)
-{
-	struct list failed;
-
-	loop_timer_cancel(&l->timer);
-	poll_cancel(&l->gone);
-	close_socket(l);
-	list_init(&failed);
-	take_failed(l, over, &failed);
-	list_move_all(&l->waiting, &l->active);
-	list_move_all(&l->active, &l->waiting);
-	list_for_each (pos, &l->waiting)
-		req_of(pos)->stage = NBD_STAGE_MAIN;
-	nbd_cancel_soon(l);
-	nbd_durability_lost(&l->disk->durability);
-	l->state = CONN_DRAINING;
-	drained(l);
-	while (!list_empty(&failed)) {
-		struct nbd_req *r = req_of(failed.next);
-
-		list_del(&r->list);
-		fail(r, r->error);
-	}
-}
-
-static void fence_late(struct loop_timer *t)
-{
-	conn_over(container_of(t, struct nbd_conn, timer), false);
-}
-
-/* Nothing of ours was half sent: then NBD_CMD_DISC makes the server end, and a server that has
- * closed a TCP connection answers with a reset. */
-static void send_disconnect(const struct nbd_conn *l)
-{
-	static const uint8_t request[28] = {0x25, 0x60, 0x95, 0x13, [7] = 2};
-
-	if (send(l->socket, request, sizeof(request), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		return; /* it is gone: the poll says so */
-}
-
-static bool server_gone(const struct nbd_conn *l)
-{
-	struct pollfd pfd = {.fd = l->socket};
-
-	return l->socket >= 0 && poll(&pfd, 1, 0) > 0 && (pfd.revents & (POLLHUP | POLLERR));
-}
-
-/* The handle is dead, or it is too late for it. */
-static void conn_drop(struct nbd_conn *l)
-{
-	bool half_sent = l->out.armed || l->state == CONN_LEAVING;
-	bool over = l->state == CONN_LEAVING && libnbd.aio_is_closed(l->h);
-
-	if (l->state == CONN_UP)
-		log_event(LOG_WARN, "disk %s: lost the server; connecting again", l->disk->uri);
-	loop_timer_cancel(&l->timer);
-	conn_disconnect(l);
-	list_move_all(&l->finished, &l->active);
-	if (over || !any_change_in_flight(l) || server_gone(l)) {
-		conn_over(l, true);
-		return;
-	}
-	if (l->socket < 0 || half_sent) {
-		conn_over(l, false);
-		return;
-	}
-	send_disconnect(l);
-	l->state = CONN_FENCING;
-	poll_arm(&l->gone, l->socket, 0); /* POLLHUP and POLLERR are always meant */
-	loop_timer_start(l->loop, &l->timer, FENCE_NS, fence_late);
-}
-
-static void leave_late(struct loop_timer *t)
-{
-	struct nbd_conn *l = container_of(t, struct nbd_conn, timer);
-	struct list done;
-
-	list_init(&done);
-	take_finished(l, &done);
-	conn_drop(l);
-	answer_all(&done);
-}
-
-void nbd_conn_leave(struct nbd_conn *l, uint64_t limit_ns)
-{
-	if (l->state == CONN_LEAVING && limit_ns == 0)
-		loop_timer_start(l->loop, &l->timer, 0, leave_late);
-	if (l->state != CONN_UP)
-		return;
-	log_event(LOG_WARN, "disk %s: leaving the server; connecting again", l->disk->uri);
-	l->state = CONN_LEAVING;
-	loop_timer_start(l->loop, &l->timer, limit_ns, leave_late);
-	libnbd.aio_disconnect(l->h, 0);
-	settle_soon(l);
-}
-
-/* ---- connecting ---------------------------------------------------------- */
-
-/* A call of its own: the connection, its loop and the disk may be gone before it returns. */
-struct nbd_dial {
-	struct blocking_call call;
-	struct nbd_conn *conn; /* NULL: it wants the handle no more */
-	struct nbd_handle *h;
-	char *uri;
-	bool failed;
-};
-
-static void dial_free(struct nbd_dial *d)
-{
-	if (d->h)
-		libnbd.close(d->h);
-	free(d->uri);
-	free(d);
-}
-
-static void dial_run(struct blocking_call *call)
-{
-	struct nbd_dial *d = container_of(call, struct nbd_dial, call);
-
-	d->failed = libnbd.aio_connect_uri(d->h, d->uri) != 0;
-}
-
-static void dial_release(struct blocking_call *call)
-{
-	dial_free(container_of(call, struct nbd_dial, call));
-}
-
-static void conn_refused(struct nbd_conn *l)
-{
-	l->state = CONN_DRAINING;
-	loop_timer_cancel(&l->timer);
-	drained(l);
-}
-
-static void dial_done(struct blocking_call *call)
-{
-	struct nbd_dial *d = container_of(call, struct nbd_dial, call);
-	struct nbd_conn *l = d->conn;
-
-	if (l)
-		l->dial = NULL;
-	if (l && d->failed) {
-		conn_refused(l);
-	} else if (l) {
-		l->h = d->h;
-		d->h = NULL;
-		l->state = CONN_CONNECTING;
-		settle_soon(l);
-	}
-	dial_free(d);
-}
-
-static void dial_cancel(struct nbd_conn *l)
-{
-	l->dial->conn = NULL;
-	blocking_abandon(&l->dial->call); /* false: dial_done() comes, and frees it */
-	l->dial = NULL;
-}
-
-static int dial_start(struct nbd_conn *l)
-{
-	struct nbd_dial *d = calloc(1, sizeof(*d));
-
-	if (!d)
-		return -ENOMEM;
-	d->call.run = dial_run;
-	d->call.done = dial_done;
-	d->call.release = dial_release;
-	d->conn = l;
-	d->uri = strdup(l->disk->uri);
-	d->h = d->uri ? nbd_server_handle() : NULL;
-	if (!d->h || blocking_start(&d->call, l->loop)) {
-		dial_free(d);
-		return -ENOMEM;
-	}
-	l->dial = d;
-	return 0;
-}
-
-static void handshake_late(struct loop_timer *t)
-{
-	struct nbd_conn *l = container_of(t, struct nbd_conn, timer);
-
-	if (l->state == CONN_CONNECTING) {
-		conn_drop(l);
-		return;
-	}
-	dial_cancel(l);
-	conn_refused(l);
-}
-
-static void conn_connect(struct nbd_conn *l)
-{
-	l->state = CONN_DIALLING;
-	if (dial_start(l))
-		conn_refused(l);
-	else
-		loop_timer_start(l->loop, &l->timer, HANDSHAKE_NS, handshake_late);
+		nbd_conn_poll_arm(&l->out, libnbd.aio_get_fd(l->h), POLLOUT);
 }
 
 /* ---- life ---------------------------------------------------------------- */
@@ -795,7 +371,7 @@ void nbd_conn_submit(struct nbd_conn *l, struct nbd_req *r)
 	r->conn = l;
 	r->error = l->down || must_not_change(r) ? -EIO : 0;
 	if (!r->error && (req->op == DISK_READ || req->op == DISK_WRITE) &&
-		!segments_fit(req, l->disk->caps.block_min)) {
+		!nbd_segments_fit(req, l->disk->caps.block_min)) {
 		r->bounce = malloc(req->length);
 		if (!r->bounce)
 			r->error = -ENOMEM;
@@ -848,7 +424,7 @@ struct nbd_conn *nbd_conn_open(struct nbd_disk *disk, struct loop *loop)
 	list_init(&l->waiting);
 	list_init(&l->active);
 	list_init(&l->finished);
-	conn_connect(l);
+	nbd_dial(l);
 	return l;
 }
 
@@ -863,11 +439,11 @@ void nbd_conn_close(struct nbd_conn *l)
 	if (l->h) {
 		if (l->state == CONN_UP)
 			libnbd.aio_disconnect(l->h, 0); /* nothing is in flight: no need to wait */
-		conn_disconnect(l);
+		nbd_conn_disconnect(l);
 	}
 	if (l->dial)
-		dial_cancel(l);
-	close_socket(l);
+		nbd_dial_cancel(l);
+	nbd_conn_close_socket(l);
 	l->state = CONN_DRAINING;
 	loop_post(l->loop, &l->close);
 }

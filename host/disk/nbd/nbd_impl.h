@@ -11,7 +11,7 @@
 #define NBD_BLOCK_SIZE          512u
 #define NBD_PHYSICAL_BLOCK_SIZE 4096u
 
-/* ---- server.c: what an export can do --------------------------------- */
+/* ---- server.c: what an export can do ------------------------------------- */
 
 struct nbd_caps {
 	uint64_t size;
@@ -63,7 +63,7 @@ int nbd_durability_flush_end(struct nbd_durability *l, const struct nbd_flush *f
 /* Control thread. */
 void nbd_durability_inspect(struct nbd_durability *l, struct inspect *i);
 
-/* ---- connection.c: one connection ------------------------------------------ */
+/* ---- connection.c: one connection ---------------------------------------- */
 
 struct nbd_conn;
 struct nbd_queue;
@@ -161,12 +161,48 @@ struct nbd_conn *nbd_conn_open(struct nbd_disk *disk, struct loop *loop);
 void nbd_conn_close(struct nbd_conn *conn);
 /* nbd_complete(r) when it is finished, not before this returns unless the server is given up. */
 void nbd_conn_submit(struct nbd_conn *conn, struct nbd_req *r);
-/* For cancel.c and timeout.c. A connection that is up ends: NBD_CMD_DISC, then the server's EOF,
+/* All that libnbd may have done is looked at in the next turn. */
+void nbd_conn_settle_soon(struct nbd_conn *conn);
+/* libnbd is through with the handle. */
+bool nbd_conn_dead(const struct nbd_conn *conn);
+/* Sorts the requests that libnbd has finished; `done` gets those that are complete. True: some were
+ * lost. */
+bool nbd_conn_take_finished(struct nbd_conn *conn, struct list *done);
+void nbd_conn_answer_all(struct list *done);
+void nbd_conn_close_socket(struct nbd_conn *conn);
+void nbd_conn_poll_arm(struct nbd_conn_poll *poll, int fd, unsigned int events);
+void nbd_conn_poll_cancel(struct nbd_conn_poll *poll);
+/* In DRAINING: when no poll is left it is WAITING, and connects after a while. */
+void nbd_conn_drained(struct nbd_conn *conn);
+
+/* ---- commands.c ---------------------------------------------------------- */
+
+bool nbd_is_change(const struct disk_req *req);
+/* The server takes every segment as it is. */
+bool nbd_segments_fit(const struct disk_req *req, uint32_t block);
+/* Sends the commands of a request in `active`. */
+void nbd_issue(struct nbd_req *r);
+
+/* ---- dial.c -------------------------------------------------------------- */
+
+/* WAITING -> DIALLING. */
+void nbd_dial(struct nbd_conn *conn);
+void nbd_dial_cancel(struct nbd_conn *conn);
+
+/* ---- leave.c ------------------------------------------------------------- */
+
+/* The handle goes; requests stay where they are. */
+void nbd_conn_disconnect(struct nbd_conn *conn);
+/* The handle is dead, or it is too late for it. */
+void nbd_conn_drop(struct nbd_conn *conn);
+/* FENCING -> DRAINING. over: the server is known to have finished with the connection. */
+void nbd_conn_over(struct nbd_conn *conn, bool over);
+/* A connection that is up ends: NBD_CMD_DISC, then the server's EOF,
  * which is waited for at most limit_ns; 0 also ends the wait of one that leaves already. What the
  * server does not answer until then waits for the next connection, or fails: see connection.c. */
 void nbd_conn_leave(struct nbd_conn *conn, uint64_t limit_ns);
 
-/* ---- timeout.c --------------------------------------------------------- */
+/* ---- timeout.c ----------------------------------------------------------- */
 
 /* A request comes, and is on no list yet. */
 void nbd_timeout_request(struct nbd_conn *conn);
@@ -174,13 +210,15 @@ void nbd_timeout_request(struct nbd_conn *conn);
 void nbd_timeout_oldest(struct nbd_conn *conn);
 /* The connection is over: a request that hung on too many of them fails. */
 bool nbd_timeout_hangs(const struct nbd_req *r);
+/* Of a request that is on no list. */
+void nbd_fail(struct nbd_req *r, int error);
 /* All of a list that is the caller's. */
 void nbd_fail_all(struct list *requests, int error);
 
 /* nbd.c: r->error is the result. */
 void nbd_complete(struct nbd_req *r);
 
-/* ---- cancel.c -------------------------------------------------------- */
+/* ---- cancel.c ------------------------------------------------------------ */
 
 /* ON_LOOP(conn->loop); the request is there and not complete. */
 void nbd_conn_cancel(struct nbd_conn *conn, struct nbd_req *r);

@@ -32,15 +32,20 @@ static struct nbd_req *oldest(const struct nbd_conn *l)
 	return list_empty(&l->active) ? NULL : req_of(l->active.next);
 }
 
+void nbd_fail(struct nbd_req *r, int error)
+{
+	free(r->bounce);
+	r->error = error;
+	nbd_complete(r);
+}
+
 void nbd_fail_all(struct list *requests, int error)
 {
 	while (!list_empty(requests)) {
 		struct nbd_req *r = req_of(requests->next);
 
 		list_del(&r->list);
-		free(r->bounce);
-		r->error = error;
-		nbd_complete(r);
+		nbd_fail(r, error);
 	}
 }
 

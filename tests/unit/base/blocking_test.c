@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <cmocka.h>
 #include <assert.h>
+#include <cmocka.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
