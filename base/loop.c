@@ -65,6 +65,26 @@ static void ring_enable(struct loop *loop)
 	loop->enabled = true;
 }
 
+/* The second number, of threads for what may sleep for ever, like sockets, stays. 0 asks. */
+static void ring_set_threads(struct loop *loop, unsigned int *threads)
+{
+	unsigned int values[2] = {*threads, 0};
+	int rc = io_uring_register_iowq_max_workers(&loop->ring, values);
+
+	if (rc)
+		log_event(LOG_WARN, "%s: cannot set the number of kernel threads: %s", loop->name,
+			strerror(-rc));
+	*threads = values[0];
+}
+
+void loop_add_threads(struct loop *loop, int more)
+{
+	ON_LOOP(loop);
+	loop->threads += (uint32_t)more;
+	if (loop->enabled)
+		ring_set_threads(loop, &(unsigned int){loop->threads});
+}
+
 struct io_uring_sqe *loop_sqe(struct loop *loop, struct loop_op *op)
 {
 	struct io_uring_sqe *sqe;
@@ -549,11 +569,21 @@ static void turn(struct loop *loop)
 		log_event(LOG_ERROR, "%s: io_uring_enter: %s", loop->name, strerror(-rc));
 }
 
+/* The kernel's own bound is for what nobody has counted. */
+static void begin_threads(struct loop *loop)
+{
+	unsigned int usual = 0;
+
+	ring_set_threads(loop, &usual);
+	loop_add_threads(loop, (int)usual);
+}
+
 static void begin(struct loop *loop)
 {
 	if (!loop->enabled) {
 		loop->thread = pthread_self();
 		ring_enable(loop);
+		begin_threads(loop);
 	}
 	assert(pthread_equal(loop->thread, pthread_self()));
 	atomic_store(&loop->running, true);

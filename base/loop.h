@@ -85,6 +85,7 @@ struct loop {
 	pthread_t thread; /* valid once it has run */
 	_Atomic bool running;
 	_Atomic bool stop;
+	uint32_t threads;                   /* of the kernel, at most: see loop_add_threads() */
 	bool enabled;                       /* the ring belongs to the thread that runs it */
 	_Atomic(struct loop_task *) posted; /* LIFO, reversed when taken */
 	struct loop_event wake;
@@ -125,6 +126,10 @@ void loop_call(struct loop *loop, void (*fn)(void *arg), void *arg);
 /* A submission entry bound to op; never NULL (a full queue is submitted first). Before the loop
  * runs nothing can be submitted: at most LOOP_ENTRIES in all. */
 struct io_uring_sqe *loop_sqe(struct loop *loop, struct loop_op *op);
+
+/* ON_LOOP. What the loop's owner starts may occupy so many more (or fewer) kernel threads at once,
+ * by operations that io_uring cannot do asynchronously. */
+void loop_add_threads(struct loop *loop, int more);
 
 /* Longest time to poll before sleeping; 0 (the default) sleeps at once. The window adapts: it
  * doubles after a sleep shorter than max_ns and closes after a longer one, so that an idle loop

@@ -55,6 +55,7 @@
 #include "base/pin.h"
 #include "disk/disk.h"
 #include "disk/file_open.h"
+#include "disk/file_queue.h"
 
 #define FILE_RETRIES_MAX 1000u
 #define FILE_ZEROS_SIZE  (128u << 10)
@@ -68,6 +69,7 @@ struct file_disk {
 	int fd;
 	bool direct;
 	bool in_memory;
+	bool async_io;
 	uint32_t clear_block; /* discards and zeroes are multiples of it */
 	char *path;           /* for the log */
 	char *identity;
@@ -90,6 +92,8 @@ struct file_req {
 	struct loop_op op;
 	struct loop_op cancel_op;
 	struct loop *loop;
+	struct file_queue *queue;
+	struct file_wait wait; /* a SYNC, and steps that sleep: see file_queue.h */
 	struct file_disk *file;
 	enum file_step step;
 	bool apart; /* FUA write: TRANSFER and SYNC instead of RWF_DSYNC */
@@ -282,11 +286,6 @@ static void probe_done(struct file_req *r, int res)
 	finish(r, r->fua_error);
 }
 
-static void sync_prepare(struct file_req *r, struct io_uring_sqe *sqe)
-{
-	io_uring_prep_fsync(sqe, r->file->fd, IORING_FSYNC_DATASYNC);
-}
-
 static void sync_done(struct file_req *r, int res)
 {
 	if (res < 0)
@@ -407,7 +406,7 @@ static const struct {
 } steps[] = {
 	[STEP_TRANSFER] = {transfer_prepare, transfer_done},
 	[STEP_PROBE] = {transfer_prepare, probe_done},
-	[STEP_SYNC] = {sync_prepare, sync_done},
+	[STEP_SYNC] = {NULL, sync_done}, /* by the queue */
 	[STEP_PUNCH] = {punch_prepare, fallocate_done},
 	[STEP_ZERO_RANGE] = {zero_range_prepare, fallocate_done},
 	[STEP_ZEROS] = {zeros_prepare, zeros_done},
@@ -419,10 +418,19 @@ static bool step_matters(const struct file_req *r, enum file_step step)
 	return step == STEP_PROBE || r->step == STEP_SYNC;
 }
 
+/* On a kernel thread, for as long as the file system takes. */
+static bool step_sleeps(const struct file_req *r)
+{
+	return r->step == STEP_PUNCH || r->step == STEP_ZERO_RANGE ||
+	       (r->step == STEP_TRANSFER && req_of(r)->op == DISK_READ && !r->file->async_io);
+}
+
 static void step_done(struct loop_op *op, int res)
 {
 	struct file_req *r = container_of(op, struct file_req, op);
 
+	if (step_sleeps(r))
+		file_queue_sleeper_leave(r->queue);
 	if (res == -ECANCELED && r->cancelled) /* the kernel had not started it */
 		finish(r, res);
 	else if ((res == -EINTR || res == -EAGAIN) && r->retries++ < FILE_RETRIES_MAX)
@@ -431,10 +439,23 @@ static void step_done(struct loop_op *op, int res)
 		steps[r->step].done(r, res);
 }
 
+static void step_submit(struct file_wait *wait)
+{
+	struct file_req *r = container_of(wait, struct file_req, wait);
+	struct io_uring_sqe *sqe = loop_sqe(r->loop, &r->op);
+
+	steps[r->step].prepare(r, sqe);
+	if (!r->file->async_io)
+		sqe->flags |= IOSQE_ASYNC;
+}
+
+static void step_synced(struct file_wait *wait, int result)
+{
+	sync_done(container_of(wait, struct file_req, wait), result);
+}
+
 static void step_start(struct file_req *r, enum file_step step)
 {
-	struct io_uring_sqe *sqe;
-
 	if (r->cancelled && !step_matters(r, step)) {
 		finish(r, -ECANCELED);
 		return;
@@ -444,8 +465,10 @@ static void step_start(struct file_req *r, enum file_step step)
 		step_done(&r->op, transfer_now(r));
 		return;
 	}
-	sqe = loop_sqe(r->loop, &r->op);
-	steps[step].prepare(r, sqe);
+	if (step == STEP_SYNC)
+		file_queue_sync(r->queue, &r->wait);
+	else if (!step_sleeps(r) || file_queue_sleeper_enter(r->queue, &r->wait))
+		step_submit(&r->wait);
 }
 
 static void cancel_done(struct loop_op *op, int res)
@@ -466,6 +489,8 @@ static void file_cancel(struct disk_queue *queue, struct disk_req *req)
 	r->cancelled = true;
 	r->cancelling = true;
 	r->cancel_op.done = cancel_done;
+	if (file_queue_withdraw(r->queue, &r->wait))
+		finish(r, -ECANCELED); /* completes in cancel_done() */
 	io_uring_prep_cancel(loop_sqe(r->loop, &r->cancel_op), &r->op, 0);
 }
 
@@ -500,10 +525,14 @@ static void file_submit(struct disk_queue *queue, struct disk_req *req)
 	*r = (struct file_req){
 		.op.done = step_done,
 		.loop = queue->loop,
+		.queue = (struct file_queue *)queue,
+		.wait.start = step_submit,
+		.wait.synced = step_synced,
 		.file = file_of(queue->disk),
 		.iov = req->iov,
 		.iov_count = req->iov_count,
 	};
+	list_init(&r->wait.list);
 	switch (req->op) {
 	case DISK_READ:
 	case DISK_WRITE:
@@ -558,29 +587,14 @@ static int file_refresh(struct disk *disk, uint64_t *size, struct err *e)
 	return read_size(file_of(disk), file_of(disk)->path, size, e);
 }
 
-/* lseek moves the file position, which nothing else uses. Parts of a block count as mapped. */
 static int file_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped)
 {
-	const struct file_disk *f = file_of(disk);
-	off_t data = lseek(f->fd, (off_t)offset, SEEK_DATA);
-	uint64_t end = offset + *length;
-	off_t change;
+	return file_map_range(file_of(disk)->fd, offset, length, mapped);
+}
 
-	if (data < 0 && errno != ENXIO && errno != EINVAL)
-		return -errno;
-	/* ENXIO: no data up to the end. EINVAL: a device without SEEK_DATA. */
-	*mapped = data < 0 ? errno == EINVAL : (uint64_t)data < offset + FILE_BLOCK_SIZE;
-	if (data < 0)
-		return 0;
-	change = *mapped ? lseek(f->fd, data, SEEK_HOLE) : data;
-	if (change < 0)
-		return errno == ENXIO ? 0 : -errno; /* truncated meanwhile */
-	if ((uint64_t)change < end)
-		end = *mapped ? ((uint64_t)change + FILE_BLOCK_SIZE - 1) &
-					-(uint64_t)FILE_BLOCK_SIZE
-			      : (uint64_t)change & -(uint64_t)FILE_BLOCK_SIZE;
-	*length = end - offset;
-	return 0;
+static int queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue)
+{
+	return file_queue_open(disk, file_of(disk)->fd, loop, queue);
 }
 
 static void file_inspect(const struct disk *disk, struct inspect *i)
@@ -597,8 +611,8 @@ static const struct disk_ops file_ops = {
 	.name = "file",
 	.req_size = sizeof(struct file_req),
 	.close = file_close,
-	.queue_open = disk_plain_queue_open,
-	.queue_close = disk_plain_queue_close,
+	.queue_open = queue_open,
+	.queue_close = file_queue_close,
 	.submit = file_submit,
 	.cancel = file_cancel,
 	.refresh = file_refresh,
@@ -644,6 +658,7 @@ static int read_geometry(
 	};
 	f->disk.info.discard = file_can_punch(f, &st);
 	f->in_memory = file_is_in_memory(f->fd, &st);
+	f->async_io = f->in_memory || file_io_is_async(f->fd);
 	if (S_ISREG(st.st_mode) && !o->read_only)
 		f->disk.path = f->path;
 	f->disk.identity = f->identity = file_identity(f->fd, &st);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -284,3 +285,37 @@ const struct disk_source_ops disk_file_source = {
 	.check = source_check,
 	.open = source_open,
 };
+
+/* lseek moves the file position, which nothing else uses. Parts of a block count as mapped. */
+int file_map_range(int fd, uint64_t offset, uint64_t *length, bool *mapped)
+{
+	off_t data = lseek(fd, (off_t)offset, SEEK_DATA);
+	uint64_t end = offset + *length;
+	off_t change;
+
+	if (data < 0 && errno != ENXIO && errno != EINVAL)
+		return -errno;
+	/* ENXIO: no data up to the end. EINVAL: a device without SEEK_DATA. */
+	*mapped = data < 0 ? errno == EINVAL : (uint64_t)data < offset + FILE_BLOCK_SIZE;
+	if (data < 0)
+		return 0;
+	change = *mapped ? lseek(fd, data, SEEK_HOLE) : data;
+	if (change < 0)
+		return errno == ENXIO ? 0 : -errno; /* truncated meanwhile */
+	if ((uint64_t)change < end)
+		end = *mapped ? ((uint64_t)change + FILE_BLOCK_SIZE - 1) &
+					-(uint64_t)FILE_BLOCK_SIZE
+			      : (uint64_t)change & -(uint64_t)FILE_BLOCK_SIZE;
+	*length = end - offset;
+	return 0;
+}
+
+bool file_io_is_async(int fd)
+{
+	uint8_t *block = aligned_alloc(FILE_PHYSICAL_BLOCK_SIZE, FILE_PHYSICAL_BLOCK_SIZE);
+	struct iovec iov = {.iov_base = block, .iov_len = FILE_PHYSICAL_BLOCK_SIZE};
+	bool async = block && (preadv2(fd, &iov, 1, 0, RWF_NOWAIT) >= 0 || errno == EAGAIN);
+
+	free(block);
+	return async;
+}

@@ -30,4 +30,11 @@ bool file_device_can_punch(const struct stat *st);
 /* See disk_identity(); malloc()ed. NULL: out of memory. */
 char *file_identity(int fd, const struct stat *st);
 
+/* Reads and writes that would sleep are asynchronous in the kernel. FUSE, for example, has none:
+ * io_uring may try them on the thread that submits, which then sleeps. */
+bool file_io_is_async(int fd);
+
+/* See disk_map(). */
+int file_map_range(int fd, uint64_t offset, uint64_t *length, bool *mapped);
+
 #endif
