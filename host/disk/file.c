@@ -564,27 +564,9 @@ static void file_close(struct disk *disk)
 	free(f);
 }
 
-static int read_size(const struct file_disk *f, const char *path, uint64_t *result, struct err *e)
-{
-	uint64_t size;
-	struct stat st;
-	int ret;
-
-	if (fstat(f->fd, &st))
-		return err_set(e, -errno, "disk %s: %s", path, strerror(errno));
-	size = (uint64_t)st.st_size;
-	if (S_ISBLK(st.st_mode) && ioctl(f->fd, BLKGETSIZE64, &size))
-		return err_set(
-			e, -errno, "disk %s: its size cannot be read: %s", path, strerror(errno));
-	ret = file_check_size(path, size, e);
-	if (!ret)
-		*result = size;
-	return ret;
-}
-
 static int file_refresh(struct disk *disk, uint64_t *size, struct err *e)
 {
-	return read_size(file_of(disk), file_of(disk)->path, size, e);
+	return file_read_size(file_of(disk)->fd, file_of(disk)->path, size, e);
 }
 
 static int file_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped)
@@ -641,7 +623,7 @@ static int read_geometry(
 	struct stat st;
 	int ret;
 
-	ret = read_size(f, path, &size, e);
+	ret = file_read_size(f->fd, path, &size, e);
 	if (ret)
 		return ret;
 	f->clear_block = FILE_BLOCK_SIZE;

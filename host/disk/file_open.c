@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
@@ -318,4 +319,22 @@ bool file_io_is_async(int fd)
 
 	free(block);
 	return async;
+}
+
+int file_read_size(int fd, const char *path, uint64_t *result, struct err *e)
+{
+	uint64_t size;
+	struct stat st;
+	int ret;
+
+	if (fstat(fd, &st))
+		return err_set(e, -errno, "disk %s: %s", path, strerror(errno));
+	size = (uint64_t)st.st_size;
+	if (S_ISBLK(st.st_mode) && ioctl(fd, BLKGETSIZE64, &size))
+		return err_set(
+			e, -errno, "disk %s: its size cannot be read: %s", path, strerror(errno));
+	ret = file_check_size(path, size, e);
+	if (!ret)
+		*result = size;
+	return ret;
 }

@@ -37,4 +37,7 @@ bool file_io_is_async(int fd);
 /* See disk_map(). */
 int file_map_range(int fd, uint64_t offset, uint64_t *length, bool *mapped);
 
+/* The size of a disk; one that is none is refused. */
+int file_read_size(int fd, const char *path, uint64_t *size, struct err *e);
+
 #endif
