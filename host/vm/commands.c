@@ -10,7 +10,7 @@
 #include "vm/vm.h"
 
 #define ANY     UINT32_MAX
-#define RUNNING (1u << VM_BOOTED)
+#define RUNNING (1u << VM_RUNNING)
 
 static int command_stats(
 	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
@@ -141,25 +141,13 @@ const struct command vm_commands[] = {
 	{.words = NULL},
 };
 
-static const char *const state_names[] = {
-	[VM_NEW] = "starting",
-	[VM_BOOTED] = "running",
-	[VM_STOPPING] = "stopping or restarting",
-	[VM_DONE] = "stopped",
-};
-
-const char *vm_state_text(const struct vm *vm)
-{
-	return state_names[vm->state];
-}
-
 void vm_handle_request(void *ctx, struct ctl_request *request, const json_t *json)
 {
 	struct vm *vm = ctx;
 	const struct command_target target = {
 		.vm = vm,
 		.state = vm->state,
-		.state_name = vm_state_text(vm),
+		.state_name = vm_state_name(vm->state),
 	};
 
 	struct err e;

@@ -11,9 +11,6 @@ extern const struct command vm_commands[];
 /* The ctl_handle_fn of a VM; ctx: its struct vm. */
 void vm_handle_request(void *ctx, struct ctl_request *request, const json_t *json);
 
-/* The state in the words of users. */
-const char *vm_state_text(const struct vm *vm);
-
 /* ---- rows of storage_commands.c ------------------------------------------ */
 
 int command_disk_list(

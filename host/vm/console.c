@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "vm/console.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -50,7 +51,7 @@ static void start_write(struct console *c)
 	io_uring_prep_write(loop_sqe(c->loop, &c->write_op), c->out_fd, bytes, count, (uint64_t)-1);
 }
 
-/* Asking again at once would keep the loop busy until the reader comes. */
+/* Writing again at once would keep the loop busy until somebody reads. */
 static void wait_writable(struct console *c)
 {
 	c->writing = true;
@@ -100,6 +101,7 @@ static void on_wake(struct loop_task *task)
 {
 	struct console *c = container_of(task, struct console, wake);
 
+	ON_LOOP(c->loop);
 	atomic_store(&c->wake_posted, false);
 	start_write(c);
 }
@@ -143,7 +145,7 @@ static void on_read(struct loop_op *op, int res)
 		io_uring_prep_poll_add(loop_sqe(c->loop, &c->readable_op), c->in_fd, POLLIN);
 		return;
 	}
-	/* End of file does not end a partition: there is just nothing more to type. */
+	/* End of file on our standard input does not end the VM. */
 	if (res == 0 || (res < 0 && res != -EINTR))
 		return;
 	if (res > 0) {
@@ -176,8 +178,8 @@ static void set_raw(struct console *c)
 	c->raw = tcsetattr(c->in_fd, TCSANOW, &raw) == 0;
 }
 
-/* Non-blocking only while it is opened: a pipe without a reader must not hang us, and a terminal
- * must not become ours. */
+/* O_NONBLOCK only during open(): a pipe without a reader must not block us. O_NOCTTY: a terminal
+ * must not become our controlling one. */
 static int open_file(struct console *c, const char *path, struct err *e)
 {
 	c->out_fd =
@@ -197,6 +199,7 @@ static int open_file(struct console *c, const char *path, struct err *e)
 int console_open(struct console *c, struct loop *loop, const char *where,
 	const struct console_ops *ops, void *ctx, struct err *e)
 {
+	ON_LOOP(loop);
 	memset(c, 0, offsetof(struct console, buffer));
 	c->loop = loop;
 	c->ops = ops;
@@ -224,12 +227,13 @@ static void on_drain_timeout(struct loop_timer *t)
 {
 	struct console *c = container_of(t, struct console, drain_timer);
 
-	atomic_store(&c->muted, true); /* nobody reads: give up on the rest */
+	atomic_store(&c->muted, true); /* nobody reads: drop the rest */
 	finish_drain(c);
 }
 
 void console_drain(struct console *c, void (*drained)(void *ctx))
 {
+	ON_LOOP(c->loop);
 	c->drained = drained;
 	loop_timer_start(c->loop, &c->drain_timer, CONSOLE_DRAIN_MS * 1000000ull, on_drain_timeout);
 	start_write(c);
@@ -241,6 +245,7 @@ void console_close(struct console *c)
 {
 	uint64_t dropped = atomic_load(&c->dropped);
 
+	ON_LOOP(c->loop);
 	if (c->raw)
 		tcsetattr(c->in_fd, TCSANOW, &c->saved);
 	if (dropped)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The partition's console: COM1 on standard input and output, a file, or
- * nowhere. VP threads only put bytes into a ring; the control thread writes
- * them out, so that a slow reader of ours never holds a VP. What does not fit
- * is dropped and counted.
+ * The console of a VM: COM1 on standard input and output, a file, or nowhere.
+ * VP threads only put bytes into a ring; the control thread writes them out, so
+ * that a slow reader never blocks a VP. Bytes that do not fit are dropped and
+ * counted.
  *
  * Thread: control, except console_put().
  */
-#ifndef HOST_CONSOLE_H
-#define HOST_CONSOLE_H
+#ifndef VM_CONSOLE_H
+#define VM_CONSOLE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -36,7 +36,7 @@ struct console {
 	void *ctx;
 	int in_fd, out_fd; /* -1: none */
 	bool own_out;
-	_Atomic bool muted; /* no output from here on: there is nowhere to write to */
+	_Atomic bool muted; /* output is dropped: there is nowhere to write to */
 	bool raw;           /* the terminal was switched to raw mode */
 	struct termios saved;
 	/* output: head is the VP side's, tail the control thread's */
@@ -45,7 +45,7 @@ struct console {
 	_Atomic bool wake_posted;
 	struct loop_task wake;
 	struct loop_op write_op;
-	struct loop_op writable_op; /* poll, on a descriptor that somebody made non-blocking */
+	struct loop_op writable_op; /* poll, on a descriptor that is non-blocking */
 	bool writing;               /* either is in the ring */
 	void (*drained)(void *ctx); /* console_drain() waits */
 	struct loop_timer drain_timer;

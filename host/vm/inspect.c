@@ -98,7 +98,7 @@ static void boot_inspect(const struct vm *vm, struct inspect *i)
 void vm_inspect(const struct vm *vm, struct inspect *i)
 {
 	ON_LOOP(&vm->control);
-	inspect_text(i, "state", vm_state_text(vm));
+	inspect_text(i, "state", vm_state_name(vm->state));
 	inspect_u64(i, "boots", vm->boots);
 	inspect_u64(i, "cpus", vm->options->cpus);
 	memory_inspect(vm, i);

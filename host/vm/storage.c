@@ -9,7 +9,7 @@
 
 #include "vsp/storvsp/storvsp.h"
 
-/* Instance ids: stable, so that guests name the disks the same each time. */
+/* Stable instance ids, so that guests name the disks the same at each boot. */
 #define INSTANCE(number)                                                                           \
 	HV_GUID(0xe417e001, 0x5c51, 0x4e17, 0x9a, 0x01, 0x65, 0x6e, 0x6c, 0x69, 0x74,              \
 		0x65 + (number))
@@ -17,7 +17,8 @@
 static const struct hv_guid instances[VM_CONTROLLERS_MAX] = {
 	INSTANCE(0), INSTANCE(1), INSTANCE(2), INSTANCE(3)};
 
-static void tell(struct storage_change *change, const struct err *e)
+/* The change has ended: e NULL, or why it was not made. */
+static void finish_change(struct storage_change *change, const struct err *e)
 {
 	struct storage_change was = *change;
 
@@ -108,6 +109,8 @@ static void controller_destroy(struct storage_controller *c)
 
 int storage_attach(struct storage *s, struct vsp_host *host, struct err *e)
 {
+	ON_LOOP(s->control);
+	assert(!s->host);
 	s->host = host;
 	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++) {
 		int ret = 0;
@@ -122,6 +125,7 @@ int storage_attach(struct storage *s, struct vsp_host *host, struct err *e)
 
 void storage_detach(struct storage *s)
 {
+	ON_LOOP(s->control);
 	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++) {
 		assert(s->controllers[i].state != STORAGE_REMOVING);
 		controller_destroy(&s->controllers[i]);
@@ -133,6 +137,7 @@ void storage_detach(struct storage *s)
 
 int storage_open(struct storage *s, struct loop *control, const struct vm_config *o, struct err *e)
 {
+	ON_LOOP(control);
 	s->control = control;
 	list_init(&s->disks);
 	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++)
@@ -156,21 +161,21 @@ int storage_open(struct storage *s, struct loop *control, const struct vm_config
 	return 0;
 }
 
-/* What it posts is not run any more. */
+/* The task that it posts does not run any more. */
 static void open_abandon(struct storage_disk *d)
 {
 	struct err e;
 
 	pthread_join(d->thread, NULL);
 	err_set(&e, -ESHUTDOWN, "disk add: the partition has ended");
-	tell(&d->change, &e);
+	finish_change(&d->change, &e);
 }
 
-/* The control loop does not run any more. */
 void storage_close(struct storage *s)
 {
 	if (!s->disks.next)
 		return; /* never opened */
+	ON_LOOP(s->control);
 	while (!list_empty(&s->disks)) {
 		struct storage_disk *d = container_of(s->disks.next, struct storage_disk, link);
 
@@ -206,7 +211,7 @@ static void disk_failed(struct storage_disk *d, const struct err *e)
 	struct storage_change change = d->change;
 
 	disk_free(d);
-	tell(&change, e);
+	finish_change(&change, e);
 }
 
 static void disk_added(void *ctx, int error)
@@ -214,16 +219,18 @@ static void disk_added(void *ctx, int error)
 	struct storage_disk *d = ctx;
 	struct err e;
 
+	ON_LOOP(d->controller->storage->control);
 	if (!error) {
 		d->state = STORAGE_PRESENT;
-		tell(&d->change, NULL);
+		finish_change(&d->change, NULL);
 		return;
 	}
 	err_set(&e, error, "disk add: %s", strerror(-error));
 	disk_failed(d, &e);
 }
 
-/* To a controller that is there, or with a new one. Without a guest it waits for the next. */
+/* Adds the disk to its controller, or offers a new controller with it. Without a guest the next
+ * storage_attach() offers both. */
 static int disk_attach(struct storage_disk *d, struct err *e)
 {
 	struct storage_controller *c = d->controller;
@@ -251,7 +258,8 @@ static void disk_opened(struct loop_task *task)
 	struct err e = d->open_error;
 	int ret = d->open_result;
 
-	pthread_join(d->thread, NULL); /* it has nothing left to do */
+	ON_LOOP(d->controller->storage->control);
+	pthread_join(d->thread, NULL); /* posting was the last it did */
 	if (!ret)
 		ret = disk_attach(d, &e);
 	if (ret)
@@ -281,11 +289,13 @@ static int open_start(struct storage *s, struct storage_disk *d, struct err *e)
 }
 
 int storage_add(struct storage *s, struct disk_config *config, const struct storage_change *change,
-	struct storage_place *place, struct err *e)
+	struct lun_address *at, struct err *e)
 {
 	struct storage_disk *d;
-	int ret = choose_lun(s, config, e);
+	int ret;
 
+	ON_LOOP(s->control);
+	ret = choose_lun(s, config, e);
 	if (ret) {
 		disk_config_free(config);
 		return ret;
@@ -294,8 +304,8 @@ int storage_add(struct storage *s, struct disk_config *config, const struct stor
 	if (!d)
 		return err_set(e, -ENOMEM, "disk add: out of memory");
 	d->change = *change;
-	place->controller = d->controller->number;
-	place->lun = d->lun;
+	at->controller = d->controller->number;
+	at->lun = d->lun;
 	ret = open_start(s, d, e);
 	if (ret)
 		disk_free(d);
@@ -304,21 +314,23 @@ int storage_add(struct storage *s, struct disk_config *config, const struct stor
 
 /* ---- removing ------------------------------------------------------------ */
 
-static int find(struct storage *s, const struct storage_place *place, struct storage_disk **d,
-	struct err *e)
+static int find(
+	struct storage *s, const struct lun_address *at, struct storage_disk **d, struct err *e)
 {
+	ON_LOOP(s->control);
+	assert(s->host);
 	*d = NULL;
-	if (place->controller < VM_CONTROLLERS_MAX)
-		*d = disk_at(s, &s->controllers[place->controller], place->lun);
+	if (at->controller < VM_CONTROLLERS_MAX)
+		*d = disk_at(s, &s->controllers[at->controller], at->lun);
 	if (!*d)
-		return err_set(e, -ENOENT, "there is no disk %u:%u; `disk list` tells which are",
-			place->controller, place->lun);
+		return err_set(e, -ENOENT, "there is no disk %u:%u; see `disk list`",
+			at->controller, at->lun);
 	if ((*d)->controller->state == STORAGE_REMOVING || (*d)->state == STORAGE_REMOVING)
-		return err_set(e, -EALREADY, "disk %u:%u is being removed already",
-			place->controller, place->lun);
+		return err_set(e, -EALREADY, "disk %u:%u is being removed already", at->controller,
+			at->lun);
 	if ((*d)->state != STORAGE_PRESENT)
 		return err_set(e, -EBUSY, "disk %u:%u is still being added; try again",
-			place->controller, place->lun);
+			at->controller, at->lun);
 	return 0;
 }
 
@@ -327,32 +339,34 @@ static void disk_removed(void *ctx)
 	struct storage_disk *d = ctx;
 	struct storage_change change = d->change;
 
+	ON_LOOP(d->controller->storage->control);
 	disk_free(d);
-	tell(&change, NULL);
+	finish_change(&change, NULL);
 }
 
-int storage_remove(struct storage *s, const struct storage_place *place,
+int storage_remove(struct storage *s, const struct lun_address *at,
 	const struct storage_change *change, struct err *e)
 {
 	struct storage_disk *d;
-	int ret = find(s, place, &d, e);
+	int ret = find(s, at, &d, e);
 
 	if (ret)
 		return ret;
 	d->state = STORAGE_REMOVING;
 	d->change = *change;
 	ret = storvsp_remove(d->controller->dev, d->lun, disk_removed, d, e);
-	assert(!ret); /* it is PRESENT there, too */
+	assert(!ret); /* the controller has the disk, since it is PRESENT */
 	return ret;
 }
 
-/* No channel is left, so all changes of its disks have come to their end. One that is still being
- * opened will find no controller, and make one. */
+/* No channel is left, so all changes of its disks have ended. A disk that is still being opened
+ * will create a new controller. */
 static void controller_removed(void *ctx)
 {
 	struct storage_controller *c = ctx;
 	struct storage *s = c->storage;
 
+	ON_LOOP(s->control);
 	controller_destroy(c);
 	list_for_each_safe (item, &s->disks) {
 		struct storage_disk *d = container_of(item, struct storage_disk, link);
@@ -363,7 +377,7 @@ static void controller_removed(void *ctx)
 		disk_free(d);
 	}
 	c->state = STORAGE_NONE;
-	tell(&c->change, NULL);
+	finish_change(&c->change, NULL);
 }
 
 int storage_remove_controller(
@@ -371,9 +385,10 @@ int storage_remove_controller(
 {
 	struct storage_controller *c;
 
+	ON_LOOP(s->control);
+	assert(s->host);
 	if (number >= VM_CONTROLLERS_MAX || s->controllers[number].state == STORAGE_NONE)
-		return err_set(e, -ENOENT, "there is no controller %u; `disk list` tells which are",
-			number);
+		return err_set(e, -ENOENT, "there is no controller %u; see `disk list`", number);
 	c = &s->controllers[number];
 	if (c->state == STORAGE_REMOVING)
 		return err_set(e, -EALREADY, "controller %u is being removed already", number);
@@ -385,11 +400,10 @@ int storage_remove_controller(
 
 /* ---- resizing ------------------------------------------------------------ */
 
-int storage_resize(
-	struct storage *s, const struct storage_place *place, uint64_t *size, struct err *e)
+int storage_resize(struct storage *s, const struct lun_address *at, uint64_t *size, struct err *e)
 {
 	struct storage_disk *d;
-	int ret = find(s, place, &d, e);
+	int ret = find(s, at, &d, e);
 
 	if (!ret)
 		ret = storvsp_resize(d->controller->dev, d->lun, e);

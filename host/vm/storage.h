@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The machine's disks and SCSI controllers. They outlive boots: what was added
+ * The disks and SCSI controllers of a VM. They outlive boots: a disk that was added
  * or removed while a guest ran stays so after its reset. Controllers are offered
  * to the guest from storage_attach() to storage_detach().
  *
@@ -8,24 +8,24 @@
  *   controller  NONE --first disk--> PRESENT --remove--> REMOVING --> NONE, with its disks
  *
  * A controller stays when its last disk goes. While it is REMOVING none of its
- * disks can be changed; what was under way ends before it does.
+ * disks can be changed; changes that began before end before it is removed.
  *
- * Thread: control; but opening a disk may take as long as a server far away, so
- * that each disk that is added is opened in a thread of its own.
+ * Thread: control. Opening a disk may wait for a server far away, so each disk that is added is
+ * opened in a thread of its own.
  */
-#ifndef HOST_STORAGE_H
-#define HOST_STORAGE_H
+#ifndef VM_STORAGE_H
+#define VM_STORAGE_H
 
 #include "config/config.h"
 #include "disk/disk.h"
 #include "scsi/scsi.h"
 #include "vsp/vsp_device.h"
 
-/* The end of a change. e: why it was not made; NULL: it was. */
+/* The end of a change. e: NULL, or why it was not made. */
 typedef void storage_done_fn(void *ctx, const struct err *e);
 
 struct storage_change {
-	storage_done_fn *done; /* NULL: nobody waits */
+	storage_done_fn *done; /* NULL: no callback */
 	void *ctx;
 };
 
@@ -64,7 +64,7 @@ struct storage_disk {
 };
 
 struct storage {
-	struct list disks; /* in the order they came */
+	struct list disks; /* in the order they were added */
 	struct storage_controller controllers[VM_CONTROLLERS_MAX];
 	struct loop *control;
 	struct vsp_host *host; /* NULL: no guest */
@@ -82,21 +82,21 @@ int storage_attach(struct storage *s, struct vsp_host *host, struct err *e);
 /* The guest's bus is shut down. */
 void storage_detach(struct storage *s);
 
-/* Changes while a guest runs. 0: change->done later, or before this returns; else not at all. What
- * is under way when the guest resets comes to its end all the same. */
+/* Changes. Only storage_add() is allowed without a guest, too. 0: change->done runs later, or
+ * before this returns; else never. A change that began before the guest resets ends all the same.
+ */
 
-/* Takes config over, also after an error. *place is set before done() can be called. */
-struct storage_place {
+struct lun_address {
 	uint8_t controller, lun;
 };
+/* Takes config over, also after an error. *at is set before change->done can run. */
 int storage_add(struct storage *s, struct disk_config *config, const struct storage_change *change,
-	struct storage_place *place, struct err *e);
-int storage_remove(struct storage *s, const struct storage_place *place,
+	struct lun_address *at, struct err *e);
+int storage_remove(struct storage *s, const struct lun_address *at,
 	const struct storage_change *change, struct err *e);
 int storage_remove_controller(
 	struct storage *s, uint32_t number, const struct storage_change *change, struct err *e);
-/* At once. */
-int storage_resize(
-	struct storage *s, const struct storage_place *place, uint64_t *size, struct err *e);
+/* At once: reads the image's size again. */
+int storage_resize(struct storage *s, const struct lun_address *at, uint64_t *size, struct err *e);
 
 #endif

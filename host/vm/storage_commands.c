@@ -11,9 +11,9 @@
 
 #define ID_MAX 16u
 
-static void format_id(char id[ID_MAX], const struct storage_place *place)
+static void format_id(char id[ID_MAX], const struct lun_address *at)
 {
-	snprintf(id, ID_MAX, "%u:%u", place->controller, place->lun);
+	snprintf(id, ID_MAX, "%u:%u", at->controller, at->lun);
 }
 
 static int parse_part(const char *text, size_t len, uint64_t max, uint8_t *value)
@@ -31,14 +31,14 @@ static int parse_part(const char *text, size_t len, uint64_t max, uint8_t *value
 	return 0;
 }
 
-static int get_id(const json_t *json, struct storage_place *place, struct err *e)
+static int get_id(const json_t *json, struct lun_address *at, struct err *e)
 {
 	const char *id = json_string_value(json_object_get(json, "id"));
 	const char *colon = strchr(id, ':');
 
 	if (colon &&
-		!parse_part(id, (size_t)(colon - id), VM_CONTROLLERS_MAX - 1, &place->controller) &&
-		!parse_part(colon + 1, strlen(colon + 1), SCSI_LUNS_MAX - 1, &place->lun))
+		!parse_part(id, (size_t)(colon - id), VM_CONTROLLERS_MAX - 1, &at->controller) &&
+		!parse_part(colon + 1, strlen(colon + 1), SCSI_LUNS_MAX - 1, &at->lun))
 		return 0;
 	return err_set(e, -EINVAL,
 		"disk ID '%s': CONTROLLER:LUN is needed, for example 0:3; see `disk list`", id);
@@ -48,22 +48,22 @@ static int get_id(const json_t *json, struct storage_place *place, struct err *e
 
 struct pending {
 	struct ctl_request *request;
-	struct storage_place place; /* of a disk that is added */
+	struct lun_address at; /* of a disk that is added */
 	bool adds;
 	char *note; /* how the text was understood, where it can mean two things; or NULL */
 };
 
-static json_t *place_reply(const struct storage_place *place)
+static json_t *address_reply(const struct lun_address *at)
 {
 	char id[ID_MAX];
 
-	format_id(id, place);
+	format_id(id, at);
 	return json_pack("{s:s}", "id", id);
 }
 
 static json_t *done_reply(const struct pending *p)
 {
-	json_t *reply = p->adds ? place_reply(&p->place) : json_object();
+	json_t *reply = p->adds ? address_reply(&p->at) : json_object();
 
 	if (p->note)
 		json_object_set_new(reply, "note", json_string(p->note));
@@ -137,18 +137,17 @@ static int start_add(struct storage *s, const json_t *json, struct pending *p, s
 	p->adds = true;
 	p->note = disk.device.note;
 	disk.device.note = NULL;
-	return storage_add(
-		s, &disk, &(struct storage_change){.done = done, .ctx = p}, &p->place, e);
+	return storage_add(s, &disk, &(struct storage_change){.done = done, .ctx = p}, &p->at, e);
 }
 
 static int start_remove(struct storage *s, const json_t *json, struct pending *p, struct err *e)
 {
-	struct storage_place place;
-	int ret = get_id(json, &place, e);
+	struct lun_address at;
+	int ret = get_id(json, &at, e);
 
 	if (ret)
 		return ret;
-	return storage_remove(s, &place, &(struct storage_change){.done = done, .ctx = p}, e);
+	return storage_remove(s, &at, &(struct storage_change){.done = done, .ctx = p}, e);
 }
 
 static int start_remove_controller(
@@ -183,16 +182,16 @@ int command_controller_remove(
 int command_disk_resize(
 	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
 {
-	struct storage_place place;
+	struct lun_address at;
 	json_t *reply;
 	uint64_t size;
-	int ret = get_id(json, &place, e);
+	int ret = get_id(json, &at, e);
 
 	if (!ret)
-		ret = storage_resize(&vm->storage, &place, &size, e);
+		ret = storage_resize(&vm->storage, &at, &size, e);
 	if (ret)
 		return ret;
-	reply = place_reply(&place);
+	reply = address_reply(&at);
 	if (reply)
 		json_object_set_new(reply, "size", json_integer((json_int_t)size));
 	ctl_answer(request, reply);
@@ -219,11 +218,11 @@ static json_t *source_name(const struct storage_disk *d)
 
 static json_t *disk_entry(const struct storage_disk *d)
 {
-	struct storage_place place = {.controller = d->controller->number, .lun = d->lun};
-	json_t *entry = place_reply(&place);
+	struct lun_address at = {.controller = d->controller->number, .lun = d->lun};
+	json_t *entry = address_reply(&at);
 
-	json_object_set_new(entry, "controller", json_integer(place.controller));
-	json_object_set_new(entry, "lun", json_integer(place.lun));
+	json_object_set_new(entry, "controller", json_integer(at.controller));
+	json_object_set_new(entry, "lun", json_integer(at.lun));
 	json_object_set_new(entry, "source", source_name(d));
 	json_object_set_new(entry, "serial", json_string(d->config.serial ? d->config.serial : ""));
 	if (d->state != STORAGE_OPENING) {

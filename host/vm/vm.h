@@ -1,30 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One VM: the composition of everything `enlite run` needs. What outlives
- * a guest reset (loops, disks, console, control socket) is here; what is built
- * anew at each boot (partition, bus, devices) is the `boot` part.
+ * One VM: a list of units (unit.h) and the state machine that walks it (vm.c).
+ * What outlives a guest reset (disks, I/O threads, console, control socket) is
+ * opened once; partition, bus and devices are attached anew at each boot.
  *
- *   NEW -> BOOTED -> (guest ends, or we stop it) -> STOPPING -> rebuilt: BOOTED
- *                                                           \-> DONE: loop ends
+ * A stop takes STOP_NS at most, and STOP_AGAIN_NS after a second signal, since a disk that never
+ * completes a request would hold it up for ever. Then the VM is CRITICAL: nothing of it is freed
+ * any more, because the request may still use it, and the process must end.
  *
- * Whoever wants the VM to stop sets stop_status, in any state; it outranks
- * what the guest wanted, so that a guest which resets all the time can be stopped.
- *
- * A stop takes STOP_NS at most, and STOP_AGAIN_NS after a second signal: a disk that never gives a
- * request back would hold it up for ever. Then the VM is abandoned: nothing of it is freed
- * any more, since the request may still use it, and the process must end.
- *
- * Thread: control, all of it; the partition's events are posted here.
+ * Thread: control, all of it; events of the partition are posted to it.
  */
-#ifndef HOST_MACHINE_H
-#define HOST_MACHINE_H
+#ifndef VM_VM_H
+#define VM_VM_H
 
 #include "base/loop.h"
 #include "config/config.h"
 #include "hyper/kvm/partition.h"
 #include "mgmt/ctl.h"
 #include "vm/console.h"
+#include "vm/signals.h"
 #include "vm/storage.h"
+#include "vm/unit.h"
 #include "vmbus-host/bus_hyper.h"
 #include "vsp/vsp_device.h"
 
@@ -42,38 +38,47 @@ enum {
 #define STOP_NS       10000000000ull
 #define STOP_AGAIN_NS 1000000000ull
 
-enum vm_state { VM_NEW, VM_BOOTED, VM_STOPPING, VM_DONE };
+enum vm_state {
+	VM_OFF,      /* not started, or ended: the process is about to end */
+	VM_STARTING, /* units are attached and started */
+	VM_RUNNING,
+	VM_STOPPING, /* units are stopped, one after the other */
+	VM_CRITICAL, /* a unit did not stop in time */
+};
+#define VM_STATES (VM_CRITICAL + 1)
 
 struct vm {
 	const struct vm_config *options;
+	const struct vm_unit_ops *const *units; /* NULL-terminated */
 	enum vm_state state;
+	uint32_t unit; /* STOPPING: the unit that is waited for */
 	int exit_status;
-	int stop_status;  /* -1, or the exit status of who asked first to stop */
-	struct err error; /* a rebuild after a guest reset failed; or why it is abandoned */
+	int stop_status;              /* -1, or the exit status of the first request to stop */
+	struct err error;             /* why exit_status is EXIT_ERROR, or the VM is CRITICAL */
 	struct loop_timer stop_timer; /* STOPPING */
-	bool hurried;                 /* asked a second time */
-	bool abandoned;
+	bool hurried;                 /* STOPPING: a second signal came */
+	uint32_t boots;
 
 	struct loop control;
-	struct loop io_thread[VM_IO_THREADS_MAX];
-	struct loop *io_thread_ptr[VM_IO_THREADS_MAX];
-	uint32_t io_threads;    /* started */
-	struct storage storage; /* disks; and their controllers, which the guest is offered */
-	struct console console;
-	bool console_open;
+	struct signals signals;
 	struct ctl ctl;
 	bool ctl_open;
-	int signal_fd;
-	struct loop_op signal_op;
-	uint8_t signal_buf[128];
 
-	/* per boot */
+	/* I/O threads */
+	struct loop io_thread[VM_IO_THREADS_MAX];
+	struct loop *io_thread_ptr[VM_IO_THREADS_MAX];
+	uint32_t io_threads; /* started */
+
+	struct storage storage; /* disks, and their controllers, which are offered to the guest */
+
+	struct console console;
+	bool console_open;
+
+	/* partition and bus, per boot */
 	struct partition *partition;
 	struct bus_hyper *bus;
 	struct vsp_host vsp_host;
-	uint32_t boots;
-
-	/* from VP threads */
+	void (*partition_stopped)(struct vm *vm);
 	struct loop_task quiet_task; /* VPs are joined; all they posted has run before it */
 	struct loop_task end_task;
 	enum partition_end end_reason;
@@ -84,13 +89,16 @@ struct vm {
 	_Atomic bool crash_posted;
 };
 
-/* Builds and runs a VM until it is done; returns the process exit status, which the process
- * then ends with: an abandoned VM must stay where it is. One line in e when it is EXIT_ERROR,
- * or abandoned. */
-int vm_run(struct vm *m, const struct vm_config *options, struct err *e);
+/* Builds and runs a VM until it is done; returns the process exit status, with which the process
+ * must end: a CRITICAL VM still uses *vm. One line in e when the status is EXIT_ERROR, or the VM is
+ * CRITICAL. */
+int vm_run(struct vm *vm, const struct vm_config *options, struct err *e);
 
-/* Ends the VM for a reason outside the guest (signal, console, control socket), in any state; the
- * first exit status counts. After a boot that is stopping already no other follows. */
-void vm_stop(struct vm *m, int exit_status);
+enum vm_state vm_state(const struct vm *vm);
+const char *vm_state_name(enum vm_state state);
 
+/* Stops the VM for a reason of ours (signal, console, control socket), in any state. The first
+ * request sets the exit status, and outranks what the guest asked for, so that a guest which
+ * resets all the time can be stopped. */
+void vm_stop(struct vm *vm, int exit_status);
 #endif

@@ -46,7 +46,7 @@ static char dir[] = "/tmp/enlite-storage-XXXXXX";
 /* One change, made on the control thread. */
 static struct change {
 	const char *spec;
-	struct storage_place place;
+	struct lun_address at;
 	uint32_t controller;
 	uint64_t size;
 	int ret;
@@ -79,7 +79,7 @@ static void do_add(void *arg)
 
 	c->ret = disk_config_parse(&disk, c->spec, dir, &c->e);
 	if (!c->ret)
-		c->ret = storage_add(&s, &disk, &t, &c->place, &c->e);
+		c->ret = storage_add(&s, &disk, &t, &c->at, &c->e);
 }
 
 static void do_remove(void *arg)
@@ -87,7 +87,7 @@ static void do_remove(void *arg)
 	struct change *c = arg;
 	struct storage_change t = told(c);
 
-	c->ret = storage_remove(&s, &c->place, &t, &c->e);
+	c->ret = storage_remove(&s, &c->at, &t, &c->e);
 }
 
 static void do_remove_controller(void *arg)
@@ -102,7 +102,7 @@ static void do_resize(void *arg)
 {
 	struct change *c = arg;
 
-	c->ret = storage_resize(&s, &c->place, &c->size, &c->e);
+	c->ret = storage_resize(&s, &c->at, &c->size, &c->e);
 }
 
 static void do_attach(void *arg)
@@ -155,13 +155,13 @@ static void add(const char *spec, uint8_t controller, uint8_t lun)
 	if (change.ret)
 		fail_msg("%s", change.e.text);
 	wait_done();
-	assert_int_equal(change.place.controller, controller);
-	assert_int_equal(change.place.lun, lun);
+	assert_int_equal(change.at.controller, controller);
+	assert_int_equal(change.at.lun, lun);
 }
 
 static void remove_disk(uint8_t controller, uint8_t lun)
 {
-	change.place = (struct storage_place){.controller = controller, .lun = lun};
+	change.at = (struct lun_address){.controller = controller, .lun = lun};
 	run(do_remove);
 	assert_int_equal(change.ret, 0);
 	wait_done();
@@ -286,7 +286,7 @@ static void changes_outlive_resets(void **state)
 	guest_disk_close(&d);
 }
 
-static void places_are_found(void **state)
+static void addresses_are_found(void **state)
 {
 	add("memory:1M,lun=2", 0, 2);
 	add("memory:1M", 0, 1);
@@ -309,10 +309,10 @@ static void mistakes(void **state)
 	refuses_to_add("memory:1M,log=none/log", "disk log");
 	refuses_to_add("memory:1M,controller=4", "0 to 3");
 	refuses_to_add("", "file: must be the name of a file");
-	change.place = (struct storage_place){.controller = 0, .lun = 7};
+	change.at = (struct lun_address){.controller = 0, .lun = 7};
 	refused(do_remove, -ENOENT, "no disk 0:7");
 	refused(do_resize, -ENOENT, "no disk 0:7");
-	change.place = (struct storage_place){.controller = 200, .lun = 0};
+	change.at = (struct lun_address){.controller = 200, .lun = 0};
 	refused(do_remove, -ENOENT, "no disk 200:0");
 	change.controller = 1;
 	refused(do_remove_controller, -ENOENT, "no controller 1");
@@ -339,7 +339,7 @@ static void files_may_grow(void **state)
 
 	guest_disk_open(&d, VSTOR_VERSION_WIN10, 0);
 	assert_int_equal(truncate(image, 2 << 20), 0);
-	change.place = (struct storage_place){0};
+	change.at = (struct lun_address){0};
 	run(do_resize);
 	assert_int_equal(change.ret, 0);
 	assert_int_equal(change.size, 2 << 20);
@@ -382,7 +382,7 @@ static void opening_takes_its_time(void **state)
 	guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
 	assert_true(ready(0));
 	refuses_to_add("memory:1M,lun=7,controller=1", "LUN 7 of controller 1 has a disk");
-	change.place = slow.place;
+	change.at = slow.at;
 	refused(do_remove, -EBUSY, "still being added");
 	add("memory:1M,controller=1", 1, 0);
 	remove_disk(1, 0);
@@ -409,7 +409,7 @@ static void opening_outlives_the_machine(void **state)
 	char path[64], spec[128];
 	struct vm_config none = {0};
 	struct storage own = {0};
-	struct storage_place place;
+	struct lun_address at;
 	struct change c = {0};
 	struct storage_change t = told(&c);
 	struct disk_config disk;
@@ -420,7 +420,7 @@ static void opening_outlives_the_machine(void **state)
 	assert_int_equal(loop_init(&loop, "control", NULL), 0);
 	assert_int_equal(storage_open(&own, &loop, &none, &c.e), 0);
 	assert_int_equal(disk_config_parse(&disk, spec, NULL, &c.e), 0);
-	assert_int_equal(storage_add(&own, &disk, &t, &place, &c.e), 0);
+	assert_int_equal(storage_add(&own, &disk, &t, &at, &c.e), 0);
 	hang_up(fd);
 	storage_close(&own);
 	assert_int_equal(c.done, 1);
@@ -465,7 +465,7 @@ static void a_controller_comes_and_goes(void **state)
 		run(do_remove_controller);
 		assert_int_equal(change.ret, 0);
 		refused(do_remove_controller, -EALREADY, "being removed already");
-		change.place = (struct storage_place){.controller = 2, .lun = 5};
+		change.at = (struct lun_address){.controller = 2, .lun = 5};
 		refused(do_remove, -EALREADY, "being removed already");
 		refuses_to_add("memory:1M,controller=2", "controller 2 is being removed");
 		give_back(&d);
@@ -487,7 +487,7 @@ static void reset_in_the_middle(void **state)
 		guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
 		add("memory:1M,lun=3,delay=2ms", 0, 3);
 		read_all(3);
-		change.place = (struct storage_place){.lun = 3};
+		change.at = (struct lun_address){.lun = 3};
 		change.controller = 0;
 		run(controller ? do_remove_controller : do_remove);
 		assert_int_equal(change.ret, 0);
@@ -504,7 +504,7 @@ static void reset_in_the_middle(void **state)
 /* Both at once: the disk first, then all of its controller. */
 static void a_disk_and_its_controller(void **state)
 {
-	struct change disk = {.place = {.lun = 3}};
+	struct change disk = {.at = {.lun = 3}};
 
 	guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
 	add("memory:1M,lun=3,delay=2ms", 0, 3);
@@ -613,7 +613,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(changes_outlive_resets),
-		TEST(places_are_found),
+		TEST(addresses_are_found),
 		TEST(mistakes),
 		TEST(the_deepest_stack),
 		TEST(files_may_grow),

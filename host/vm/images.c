@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* Kernel and initrd: from files into guest memory. */
+#include <errno.h>
+
+#include "vm/vm_impl.h"
+
+/* Upper bound on the size of a kernel image. */
+#define KERNEL_MAX (4ull << 30)
+#define MIB        (1ull << 20)
+
+/* An initrd larger than guest memory is refused before it is read. */
+static int read_initrd(struct boot_image *image, const struct vm_config *o, struct err *e)
+{
+	int ret = boot_image_read(image, o->initrd, o->memory, e);
+
+	if (ret == -EFBIG)
+		err_set(e, ret,
+			"initrd: %s: is larger than the guest's memory of %llu MiB: use more memory or a smaller initrd",
+			o->initrd, (unsigned long long)(o->memory / MIB));
+	return ret;
+}
+
+int images_load(struct partition *p, const struct vm_config *o, struct err *e)
+{
+	struct boot_config config = {
+		.cmdline = o->append,
+		.vp_count = o->cpus,
+		.test_device = o->test_device,
+	};
+	int ret = boot_image_read(&config.kernel, o->kernel, KERNEL_MAX, e);
+
+	if (!ret && o->initrd)
+		ret = read_initrd(&config.initrd, o, e);
+	if (!ret)
+		ret = partition_load(p, &config, e);
+	boot_image_free(&config.initrd);
+	boot_image_free(&config.kernel);
+	return ret;
+}

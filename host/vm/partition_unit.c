@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/* The unit of partition and bus: VPs, guest memory, the guest's end and crash reports. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "vm/vm_impl.h"
+
+#define MIB             (1ull << 20)
+#define CRASH_LINES_MAX 200u
+
+/* ---- events, on VP threads ----------------------------------------------- */
+
+static void on_end(void *ctx, enum partition_end reason, int status, const char *text)
+{
+	struct vm *vm = ctx;
+
+	vm->end_reason = reason;
+	vm->end_status = status;
+	snprintf(vm->end_text, sizeof(vm->end_text), "%s", text);
+	loop_post(&vm->control, &vm->end_task);
+}
+
+static void on_crash(void *ctx, const struct hv_crash *crash)
+{
+	struct vm *vm = ctx;
+	struct hv_crash *copy;
+
+	if (atomic_exchange(&vm->crash_posted, true))
+		return; /* only the first report of a boot counts */
+	copy = malloc(sizeof(*copy));
+	if (copy)
+		*copy = *crash;
+	vm->crash = copy;
+	loop_post(&vm->control, &vm->crash_task);
+}
+
+static void on_console(void *ctx, uint8_t byte)
+{
+	struct vm *vm = ctx;
+
+	console_put(&vm->console, byte);
+}
+
+/* ---- the same events, on the control thread ------------------------------ */
+
+static void handle_end(struct loop_task *task)
+{
+	struct vm *vm = container_of(task, struct vm, end_task);
+
+	ON_CONTROL(vm);
+	vm_handle(vm, VM_GUEST_ENDED);
+}
+
+/* The guest's last kernel messages, line by line; the log sanitises them. */
+static void print_crash(const struct hv_crash *crash)
+{
+	const char *line = crash->message;
+
+	log_error("the guest crashed: parameters %#llx %#llx %#llx %#llx %#llx",
+		(unsigned long long)crash->param[0], (unsigned long long)crash->param[1],
+		(unsigned long long)crash->param[2], (unsigned long long)crash->param[3],
+		(unsigned long long)crash->param[4]);
+	for (unsigned lines = 0; *line && lines < CRASH_LINES_MAX; lines++) {
+		size_t len = strcspn(line, "\n");
+
+		log_error("guest: %.*s", (int)len, line);
+		line += len + strspn(line + len, "\n");
+	}
+}
+
+static void handle_crash(struct loop_task *task)
+{
+	struct vm *vm = container_of(task, struct vm, crash_task);
+
+	ON_CONTROL(vm);
+	if (vm->crash)
+		print_crash(vm->crash);
+	if (vm->options->on_crash == VM_ON_CRASH_EXIT)
+		vm_stop(vm, EXIT_GUEST_CRASH);
+}
+
+/* ---- attach, start ------------------------------------------------------- */
+
+/* Guest memory is allocated when the guest touches it, so too much of it would fail late and
+ * hard. */
+static int check_memory(struct vm *vm, struct err *e)
+{
+	uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+
+	ON_CONTROL(vm);
+	if (vm->options->memory <= host)
+		return 0;
+	return err_set(e, -ENOMEM,
+		"memory: %llu MiB is more than this machine has (%llu MiB): use less",
+		(unsigned long long)(vm->options->memory / MIB), (unsigned long long)(host / MIB));
+}
+
+static void interrupt(void *ctx, uint32_t vp, uint32_t flag)
+{
+	struct vm *vm = ctx;
+
+	bus_hyper_interrupt(vm->bus, vp, flag);
+}
+
+static int doorbell_add(void *ctx, uint32_t connection_id, int eventfd)
+{
+	struct vm *vm = ctx;
+
+	return partition_doorbell_add(vm->partition, connection_id, eventfd);
+}
+
+static void doorbell_del(void *ctx, uint32_t connection_id, int eventfd)
+{
+	struct vm *vm = ctx;
+
+	partition_doorbell_del(vm->partition, connection_id, eventfd);
+}
+
+static const struct vsp_host_ops vsp_host_ops = {
+	.interrupt = interrupt,
+	.doorbell_add = doorbell_add,
+	.doorbell_del = doorbell_del,
+};
+
+static void fill_vsp_host(struct vm *vm)
+{
+	vm->vsp_host = (struct vsp_host){
+		.ops = &vsp_host_ops,
+		.ctx = vm,
+		.gmem = partition_gmem(vm->partition),
+		.bus = vm->bus->bus,
+		.control = &vm->control,
+		.io_threads = vm->io_thread_ptr,
+		.io_thread_count = vm->io_threads,
+		.vp_count = vm->options->cpus,
+	};
+}
+
+static void reset_events(struct vm *vm)
+{
+	vm->end_task.fn = handle_end;
+	vm->crash_task.fn = handle_crash;
+	free(vm->crash);
+	vm->crash = NULL;
+	atomic_store(&vm->crash_posted, false);
+}
+
+static int attach(struct vm *vm, struct err *e)
+{
+	const struct vm_config *o = vm->options;
+	struct partition_config config = {
+		.vp_count = o->cpus,
+		.memory_size = o->memory,
+		.stimer = o->stimer,
+		.test_device = o->test_device,
+		.events = {.end = on_end, .crash = on_crash, .console = on_console, .ctx = vm},
+	};
+	int ret;
+
+	ON_CONTROL(vm);
+	reset_events(vm);
+	ret = partition_create(&vm->partition, &config, e);
+	if (!ret)
+		ret = bus_hyper_create(&vm->bus, vm->partition, &vm->control, o->cpus, e);
+	if (ret)
+		return ret;
+	fill_vsp_host(vm);
+	return images_load(vm->partition, o, e);
+}
+
+static int start(struct vm *vm, struct err *e)
+{
+	ON_CONTROL(vm);
+	return partition_start(vm->partition, e);
+}
+
+/* ---- stop, detach -------------------------------------------------------- */
+
+static void bus_closed(void *ctx)
+{
+	struct vm *vm = ctx;
+
+	vm->partition_stopped(vm);
+}
+
+static void close_bus(struct loop_task *task)
+{
+	struct vm *vm = container_of(task, struct vm, quiet_task);
+
+	ON_CONTROL(vm);
+	bus_shutdown(vm->bus->bus, bus_closed, vm);
+}
+
+/* First the VPs: nothing new comes from the guest. Then what they posted (messages, a crash report)
+ * runs, because tasks keep their order. Then all channels close. */
+static void stop(struct vm *vm, void (*stopped)(struct vm *vm))
+{
+	ON_CONTROL(vm);
+	vm->partition_stopped = stopped;
+	vm->quiet_task.fn = close_bus;
+	partition_stop(vm->partition);
+	loop_post(&vm->control, &vm->quiet_task);
+}
+
+static void detach(struct vm *vm)
+{
+	ON_CONTROL(vm);
+	if (vm->bus)
+		bus_hyper_destroy(vm->bus);
+	if (vm->partition)
+		partition_destroy(vm->partition);
+	vm->bus = NULL;
+	vm->partition = NULL;
+}
+
+static void close_unit(struct vm *vm)
+{
+	ON_CONTROL(vm);
+	free(vm->crash);
+	vm->crash = NULL;
+}
+
+const struct vm_unit_ops partition_unit = {
+	.name = "partition",
+	.open = check_memory,
+	.attach = attach,
+	.start = start,
+	.stop = stop,
+	.detach = detach,
+	.close = close_unit,
+};

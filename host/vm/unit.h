@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A unit: a part of a VM with a life of its own. vm.c walks an explicit table of units; what one
+ * unit needs of another stands before it in the table.
+ *
+ *   open ----> attach ----> start ----> (the guest runs) ----> stop ----> detach ----> close
+ *                 ^                                                          |
+ *                 +------------------- guest reset --------------------------+
+ *
+ *   forwards    open, attach, stop: the VPs, which cause all work, are first in the table
+ *   backwards   start, detach, close
+ *
+ * Every function is optional. Thread: control, all of them.
+ */
+#ifndef VM_UNIT_H
+#define VM_UNIT_H
+
+#include "base/err.h"
+
+struct vm;
+
+struct vm_unit_ops {
+	const char *name;
+	/* Once: what outlives a guest reset. 0, or -errno with one line in e. */
+	int (*open)(struct vm *vm, struct err *e);
+	/* Each boot. 0, or -errno, with one line in e where the user can do something about it. */
+	int (*attach)(struct vm *vm, struct err *e);
+	/* Every unit is attached. Errors as attach. */
+	int (*start)(struct vm *vm, struct err *e);
+	/* Ends what is in flight; stopped(vm) when nothing is, possibly before this returns. Called
+	 * only after a successful start of all units. */
+	void (*stop)(struct vm *vm, void (*stopped)(struct vm *vm));
+	/* Undoes attach, also one that failed or never took place. */
+	void (*detach)(struct vm *vm);
+	/* Undoes open, also one that failed or never took place. No loop runs any more. */
+	void (*close)(struct vm *vm);
+};
+
+extern const struct vm_unit_ops partition_unit, storage_unit, io_threads_unit, console_unit;
+
+#endif
