@@ -148,7 +148,10 @@ struct hv {
 	/* constant after hv_init() */
 	uint32_t features;  /* HV_FEAT_* offered: gates the MSRs */
 	uint64_t tsc_scale; /* 0.64 fixed point: 100 ns per TSC tick; 0 = no usable TSC */
+	/* changed only by hv_time_resume(), while no VP and no timer thread runs */
 	int64_t tsc_offset; /* reference time = ((TSC * scale) >> 64) + offset */
+	_Atomic bool time_paused;
+	uint64_t paused_tsc; /* time_paused: (TSC * scale) >> 64 at hv_time_pause() */
 	/* under lock */
 	pthread_mutex_t lock;
 	uint64_t guest_os_id, hypercall, reference_tsc, tsc_invariant_ctl;
@@ -211,9 +214,17 @@ int synic_post(struct hv *hv, uint32_t vp, uint32_t sint, uint32_t type, uint64_
 void synic_signal(struct hv *hv, uint32_t vp, uint32_t sint, uint32_t flag);
 /* Drops, on all VPs, messages not yet in a slot and events kept for later. */
 void synic_flush(struct hv *hv, uint32_t sint);
+/* Interrupts the VP once through each open SINT. Guests bear it: they look for flags and messages.
+ * For an interrupt that may have been lost on its way to the VP. */
+void synic_interrupt(struct hv *hv, uint32_t vp);
 
 /* ---- time (reftime.c, stimer.c) ------------------------------------------ */
 uint64_t hv_ref_time(struct hv *hv); /* 100 ns since the partition started, monotonic */
+/* Reference time stands still from hv_time_pause() to hv_time_resume(), and goes on from there.
+ * When the guest's TSC ran on meanwhile, the reference TSC page is rewritten with a new sequence.
+ * No VP and no timer thread runs from before the first to after the second. Control thread. */
+void hv_time_pause(struct hv *hv);
+void hv_time_resume(struct hv *hv);
 /* The host timer of this VP expired: handles due timers, arms it for the others. Harmless when
  * early or repeated. Any thread. */
 void hv_stimer_expire(struct hv *hv, uint32_t vp);

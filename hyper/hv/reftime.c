@@ -4,6 +4,9 @@
  * TSC for the MSR, the timers and the reference TSC page, so that a guest that
  * uses all of them sees monotonic time.
  *
+ * A pause of the VM (hv_time_pause) moves the offset by what the TSC counted meanwhile, nothing
+ * where the TSC can be stopped.
+ *
  * Without a usable TSC frequency (it must exceed the 10 MHz of reference time)
  * the scale is 0: time stands still and the page is invalid.
  *
@@ -41,7 +44,8 @@ void reftime_init(struct hv *hv)
 /* A TSC below that of hv_init() would give a negative time, which wraps: 0 instead. */
 uint64_t hv_ref_time(struct hv *hv)
 {
-	int64_t time = (int64_t)(tsc_scaled(hv) + (uint64_t)hv->tsc_offset);
+	uint64_t tsc = atomic_load(&hv->time_paused) ? hv->paused_tsc : tsc_scaled(hv);
+	int64_t time = (int64_t)(tsc + (uint64_t)hv->tsc_offset);
 
 	return time < 0 ? 0 : (uint64_t)time;
 }
@@ -90,4 +94,28 @@ int reftime_msr_write(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint64_t va
 		page_update(hv, page);
 	pthread_mutex_unlock(&hv->lock);
 	return 0;
+}
+
+/* ---- pause --------------------------------------------------------------- */
+
+void hv_time_pause(struct hv *hv)
+{
+	hv->paused_tsc = tsc_scaled(hv);
+	atomic_store(&hv->time_paused, true);
+}
+
+/* A VP may have been paused between its two reads of the sequence: with a new offset under the old
+ * sequence it would mix old and new. */
+void hv_time_resume(struct hv *hv)
+{
+	int64_t ran_on = (int64_t)(tsc_scaled(hv) - hv->paused_tsc);
+	void GUEST_SHARED *page;
+
+	pthread_mutex_lock(&hv->lock);
+	hv->tsc_offset -= ran_on;
+	page = hv_msr_page(hv, hv->reference_tsc);
+	if (page && ran_on)
+		page_update(hv, page);
+	pthread_mutex_unlock(&hv->lock);
+	atomic_store(&hv->time_paused, false);
 }

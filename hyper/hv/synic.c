@@ -273,6 +273,17 @@ void synic_flush(struct hv *hv, uint32_t sint)
 	}
 }
 
+void synic_interrupt(struct hv *hv, uint32_t vp_index)
+{
+	struct hv_vp *vp = &hv->vp[vp_index];
+
+	pthread_mutex_lock(&vp->lock);
+	for (uint32_t sint = 0; sint < HV_SINT_COUNT; sint++)
+		if (sint_open(vp, sint))
+			interrupt(hv, vp, sint);
+	pthread_mutex_unlock(&vp->lock);
+}
+
 void synic_vp_init(struct hv_vp *vp)
 {
 	for (uint32_t sint = 0; sint < HV_SINT_COUNT; sint++) {

@@ -14,27 +14,16 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-#include <x86intrin.h>
 
-#include "base/log.h"
 #include "hyper/kvm/partition_impl.h"
 
 /* Three pages KVM needs on VMX; below the IO-APIC, in no RAM range. */
 #define IDENTITY_MAP_GPA 0xFEBFC000ull
 #define TSS_GPA          0xFEBFD000ull
 
-#define KVM_API      12
-#define MSR_IA32_TSC 0x10u
-
-struct doorbell {
-	struct partition *p;
-	int eventfd;
-	struct hv_connection conn;
-	struct list link;
-};
+#define KVM_API 12
 
 /* ---- ends ---------------------------------------------------------------- */
 
@@ -66,7 +55,7 @@ static void report_crash(void *ctx, const struct hv_crash *crash)
 	p->config.events.crash(p->config.events.ctx, crash);
 }
 
-/* ---- what hyper/hv needs of the machine ---------------------------------- */
+/* ---- the port of hyper/hv ------------------------------------------------ */
 
 static void port_inject(void *ctx, uint32_t vp, uint32_t sint, uint8_t vector)
 {
@@ -85,9 +74,7 @@ static void port_inject_direct(void *ctx, uint32_t vp, uint8_t vector)
 
 static uint64_t port_guest_tsc(void *ctx)
 {
-	struct partition *p = ctx;
-
-	return __rdtsc() + (uint64_t)atomic_load_explicit(&p->tsc_offset, memory_order_relaxed);
+	return clock_guest_tsc(ctx);
 }
 
 static void port_timer_arm(void *ctx, uint32_t vp, uint64_t ref_time)
@@ -95,30 +82,14 @@ static void port_timer_arm(void *ctx, uint32_t vp, uint64_t ref_time)
 	stimer_thread_arm(ctx, vp, ref_time);
 }
 
-/* One MSR of a VP by KVM_GET_MSRS or KVM_SET_MSRS, which pass the MSR filter. Only on the VP's own
- * thread or while VPs do not run: KVM lets nobody else in as long as a VP is in KVM_RUN. */
-static int host_msr(
-	struct partition *p, uint32_t vp, unsigned long request, uint32_t index, uint64_t *value)
-{
-	union {
-		struct kvm_msrs msrs;
-		uint8_t space[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
-	} u = {.msrs = {.nmsrs = 1}};
-
-	u.msrs.entries[0] = (struct kvm_msr_entry){.index = index, .data = *value};
-	if (ioctl(p->vps[vp].fd, request, &u) != 1)
-		return -EIO;
-	*value = u.msrs.entries[0].data;
-	return 0;
-}
-
 /* KVM hides the invariant-TSC bit of CPUID until its own copy of this MSR is set, on kernels
  * that know it. Others fail, which does not matter. */
 static void port_tsc_invariant(void *ctx, uint32_t vp)
 {
+	struct partition *p = ctx;
 	uint64_t one = 1;
 
-	host_msr(ctx, vp, KVM_SET_MSRS, HV_MSR_TSC_INVARIANT_CTL, &one);
+	vp_host_msr(&p->vps[vp], KVM_SET_MSRS, HV_MSR_TSC_INVARIANT_CTL, &one);
 }
 
 static const struct hv_port_ops hv_port = {
@@ -266,36 +237,6 @@ static int create_memory(struct partition *p, struct err *e)
 	return 0;
 }
 
-/* ---- time ---------------------------------------------------------------- */
-
-/* One TSC offset for all VPs. KVM tells and takes it exactly where it has the attribute; a KVM
- * without an offset (guest TSC = host TSC) shows by a reading that equals ours. */
-static int align_tsc(struct partition *p, struct err *e)
-{
-	uint64_t offset = 0, guest = 0;
-	struct kvm_device_attr attr = {
-		.group = KVM_VCPU_TSC_CTRL,
-		.attr = KVM_VCPU_TSC_OFFSET,
-		.addr = (uint64_t)&offset,
-	};
-	int64_t measured;
-
-	if (host_msr(p, 0, KVM_GET_MSRS, MSR_IA32_TSC, &guest))
-		return err_set(e, -EIO, "%s: cannot read a VP's TSC", PARTITION_KVM_PATH);
-	measured = (int64_t)(guest - __rdtsc());
-	if (ioctl(p->vps[0].fd, KVM_GET_DEVICE_ATTR, &attr) == 0) {
-		for (uint32_t i = 1; i < p->vps_created; i++)
-			ioctl(p->vps[i].fd, KVM_SET_DEVICE_ATTR, &attr);
-		/* Trust it only if the guest's TSC really runs at that offset: within 10 ms. */
-		if (llabs(measured - (int64_t)offset) < (int64_t)p->tsc_khz * 10)
-			measured = (int64_t)offset;
-		else
-			measured = 0;
-	}
-	atomic_store(&p->tsc_offset, measured);
-	return 0;
-}
-
 /* ---- creation ------------------------------------------------------------ */
 
 static void line_set(void *ctx, bool level)
@@ -348,7 +289,7 @@ static int create_hv(struct partition *p, struct err *e)
 		return err_set(e, -EIO, "%s does not say its TSC frequency", PARTITION_KVM_PATH);
 	p->tsc_khz = (uint64_t)khz;
 	p->hv_config.tsc_hz = p->tsc_khz * 1000;
-	ret = align_tsc(p, e);
+	ret = clock_init(p, e);
 	if (ret)
 		return ret;
 	ret = hv_init(&p->hv, &p->hv_config);
@@ -402,6 +343,7 @@ int partition_create(struct partition **out, const struct partition_config *conf
 	};
 	p->kvm_fd = p->vm_fd = p->gmem.memfd = -1;
 	list_init(&p->doorbells);
+	pause_init(p);
 	ret = vp_install_kick_handler();
 	if (!ret)
 		ret = open_kvm(p, e);
@@ -430,11 +372,7 @@ int partition_create(struct partition **out, const struct partition_config *conf
 void partition_destroy(struct partition *p)
 {
 	partition_stop(p);
-	list_for_each_safe (item, &p->doorbells) {
-		struct doorbell *bell = container_of(item, struct doorbell, link);
-
-		partition_doorbell_del(p, bell->conn.id, bell->eventfd);
-	}
+	doorbells_free(p);
 	if (p->hv_ready) {
 		if (p->config.test_device)
 			testdev_fini(&p->testdev);
@@ -450,6 +388,7 @@ void partition_destroy(struct partition *p)
 		close(p->kvm_fd);
 	if (p->gmem.base)
 		gmem_destroy(&p->gmem);
+	pause_fini(p);
 	free(p);
 }
 
@@ -477,7 +416,8 @@ int partition_start(struct partition *p, struct err *e)
 
 void partition_stop(struct partition *p)
 {
-	atomic_store_explicit(&p->stopping, true, memory_order_release);
+	atomic_store(&p->stopping, true);
+	pause_end(p);
 	for (uint32_t i = 0; i < p->vps_created; i++)
 		vp_kick(&p->vps[i]);
 	for (uint32_t i = 0; i < p->vps_created; i++) {
@@ -542,75 +482,5 @@ void partition_exits(struct partition *p, struct partition_exits *sum)
 		sum->signal += x.signal;
 		sum->interrupted += x.interrupted;
 		sum->other += x.other;
-	}
-}
-
-/* ---- doorbells ----------------------------------------------------------- */
-
-static int set_ioeventfd(struct partition *p, uint32_t connection_id, int fd, uint32_t flags)
-{
-	struct kvm_ioeventfd io = {
-		.datamatch = connection_id,
-		.addr = HV_PORT_SIGNAL,
-		.len = 4,
-		.fd = fd,
-		.flags = KVM_IOEVENTFD_FLAG_PIO | KVM_IOEVENTFD_FLAG_DATAMATCH | flags,
-	};
-
-	return ioctl(p->vm_fd, KVM_IOEVENTFD, &io) < 0 ? -errno : 0;
-}
-
-/* The memory form of HvSignalEvent is not absorbed by the kernel: same doorbell, longer way. */
-static enum hv_status doorbell_event(void *ctx, uint32_t id, uint16_t flag)
-{
-	struct doorbell *bell = ctx;
-
-	if (flag != 0)
-		return HV_STATUS_INVALID_PARAMETER;
-	eventfd_write(bell->eventfd, 1);
-	return HV_STATUS_SUCCESS;
-}
-
-int partition_doorbell_add(struct partition *p, uint32_t connection_id, int eventfd)
-{
-	struct doorbell *bell = calloc(1, sizeof(*bell));
-	int ret;
-
-	if (!bell)
-		return -ENOMEM;
-	bell->p = p;
-	bell->eventfd = eventfd;
-	bell->conn = (struct hv_connection){
-		.id = connection_id,
-		.event = doorbell_event,
-		.ctx = bell,
-	};
-	ret = hv_connection_add(&p->hv, &bell->conn);
-	if (ret)
-		goto free_bell;
-	ret = set_ioeventfd(p, connection_id, eventfd, 0);
-	if (ret)
-		goto del_connection;
-	list_add_tail(&p->doorbells, &bell->link);
-	return 0;
-del_connection:
-	hv_connection_del(&p->hv, &bell->conn);
-free_bell:
-	free(bell);
-	return ret;
-}
-
-void partition_doorbell_del(struct partition *p, uint32_t connection_id, int eventfd)
-{
-	list_for_each_safe (item, &p->doorbells) {
-		struct doorbell *bell = container_of(item, struct doorbell, link);
-
-		if (bell->conn.id != connection_id)
-			continue;
-		set_ioeventfd(p, connection_id, eventfd, KVM_IOEVENTFD_FLAG_DEASSIGN);
-		hv_connection_del(&p->hv, &bell->conn);
-		list_del(&bell->link);
-		free(bell);
-		return;
 	}
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A partition: one virtual machine on plain KVM that speaks the Hyper-V guest
+ * A partition: what a guest runs in, on plain KVM, with the Hyper-V guest
  * interface. It knows nothing of VMBus: messages and signals leave through the
  * hv connections the embedder adds.
  *
  * Life: create -> (embedder adds connections, doorbells) -> load -> start ->
- * on_end(reason) from a VP thread -> stop -> destroy. A guest reset ends the
+ * on_end(reason) from a VP thread -> stop -> destroy; from start to stop it may be
+ * paused and resumed any number of times. A guest reset ends the
  * partition like a power off does; the embedder builds a new one (ADR 0003).
  *
  * Threads: all functions on the control thread, except where noted.
@@ -62,7 +63,19 @@ struct partition_exits {
 int partition_create(struct partition **p, const struct partition_config *config, struct err *e);
 int partition_load(struct partition *p, const struct boot_config *boot, struct err *e);
 int partition_start(struct partition *p, struct err *e);
-/* Ends all VP threads and joins them. Idempotent. */
+/*
+ * A pause: VPs leave the guest with their exits complete, and wait. paused(ctx) when the last one
+ * waits, from its thread: post it, and call nothing here; or before this returns. Then
+ * partition_freeze() stops the guest's clocks. partition_resume() undoes both, at any time, also
+ * before paused() came; then it may still come. A pause does not end what others do to the guest:
+ * they may write its memory and send interrupts, which wait.
+ */
+void partition_pause(struct partition *p, void (*paused)(void *ctx), void *ctx);
+/* All VPs wait. For a paused() that may be of an older pause. */
+bool partition_is_paused(struct partition *p);
+void partition_freeze(struct partition *p);
+void partition_resume(struct partition *p);
+/* Ends all VP threads, paused or not, and joins them. Idempotent. */
 void partition_stop(struct partition *p);
 void partition_destroy(struct partition *p);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The inside of a partition, shared by the files of hyper/ that talk to KVM:
- * partition.c (life), vp.c (the run loop), kvm_cpuid.c, irq.c, timer.c.
+ * The inside of a partition, shared by the files of this folder:
+ * partition.c (life), vp.c (the run loop), pause.c, clock.c, cpuid.c, irq.c, doorbell.c, timer.c.
  */
 #ifndef HYPER_PARTITION_IMPL_H
 #define HYPER_PARTITION_IMPL_H
@@ -15,6 +15,16 @@
 #include "hyper/dev/testdev.h"
 #include "hyper/kvm/partition.h"
 
+/* Makes KVM_RUN return. */
+#define VP_KICK_SIGNAL SIGRTMIN
+
+/* A LAPIC timer while the clocks are frozen: it has a deadline, or counts, or neither. */
+struct lapic_timer {
+	uint64_t deadline; /* guest TSC; 0: none */
+	bool counting;
+	uint32_t count; /* left */
+};
+
 struct vp {
 	/* set at creation */
 	struct partition *p;
@@ -26,6 +36,7 @@ struct vp {
 	/* owner: control thread */
 	pthread_t thread;
 	bool started;
+	struct lapic_timer timer;
 	/* written by the VP thread, read by anyone */
 	struct {
 		_Atomic uint64_t io, mmio, msr, hypercall, signal, interrupted, other;
@@ -44,15 +55,34 @@ struct irq_table {
 	uint32_t vp_count;
 };
 
-struct doorbell; /* one connection id's eventfd, partition.c */
-
 /* A thread that calls hv_stimer_expire() when a VP's timer is due. */
 struct stimer_thread {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	pthread_t thread;
 	bool started, stop;
+	bool paused;              /* no timer expires */
+	bool expiring;            /* the thread is in hv_stimer_expire() */
 	uint64_t due[HV_VPS_MAX]; /* reference time, UINT64_MAX = none */
+};
+
+/* See clock.c. */
+struct clock {
+	bool tsc_stops;             /* this KVM can stop the guest's TSC */
+	_Atomic int64_t tsc_offset; /* guest TSC - host TSC */
+	bool frozen;
+	_Atomic bool tsc_stopped; /* the guest's TSC stands at frozen_tsc */
+	uint64_t frozen_tsc;
+};
+
+/* See pause.c. Under lock, but wanted may be read without it. */
+struct pause {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	atomic_bool wanted;
+	uint32_t running; /* VP threads that are neither parked nor ended */
+	void (*paused)(void *ctx);
+	void *ctx;
 };
 
 struct partition {
@@ -63,7 +93,7 @@ struct partition {
 	struct hv hv;
 	bool hv_ready;
 	uint64_t tsc_khz;
-	_Atomic int64_t tsc_offset; /* guest TSC - host TSC */
+	struct clock clock;
 	struct boot_entry entry;
 
 	struct pio pio;
@@ -84,6 +114,7 @@ struct partition {
 
 	struct vp *vps;
 	uint32_t vps_created;
+	struct pause pause;
 	atomic_bool stopping; /* VP threads leave their loops */
 	atomic_bool ended;    /* events.end was called */
 };
@@ -101,8 +132,35 @@ int vp_set_entry(struct vp *vp, const struct boot_entry *entry, struct err *e);
 int vp_start(struct vp *vp, struct err *e);
 void vp_kick(struct vp *vp); /* makes KVM_RUN return; partition.stopping is set before */
 int vp_install_kick_handler(void);
+/* On its thread: KVM_RUN, and the handling of the exit. False: a signal or immediate_exit made it
+ * return, nothing was to be handled. */
+bool vp_run_once(struct vp *vp);
+/* One MSR by KVM_GET_MSRS or KVM_SET_MSRS, past the MSR filter. On the VP's thread, or while it
+ * does not run: KVM admits nobody else as long as a VP is in KVM_RUN. */
+int vp_host_msr(struct vp *vp, unsigned long request, uint32_t index, uint64_t *value);
 
-/* kvm_cpuid.c: the table common to all VPs (free() it); says in hv_config whether the TSC is
+/* pause.c; the functions of partition.h, and */
+void pause_init(struct partition *p);
+void pause_fini(struct partition *p);
+void pause_vp_starts(struct partition *p);
+/* On the VP's thread. */
+void pause_vp_park(struct vp *vp);
+void pause_vp_ends(struct partition *p);
+void pause_end(struct partition *p);
+
+/* clock.c. All VPs are created, none runs. */
+int clock_init(struct partition *p, struct err *e);
+/* The guest's TSC now. Any thread. */
+uint64_t clock_guest_tsc(struct partition *p);
+/* All VPs are parked. */
+void clock_freeze(struct partition *p);
+/* Nothing, unless frozen. */
+void clock_thaw(struct partition *p);
+
+/* doorbell.c; the functions of partition.h, and */
+void doorbells_free(struct partition *p);
+
+/* cpuid.c: the table common to all VPs (free() it); says in hv_config whether the TSC is
  * invariant. vp_create() adapts APIC ids. */
 int kvm_cpuid_build(struct partition *p, struct kvm_cpuid2 **cpuid, struct err *e);
 void kvm_cpuid_set_apic_id(struct kvm_cpuid2 *cpuid, uint32_t apic_id, uint32_t vp_count);
@@ -119,6 +177,9 @@ void irq_set_line(struct partition *p, uint32_t gsi, bool level);
 /* timer.c */
 int stimer_thread_start(struct partition *p);
 void stimer_thread_stop(struct partition *p);
+/* No timer expires from the return of the first to the second; due times stay. */
+void stimer_thread_pause(struct partition *p);
+void stimer_thread_resume(struct partition *p);
 void stimer_thread_arm(struct partition *p, uint32_t vp, uint64_t ref_time);
 
 #endif

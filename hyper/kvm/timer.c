@@ -30,7 +30,7 @@ static struct timespec deadline_in(uint64_t ticks)
 	return ts;
 }
 
-/* Under the lock: takes one VP that is due, or says when the next one is. */
+/* Under the lock: true and one VP that is due; or false and when the next one is. */
 static bool take_due(
 	struct stimer_thread *t, uint32_t vp_count, uint64_t now, uint32_t *vp, uint64_t *next)
 {
@@ -47,6 +47,29 @@ static bool take_due(
 	return false;
 }
 
+/* Under the lock. Expires one VP's timers, or sleeps until there may be something to do. */
+static void timer_step(struct partition *p)
+{
+	struct stimer_thread *t = &p->stimer;
+	uint64_t now = hv_ref_time(&p->hv), next;
+	struct timespec ts;
+	uint32_t vp;
+
+	if (take_due(t, p->config.vp_count, now, &vp, &next)) {
+		t->expiring = true;
+		pthread_mutex_unlock(&t->lock);
+		hv_stimer_expire(&p->hv, vp);
+		pthread_mutex_lock(&t->lock);
+		t->expiring = false;
+		pthread_cond_broadcast(&t->cond);
+	} else if (next == UINT64_MAX) {
+		pthread_cond_wait(&t->cond, &t->lock);
+	} else {
+		ts = deadline_in(next - now);
+		pthread_cond_timedwait(&t->cond, &t->lock, &ts);
+	}
+}
+
 static void *timer_main(void *arg)
 {
 	struct partition *p = arg;
@@ -54,20 +77,10 @@ static void *timer_main(void *arg)
 
 	pthread_mutex_lock(&t->lock);
 	while (!t->stop) {
-		uint64_t now = hv_ref_time(&p->hv), next;
-		uint32_t vp;
-
-		if (take_due(t, p->config.vp_count, now, &vp, &next)) {
-			pthread_mutex_unlock(&t->lock);
-			hv_stimer_expire(&p->hv, vp);
-			pthread_mutex_lock(&t->lock);
-		} else if (next == UINT64_MAX) {
+		if (t->paused)
 			pthread_cond_wait(&t->cond, &t->lock);
-		} else {
-			struct timespec ts = deadline_in(next - now);
-
-			pthread_cond_timedwait(&t->cond, &t->lock, &ts);
-		}
+		else
+			timer_step(p);
 	}
 	pthread_mutex_unlock(&t->lock);
 	return NULL;
@@ -102,7 +115,7 @@ void stimer_thread_stop(struct partition *p)
 		return;
 	pthread_mutex_lock(&t->lock);
 	t->stop = true;
-	pthread_cond_signal(&t->cond);
+	pthread_cond_broadcast(&t->cond);
 	pthread_mutex_unlock(&t->lock);
 	pthread_join(t->thread, NULL);
 	t->started = false;
@@ -119,6 +132,33 @@ void stimer_thread_arm(struct partition *p, uint32_t vp, uint64_t ref_time)
 		return;
 	pthread_mutex_lock(&t->lock);
 	t->due[vp] = ref_time;
-	pthread_cond_signal(&t->cond);
+	pthread_cond_broadcast(&t->cond);
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* Waits for an expiry that is under way: some memory writes and an interrupt. */
+void stimer_thread_pause(struct partition *p)
+{
+	struct stimer_thread *t = &p->stimer;
+
+	if (!t->started)
+		return;
+	pthread_mutex_lock(&t->lock);
+	t->paused = true;
+	while (t->expiring)
+		pthread_cond_wait(&t->cond, &t->lock);
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* Its sleep ended at a time that is due later now: look again. */
+void stimer_thread_resume(struct partition *p)
+{
+	struct stimer_thread *t = &p->stimer;
+
+	if (!t->started)
+		return;
+	pthread_mutex_lock(&t->lock);
+	t->paused = false;
+	pthread_cond_broadcast(&t->cond);
 	pthread_mutex_unlock(&t->lock);
 }

@@ -20,8 +20,6 @@
 #include "base/log.h"
 #include "hyper/kvm/partition_impl.h"
 
-#define KICK_SIGNAL SIGRTMIN
-
 #define CR0_PE        0x00000001ull
 #define CR0_ET        0x00000010ull
 #define CR0_LONG_MODE 0x80050033ull /* PE MP ET NE WP AM PG */
@@ -39,7 +37,7 @@ int vp_install_kick_handler(void)
 	struct sigaction action = {.sa_handler = on_kick}; /* no SA_RESTART */
 
 	sigemptyset(&action.sa_mask);
-	return sigaction(KICK_SIGNAL, &action, NULL) < 0 ? -errno : 0;
+	return sigaction(VP_KICK_SIGNAL, &action, NULL) < 0 ? -errno : 0;
 }
 
 static void count(_Atomic uint64_t *counter)
@@ -115,6 +113,22 @@ void vp_destroy(struct vp *vp)
 	if (vp->fd >= 0)
 		close(vp->fd);
 	vp->fd = -1;
+}
+
+/* ---- MSRs ---------------------------------------------------------------- */
+
+int vp_host_msr(struct vp *vp, unsigned long request, uint32_t index, uint64_t *value)
+{
+	union {
+		struct kvm_msrs msrs;
+		uint8_t space[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	} u = {.msrs = {.nmsrs = 1}};
+
+	u.msrs.entries[0] = (struct kvm_msr_entry){.index = index, .data = *value};
+	if (ioctl(vp->fd, request, &u) != 1)
+		return -EIO;
+	*value = u.msrs.entries[0].data;
+	return 0;
 }
 
 /* ---- initial state ------------------------------------------------------- */
@@ -391,35 +405,64 @@ static void on_exit_reason(struct vp *vp)
 	}
 }
 
+bool vp_run_once(struct vp *vp)
+{
+	char what[64];
+
+	if (ioctl(vp->fd, KVM_RUN, 0) == 0) {
+		on_exit_reason(vp);
+		return true;
+	}
+	if (errno == EINTR || errno == EAGAIN) {
+		count(&vp->exits.interrupted);
+		return false;
+	}
+	snprintf(what, sizeof(what), "KVM_RUN: %s", strerror(errno));
+	vp_error(vp, what);
+	return false;
+}
+
+static bool may_run(const struct partition *p)
+{
+	return !atomic_load_explicit(&p->stopping, memory_order_acquire) &&
+	       !atomic_load_explicit(&p->ended, memory_order_acquire);
+}
+
+/* The reason of a kick is read after the kick is taken back: one that comes later sets it again. */
+static void take_kick(struct vp *vp)
+{
+	__atomic_store_n(&vp->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
 static void *vp_main(void *arg)
 {
 	struct vp *vp = arg;
 	struct partition *p = vp->p;
 
-	while (!atomic_load_explicit(&p->stopping, memory_order_acquire) &&
-		!atomic_load_explicit(&p->ended, memory_order_acquire)) {
-		if (ioctl(vp->fd, KVM_RUN, 0) == 0) {
-			on_exit_reason(vp);
-		} else if (errno == EINTR || errno == EAGAIN) {
-			count(&vp->exits.interrupted);
-		} else {
-			char what[64];
-
-			snprintf(what, sizeof(what), "KVM_RUN: %s", strerror(errno));
-			vp_error(vp, what);
-		}
+	while (may_run(p)) {
+		if (vp_run_once(vp))
+			continue;
+		take_kick(vp);
+		if (atomic_load(&p->pause.wanted) && may_run(p))
+			pause_vp_park(vp);
 	}
+	pause_vp_ends(p);
 	return NULL;
 }
 
 int vp_start(struct vp *vp, struct err *e)
 {
 	char name[16];
-	int ret = pthread_create(&vp->thread, NULL, vp_main, vp);
+	int ret;
 
-	if (ret)
+	pause_vp_starts(vp->p);
+	ret = pthread_create(&vp->thread, NULL, vp_main, vp);
+	if (ret) {
+		pause_vp_ends(vp->p);
 		return err_set(
 			e, -ret, "cannot start the thread of VP %u: %s", vp->index, strerror(ret));
+	}
 	snprintf(name, sizeof(name), "vp%u", vp->index);
 	pthread_setname_np(vp->thread, name);
 	vp->started = true;
@@ -432,5 +475,5 @@ void vp_kick(struct vp *vp)
 	if (!vp->started)
 		return;
 	__atomic_store_n(&vp->run->immediate_exit, 1, __ATOMIC_RELEASE);
-	pthread_kill(vp->thread, KICK_SIGNAL);
+	pthread_kill(vp->thread, VP_KICK_SIGNAL);
 }

@@ -125,6 +125,78 @@ static void page_outside_ram_is_accepted_and_ignored(void **state)
 	assert_int_equal(fake_rdmsr(&m, 0, HV_MSR_REFERENCE_TSC), ~0ull);
 }
 
+/* A KVM that can stop the guest's TSC. */
+static void a_pause_with_a_tsc_that_stops_changes_nothing(void **state)
+{
+	const struct hv_reference_tsc_page *page = fake_ram(&m, 0x3000);
+	uint32_t sequence;
+
+	fake_wrmsr(&m, 0, HV_MSR_REFERENCE_TSC, 0x3001);
+	sequence = page->sequence;
+	fake_advance(&m, 777);
+	hv_time_pause(&m.hv);
+	hv_time_resume(&m.hv);
+	assert_int_equal(hv_ref_time(&m.hv), 777);
+	assert_int_equal(page->sequence, sequence);
+}
+
+static void a_pause_with_a_tsc_that_runs_on(void **state)
+{
+	const struct hv_reference_tsc_page *page = fake_ram(&m, 0x3000);
+	uint32_t sequence;
+
+	restart(2394987654);
+	fake_wrmsr(&m, 0, HV_MSR_REFERENCE_TSC, 0x3001);
+	for (unsigned i = 0; i < 1000; i++) {
+		uint64_t time = hv_ref_time(&m.hv);
+
+		sequence = page->sequence;
+		hv_time_pause(&m.hv);
+		m.tsc += 0x987654321ull + i;
+		assert_int_equal(hv_ref_time(&m.hv), time);
+		hv_time_resume(&m.hv);
+		assert_int_equal(hv_ref_time(&m.hv), time);
+		assert_int_equal(page_time(page, m.tsc), time);
+		assert_int_not_equal(page->sequence, sequence);
+		assert_int_not_equal(page->sequence, 0);
+		m.tsc += 12345;
+		assert_int_equal(page_time(page, m.tsc), hv_ref_time(&m.hv));
+	}
+}
+
+static void a_pause_leaves_a_disabled_page_alone(void **state)
+{
+	struct hv_reference_tsc_page *page = fake_ram(&m, 0x3000);
+
+	fake_wrmsr(&m, 0, HV_MSR_REFERENCE_TSC, 0x3001);
+	fake_wrmsr(&m, 0, HV_MSR_REFERENCE_TSC, 0x3000);
+	page->sequence = 0xDEADBEEF;
+	hv_time_pause(&m.hv);
+	fake_advance(&m, 5);
+	hv_time_resume(&m.hv);
+	assert_int_equal(page->sequence, 0xDEADBEEF);
+	assert_int_equal(hv_ref_time(&m.hv), 0);
+}
+
+/* A stimer counts time that the guest had, not the pause. */
+static void a_pause_does_not_expire_a_stimer(void **state)
+{
+	fake_synic_on(&m, 0);
+	fake_wrmsr(&m, 0, HV_MSR_STIMER0_COUNT, 1000);
+	fake_wrmsr(&m, 0, HV_MSR_STIMER0_CONFIG,
+		HV_STIMER_ENABLE | (uint64_t)FAKE_SINT << HV_STIMER_SINT_SHIFT);
+	fake_advance(&m, 900);
+	hv_time_pause(&m.hv);
+	fake_advance(&m, 100000);
+	hv_time_resume(&m.hv);
+	hv_stimer_expire(&m.hv, 0);
+	assert_int_equal(fake_slot(&m, 0, FAKE_SINT)->type, HV_MESSAGE_TYPE_NONE);
+	assert_int_equal(m.armed[0], 1000);
+	fake_advance(&m, 100);
+	hv_stimer_expire(&m.hv, 0);
+	assert_int_equal(fake_slot(&m, 0, FAKE_SINT)->type, HV_MESSAGE_TYPE_TIMER);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -139,6 +211,10 @@ int main(void)
 		TEST(sequence_skips_the_reserved_values),
 		TEST(disabled_page_is_left_alone),
 		TEST(page_outside_ram_is_accepted_and_ignored),
+		TEST(a_pause_with_a_tsc_that_stops_changes_nothing),
+		TEST(a_pause_with_a_tsc_that_runs_on),
+		TEST(a_pause_leaves_a_disabled_page_alone),
+		TEST(a_pause_does_not_expire_a_stimer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

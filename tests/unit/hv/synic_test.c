@@ -563,6 +563,22 @@ static void nothing_is_injected_into_a_changing_route(void **state)
 	assert_int_equal(m.last_irq.vector, 0x77);
 }
 
+/* SINT 2 is open on VP 0; masked on VP 1; VP 2 has no SynIC. */
+static void open_sints_are_interrupted_on_request(void **state)
+{
+	unsigned before;
+
+	fake_synic_on(&m, 0);
+	fake_synic_on(&m, 1);
+	before = m.injected;
+	fake_wrmsr(&m, 1, HV_MSR_SINT0 + FAKE_SINT, HV_SINT_MASKED | FAKE_VECTOR);
+	for (uint32_t vp = 0; vp < 3; vp++)
+		synic_interrupt(&m.hv, vp);
+	assert_int_equal(m.injected, before + 1);
+	assert_int_equal(m.last_irq.vp, 0);
+	assert_int_equal(m.last_irq.vector, FAKE_VECTOR);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -594,6 +610,7 @@ int main(void)
 		TEST(slot_emptied_before_the_flag_is_set),
 		TEST(disabling_waits_for_writers),
 		TEST(nothing_is_injected_into_a_changing_route),
+		TEST(open_sints_are_interrupted_on_request),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

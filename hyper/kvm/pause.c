@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Pausing VPs: each completes the exit it is in, then waits on a condition variable; its thread
+ * stays.
+ *
+ *   RUNNING --wanted, kicked--> exit completed --> PARKED --resumed or stopped--> RUNNING
+ *
+ * KVM completes an exit for port I/O, MMIO or an MSR only when KVM_RUN is called again. So a VP
+ * calls it with a signal pending until KVM says -EINTR: that runs no guest instruction, but
+ * completes the exit, which may lead to a further one (string I/O); and a LAPIC timer that expired
+ * while the VP was outside gets from KVM's private counter into the LAPIC.
+ *
+ * Source: spec sheet "save", section 1.
+ */
+#include <assert.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "hyper/kvm/partition_impl.h"
+
+void pause_init(struct partition *p)
+{
+	pthread_mutex_init(&p->pause.lock, NULL);
+	pthread_cond_init(&p->pause.changed, NULL);
+}
+
+void pause_fini(struct partition *p)
+{
+	pthread_cond_destroy(&p->pause.changed);
+	pthread_mutex_destroy(&p->pause.lock);
+}
+
+/* ---- VP threads ---------------------------------------------------------- */
+
+void pause_vp_starts(struct partition *p)
+{
+	pthread_mutex_lock(&p->pause.lock);
+	p->pause.running++;
+	pthread_mutex_unlock(&p->pause.lock);
+}
+
+/* Under the lock: one VP less runs. The last one reports. */
+static void leave(struct pause *pause)
+{
+	if (--pause->running == 0 && pause->wanted)
+		pause->paused(pause->ctx);
+}
+
+void pause_vp_ends(struct partition *p)
+{
+	pthread_mutex_lock(&p->pause.lock);
+	leave(&p->pause);
+	pthread_mutex_unlock(&p->pause.lock);
+}
+
+/* The kernel's own form of a signal set, as KVM_SET_SIGNAL_MASK takes it. */
+static void set_run_mask(struct vp *vp, const uint64_t *mask)
+{
+	union {
+		struct kvm_signal_mask head;
+		uint8_t space[sizeof(struct kvm_signal_mask) + sizeof(*mask)];
+	} arg = {.head = {.len = sizeof(*mask)}};
+	int ret;
+
+	if (mask)
+		memcpy(arg.head.sigset, mask, sizeof(*mask));
+	ret = ioctl(vp->fd, KVM_SET_SIGNAL_MASK, mask ? &arg.head : NULL);
+	assert(ret == 0);
+	(void)ret;
+}
+
+/* The kick signal is blocked, but not in KVM_RUN, which thus always finds it pending. */
+static void complete_exit(struct vp *vp)
+{
+	const uint64_t in_kvm_run = ~(1ull << (VP_KICK_SIGNAL - 1));
+	sigset_t kick;
+
+	sigemptyset(&kick);
+	sigaddset(&kick, VP_KICK_SIGNAL);
+	pthread_sigmask(SIG_BLOCK, &kick, NULL);
+	set_run_mask(vp, &in_kvm_run);
+	pthread_kill(pthread_self(), VP_KICK_SIGNAL);
+	while (vp_run_once(vp) && !atomic_load(&vp->p->ended))
+		;
+	set_run_mask(vp, NULL);
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+}
+
+void pause_vp_park(struct vp *vp)
+{
+	struct pause *pause = &vp->p->pause;
+
+	complete_exit(vp);
+	pthread_mutex_lock(&pause->lock);
+	if (pause->wanted) {
+		leave(pause);
+		while (pause->wanted && !atomic_load(&vp->p->stopping))
+			pthread_cond_wait(&pause->changed, &pause->lock);
+		pause->running++;
+	}
+	pthread_mutex_unlock(&pause->lock);
+}
+
+/* ---- control thread ------------------------------------------------------ */
+
+void partition_pause(struct partition *p, void (*paused)(void *ctx), void *ctx)
+{
+	struct pause *pause = &p->pause;
+	bool all;
+
+	pthread_mutex_lock(&pause->lock);
+	assert(!pause->wanted);
+	pause->paused = paused;
+	pause->ctx = ctx;
+	pause->wanted = true;
+	all = pause->running == 0;
+	pthread_mutex_unlock(&pause->lock);
+	if (all)
+		paused(ctx);
+	for (uint32_t i = 0; i < p->vps_created; i++)
+		vp_kick(&p->vps[i]);
+}
+
+bool partition_is_paused(struct partition *p)
+{
+	bool paused;
+
+	pthread_mutex_lock(&p->pause.lock);
+	paused = p->pause.wanted && p->pause.running == 0;
+	pthread_mutex_unlock(&p->pause.lock);
+	return paused;
+}
+
+void partition_freeze(struct partition *p)
+{
+	assert(partition_is_paused(p));
+	clock_freeze(p);
+}
+
+void partition_resume(struct partition *p)
+{
+	clock_thaw(p);
+	pause_end(p);
+}
+
+/* Wakes the parked VPs, to run or to end. */
+void pause_end(struct partition *p)
+{
+	pthread_mutex_lock(&p->pause.lock);
+	p->pause.wanted = false;
+	pthread_cond_broadcast(&p->pause.changed);
+	pthread_mutex_unlock(&p->pause.lock);
+}
