@@ -13,19 +13,35 @@
 
 /* ---- guest to host ------------------------------------------------------- */
 
+/* Under the lock. */
 static bool dequeue(struct bus_hyper *bh, struct bus_hyper_message *message)
+{
+	if (bh->count == 0)
+		return false;
+	*message = bh->queue[bh->head];
+	bh->head = (bh->head + 1) % BUS_HYPER_QUEUE_MAX;
+	bh->count--;
+	return true;
+}
+
+static bool take(struct bus_hyper *bh, struct bus_hyper_message *message)
 {
 	bool any;
 
 	pthread_mutex_lock(&bh->lock);
-	any = bh->count > 0;
-	if (any) {
-		*message = bh->queue[bh->head];
-		bh->head = (bh->head + 1) % BUS_HYPER_QUEUE_MAX;
-		bh->count--;
-	} else {
-		bh->posted = false;
-	}
+	any = dequeue(bh, message);
+	pthread_mutex_unlock(&bh->lock);
+	return any;
+}
+
+/* For the task, which ends when the queue is empty. */
+static bool take_or_end(struct bus_hyper *bh, struct bus_hyper_message *message)
+{
+	bool any;
+
+	pthread_mutex_lock(&bh->lock);
+	any = dequeue(bh, message);
+	bh->posted = any;
 	pthread_mutex_unlock(&bh->lock);
 	return any;
 }
@@ -50,11 +66,21 @@ static void drain(struct loop_task *task)
 		return;
 	}
 	for (uint32_t i = 0; i < DRAIN_BUDGET; i++) {
-		if (!dequeue(bh, &message))
+		if (!take_or_end(bh, &message))
 			return;
 		bus_message(bh->bus, message.data, message.len);
 	}
 	loop_post(bh->control, &bh->task); /* posted stays true */
+}
+
+/* The task may be on its way, or not: posted is left alone. */
+void bus_hyper_drain(struct bus_hyper *bh)
+{
+	struct bus_hyper_message message;
+
+	ON_LOOP(bh->control);
+	while (take(bh, &message))
+		bus_message(bh->bus, message.data, message.len);
 }
 
 /* VP thread. */
