@@ -11,6 +11,7 @@
 
 #define ANY     UINT32_MAX
 #define RUNNING (1u << VM_RUNNING)
+#define PAUSED  (1u << VM_PAUSED)
 
 static int command_stats(
 	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
@@ -64,6 +65,33 @@ static int command_stop(
 	return 0;
 }
 
+static void pause_done(void *ctx, const struct err *e)
+{
+	struct ctl_request *request = ctx;
+
+	if (e)
+		ctl_refuse(request, e);
+	else
+		ctl_answer(request, json_object());
+}
+
+static int command_pause(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	vm_pause(vm, pause_done, request);
+	return 0;
+}
+
+static int command_resume(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	int ret = vm_resume(vm, e);
+
+	if (!ret)
+		ctl_answer(request, json_object());
+	return ret;
+}
+
 /* In the order of `enlite ctl --help` and of the man page, which has the same rows. */
 const struct command vm_commands[] = {
 	{
@@ -82,9 +110,23 @@ const struct command vm_commands[] = {
 		.run = command_inspect,
 	},
 	{
-		.words = "power-button",
-		.help = "press the ACPI power button",
+		.words = "pause",
+		.help = "stop the guest and its clocks; it uses no CPU",
 		.states = RUNNING,
+		.timeout_ms = CTL_WAIT_MS,
+		.run = command_pause,
+	},
+	{
+		.words = "resume",
+		.help = "let a paused guest go on",
+		.states = PAUSED | 1u << VM_PAUSING,
+		.timeout_ms = CTL_TIMEOUT_MS,
+		.run = command_resume,
+	},
+	{
+		.words = "power-button",
+		.help = "press the ACPI power button; a paused guest sees it later",
+		.states = RUNNING | PAUSED,
 		.timeout_ms = CTL_TIMEOUT_MS,
 		.run = command_power_button,
 	},

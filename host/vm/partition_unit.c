@@ -178,6 +178,55 @@ static int start(struct vm *vm, struct err *e)
 	return partition_start(vm->partition, e);
 }
 
+/* ---- pause, resume ------------------------------------------------------- */
+
+/* On the last VP's thread, or on ours. A report that is on its way already serves a new pause, too.
+ */
+static void on_paused(void *ctx)
+{
+	struct vm *vm = ctx;
+
+	if (!atomic_exchange(&vm->paused_posted, true))
+		loop_post(&vm->control, &vm->paused_task);
+}
+
+/* What VPs posted (messages, an end, a crash) came before this. The rest of the messages waits in
+ * the bus's queue. */
+static void handle_paused(struct loop_task *task)
+{
+	struct vm *vm = container_of(task, struct vm, paused_task);
+	void (*paused)(struct vm * vm) = vm->partition_paused;
+
+	ON_CONTROL(vm);
+	atomic_store(&vm->paused_posted, false);
+	if (!paused || !partition_is_paused(vm->partition))
+		return; /* it was resumed or stopped since */
+	vm->partition_paused = NULL;
+	partition_freeze(vm->partition);
+	bus_hyper_drain(vm->bus);
+	paused(vm);
+}
+
+static void pause_unit(struct vm *vm, void (*paused)(struct vm *vm))
+{
+	ON_CONTROL(vm);
+	vm->partition_paused = paused;
+	vm->paused_task.fn = handle_paused;
+	partition_pause(vm->partition, on_paused, vm);
+}
+
+static void pause_late(struct vm *vm, struct err *e)
+{
+	err_set(e, -ETIMEDOUT, "pause: a VP did not leave the guest within 10 s");
+}
+
+static void resume(struct vm *vm)
+{
+	ON_CONTROL(vm);
+	vm->partition_paused = NULL;
+	partition_resume(vm->partition);
+}
+
 /* ---- stop, detach -------------------------------------------------------- */
 
 static void bus_closed(void *ctx)
@@ -200,6 +249,7 @@ static void close_bus(struct loop_task *task)
 static void stop(struct vm *vm, void (*stopped)(struct vm *vm))
 {
 	ON_CONTROL(vm);
+	vm->partition_paused = NULL;
 	vm->partition_stopped = stopped;
 	vm->quiet_task.fn = close_bus;
 	partition_stop(vm->partition);
@@ -229,6 +279,9 @@ const struct vm_unit_ops partition_unit = {
 	.open = check_memory,
 	.attach = attach,
 	.start = start,
+	.pause = pause_unit,
+	.pause_late = pause_late,
+	.resume = resume,
 	.stop = stop,
 	.detach = detach,
 	.close = close_unit,

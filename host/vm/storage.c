@@ -100,11 +100,17 @@ static int controller_create(struct storage_controller *c, struct err *e)
 	return vsp_device_create(&c->dev, s->host, &storvsp_ops, &instances[c->number], &config, e);
 }
 
+static void controller_at_rest(void *ctx);
+
+/* Its channels are closed, so it is at rest. */
 static void controller_destroy(struct storage_controller *c)
 {
 	if (c->dev)
 		vsp_device_destroy(c->dev);
 	c->dev = NULL;
+	c->paused = false;
+	if (c->pausing)
+		controller_at_rest(c);
 }
 
 int storage_attach(struct storage *s, struct vsp_host *host, struct err *e)
@@ -123,14 +129,110 @@ int storage_attach(struct storage *s, struct vsp_host *host, struct err *e)
 	return 0;
 }
 
+static void add_deferred(struct storage *s);
+
 void storage_detach(struct storage *s)
 {
 	ON_LOOP(s->control);
+	s->at_rest = NULL;
 	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++) {
 		assert(s->controllers[i].state != STORAGE_REMOVING);
 		controller_destroy(&s->controllers[i]);
 	}
 	s->host = NULL;
+	s->paused = false;
+	add_deferred(s);
+}
+
+/* ---- pause --------------------------------------------------------------- */
+
+static void one_at_rest(struct storage *s)
+{
+	void (*at_rest)(void *ctx) = s->at_rest;
+
+	if (--s->pausing || !at_rest)
+		return;
+	s->at_rest = NULL;
+	at_rest(s->at_rest_ctx);
+}
+
+static void controller_at_rest(void *ctx)
+{
+	struct storage_controller *c = ctx;
+
+	ON_LOOP(c->storage->control);
+	c->pausing = false;
+	one_at_rest(c->storage);
+}
+
+static void controller_pause(struct storage_controller *c)
+{
+	c->paused = c->pausing = true;
+	c->storage->pausing++;
+	vsp_device_pause(c->dev, controller_at_rest, c);
+}
+
+static void controller_resume(struct storage_controller *c)
+{
+	c->paused = c->pausing = false;
+	vsp_device_resume(c->dev);
+}
+
+void storage_pause(struct storage *s, void (*at_rest)(void *ctx), void *ctx)
+{
+	ON_LOOP(s->control);
+	assert(s->host && !s->paused);
+	s->paused = true;
+	s->at_rest = at_rest;
+	s->at_rest_ctx = ctx;
+	s->pausing = 1; /* this function */
+	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++)
+		if (s->controllers[i].dev)
+			controller_pause(&s->controllers[i]);
+	one_at_rest(s);
+}
+
+void storage_resume(struct storage *s)
+{
+	ON_LOOP(s->control);
+	assert(s->paused);
+	s->paused = false;
+	s->at_rest = NULL;
+	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++)
+		if (s->controllers[i].paused)
+			controller_resume(&s->controllers[i]);
+	add_deferred(s);
+}
+
+static bool is_busy(const struct storage_disk *d)
+{
+	struct storvsp_counters c;
+
+	return d->controller->pausing && d->state != STORAGE_OPENING &&
+	       !storvsp_counters(d->controller->dev, d->lun, &c) && c.depth > 0;
+}
+
+static void name_busy(const struct storage_disk *d, struct err *e)
+{
+	char *source = disk_config_source(&d->config);
+
+	err_set(e, -ETIMEDOUT,
+		"pause: disk %u:%u (%s) did not complete its requests within 10 s; the VM runs on",
+		d->controller->number, d->lun, source ? source : "");
+	free(source);
+}
+
+void storage_name_busy(const struct storage *s, struct err *e)
+{
+	ON_LOOP(s->control);
+	list_for_each (item, &s->disks) {
+		const struct storage_disk *d = container_of(item, struct storage_disk, link);
+
+		if (!is_busy(d))
+			continue;
+		name_busy(d, e);
+		return;
+	}
 }
 
 /* ---- the beginning and the end ------------------------------------------- */
@@ -166,7 +268,8 @@ static void open_abandon(struct storage_disk *d)
 {
 	struct err e;
 
-	pthread_join(d->thread, NULL);
+	if (!d->deferred)
+		pthread_join(d->thread, NULL);
 	err_set(&e, -ESHUTDOWN, "disk add: the partition has ended");
 	finish_change(&d->change, &e);
 }
@@ -252,18 +355,39 @@ static int disk_attach(struct storage_disk *d, struct err *e)
 	return 0;
 }
 
-static void disk_opened(struct loop_task *task)
+static void disk_finish_open(struct storage_disk *d)
 {
-	struct storage_disk *d = container_of(task, struct storage_disk, opened);
 	struct err e = d->open_error;
 	int ret = d->open_result;
 
-	ON_LOOP(d->controller->storage->control);
-	pthread_join(d->thread, NULL); /* posting was the last it did */
 	if (!ret)
 		ret = disk_attach(d, &e);
 	if (ret)
 		disk_failed(d, &e);
+}
+
+static void disk_opened(struct loop_task *task)
+{
+	struct storage_disk *d = container_of(task, struct storage_disk, opened);
+
+	ON_LOOP(d->controller->storage->control);
+	pthread_join(d->thread, NULL); /* posting was the last it did */
+	if (d->controller->storage->paused)
+		d->deferred = true;
+	else
+		disk_finish_open(d);
+}
+
+static void add_deferred(struct storage *s)
+{
+	list_for_each_safe (item, &s->disks) {
+		struct storage_disk *d = container_of(item, struct storage_disk, link);
+
+		if (!d->deferred)
+			continue;
+		d->deferred = false;
+		disk_finish_open(d);
+	}
 }
 
 static void *open_main(void *arg)

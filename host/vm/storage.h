@@ -10,6 +10,9 @@
  * A controller stays when its last disk goes. While it is REMOVING none of its
  * disks can be changed; changes that began before end before it is removed.
  *
+ * A pause brings every controller to rest. Changes that began before go on, but a disk that is
+ * opened meanwhile is added only at the resume.
+ *
  * Thread: control. Opening a disk may wait for a server far away, so each disk that is added is
  * opened in a thread of its own.
  */
@@ -44,6 +47,8 @@ struct storage_controller {
 	uint8_t number;
 	enum storage_state state;
 	struct vsp_device *dev; /* NULL: no guest, or NONE */
+	bool paused;            /* dev is paused, or pauses */
+	bool pausing;           /* dev is not at rest yet */
 	struct storage_change change;
 };
 
@@ -57,6 +62,7 @@ struct storage_disk {
 	enum storage_state state;
 	struct storage_change change;
 	/* OPENING */
+	bool deferred; /* it is open, and its thread joined: resume adds it */
 	pthread_t thread;
 	struct loop_task opened;
 	int open_result;
@@ -68,6 +74,10 @@ struct storage {
 	struct storage_controller controllers[VM_CONTROLLERS_MAX];
 	struct loop *control;
 	struct vsp_host *host; /* NULL: no guest */
+	bool paused;           /* from storage_pause() to storage_resume() or storage_detach() */
+	uint32_t pausing;      /* controllers that are not at rest yet */
+	void (*at_rest)(void *ctx);
+	void *at_rest_ctx;
 };
 
 /* storage_id.c: gives an open disk its identifier. */
@@ -79,8 +89,16 @@ void storage_close(struct storage *s);
 
 /* A new guest: offers all controllers. storage_detach() also after a failure. */
 int storage_attach(struct storage *s, struct vsp_host *host, struct err *e);
-/* The guest's bus is shut down. */
+/* The guest's bus is shut down. Ends a pause, too. */
 void storage_detach(struct storage *s);
+
+/* Between storage_attach() and storage_detach(). at_rest(ctx) when no request is in flight,
+ * possibly before this returns. */
+void storage_pause(struct storage *s, void (*at_rest)(void *ctx), void *ctx);
+/* Also before at_rest() was called: then it is not called any more. */
+void storage_resume(struct storage *s);
+/* While storage_pause() waits: e names a disk that does not complete its requests. */
+void storage_name_busy(const struct storage *s, struct err *e);
 
 /* Changes. Only storage_add() is allowed without a guest, too. 0: change->done runs later, or
  * before this returns; else never. A change that began before the guest resets ends all the same.

@@ -12,6 +12,29 @@ static int attach(struct vm *vm, struct err *e)
 	return storage_attach(&vm->storage, &vm->vsp_host, e);
 }
 
+static void at_rest(void *ctx)
+{
+	struct vm *vm = ctx;
+
+	vm->storage_paused(vm);
+}
+
+static void pause_unit(struct vm *vm, void (*paused)(struct vm *vm))
+{
+	vm->storage_paused = paused;
+	storage_pause(&vm->storage, at_rest, vm);
+}
+
+static void pause_late(struct vm *vm, struct err *e)
+{
+	storage_name_busy(&vm->storage, e);
+}
+
+static void resume(struct vm *vm)
+{
+	storage_resume(&vm->storage);
+}
+
 static void detach(struct vm *vm)
 {
 	storage_detach(&vm->storage);
@@ -26,6 +49,9 @@ const struct vm_unit_ops storage_unit = {
 	.name = "storage",
 	.open = open_unit,
 	.attach = attach,
+	.pause = pause_unit,
+	.pause_late = pause_late,
+	.resume = resume,
 	.detach = detach,
 	.close = close_unit,
 };

@@ -3,12 +3,14 @@
  * A unit: a part of a VM with a life of its own. vm.c walks an explicit table of units; what one
  * unit needs of another stands before it in the table.
  *
- *   open ----> attach ----> start ----> (the guest runs) ----> stop ----> detach ----> close
- *                 ^                                                          |
- *                 +------------------- guest reset --------------------------+
+ *                                  pause --> (paused) --> resume
+ *                                    ^                      |
+ *   open ----> attach ----> start ---+--> (the guest runs) -+--> stop ----> detach ----> close
+ *                 ^                                                           |
+ *                 +-------------------- guest reset --------------------------+
  *
- *   forwards    open, attach, stop: the VPs, which cause all work, are first in the table
- *   backwards   start, detach, close
+ *   forwards    open, attach, pause, stop: the VPs, which cause all work, are first in the table
+ *   backwards   start, resume, detach, close
  *
  * Every function is optional. Thread: control, all of them.
  */
@@ -27,8 +29,18 @@ struct vm_unit_ops {
 	int (*attach)(struct vm *vm, struct err *e);
 	/* Every unit is attached. Errors as attach. */
 	int (*start)(struct vm *vm, struct err *e);
+	/* Brings the unit to rest: what is in flight completes, nothing is cancelled or lost.
+	 * paused(vm) when nothing is in flight, possibly before this returns. */
+	void (*pause)(struct vm *vm, void (*paused)(struct vm *vm));
+	/* The unit has not come to rest within VM_PAUSE_NS: one line in e says what it waits for.
+	 */
+	void (*pause_late)(struct vm *vm, struct err *e);
+	/* Undoes pause. Also before paused() was called: then it is not called any more. */
+	void (*resume)(struct vm *vm);
 	/* Ends what is in flight; stopped(vm) when nothing is, possibly before this returns. Called
-	 * only after a successful start of all units. */
+	 * only after a successful start of all units. Also while the unit pauses or is paused; then
+	 * resume() is not called, and paused() means nothing any more, but may be called up to
+	 * detach(). */
 	void (*stop)(struct vm *vm, void (*stopped)(struct vm *vm));
 	/* Undoes attach, also one that failed or never took place. */
 	void (*detach)(struct vm *vm);

@@ -5,7 +5,8 @@
  * The order of a start: units are attached forwards, then started backwards: the partition is the
  * first unit, so VPs run when everything else is ready. The order of a stop: units stop forwards,
  * so VPs end first; then all that they posted runs; then the channels drain; then units are
- * detached backwards. A guest reset is a stop that is followed by a start.
+ * detached backwards. A guest reset is a stop that is followed by a start. A pause walks as a stop
+ * does, a resume as a start.
  */
 #include "vm/vm.h"
 
@@ -132,6 +133,93 @@ static void start_failed(struct vm *vm)
 	end_vm(vm, EXIT_ERROR);
 }
 
+/* ---- pause and resume ---------------------------------------------------- */
+
+/* Answers vm_pause(). */
+static void end_pause(struct vm *vm, const struct err *e)
+{
+	struct vm_pause pause = vm->pause;
+
+	loop_timer_cancel(&vm->pause.timer);
+	vm->pause.done = NULL;
+	if (pause.done)
+		pause.done(pause.ctx, e);
+}
+
+static void pause_late(struct loop_timer *t)
+{
+	struct vm *vm = container_of(t, struct vm, pause.timer);
+
+	ON_CONTROL(vm);
+	vm_handle(vm, VM_PAUSE_LATE);
+}
+
+static void unit_paused(struct vm *vm);
+
+/* Pauses the units from vm->unit on; goes on in unit_paused(). */
+static void pause_next_unit(struct vm *vm)
+{
+	while (vm->units[vm->unit] && !vm->units[vm->unit]->pause)
+		vm->unit++;
+	if (vm->units[vm->unit])
+		vm->units[vm->unit]->pause(vm, unit_paused);
+	else
+		vm_handle(vm, VM_UNITS_PAUSED);
+}
+
+static void unit_paused(struct vm *vm)
+{
+	ON_CONTROL(vm);
+	if (vm->state != VM_PAUSING)
+		return; /* stopped meanwhile */
+	vm->unit++;
+	pause_next_unit(vm);
+}
+
+static void pause_units(struct vm *vm)
+{
+	loop_timer_start(&vm->control, &vm->pause.timer, VM_PAUSE_NS, pause_late);
+	vm->unit = 0;
+	pause_next_unit(vm);
+}
+
+static void paused(struct vm *vm)
+{
+	end_pause(vm, NULL);
+}
+
+/* From the unit that pauses, or all of them, back to the VPs. */
+static void resume(struct vm *vm)
+{
+	uint32_t last = vm->units[vm->unit] ? vm->unit + 1 : vm->unit;
+
+	for (uint32_t i = last; i > 0; i--)
+		if (vm->units[i - 1]->resume)
+			vm->units[i - 1]->resume(vm);
+	vm_handle(vm, VM_RESUMED);
+}
+
+static void refuse_pause(struct vm *vm)
+{
+	const struct vm_unit_ops *unit = vm->units[vm->unit];
+	struct err e;
+
+	err_set(&e, -ETIMEDOUT, "pause: %s: not at rest within 10 s", unit->name);
+	if (unit->pause_late)
+		unit->pause_late(vm, &e);
+	resume(vm);
+	end_pause(vm, &e);
+}
+
+static void cancel_pause(struct vm *vm)
+{
+	struct err e;
+
+	resume(vm);
+	err_set(&e, -ECANCELED, "pause: the VM was resumed meanwhile");
+	end_pause(vm, &e);
+}
+
 /* ---- stop ---------------------------------------------------------------- */
 
 static void stop_late(struct loop_timer *t)
@@ -169,6 +257,15 @@ static void stop(struct vm *vm)
 	loop_timer_start(&vm->control, &vm->stop_timer, STOP_NS, stop_late);
 	vm->unit = 0;
 	stop_next_unit(vm);
+}
+
+static void stop_pausing(struct vm *vm)
+{
+	struct err e;
+
+	stop(vm);
+	err_set(&e, -ESHUTDOWN, "pause: the VM ended or was stopped meanwhile");
+	end_pause(vm, &e);
 }
 
 /* Only the second of our requests shortens the time limit, and not to zero: two signals in a row
@@ -213,6 +310,16 @@ static const struct {
 	{VM_STARTING, VM_START_FAILED, start_failed, VM_OFF},
 	{VM_RUNNING, VM_GUEST_ENDED, stop, VM_STOPPING},
 	{VM_RUNNING, VM_STOP, stop, VM_STOPPING},
+	{VM_RUNNING, VM_PAUSE, pause_units, VM_PAUSING},
+	{VM_PAUSING, VM_UNITS_PAUSED, paused, VM_PAUSED},
+	{VM_PAUSING, VM_PAUSE_LATE, refuse_pause, VM_RESUMING},
+	{VM_PAUSING, VM_RESUME, cancel_pause, VM_RESUMING},
+	{VM_PAUSING, VM_GUEST_ENDED, stop_pausing, VM_STOPPING}, /* by the exit it completed */
+	{VM_PAUSING, VM_STOP, stop_pausing, VM_STOPPING},
+	{VM_PAUSED, VM_RESUME, resume, VM_RESUMING},
+	{VM_PAUSED, VM_GUEST_ENDED, stop, VM_STOPPING}, /* its report was late */
+	{VM_PAUSED, VM_STOP, stop, VM_STOPPING},
+	{VM_RESUMING, VM_RESUMED, NULL, VM_RUNNING},
 	{VM_STOPPING, VM_HURRY, hurry, VM_STOPPING},
 	{VM_STOPPING, VM_STOPPED, stopped, VM_OFF}, /* or VM_START follows at once */
 	{VM_STOPPING, VM_STOP_LATE, abandon, VM_CRITICAL},
@@ -222,6 +329,9 @@ static const char *const state_names[VM_STATES] = {
 	[VM_OFF] = "off",
 	[VM_STARTING] = "starting",
 	[VM_RUNNING] = "running",
+	[VM_PAUSING] = "pausing",
+	[VM_PAUSED] = "paused",
+	[VM_RESUMING] = "resuming",
 	[VM_STOPPING] = "stopping",
 	[VM_CRITICAL] = "critical",
 };
@@ -266,6 +376,29 @@ void vm_stop(struct vm *vm, int exit_status)
 	if (vm->stop_status < 0)
 		vm->stop_status = exit_status;
 	vm_handle(vm, VM_STOP);
+}
+
+void vm_pause(struct vm *vm, void (*done)(void *ctx, const struct err *e), void *ctx)
+{
+	struct err e;
+
+	ON_CONTROL(vm);
+	if (vm->state == VM_RUNNING) {
+		vm->pause.done = done;
+		vm->pause.ctx = ctx;
+		vm_handle(vm, VM_PAUSE);
+		return;
+	}
+	err_set(&e, -EBUSY, "pause: the VM is %s, not running", state_names[vm->state]);
+	done(ctx, &e);
+}
+
+int vm_resume(struct vm *vm, struct err *e)
+{
+	ON_CONTROL(vm);
+	if (vm_handle(vm, VM_RESUME))
+		return 0;
+	return err_set(e, -EBUSY, "resume: the VM is %s, not paused", state_names[vm->state]);
 }
 
 static void on_signal(void *ctx, int signal)

@@ -4,6 +4,9 @@
  * What outlives a guest reset (disks, I/O threads, console, control socket) is
  * opened once; partition, bus and devices are attached anew at each boot.
  *
+ * A paused VM uses no CPU: VPs are out of the guest, its clocks stand still, nothing is in flight.
+ * A pause that is not complete within VM_PAUSE_NS is refused, and the VM runs on.
+ *
  * A stop takes STOP_NS at most, and STOP_AGAIN_NS after a second signal, since a disk that never
  * completes a request would hold it up for ever. Then the VM is CRITICAL: nothing of it is freed
  * any more, because the request may still use it, and the process must end.
@@ -37,11 +40,15 @@ enum {
 
 #define STOP_NS       10000000000ull
 #define STOP_AGAIN_NS 1000000000ull
+#define VM_PAUSE_NS   10000000000ull
 
 enum vm_state {
 	VM_OFF,      /* not started, or ended: the process is about to end */
 	VM_STARTING, /* units are attached and started */
 	VM_RUNNING,
+	VM_PAUSING, /* units are paused, one after the other */
+	VM_PAUSED,
+	VM_RESUMING, /* units are resumed */
 	VM_STOPPING, /* units are stopped, one after the other */
 	VM_CRITICAL, /* a unit did not stop in time */
 };
@@ -51,12 +58,17 @@ struct vm {
 	const struct vm_config *options;
 	const struct vm_unit_ops *const *units; /* NULL-terminated */
 	enum vm_state state;
-	uint32_t unit; /* STOPPING: the unit that is waited for */
+	uint32_t unit; /* PAUSING, STOPPING: the unit that is waited for */
 	int exit_status;
 	int stop_status;              /* -1, or the exit status of the first request to stop */
 	struct err error;             /* why exit_status is EXIT_ERROR, or the VM is CRITICAL */
 	struct loop_timer stop_timer; /* STOPPING */
 	bool hurried;                 /* STOPPING: a second signal came */
+	struct vm_pause {             /* PAUSING */
+		void (*done)(void *ctx, const struct err *e);
+		void *ctx;
+		struct loop_timer timer;
+	} pause;
 	uint32_t boots;
 
 	struct loop control;
@@ -69,6 +81,7 @@ struct vm {
 	struct loop *io_thread_ptr[VM_IO_THREADS_MAX];
 	uint32_t io_threads; /* started */
 
+	void (*storage_paused)(struct vm *vm);
 	struct storage storage; /* disks, and their controllers, which are offered to the guest */
 
 	struct console console;
@@ -79,6 +92,9 @@ struct vm {
 	struct bus_hyper *bus;
 	struct vsp_host vsp_host;
 	void (*partition_stopped)(struct vm *vm);
+	void (*partition_paused)(struct vm *vm); /* NULL: it does not pause */
+	struct loop_task paused_task;
+	_Atomic bool paused_posted;
 	struct loop_task quiet_task; /* VPs are joined; all they posted has run before it */
 	struct loop_task end_task;
 	enum partition_end end_reason;
@@ -101,4 +117,11 @@ const char *vm_state_name(enum vm_state state);
  * request sets the exit status, and outranks what the guest asked for, so that a guest which
  * resets all the time can be stopped. */
 void vm_stop(struct vm *vm, int exit_status);
+/* Pauses a VM that runs. done(ctx, e), possibly before this returns: e NULL: it is paused; else one
+ * line says why it is not: it does not run, a unit did not come to rest within VM_PAUSE_NS, or it
+ * was resumed or stopped meanwhile. */
+void vm_pause(struct vm *vm, void (*done)(void *ctx, const struct err *e), void *ctx);
+/* Resumes a VM that is paused or pauses. 0, or -EBUSY with one line in e: it does neither. */
+int vm_resume(struct vm *vm, struct err *e);
+
 #endif

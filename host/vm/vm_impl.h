@@ -13,6 +13,11 @@ enum vm_event {
 	VM_START,        /* the process starts, or the guest reset */
 	VM_STARTED,      /* all units are attached and started */
 	VM_START_FAILED, /* a unit is not; vm->error says why */
+	VM_PAUSE,        /* vm_pause() */
+	VM_UNITS_PAUSED, /* all units are at rest */
+	VM_PAUSE_LATE,   /* one is not, VM_PAUSE_NS after the pause began */
+	VM_RESUME,       /* vm_resume() */
+	VM_RESUMED,      /* all units are resumed */
 	VM_GUEST_ENDED,  /* power off, reset, fault: vm->end_reason */
 	VM_STOP,         /* a request of ours: vm->stop_status */
 	VM_HURRY,        /* a signal, also the first one */

@@ -3,12 +3,15 @@
  * Pausing VPs: each completes the exit it is in, then waits on a condition variable; its thread
  * stays.
  *
- *   RUNNING --wanted, kicked--> exit completed --> PARKED --resumed or stopped--> RUNNING
+ *   RUNNING --wanted, kicked--> exit complete --> timer folded --> PARKED --resume, stop--> RUNNING
  *
- * KVM completes an exit for port I/O, MMIO or an MSR only when KVM_RUN is called again. So a VP
- * calls it with a signal pending until KVM says -EINTR: that runs no guest instruction, but
- * completes the exit, which may lead to a further one (string I/O); and a LAPIC timer that expired
- * while the VP was outside gets from KVM's private counter into the LAPIC.
+ * KVM completes an exit for port I/O, MMIO or an MSR only when KVM_RUN is called again; that may
+ * lead to a further exit (string I/O). The kick makes KVM_RUN return -EINTR after it has completed
+ * the exit and before it runs a guest instruction: VPs park nowhere else.
+ *
+ * A LAPIC timer that expired while the VP was outside of KVM_RUN is known to KVM only, in a counter
+ * that clock.c would clear. One call of KVM_RUN with a signal pending moves it into the LAPIC;
+ * again no guest instruction runs.
  *
  * Source: spec sheet "save", section 1.
  */
@@ -71,7 +74,7 @@ static void set_run_mask(struct vp *vp, const uint64_t *mask)
 }
 
 /* The kick signal is blocked, but not in KVM_RUN, which thus always finds it pending. */
-static void complete_exit(struct vp *vp)
+static void fold_timer(struct vp *vp)
 {
 	const uint64_t in_kvm_run = ~(1ull << (VP_KICK_SIGNAL - 1));
 	sigset_t kick;
@@ -91,7 +94,7 @@ void pause_vp_park(struct vp *vp)
 {
 	struct pause *pause = &vp->p->pause;
 
-	complete_exit(vp);
+	fold_timer(vp);
 	pthread_mutex_lock(&pause->lock);
 	if (pause->wanted) {
 		leave(pause);

@@ -92,6 +92,12 @@ void vp_wait(unsigned index);
 /* Sends a fixed interrupt. */
 void apic_send(unsigned index, uint8_t vector);
 void apic_eoi(void);
+/* The LAPIC's timer, counting down from `count` at 1 GHz: once, or again and again. */
+enum apic_timer_mode { APIC_ONE_SHOT, APIC_PERIODIC, APIC_DEADLINE };
+void apic_timer_set(enum apic_timer_mode mode, uint8_t vector);
+void apic_timer_count(uint32_t count);  /* APIC_ONE_SHOT, APIC_PERIODIC; 0 stops */
+void apic_timer_deadline(uint64_t tsc); /* APIC_DEADLINE */
+bool apic_timer_has_deadline(void);
 
 /* ---- time.c: by the TSC and HV_MSR_TSC_FREQUENCY ------------------------- */
 uint64_t tsc_hz(void);

@@ -9,18 +9,25 @@
 #define XAPIC_ADDRESS     0xFEE00000ul
 #define X2APIC_MSR        0x800u
 
-#define APIC_ID       0x20u
-#define APIC_TPR      0x80u
-#define APIC_EOI      0xB0u
-#define APIC_SPURIOUS 0xF0u
-#define APIC_ICR      0x300u
-#define APIC_ICR_HIGH 0x310u
-#define SPURIOUS_ON   0x1FFu /* software enable, vector 0xFF */
-#define ICR_FIXED     0x4000u
-#define ICR_INIT      0x4500u
-#define ICR_STARTUP   0x4600u
-#define ICR_PENDING   0x1000u
-#define STARTUP_US    2000000ull
+#define APIC_ID                 0x20u
+#define APIC_TPR                0x80u
+#define APIC_EOI                0xB0u
+#define APIC_SPURIOUS           0xF0u
+#define APIC_ICR                0x300u
+#define APIC_ICR_HIGH           0x310u
+#define APIC_LVT_TIMER          0x320u
+#define APIC_COUNT              0x380u
+#define APIC_DIVIDE             0x3E0u
+#define DIVIDE_BY_1             0xBu
+#define TIMER_MODE_SHIFT        17
+#define MSR_TSC_DEADLINE        0x6E0u
+#define CPUID1_ECX_TSC_DEADLINE (1u << 24)
+#define SPURIOUS_ON             0x1FFu /* software enable, vector 0xFF */
+#define ICR_FIXED               0x4000u
+#define ICR_INIT                0x4500u
+#define ICR_STARTUP             0x4600u
+#define ICR_PENDING             0x1000u
+#define STARTUP_US              2000000ull
 
 struct vp vps[VPS_MAX];
 unsigned vp_count;
@@ -83,6 +90,28 @@ void apic_send(unsigned index, uint8_t vector)
 void apic_eoi(void)
 {
 	apic_write(APIC_EOI, 0);
+}
+
+void apic_timer_set(enum apic_timer_mode mode, uint8_t vector)
+{
+	apic_write(APIC_COUNT, 0);
+	apic_write(APIC_DIVIDE, DIVIDE_BY_1);
+	apic_write(APIC_LVT_TIMER, (uint32_t)mode << TIMER_MODE_SHIFT | vector);
+}
+
+void apic_timer_count(uint32_t count)
+{
+	apic_write(APIC_COUNT, count);
+}
+
+void apic_timer_deadline(uint64_t tsc)
+{
+	wrmsr(MSR_TSC_DEADLINE, tsc);
+}
+
+bool apic_timer_has_deadline(void)
+{
+	return cpuid(1).ecx & CPUID1_ECX_TSC_DEADLINE;
 }
 
 /* ---- VPs ----------------------------------------------------------------- */
