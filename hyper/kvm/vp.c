@@ -424,15 +424,13 @@ bool vp_run_once(struct vp *vp)
 
 static bool may_run(const struct partition *p)
 {
-	return !atomic_load_explicit(&p->stopping, memory_order_acquire) &&
-	       !atomic_load_explicit(&p->ended, memory_order_acquire);
+	return !atomic_load(&p->stopping) && !atomic_load(&p->ended);
 }
 
 /* The reason of a kick is read after the kick is taken back: one that comes later sets it again. */
 static void take_kick(struct vp *vp)
 {
 	__atomic_store_n(&vp->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-	atomic_thread_fence(memory_order_seq_cst);
 }
 
 static void *vp_main(void *arg)
@@ -474,6 +472,6 @@ void vp_kick(struct vp *vp)
 {
 	if (!vp->started)
 		return;
-	__atomic_store_n(&vp->run->immediate_exit, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&vp->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	pthread_kill(vp->thread, VP_KICK_SIGNAL);
 }

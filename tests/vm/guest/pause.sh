@@ -7,7 +7,7 @@ clock_source() { cat /sys/devices/system/clocksource/clocksource0/current_clocks
 
 # A clock that jumped, a CPU that stood still for too long.
 stall_findings() {
-	dmesg | grep -iE 'clocksource.*(unstable|skew)|soft lockup|rcu.*stall|hrtimer: interrupt took' |
+	dmesg | grep -iE 'clocksource.*(unstable|skew)|soft lockup|rcu.*stall' |
 		head -n 3 | while read -r line; do
 		say fail "$line"
 	done
@@ -80,7 +80,9 @@ second_disk() {
 has_second_disk() { [ -n "$(second_disk)" ]; }
 
 job_pause_life() {
-	find_disks && wait_until "the second controller" has_second_disk || return
+	find_disks || return
+	checkpoint pause_second
+	wait_until "the second controller" has_second_disk || return
 	device=$(vmbus_device_of "$(second_disk)")
 	dmesg -n 1 # disks that come and go are talked about, in the middle of our lines
 	repeat rebind_cycle "$device"
