@@ -60,14 +60,14 @@ static void print_crash(const struct hv_crash *crash)
 {
 	const char *line = crash->message;
 
-	log_error("the guest crashed: parameters %#llx %#llx %#llx %#llx %#llx",
+	log_event(LOG_ERROR, "the guest crashed: parameters %#llx %#llx %#llx %#llx %#llx",
 		(unsigned long long)crash->param[0], (unsigned long long)crash->param[1],
 		(unsigned long long)crash->param[2], (unsigned long long)crash->param[3],
 		(unsigned long long)crash->param[4]);
 	for (unsigned lines = 0; *line && lines < CRASH_LINES_MAX; lines++) {
 		size_t len = strcspn(line, "\n");
 
-		log_error("guest: %.*s", (int)len, line);
+		log_event(LOG_ERROR, "guest: %.*s", (int)len, line);
 		line += len + strspn(line + len, "\n");
 	}
 }

@@ -65,7 +65,7 @@ static void after_guest_end(struct vm *vm)
 			end_vm(vm, EXIT_RESET);
 			return;
 		}
-		log_info("the guest reset: restarting");
+		log_event(LOG_INFO, "the guest reset: restarting");
 		vm_handle(vm, VM_START);
 		return;
 	case PARTITION_TRIPLE_FAULT:
