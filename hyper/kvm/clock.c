@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * The clocks of a guest: its TSC, and with it reference time and synthetic timers; and the timers
  * of its LAPICs. All of them can be frozen and run on from there, while VPs do not run.

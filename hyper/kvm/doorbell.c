@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Doorbells: HvSignalEvent on a connection id signals an eventfd. The fast form of the hypercall is
  * an OUT that KVM matches (ioeventfd); the memory form comes through the hv connection table.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Pausing VPs: each completes the exit it is in, then waits on a condition variable; its thread
  * stays.

@@ -153,7 +153,7 @@ static void stimers_start(void)
 	wrmsr(HV_MSR_STIMER0_COUNT + 2, PERIOD_TICKS);
 }
 
-/* ---- events: VP 0 signals the last VP, one at a time ---------------------- */
+/* ---- events: VP 0 signals the last VP, one at a time --------------------- */
 
 static unsigned event_vp(void)
 {
@@ -185,7 +185,7 @@ static void events_start(void)
 	synic_set_sint(EVENT_SINT, EVENT_VECTOR);
 }
 
-/* ---- what VPs do ---------------------------------------------------------- */
+/* ---- what VPs do --------------------------------------------------------- */
 
 /* Each value that comes back is the one that was written: no exit is lost or done twice. */
 static void do_pio(struct watch *w)
@@ -248,7 +248,7 @@ static void run_vp(void)
 	apic_timer_count(0);
 }
 
-/* ---- keys ------------------------------------------------------------------ */
+/* ---- keys ---------------------------------------------------------------- */
 
 static uint64_t started_at, started_tsc;
 
@@ -334,7 +334,7 @@ static void take_key(void)
 	}
 }
 
-/* ---- start ------------------------------------------------------------------ */
+/* ---- start --------------------------------------------------------------- */
 
 static void read_words(void)
 {

@@ -5,7 +5,7 @@
 
 host_us() { echo "${EPOCHREALTIME/[.,]/}"; }
 
-# ---- one pause ------------------------------------------------------------------------------------
+# ---- one pause ---------------------------------------------------------------
 
 # Appends to the list of pauses: how long the VM was surely paused, how long it was at most.
 pause_once() { # ms
@@ -32,7 +32,7 @@ worker_cpu_us() {
 		awk '{ sum += $1 } END { printf "%d\n", sum / 1000 }'
 }
 
-# ---- pauses while the guest's shell waits, and its I/O goes on --------------------------------------
+# ---- pauses while the guest's shell waits, and its I/O goes on ---------------
 
 random_ms() { # longest
 	echo $((1 + (RANDOM * 32768 + RANDOM) % $1))
@@ -97,7 +97,7 @@ test_pause() { # flavour cpus
 	finish
 }
 
-# ---- pauses all the time, from before the guest boots ------------------------------------------------
+# ---- pauses all the time, from before the guest boots ------------------------
 
 # Refused as long as there is no VM, and while it ends.
 keep_pausing() {
@@ -151,7 +151,7 @@ test_pause_life() { # flavour cpus
 	finish
 }
 
-# ---- a LUN that hangs ---------------------------------------------------------------------------------
+# ---- a LUN that hangs --------------------------------------------------------
 
 checkpoint_pause_refused() {
 	ctl pause 2>"$work/refusal" >&2

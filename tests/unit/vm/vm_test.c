@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* The state table of a VM with units that only record: every state and event, and the walks. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 
 #include "vm/vm_impl.h"
 
-/* ---- rig: three units, a, b and c; b has neither pause nor stop ----------- */
+/* ---- rig: three units, a, b and c; b has neither pause nor stop ---------- */
 
 static struct vm vm;
 static struct vm_config options;
@@ -186,7 +186,7 @@ static void enter(enum vm_state state)
 	forget();
 }
 
-/* ---- every lasting state and every event ---------------------------------- */
+/* ---- every lasting state and every event --------------------------------- */
 
 #define NONE VM_STATES /* the event means nothing */
 
@@ -231,7 +231,7 @@ static void every_state_and_event(void **state)
 			try_event(lasting[i], event);
 }
 
-/* ---- walks ----------------------------------------------------------------- */
+/* ---- walks --------------------------------------------------------------- */
 
 static void a_start_attaches_forwards_and_starts_backwards(void **state)
 {
@@ -314,7 +314,7 @@ static void units_may_answer_at_once(void **state)
 	assert_int_equal(vm.exit_status, 3);
 }
 
-/* ---- pauses that do not come about ----------------------------------------- */
+/* ---- pauses that do not come about --------------------------------------- */
 
 static void a_late_unit_refuses_the_pause(void **state)
 {
@@ -368,7 +368,7 @@ static void pause_and_resume_need_the_right_state(void **state)
 	assert_string_equal(answer.text, "pause: the VM is paused, not running");
 }
 
-/* ---- ends while it pauses or is paused -------------------------------------- */
+/* ---- ends while it pauses or is paused ----------------------------------- */
 
 static void a_stop_ends_a_pause(void **state)
 {
@@ -414,7 +414,7 @@ static void a_guest_reset_ends_a_pause_and_restarts(void **state)
 	pause_all();
 }
 
-/* ---- how a VM ends ------------------------------------------------------------ */
+/* ---- how a VM ends ------------------------------------------------------- */
 
 static void the_reason_gives_the_exit_status(void **state)
 {
