@@ -18,6 +18,8 @@
 
 #include "disk/stack.h"
 
+#include "base/file_lock.h"
+
 static int open_error(const char *path, int error, struct err *e)
 {
 	switch (error) {
@@ -120,18 +122,15 @@ int file_check_direct(int fd, const char *path, struct err *e)
 
 int file_lock(int fd, const char *path, const struct disk_file_options *o, struct err *e)
 {
-	struct flock lock = {
-		.l_type = o->read_only ? F_RDLCK : F_WRLCK,
-		.l_whence = SEEK_SET,
-	};
+	int ret = file_lock_take(fd, o->read_only);
 
-	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
-		return 0;
-	if (errno == EAGAIN || errno == EACCES)
-		return err_set(e, -EBUSY,
+	if (ret == -EBUSY)
+		return err_set(e, ret,
 			"disk %s: is used by another process; stop that or use another image%s",
 			path, o->read_only ? "" : " (\"ro\" can be shared)");
-	return err_set(e, -errno, "disk %s: cannot be locked: %s", path, strerror(errno));
+	if (ret)
+		return err_set(e, ret, "disk %s: cannot be locked: %s", path, strerror(-ret));
+	return 0;
 }
 
 /* A device node may be on a tmpfs, but the data of its device are not. */

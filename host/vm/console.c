@@ -6,9 +6,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file_lock.h"
 #include "base/log.h"
+
+#define INPUT_RETRY_NS 10000000ull
 
 /* ---- output -------------------------------------------------------------- */
 
@@ -48,7 +52,10 @@ static void start_write(struct console *c)
 	if (c->writing || count == 0 || atomic_load(&c->muted))
 		return;
 	c->writing = true;
-	io_uring_prep_write(loop_sqe(c->loop, &c->write_op), c->out_fd, bytes, count, (uint64_t)-1);
+	if (c->file_max && count > c->file_max - c->file_at)
+		count = (uint32_t)(c->file_max - c->file_at);
+	io_uring_prep_write(loop_sqe(c->loop, &c->write_op), c->out_fd, bytes, count,
+		c->file_max ? c->file_at : (uint64_t)-1);
 }
 
 /* Writing again at once would keep the loop busy until somebody reads. */
@@ -67,6 +74,15 @@ static void finish_drain(struct console *c)
 	drained(c->ctx);
 }
 
+/* A guest prints without end; the newest output replaces the oldest. */
+static void written(struct console *c, uint32_t count)
+{
+	atomic_fetch_add_explicit(&c->tail, count, memory_order_release);
+	c->file_at += count;
+	if (c->file_max && c->file_at >= c->file_max)
+		c->file_at = 0;
+}
+
 static void on_written(struct loop_op *op, int res)
 {
 	struct console *c = container_of(op, struct console, write_op);
@@ -81,7 +97,7 @@ static void on_written(struct loop_op *op, int res)
 		atomic_store(&c->muted, true);
 	}
 	if (res > 0)
-		atomic_fetch_add_explicit(&c->tail, (uint32_t)res, memory_order_release);
+		written(c, (uint32_t)res);
 	start_write(c);
 	if (!c->writing && c->drained)
 		finish_drain(c);
@@ -108,8 +124,19 @@ static void on_wake(struct loop_task *task)
 
 /* ---- input --------------------------------------------------------------- */
 
+/* A background process must not read, or change, its terminal: it would be stopped. */
+static bool in_background(const struct console *c)
+{
+	pid_t group = tcgetpgrp(c->in_fd);
+
+	return group > 0 && group != getpgrp();
+}
+
 static void start_read(struct console *c)
 {
+	if (c->reading || in_background(c))
+		return;
+	c->reading = true;
 	io_uring_prep_read(
 		loop_sqe(c->loop, &c->read_op), c->in_fd, c->input, sizeof(c->input), (uint64_t)-1);
 }
@@ -137,31 +164,64 @@ static size_t filter_escapes(struct console *c, size_t count)
 	return kept;
 }
 
+static void give_input(struct console *c);
+
+static void on_input_timer(struct loop_timer *t)
+{
+	give_input(container_of(t, struct console, input_timer));
+}
+
+/* The UART takes what its buffer has room for. It does not signal when there is room again. A pipe
+ * is not read when there is no room; a terminal is, since Ctrl-A x must always work. */
+static void give_input(struct console *c)
+{
+	size_t taken = c->pending ? c->ops->input(c->ctx, c->typed, c->pending) : 0;
+
+	c->pending -= (uint32_t)taken;
+	memmove(c->typed, c->typed + taken, c->pending);
+	if (c->pending && !c->input_timer.armed)
+		loop_timer_start(c->loop, &c->input_timer, INPUT_RETRY_NS, on_input_timer);
+	if (CONSOLE_TYPED - c->pending >= sizeof(c->input) || c->raw)
+		start_read(c);
+}
+
+static void keep_input(struct console *c, size_t count)
+{
+	size_t room = CONSOLE_TYPED - c->pending;
+
+	if (count > room) {
+		log_guest("console: the guest does not read; %zu bytes of input dropped",
+			count - room);
+		count = room;
+	}
+	memcpy(c->typed + c->pending, c->input, count);
+	c->pending += (uint32_t)count;
+}
+
 static void on_read(struct loop_op *op, int res)
 {
 	struct console *c = container_of(op, struct console, read_op);
 
+	c->reading = false;
 	if (res == -EAGAIN) {
+		c->reading = true;
 		io_uring_prep_poll_add(loop_sqe(c->loop, &c->readable_op), c->in_fd, POLLIN);
 		return;
 	}
 	/* End of file on our standard input does not end the VM. */
 	if (res == 0 || (res < 0 && res != -EINTR))
 		return;
-	if (res > 0) {
-		size_t count = filter_escapes(c, (size_t)res);
-		size_t taken = c->ops->input(c->ctx, c->input, count);
-
-		if (taken < count)
-			log_guest("console: the guest does not read; %zu bytes of input dropped",
-				count - taken);
-	}
-	start_read(c);
+	if (res > 0)
+		keep_input(c, filter_escapes(c, (size_t)res));
+	give_input(c);
 }
 
 static void on_readable(struct loop_op *op, int res)
 {
-	start_read(container_of(op, struct console, readable_op));
+	struct console *c = container_of(op, struct console, readable_op);
+
+	c->reading = false;
+	start_read(c);
 }
 
 /* ---- life ---------------------------------------------------------------- */
@@ -170,7 +230,9 @@ static void set_raw(struct console *c)
 {
 	struct termios raw;
 
-	if (!isatty(c->in_fd) || tcgetattr(c->in_fd, &c->saved) < 0)
+	if (!isatty(c->in_fd) || in_background(c))
+		return;
+	if (!c->raw && tcgetattr(c->in_fd, &c->saved) < 0)
 		return;
 	raw = c->saved;
 	cfmakeraw(&raw);
@@ -182,8 +244,7 @@ static void set_raw(struct console *c)
  * must not become our controlling one. */
 static int open_file(struct console *c, const char *path, struct err *e)
 {
-	c->out_fd =
-		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
+	c->out_fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
 	if (c->out_fd < 0 && errno == ENXIO)
 		return err_set(e, -ENXIO,
 			"console: %s: nobody reads from this pipe; start its reader first", path);
@@ -191,16 +252,46 @@ static int open_file(struct console *c, const char *path, struct err *e)
 		return err_set(e, -errno,
 			"console: %s: %s; give a file that can be written, stdio or none", path,
 			strerror(errno));
-	fcntl(c->out_fd, F_SETFL, fcntl(c->out_fd, F_GETFL) & ~O_NONBLOCK);
 	c->own_out = true;
+	fcntl(c->out_fd, F_SETFL, fcntl(c->out_fd, F_GETFL) & ~O_NONBLOCK);
 	return 0;
+}
+
+/* Locked before it is changed: it could be the image of a disk. */
+static int take_file(struct console *c, const char *path, struct err *e)
+{
+	struct stat st;
+	int ret = file_lock_take(c->out_fd, false);
+
+	if (ret)
+		return err_set(e, ret, "console: %s: %s; give a file that nothing else uses", path,
+			ret == -EBUSY ? "is in use" : strerror(-ret));
+	if (fstat(c->out_fd, &st) || !S_ISREG(st.st_mode))
+		return 0;
+	if (ftruncate(c->out_fd, 0))
+		return err_set(e, -errno, "console: %s: %s", path, strerror(errno));
+	c->file_max = CONSOLE_FILE_MAX;
+	return 0;
+}
+
+static int use_file(struct console *c, const char *path, struct err *e)
+{
+	int ret = open_file(c, path, e);
+
+	if (!ret)
+		ret = take_file(c, path, e);
+	if (ret && c->out_fd >= 0) {
+		close(c->out_fd);
+		c->out_fd = -1;
+	}
+	return ret;
 }
 
 int console_open(struct console *c, struct loop *loop, const char *where,
 	const struct console_ops *ops, void *ctx, struct err *e)
 {
 	ON_LOOP(loop);
-	memset(c, 0, offsetof(struct console, buffer));
+	memset(c, 0, offsetof(struct console, typed));
 	c->loop = loop;
 	c->ops = ops;
 	c->ctx = ctx;
@@ -215,7 +306,7 @@ int console_open(struct console *c, struct loop *loop, const char *where,
 		return 0;
 	}
 	if (strcmp(where, "stdio"))
-		return open_file(c, where, e);
+		return use_file(c, where, e);
 	c->in_fd = STDIN_FILENO;
 	c->out_fd = STDOUT_FILENO;
 	set_raw(c);
@@ -241,12 +332,20 @@ void console_drain(struct console *c, void (*drained)(void *ctx))
 		finish_drain(c);
 }
 
+void console_continue(struct console *c)
+{
+	if (c->in_fd < 0)
+		return;
+	set_raw(c);
+	give_input(c);
+}
+
 void console_close(struct console *c)
 {
 	uint64_t dropped = atomic_load(&c->dropped);
 
 	ON_LOOP(c->loop);
-	if (c->raw)
+	if (c->raw && !in_background(c))
 		tcsetattr(c->in_fd, TCSANOW, &c->saved);
 	if (dropped)
 		log_event(LOG_WARN, "console: %llu bytes of output dropped",

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The console of a VM: COM1 on standard input and output, a file, or nowhere.
- * VP threads only put bytes into a ring; the control thread writes them out, so
- * that a slow reader never blocks a VP. Bytes that do not fit are dropped and
- * counted.
+ * A file is locked before it is truncated, and has a largest size: output goes on
+ * at its beginning then. VP threads only put bytes into a ring; the control thread
+ * writes them out, so that a slow reader never blocks a VP. Bytes that do not fit
+ * are dropped and counted.
  *
  * Thread: control, except console_put().
  */
@@ -22,6 +23,8 @@
 #define CONSOLE_BUFFER   (256u * 1024u) /* power of two */
 #define CONSOLE_ESCAPE   0x01u          /* Ctrl-A */
 #define CONSOLE_DRAIN_MS 2000u
+#define CONSOLE_TYPED    (64u * 1024u)
+#define CONSOLE_FILE_MAX (64ull << 20)
 
 struct console_ops {
 	/* Bytes typed by the user; returns how many the guest's UART took. */
@@ -36,6 +39,8 @@ struct console {
 	void *ctx;
 	int in_fd, out_fd; /* -1: none */
 	bool own_out;
+	uint64_t file_max;  /* bytes, of a regular file; 0: the output is none */
+	uint64_t file_at;   /* where the next byte goes */
 	_Atomic bool muted; /* output is dropped: there is nowhere to write to */
 	bool raw;           /* the terminal was switched to raw mode */
 	struct termios saved;
@@ -52,10 +57,14 @@ struct console {
 	/* input */
 	struct loop_op read_op;
 	struct loop_op readable_op; /* as writable_op */
+	bool reading;               /* either is in the ring */
 	uint8_t input[256];
+	uint32_t pending; /* bytes of typed that the guest has not taken yet */
+	struct loop_timer input_timer;
 	bool escaped; /* Ctrl-A was the last byte */
 
-	uint8_t buffer[CONSOLE_BUFFER]; /* last: need not be cleared */
+	uint8_t typed[CONSOLE_TYPED]; /* these need not be cleared */
+	uint8_t buffer[CONSOLE_BUFFER];
 };
 
 /* where: "stdio", "none" or a path. Puts a terminal into raw mode. */
@@ -64,6 +73,9 @@ int console_open(struct console *c, struct loop *loop, const char *where,
 /* Calls drained(ctx of console_open) when all output is written, or after CONSOLE_DRAIN_MS. The
  * guest has stopped. */
 void console_drain(struct console *c, void (*drained)(void *ctx));
+/* The process was stopped and goes on, or is in the foreground now (SIGCONT): the terminal is raw
+ * again, and read. */
+void console_continue(struct console *c);
 /* Restores the terminal. The loop no longer runs. */
 void console_close(struct console *c);
 /* One byte from the guest. One VP thread at a time. */

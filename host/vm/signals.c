@@ -29,6 +29,14 @@ static void on_read(struct loop_op *op, int res)
 		start_read(s);
 }
 
+/* nohup, for one, starts programs with SIGHUP ignored. */
+static bool ignored(int signo)
+{
+	struct sigaction old;
+
+	return !sigaction(signo, NULL, &old) && old.sa_handler == SIG_IGN;
+}
+
 int signals_open(struct signals *s, struct loop *loop, void (*caught)(void *ctx, int signal),
 	void *ctx, struct err *e)
 {
@@ -39,9 +47,12 @@ int signals_open(struct signals *s, struct loop *loop, void (*caught)(void *ctx,
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCONT);
+	if (!ignored(SIGHUP))
+		sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an I/O error */
 	fd = signalfd(-1, &set, SFD_CLOEXEC);
 	if (fd < 0)
 		return err_set(e, -errno, "signalfd: %s", strerror(errno));

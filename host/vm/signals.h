@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SIGINT, SIGTERM and SIGHUP as events of a loop.
+ * SIGINT, SIGTERM, SIGCONT and SIGHUP, unless it was ignored at start, as events of a loop.
  *
  * Thread: the loop's. Open before any other thread starts: all inherit the signal mask.
  */

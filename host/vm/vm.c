@@ -11,6 +11,7 @@
 #include "vm/vm.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -406,6 +407,11 @@ static void on_signal(void *ctx, int signal)
 	struct vm *vm = ctx;
 
 	ON_CONTROL(vm);
+	if (signal == SIGCONT) {
+		if (vm->console_open)
+			console_continue(&vm->console);
+		return;
+	}
 	log_info("signal %d: ending the partition", signal);
 	vm_handle(vm, VM_HURRY);
 	vm_stop(vm, 128 + signal);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file_lock.h"
 #include "base/log.h"
 #include "disk/filter/filter.h"
 #include "disk/filter/filters.h"
@@ -217,6 +218,12 @@ int disk_log_open(struct disk **disk, struct disk *lower, const char *path, stru
 	if (d->fd < 0) {
 		ret = err_set(
 			e, -errno, "disk log %s: cannot be opened: %s", path, strerror(errno));
+		goto free_disk;
+	}
+	ret = file_lock_take(d->fd, false);
+	if (ret) {
+		err_set(e, ret, "disk log %s: %s; give a file that nothing else uses", path,
+			ret == -EBUSY ? "is in use" : strerror(-ret));
 		goto free_disk;
 	}
 	pthread_mutex_init(&d->lock, NULL);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file_lock.h"
 #include "disk/filter/filters.h"
 #include "tests/support/disk_rig.h"
 
@@ -298,6 +299,22 @@ static void log_says_why_it_cannot(void **state)
 	disk_close(lower);
 }
 
+/* It may be the image of a disk. */
+static void log_touches_no_locked_file(void **state)
+{
+	struct disk *disk, *lower = null_disk();
+	char path[] = "/tmp/enlite-log-XXXXXX";
+	int fd = mkstemp(path);
+	struct err e;
+
+	assert_int_equal(file_lock_take(fd, false), 0);
+	assert_int_equal(disk_log_open(&disk, lower, path, &e), -EBUSY);
+	assert_non_null(strstr(e.text, "is in use"));
+	close(fd);
+	unlink(path);
+	disk_close(lower);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,6 +330,7 @@ int main(void)
 		cmocka_unit_test(logs_a_line_a_request),
 		cmocka_unit_test(counts_what_it_drops),
 		cmocka_unit_test(log_says_why_it_cannot),
+		cmocka_unit_test(log_touches_no_locked_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,9 +16,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file_lock.h"
 #include "vm/console.h"
 
 #define MS 1000000ull
@@ -325,19 +328,169 @@ static void nonblocking_input_waits(void **state)
 	close(fds[1]);
 }
 
-static void a_guest_that_does_not_read_loses_keys(void **state)
+/* A UART has room for a few bytes at a time. */
+static void a_guest_that_reads_slowly_loses_nothing(void **state)
 {
+	char text[3000];
 	int fds[2];
 
 	takes = 2;
+	memset(text, 'k', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
 	assert_int_equal(pipe(fds), 0);
 	set_stdio(fds[0], saved_out);
 	open_console("stdio");
-	assert_int_equal(write(fds[1], "abcd", 4), 4);
-	wants_typed("ab");
+	assert_int_equal(write(fds[1], text, strlen(text)), strlen(text));
+	while (typed_count < 20)
+		loop_run(&loop);
+	takes = sizeof(typed);
+	wants_typed(text);
 	console_close(&console);
 	close(fds[0]);
 	close(fds[1]);
+}
+
+/* The guest takes nothing at all. */
+static void the_escape_works_behind_much_input(void **state)
+{
+	static char text[1000];
+	int master, slave;
+
+	takes = 0;
+	memset(text, 'k', sizeof(text));
+	assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+	fcntl(master, F_SETFL, O_NONBLOCK);
+	set_stdio(slave, slave);
+	open_console("stdio");
+	for (ssize_t sent = 0; sent < 2 * (ssize_t)CONSOLE_TYPED;) {
+		ssize_t n = write(master, text, sizeof(text)); /* its buffer may be full */
+
+		sent += n > 0 ? n : 0;
+		run_for(1);
+	}
+	while (write(master, "\001x", 2) != 2)
+		run_for(1);
+	for (int i = 0; i < 10000 && !quits; i++)
+		run_for(10);
+	assert_int_equal(quits, 1);
+	console_close(&console);
+	close(master);
+	close(slave);
+}
+
+static void a_file_wraps(void **state)
+{
+	char got[64] = "";
+	int fd;
+
+	open_console(path);
+	console.file_max = 10;
+	put("0123456789abcdef");
+	drain();
+	console_close(&console);
+	fd = open(path, O_RDONLY);
+	assert_int_equal(read(fd, got, sizeof(got)), 10);
+	close(fd);
+	assert_string_equal(got, "abcdef6789");
+}
+
+/* It may be the image of a disk: nothing of it is changed. */
+static void a_locked_file_is_refused_untouched(void **state)
+{
+	char got[16] = "";
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	assert_int_equal(write(fd, "image", 5), 5);
+	assert_int_equal(file_lock_take(fd, false), 0);
+	refused(path, -EBUSY, "is in use");
+	assert_int_equal(pread(fd, got, sizeof(got), 0), 5);
+	assert_string_equal(got, "image");
+	close(fd);
+	open_console(path);
+	console_close(&console);
+}
+
+/* ---- job control --------------------------------------------------------- */
+
+static pid_t spawn(void (*fn)(int slave), int slave)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		fn(slave);
+		_exit(0);
+	}
+	return pid;
+}
+
+/* A process group that is not the terminal's. */
+static void in_background(int slave)
+{
+	setpgid(0, 0);
+	if (dup2(slave, 0) || dup2(slave, 1) != 1 || loop_init(&loop, "control", &e))
+		_exit(1);
+	if (console_open(&console, &loop, "stdio", &ops, NULL, &e))
+		_exit(2);
+	console_continue(&console);
+	run_for(20);
+	console_close(&console);
+}
+
+static void session(int slave)
+{
+	int status;
+	pid_t pid;
+
+	if (setsid() < 0 || ioctl(slave, TIOCSCTTY, 0))
+		_exit(10);
+	pid = spawn(in_background, slave);
+	if (waitpid(pid, &status, WUNTRACED) != pid)
+		_exit(11);
+	if (WIFSTOPPED(status)) {
+		kill(pid, SIGKILL);
+		_exit(12);
+	}
+	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 13);
+}
+
+static void a_background_job_is_not_stopped(void **state)
+{
+	struct termios before, after;
+	int master, slave, status;
+	pid_t pid;
+
+	assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+	assert_int_equal(tcgetattr(slave, &before), 0);
+	pid = spawn(session, slave);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(tcgetattr(slave, &after), 0);
+	assert_int_equal(before.c_lflag, after.c_lflag);
+	close(master);
+	close(slave);
+}
+
+/* A shell gives a stopped job its own settings of the terminal. */
+static void a_terminal_is_raw_again(void **state)
+{
+	struct termios cooked, during;
+	int master, slave;
+
+	assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+	assert_int_equal(tcgetattr(slave, &cooked), 0);
+	set_stdio(slave, slave);
+	open_console("stdio");
+	assert_int_equal(tcsetattr(slave, TCSANOW, &cooked), 0);
+	console_continue(&console);
+	assert_int_equal(tcgetattr(slave, &during), 0);
+	assert_int_equal(during.c_lflag & (ICANON | ECHO | ISIG), 0);
+	console_close(&console);
+	assert_int_equal(tcgetattr(slave, &during), 0);
+	assert_int_equal(during.c_lflag, cooked.c_lflag);
+	close(master);
+	close(slave);
 }
 
 static void a_terminal_is_raw_and_restored(void **state)
@@ -378,7 +531,12 @@ int main(void)
 		test(keys_reach_the_guest),
 		test(end_of_input_is_quiet),
 		test(nonblocking_input_waits),
-		test(a_guest_that_does_not_read_loses_keys),
+		test(a_guest_that_reads_slowly_loses_nothing),
+		test(the_escape_works_behind_much_input),
+		test(a_file_wraps),
+		test(a_locked_file_is_refused_untouched),
+		test(a_background_job_is_not_stopped),
+		test(a_terminal_is_raw_again),
 		test(a_terminal_is_raw_and_restored),
 	};
 
