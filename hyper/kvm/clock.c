@@ -97,7 +97,7 @@ int clock_init(struct partition *p, struct err *e)
 	}
 	atomic_store(&clock->tsc_offset, measured);
 	if (!clock->tsc_stops)
-		log_debug("this KVM cannot stop a guest's TSC: a pause is seen there");
+		log_event(LOG_DEBUG, "this KVM cannot stop a guest's TSC: a pause is seen there");
 	return 0;
 }
 
@@ -131,7 +131,7 @@ static void tsc_thaw(struct partition *p)
 		return;
 	ret = set_tsc_offset(p, offset);
 	if (ret)
-		log_error("the TSC offset of a VP cannot be set: %s; its clock jumps",
+		log_event(LOG_ERROR, "the TSC offset of a VP cannot be set: %s; its clock jumps",
 			strerror(-ret));
 	atomic_store(&clock->tsc_offset, offset);
 }
@@ -191,7 +191,7 @@ static void lapic_count_thaw(struct vp *vp)
 		return;
 	lapic_set(&lapic, LAPIC_CURRENT_COUNT, vp->timer.count);
 	if (ioctl(vp->fd, KVM_SET_LAPIC, &lapic) < 0)
-		log_error("VP %u: KVM_SET_LAPIC: %s", vp->index, strerror(errno));
+		log_event(LOG_ERROR, "VP %u: KVM_SET_LAPIC: %s", vp->index, strerror(errno));
 	synic_interrupt(&vp->p->hv, vp->index);
 }
 
