@@ -79,10 +79,12 @@ static void ring_set_threads(struct loop *loop, unsigned int *threads)
 
 void loop_add_threads(struct loop *loop, int more)
 {
+	unsigned int threads;
+
 	ON_LOOP(loop);
-	loop->threads += (uint32_t)more;
+	threads = loop->threads += (uint32_t)more;
 	if (loop->enabled)
-		ring_set_threads(loop, &(unsigned int){loop->threads});
+		ring_set_threads(loop, &threads);
 }
 
 struct io_uring_sqe *loop_sqe(struct loop *loop, struct loop_op *op)
