@@ -88,6 +88,8 @@ static void on_rx(struct nic_client *client, struct nic_frame *frames[], uint32_
 
 		check(f->frame.length >= NIC_ETH_HEADER);
 		check(f->frame.length + f->frame.skip < f->frame.room);
+		if (rig->only_ours && memcmp(f->bytes + f->frame.skip + 6, "\2\0\0", 3))
+			continue;
 		rig->received++;
 		if (rig->rx)
 			rig->rx(rig, f->bytes + f->frame.skip, &f->frame);
@@ -230,6 +232,8 @@ void nic_rig_wait_path(struct nic_rig *from, struct nic_rig *to)
 {
 	struct path p = {.from = from, .to = to};
 
+	to->only_ours = true;
+	to->received = 0;
 	probe_again(&p.probe);
 	nic_rig_run(from->loop, any_received, &p);
 	loop_timer_cancel(&p.probe);

@@ -36,6 +36,7 @@ struct nic_rig {
 	uint32_t room_max;    /* of a buffer; 0: all */
 	uint32_t frames_out;
 	uint64_t received, sent, failed;
+	bool only_ours; /* see nic_rig_wait_path() */
 	int last_error;
 	uint32_t changes; /* of link or MTU */
 	bool stopped, closed;
@@ -68,8 +69,9 @@ void nic_rig_run(struct loop *loop, bool (*done)(void *ctx), void *ctx);
 void nic_rig_wait_received(struct nic_rig *rig, uint64_t count);
 void nic_rig_wait_sent(struct nic_rig *rig);
 void nic_rig_wait_link(struct nic_rig *rig, bool up);
-/* Sends probes until one arrives: a bridge forwards only some time after its ports are up. Then all
- * counters of both are zero. */
+/* Sends probes until one arrives: a bridge forwards only some time after its ports are up. Then the
+ * counters `received` and `sent` of the two are zero, and `to` ignores frames whose source does not
+ * begin with 02:00:00: the kernel sends some of its own. */
 void nic_rig_wait_path(struct nic_rig *from, struct nic_rig *to);
 
 /* ---- network name spaces ------------------------------------------------- */
