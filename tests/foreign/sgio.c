@@ -36,7 +36,7 @@ static struct {
 	struct disk *disk;
 	struct disk_queue *queue;
 	struct scsi_unit unit;
-	struct scsi_reservation reservation;
+	struct scsi_reservation *reservation;
 	_Atomic uint64_t luns;
 	struct scsi_task task;
 	struct iovec iov[TRANSFER_MAX / PAGE];
@@ -58,7 +58,7 @@ static void unit_init(void)
 		.transfer_bytes_max = TRANSFER_MAX,
 		.info = d.disk->info,
 		.size = disk_size(d.disk),
-		.reservation = &d.reservation,
+		.reservation = d.reservation,
 		.fence = scsi_fence_create(),
 	};
 	scsi_identify(d.unit.id, &name);
@@ -76,7 +76,7 @@ static int device_open(struct err *e)
 	if (!ret)
 		ret = disk_queue_open(d.disk, &d.loop, &d.queue);
 	if (!ret)
-		ret = scsi_reservation_init(&d.reservation, NULL, e);
+		ret = scsi_reservation_open(&d.reservation, NULL, e);
 	if (!ret)
 		unit_init();
 	return ret;
