@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* The NIC as a guest sees it: bring-up with each version, frames both ways, closing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/support/netvsp_rig.h"
+#include "tests/support/nic_frames.h"
+
+#define ALL_FRAMES (NDIS_FILTER_DIRECTED | NDIS_FILTER_ALL_MULTICAST | NDIS_FILTER_BROADCAST)
+
+/* ---- one frame, echoed --------------------------------------------------- */
+
+struct echo {
+	uint8_t bytes[GUEST_NIC_FRAME];
+	uint32_t length;
+	uint64_t seen;
+};
+
+static void echoed(struct guest_nic *n, const struct guest_nic_frame *f)
+{
+	struct echo *e = n->ctx;
+
+	assert_int_equal(f->length, e->length);
+	assert_memory_equal(f->bytes, e->bytes, e->length);
+	e->seen++;
+}
+
+static void send_echo(struct guest_nic *n, uint32_t channel, uint32_t length, uint32_t layout)
+{
+	struct echo *e = n->ctx;
+	struct netvsc_tx tx = {.length = length};
+	uint64_t frames = n->frames;
+
+	for (uint32_t i = 0; i < length; i++)
+		e->bytes[i] = (uint8_t)(i * 7 + length);
+	memcpy(e->bytes, "\x02\0\0\0\0\xbb\x02\0\0\0\0\xaa\x88\xb5", 14);
+	e->length = length;
+	assert_true(guest_nic_send(n, channel, layout, &tx, e->bytes));
+	guest_nic_wait_sent(n);
+	guest_nic_wait_frames(n, frames + 1);
+	assert_int_equal(n->last_status, NVSP_STATUS_SUCCESS);
+}
+
+static void bring_up(uint32_t version, uint32_t vps)
+{
+	static struct echo e;
+	struct netvsp_rig *rig = netvsp_rig_create("loop", vps, 2, NULL);
+	struct guest_nic *n = &rig->n;
+
+	n->rx = echoed;
+	n->ctx = &e;
+	for (int round = 0; round < 3; round++) {
+		guest_nic_open(n, version, vps - 1, true);
+		assert_true(n->conn.connected);
+		assert_memory_equal(n->conn.mac, rig->config.mac, 6);
+		assert_int_equal(n->channel_count, version >= NVSP_VERSION_5 ? vps : 1);
+		guest_nic_set_filter(n, ALL_FRAMES);
+		if (n->channel_count > 1)
+			guest_nic_set_rss(n);
+		for (uint32_t channel = 0; channel < n->channel_count; channel++)
+			for (uint32_t layout = 0; layout < NIC_LAYOUTS; layout++)
+				for (uint32_t length = 14; length <= 1514; length += 375)
+					send_echo(n, channel, length, layout);
+		if (n->channel_count > 1)
+			assert_int_not_equal(n->tables, 0);
+		guest_nic_close(n);
+	}
+	netvsp_rig_destroy(rig);
+}
+
+static void test_versions(void **state)
+{
+	for (uint32_t i = 0; i < NETVSC_VERSIONS; i++)
+		bring_up(netvsc_versions[i], 1);
+}
+
+static void test_sub_channels(void **state)
+{
+	bring_up(NVSP_VERSION_6_1, 4);
+	bring_up(NVSP_VERSION_5, 2);
+	bring_up(NVSP_VERSION_4, 3);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_sub_channels),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
