@@ -22,10 +22,13 @@
 #include "base/err.h"
 #include "base/schema.h"
 #include "disk/stack.h"
+#include "nic/stack.h"
 
 #define VM_IO_THREADS_MAX  64u
 #define VM_CONTROLLERS_MAX 4u  /* SCSI controllers */
 #define VM_DISKS_MAX       64u /* given at the start; more can be added later */
+
+#define VM_NICS_MAX 8u
 
 #define VM_AUTO (-1)
 
@@ -48,6 +51,24 @@ struct disk_config {
 	uint32_t controller;
 	int64_t lun; /* VM_AUTO: the lowest free one, until vm_config_complete() */
 	char *serial;
+};
+
+#define NIC_CONFIG_MTU_MAX   9216u
+#define NIC_CONFIG_TEXTS_MAX (NIC_STACK_SETTINGS_MAX + NIC_STACK_FILTERS_MAX)
+
+struct nic_config {
+	struct device_config device;
+	char *mac;                  /* NULL: choose */
+	uint32_t queues, mtu, vlan; /* 0: not set */
+	bool mac_lock;
+};
+
+/* Objects of device.source and device.filters of a NIC; see nic.c. */
+struct nic_backend_options {
+	char *backend, *forward, *program;
+};
+struct nic_filter_options {
+	char *value;
 };
 
 enum vm_on_crash { VM_ON_CRASH_EXIT, VM_ON_CRASH_CONTINUE };
@@ -73,6 +94,8 @@ struct vm_config {
 	bool verbose;
 	struct disk_config *disks;
 	uint32_t disk_count;
+	struct nic_config *nics;
+	uint32_t nic_count;
 	char *origins[VM_CONFIG_KEYS]; /* "vm.json:3: cpus", "--cpus"; NULL: not set by the user */
 	char *file;                    /* the last one that was read, or NULL */
 };
@@ -124,7 +147,22 @@ int disk_config_copy(struct disk_config *to, const struct disk_config *from);
  * NULL: no memory. */
 char *disk_config_source(const struct disk_config *d);
 
-/* The filters included. */
+/* ---- one NIC ------------------------------------------------------------- */
+
+/* A NIC as host/nic wants it, with the texts it refers to. */
+struct nic_config_stack {
+	struct nic_stack stack;
+	char *texts[NIC_CONFIG_TEXTS_MAX];
+	uint32_t text_count;
+};
+/* 0, -EINVAL, -ENOMEM; nic_config_stack_free() after 0. The config stays as long as the stack. */
+int nic_config_stack(struct nic_config_stack *s, const struct nic_config *c, struct err *e);
+void nic_config_stack_free(struct nic_config_stack *s);
+
+/* False: no unicast MAC address. */
+bool nic_config_mac(const char *text, uint8_t mac[6]);
+
+/* The filters of the disk included. */
 int disk_config_open(struct disk **disk, const struct disk_config *d, struct err *e);
 
 #endif

@@ -245,5 +245,14 @@ const struct config_list config_lists[] = {
 		.count = offsetof(struct vm_config, disk_count),
 		.max = VM_DISKS_MAX,
 	},
+	{
+		.name = "nics",
+		.option = "net",
+		.help = "a NIC; may be repeated",
+		.class = &nic_class,
+		.items = offsetof(struct vm_config, nics),
+		.count = offsetof(struct vm_config, nic_count),
+		.max = VM_NICS_MAX,
+	},
 	{0},
 };

@@ -107,6 +107,7 @@ void vm_inspect(const struct vm *vm, struct inspect *i)
 	boot_inspect(vm, i);
 	inspect_begin_array(i, "devices");
 	storage_inspect(&vm->storage, i);
+	network_inspect(&vm->network, i);
 	inspect_end(i);
 }
 

@@ -21,7 +21,8 @@
 static const struct vm_unit_ops *const vm_units[] = {
 	&partition_unit,
 	&storage_unit,
-	&io_threads_unit, /* they end before the disks they use are closed */
+	&network_unit,
+	&io_threads_unit, /* they end before the disks and NICs they use are closed */
 	&console_unit,
 	NULL,
 };

@@ -21,6 +21,7 @@
 #include "hyper/kvm/partition.h"
 #include "mgmt/ctl.h"
 #include "vm/console.h"
+#include "vm/network.h"
 #include "vm/signals.h"
 #include "vm/storage.h"
 #include "vm/unit.h"
@@ -83,6 +84,9 @@ struct vm {
 
 	void (*storage_paused)(struct vm *vm);
 	struct storage storage; /* disks, and their controllers, which are offered to the guest */
+
+	void (*network_paused)(struct vm *vm);
+	struct network network; /* NICs */
 
 	struct console console;
 	bool console_open;

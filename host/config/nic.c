@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * NICs: a class of devices whose back ends and filters are those of host/nic. A
+ * back end is a text here, "tap:net0", and each of its settings and filters has one
+ * value: nic/stack.h knows what they mean.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/config_impl.h"
+
+#define TEXT_MAX 4096u
+
+/* ---- texts --------------------------------------------------------------- */
+
+static bool digit_value(char c, uint8_t *value)
+{
+	const char *digits = "0123456789abcdef";
+	const char *at = c ? strchr(digits, c | 0x20) : NULL;
+
+	if (!at)
+		return false;
+	*value = (uint8_t)(at - digits);
+	return true;
+}
+
+bool nic_config_mac(const char *text, uint8_t mac[6])
+{
+	for (uint32_t i = 0; i < 6; i++) {
+		uint8_t high, low;
+
+		if (!digit_value(text[0], &high) || !digit_value(text[1], &low) ||
+			text[2] != (i < 5 ? ':' : '\0'))
+			return false;
+		mac[i] = (uint8_t)(high << 4 | low);
+		text += 3;
+	}
+	return !(mac[0] & 1);
+}
+
+static bool is_mac(const char *text)
+{
+	uint8_t mac[6];
+
+	return nic_config_mac(text, mac);
+}
+
+/* ---- the class ----------------------------------------------------------- */
+
+static const struct schema_key backend_keys[] = {
+	{
+		.name = "backend",
+		.type = &schema_text,
+		SCHEMA_FIELD(struct nic_backend_options, backend),
+		.min = 1,
+		.max = TEXT_MAX,
+		.required = true,
+		.arg = "tap:IF|fd:N|user|null|loop|pair:PATH|none",
+		.help = "tap: a TAP interface; fd: one that was inherited; user: the host's network "
+			"through passt, without root; pair: another VM of this host; loop: frames "
+			"come back; null: frames vanish; none: no link",
+	},
+	{
+		.name = "forward",
+		.type = &schema_text,
+		SCHEMA_FIELD(struct nic_backend_options, forward),
+		.min = 1,
+		.max = TEXT_MAX,
+		.arg = "tcp|udp:[ADDR:]PORT-:PORT[+...]",
+		.help = "user: ports of the host that lead to ports of the guest",
+	},
+	{
+		.name = "program",
+		.type = &schema_file,
+		SCHEMA_FIELD(struct nic_backend_options, program),
+		.arg = "FILE",
+		.help = "user: the passt to run",
+	},
+	{0},
+};
+
+static const struct schema backend_schema = {
+	.name = "backend",
+	.help = "where the frames go",
+	.keys = backend_keys,
+	.size = sizeof(struct nic_backend_options),
+};
+
+static const struct schema *const sources[] = {&backend_schema, NULL};
+
+#define FILTER(filter_name, value_type, value_arg, text)                                           \
+	static const struct schema_key filter_name##_keys[] = {                                    \
+		{                                                                                  \
+			.name = "value",                                                           \
+			.type = value_type,                                                        \
+			SCHEMA_FIELD(struct nic_filter_options, value),                            \
+			.max = TEXT_MAX,                                                           \
+			.required = true,                                                          \
+			.arg = value_arg,                                                          \
+			.help = text,                                                              \
+		},                                                                                 \
+		{0},                                                                               \
+	};                                                                                         \
+	static const struct schema filter_name##_schema = {                                        \
+		.name = #filter_name,                                                              \
+		.help = text,                                                                      \
+		.keys = filter_name##_keys,                                                        \
+		.size = sizeof(struct nic_filter_options),                                         \
+	}
+FILTER(pcap, &schema_file, "FILE", "records all frames, with offload metadata, in a pcapng file");
+FILTER(delay, &schema_text, "TIME[-TIME][:tx|rx]", "holds frames for a time, fixed or random");
+FILTER(loss, &schema_text, "N%[:tx|rx]", "loses frames at random");
+FILTER(limit, &schema_text, "BITS[K|M|G][:tx|rx]", "bits per second, all queues together");
+
+static const struct schema *const filters[] = {
+	&pcap_schema, &delay_schema, &loss_schema, &limit_schema, NULL};
+
+static const struct schema_key nic_keys[] = {
+	{
+		.name = "mac",
+		.type = &schema_text,
+		SCHEMA_FIELD(struct nic_config, mac),
+		.max = TEXT_MAX,
+		.valid = is_mac,
+		.must_be = "a unicast MAC address, like 52:54:00:12:34:56",
+		.arg = "MAC",
+		.help = "MAC address; else one that depends on the VM's name and the NIC's number",
+	},
+	{
+		.name = "queues",
+		.type = &schema_number,
+		SCHEMA_FIELD(struct nic_config, queues),
+		.min = 1,
+		.max = NIC_QUEUES_MAX,
+		.arg = "N",
+		.help = "at most so many channels; else one for each VP",
+	},
+	{
+		.name = "mtu",
+		.type = &schema_number,
+		SCHEMA_FIELD(struct nic_config, mtu),
+		.min = NIC_MTU_MIN,
+		.max = NIC_CONFIG_MTU_MAX,
+		.arg = "BYTES",
+		.help = "largest MTU that the guest may choose",
+	},
+	{
+		.name = "vlan",
+		.type = &schema_number,
+		SCHEMA_FIELD(struct nic_config, vlan),
+		.min = 1,
+		.max = 4094,
+		.arg = "N",
+		.help = "the guest is in this VLAN, and does not see its tag",
+	},
+	{
+		.name = "mac_lock",
+		.type = &schema_flag,
+		SCHEMA_FIELD(struct nic_config, mac_lock),
+		.help = "the guest sends from its MAC address only, and cannot change it",
+	},
+	{0},
+};
+
+/* ---- stacks -------------------------------------------------------------- */
+
+/* *text: "key=value" with the next part of *values, which '+' separates; to be freed. */
+static int next_setting(const char *key, const char **values, char **text, struct err *e)
+{
+	int len = (int)strcspn(*values, "+");
+
+	if (asprintf(text, "%s=%.*s", key, len, *values) < 0)
+		return err_set(e, -ENOMEM, "out of memory");
+	*values += len + (*values)[len] / '+';
+	return 0;
+}
+
+static int add_text(struct nic_config_stack *s, char *text, struct err *e)
+{
+	int ret;
+
+	if (s->text_count == NIC_CONFIG_TEXTS_MAX) {
+		free(text);
+		return err_set(e, -EINVAL, "too many settings");
+	}
+	s->texts[s->text_count++] = text;
+	ret = nic_stack_option(&s->stack, text, e);
+	return ret > 0 ? err_set(e, -EINVAL, "net %s: it has no setting %.*s", s->stack.type->name,
+				 (int)strcspn(text, "="), text)
+		       : ret;
+}
+
+static int add_settings(
+	struct nic_config_stack *s, const char *key, const char *values, struct err *e)
+{
+	int ret = 0;
+
+	while (!ret && values && *values) {
+		char *text = NULL;
+
+		ret = next_setting(key, &values, &text, e);
+		if (!ret)
+			ret = add_text(s, text, e);
+	}
+	return ret;
+}
+
+static int add_filter(struct nic_config_stack *s, const struct schema_value *filter, struct err *e)
+{
+	const struct nic_filter_options *o = filter->object;
+	char *text;
+
+	if (asprintf(&text, "%s=%s", filter->schema->name, o->value) < 0)
+		return err_set(e, -ENOMEM, "out of memory");
+	return add_text(s, text, e);
+}
+
+int nic_config_stack(struct nic_config_stack *s, const struct nic_config *c, struct err *e)
+{
+	const struct nic_backend_options *o = c->device.source.object;
+	int ret;
+
+	s->text_count = 0;
+	ret = nic_stack_backend(&s->stack, o->backend, e);
+	if (!ret)
+		ret = add_settings(s, "forward", o->forward, e);
+	if (!ret && o->program)
+		ret = add_settings(s, "program", o->program, e);
+	for (uint32_t i = 0; !ret && i < c->device.filter_count; i++)
+		ret = add_filter(s, &c->device.filters[i], e);
+	if (ret)
+		nic_config_stack_free(s);
+	return ret;
+}
+
+void nic_config_stack_free(struct nic_config_stack *s)
+{
+	for (uint32_t i = 0; i < s->text_count; i++)
+		free(s->texts[i]);
+	s->text_count = 0;
+}
+
+/* What is wrong with a NIC that is not a key of its own is the back end's. */
+static const char *nic_check(void *device, struct err *e)
+{
+	struct nic_config_stack s;
+
+	if (nic_config_stack(&s, device, e))
+		return "backend";
+	nic_config_stack_free(&s);
+	return NULL;
+}
+
+const struct device_class nic_class = {
+	.noun = "NIC",
+	.size = sizeof(struct nic_config),
+	.keys = nic_keys,
+	.sources = sources,
+	.filters = filters,
+	.check = nic_check,
+};
