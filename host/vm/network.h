@@ -22,7 +22,7 @@ struct network_nic {
 	uint8_t mac[6];
 	struct nic *nic;        /* NULL: not open */
 	struct vsp_device *dev; /* NULL: no guest */
-	bool pausing; /* not at rest yet */
+	bool pausing;           /* not at rest yet */
 };
 
 struct network {
