@@ -222,13 +222,15 @@ static bool size_passes(const struct netvsp_channel *c, const struct nic_frame *
 	}
 }
 
-/* May frames come at all? */
+/* A paused channel receives as long as packets of the guest are with the NIC: one that echoes
+ * cannot send without room to receive. */
 static bool receives(const struct netvsp_channel *c)
 {
 	const struct netvsp_settings *s = &c->settings;
 
-	return c->open && !c->stopping && !c->paused && c->rx.view && !c->rx.revoked &&
-	       s->running && s->filter && (c->primary || s->sub_channels_ready);
+	return c->open && !c->stopping && (!c->paused || c->tx_out) && c->rx.view &&
+	       !c->rx.revoked && s->running && s->filter &&
+	       (c->primary || s->sub_channels_ready);
 }
 
 /* ---- frames -------------------------------------------------------------- */
