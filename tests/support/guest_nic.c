@@ -52,7 +52,7 @@ static void copy_region(struct guest_nic *n, uint64_t gpa, uint32_t size, uint32
 	}
 }
 
-static uint32_t make_gpadl(struct guest_nic *n, uint64_t gpa, uint32_t bytes)
+uint32_t guest_nic_gpadl(struct guest_nic *n, uint64_t gpa, uint32_t bytes)
 {
 	uint32_t pages = bytes / HV_PAGE_SIZE, done = 0;
 	uint32_t relid = n->channels[0].offer.relid, id = n->g->next_gpadl++;
@@ -95,7 +95,7 @@ static uint32_t make_gpadl(struct guest_nic *n, uint64_t gpa, uint32_t bytes)
 	return id;
 }
 
-static void tear_down(struct guest_nic *n, uint32_t gpadl)
+void guest_nic_tear_down(struct guest_nic *n, uint32_t gpadl)
 {
 	struct vmbus_gpadl_teardown msg = {.relid = n->channels[0].offer.relid, .gpadl = gpadl};
 	struct vmbus_gpadl_torndown torndown;
@@ -491,8 +491,8 @@ static void open_channel(struct guest_nic *n, uint32_t index)
 void guest_nic_open_primary(struct guest_nic *n)
 {
 	open_channel(n, 0);
-	n->recv_gpadl = make_gpadl(n, n->recv_gpa, GUEST_NIC_RECV);
-	n->send_gpadl = make_gpadl(n, n->send_gpa, GUEST_NIC_SEND);
+	n->recv_gpadl = guest_nic_gpadl(n, n->recv_gpa, GUEST_NIC_RECV);
+	n->send_gpadl = guest_nic_gpadl(n, n->send_gpa, GUEST_NIC_SEND);
 }
 
 int guest_nic_step(struct guest_nic *n)
@@ -540,8 +540,8 @@ void guest_nic_close_channels(struct guest_nic *n)
 	for (uint32_t i = count; i-- > 1;)
 		guest_chan_close(&n->channels[i]);
 	guest_chan_close(&n->channels[0]);
-	tear_down(n, n->recv_gpadl);
-	tear_down(n, n->send_gpadl);
+	guest_nic_tear_down(n, n->recv_gpadl);
+	guest_nic_tear_down(n, n->send_gpadl);
 	for (uint32_t i = 1; i < count; i++) {
 		guest_wait_rescind(n->g, n->channels[i].offer.relid);
 		guest_release(n->g, n->channels[i].offer.relid);
@@ -615,7 +615,7 @@ static bool send_packet(struct guest_nic *n, uint32_t channel, uint32_t slot,
 {
 	struct vmbus_vec extra = {r, (uint32_t)(sizeof(r->direct) + words * sizeof(r->words[0]))};
 
-	n->slots[slot].section = m->rndis_pkt.section_index != NVSP_SECTION_NONE;
+	n->slots[slot].section = m->rndis_pkt.section_index < 64;
 	n->slots[slot].section_index = m->rndis_pkt.section_index;
 	n->slots[slot].channel = channel;
 	if (!guest_chan_send(&n->channels[channel], words ? VMBUS_PKT_GPA_DIRECT : VMBUS_PKT_INBAND,

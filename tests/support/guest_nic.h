@@ -77,6 +77,9 @@ void guest_nic_init(struct guest_nic *n, struct guest *g, uint8_t instance);
 void guest_nic_open(struct guest_nic *n, uint32_t newest, uint32_t sub_channels, bool rsc);
 /* Only the channel and the GPADLs. */
 void guest_nic_open_primary(struct guest_nic *n);
+/* A GPADL over pages in reverse order, and its end, which is waited for. */
+uint32_t guest_nic_gpadl(struct guest_nic *n, uint64_t gpa, uint32_t bytes);
+void guest_nic_tear_down(struct guest_nic *n, uint32_t gpadl);
 /* One step of the connection and its answer: 0 or what netvsc_answer() says. */
 int guest_nic_step(struct guest_nic *n);
 /* HALT, revoke, close. */

@@ -26,17 +26,21 @@ ping_sizes() { # what for, sizes...
 	ok "$what"
 }
 
-# A run that takes so long that it must have gone wrong is ended by iperf3 itself.
+# The last number of that name behind "sum_received"; iperf3 ends with status 0 also when it fails.
+iperf_number() { # name in the report
+	sed -n '/"sum_received"/,$p' /tmp/iperf |
+		sed -n "s/.*\"$1\":[[:space:]]*\([0-9]*\).*/\1/p" | head -n 1
+}
+
 run_iperf() { # name, options...
 	name=$1
 	shift
 	# shellcheck disable=SC2068
-	if with_tools iperf3 -c "$host" -t "${seconds:-3}" -J $@ >/tmp/iperf 2>&1 </dev/null; then
-		ok "iperf3 $name"
-	else
-		not_ok "iperf3 $name" "$(tail -n 5 /tmp/iperf)"
-	fi
-	say "iperf_$name" "$(sed -n '/"sum_received"/,/}/s/.*"bits_per_second":[[:space:]]*\([0-9]*\).*/\1/p' /tmp/iperf | tail -n 1)"
+	with_tools iperf3 -c "$host" -t "${seconds:-3}" -J $@ >/tmp/iperf 2>&1 </dev/null
+	speed=$(iperf_number bits_per_second)
+	if [ "${speed:-0}" -gt 0 ]; then ok "iperf3 $name"; else not_ok "iperf3 $name" "$(tail -n 5 /tmp/iperf)"; fi
+	say "iperf_$name" "${speed:-0}"
+	say "retransmits_$name" "$(sed -n 's/.*"retransmits":[[:space:]]*\([0-9]*\).*/\1/p' /tmp/iperf | tail -n 1)"
 }
 
 traffic() {
@@ -76,13 +80,28 @@ set_mtu() { # mtu
 	ping_sizes "ping with MTU $1" 0 $(($1 - 28))
 }
 
+get_lease() {
+	cat >/tmp/leased <<-'END'
+		#!/bin/sh
+		[ "$1" = bound ] || exit 0
+		ip addr add "$ip/${mask:-24}" dev "$interface"
+		ip route add default via "$router"
+		echo "$ip" >/tmp/address
+		echo "$router" >/tmp/router
+	END
+	chmod +x /tmp/leased
+	# shellcheck disable=SC2154 # set by the host's script
+	udhcpc -i "$nic" -n -q -t 10 -T 2 -s /tmp/leased >/tmp/udhcpc 2>&1
+}
+
 job_tap() {
 	find_disks && find_nic 0 || return
 	is "MAC" "$(cat "/sys/class/net/$nic/address")" "$mac"
 	ip link set lo up
 	echo 0 >"/proc/sys/net/ipv6/conf/$nic/accept_dad"
 	ip link set "$nic" up
-	ip addr add "$me/24" dev "$nic"
+	get_lease
+	is "DHCP" "$(cat /tmp/address 2>/dev/null)" "$me"
 	ip -6 addr add "$me6/64" dev "$nic"
 	wait_until "carrier" carrier
 	ping_sizes "ping" 0 1 56 500 1000 1471 1472 1473 4000 20000
@@ -109,17 +128,8 @@ job_user() {
 	ip link set lo up
 	ip link set "$nic" up
 	wait_until "carrier" carrier
-	cat >/tmp/leased <<-'END'
-		#!/bin/sh
-		[ "$1" = bound ] || exit 0
-		ip addr add "$ip/${mask:-24}" dev "$interface"
-		ip route add default via "$router"
-		echo "$ip" >/tmp/address
-		echo "$router" >/tmp/router
-	END
-	chmod +x /tmp/leased
-	udhcpc -i "$nic" -n -q -t 10 -T 2 -s /tmp/leased >/tmp/udhcpc 2>&1
-	is "DHCP" "$(cat /tmp/address 2>/dev/null)" "$me" || cat /tmp/udhcpc
+	get_lease
+	is "DHCP" "$(cat /tmp/address 2>/dev/null)" "$me"
 	host=$(cat /tmp/router)
 	run_iperf up
 	run_iperf down -R
