@@ -130,7 +130,8 @@ static void complete(struct guest_nic *n, uint32_t channel, uint64_t id)
 	struct nvsp_message m = {
 		.type = NVSP_SEND_RNDIS_PKT_COMPLETE, .status = NVSP_STATUS_SUCCESS};
 
-	if (!guest_chan_send(&n->channels[channel], VMBUS_PKT_COMPLETION, 0, id, NULL, &m, 8))
+	if (!guest_chan_send(&n->channels[channel], VMBUS_PKT_COMPLETION, 0, id, NULL, &m, 8) &&
+		!n->tolerant)
 		die("no room for a completion");
 }
 
@@ -149,7 +150,7 @@ static void take_control(struct guest_nic *n, const struct vmbus_xfer_range *ran
 		n->last_indication = a.status;
 		return;
 	}
-	if (n->control_there)
+	if (n->control_there && !n->tolerant)
 		die("control message nobody has asked for");
 	n->control_there = true;
 	n->control_length = range->byte_count;
@@ -259,7 +260,7 @@ static void take_completion(struct guest_nic *n, uint32_t channel, const struct 
 
 	memcpy(&m, pkt->payload, pkt->payload_len < sizeof(m) ? pkt->payload_len : sizeof(m));
 	if (id == NVSP_ID) {
-		if (n->nvsp_there || pkt->payload_len > sizeof(n->nvsp))
+		if ((n->nvsp_there && !n->tolerant) || pkt->payload_len > sizeof(n->nvsp))
 			die("two answers");
 		n->nvsp_there = true;
 		n->nvsp_length = pkt->payload_len;
@@ -365,7 +366,7 @@ static uint32_t add_range(struct packet_ranges *r, uint32_t at, uint32_t bytes, 
 	return at + 1;
 }
 
-void guest_nic_control(struct guest_nic *n, const void *bytes, uint32_t len)
+bool guest_nic_try_control(struct guest_nic *n, const void *bytes, uint32_t len)
 {
 	struct packet_ranges r = {0};
 	struct nvsp_message m = {.type = NVSP_SEND_RNDIS_PKT,
@@ -377,8 +378,13 @@ void guest_nic_control(struct guest_nic *n, const void *bytes, uint32_t len)
 		r.words[at++] = CONTROL_GPA / HV_PAGE_SIZE + i;
 	memcpy(guest_at(n->g, CONTROL_GPA), bytes, len);
 	extra = (struct vmbus_vec){&r, (uint32_t)(sizeof(r.direct) + at * sizeof(r.words[0]))};
-	if (!guest_chan_send(&n->channels[0], VMBUS_PKT_GPA_DIRECT,
-		    VMBUS_PKT_FLAG_COMPLETION_REQUESTED, CONTROL_ID, &extra, &m, NVSP_SIZE))
+	return guest_chan_send(&n->channels[0], VMBUS_PKT_GPA_DIRECT,
+		VMBUS_PKT_FLAG_COMPLETION_REQUESTED, CONTROL_ID, &extra, &m, NVSP_SIZE);
+}
+
+void guest_nic_control(struct guest_nic *n, const void *bytes, uint32_t len)
+{
+	if (!guest_nic_try_control(n, bytes, len))
 		die("no room for a control message");
 }
 

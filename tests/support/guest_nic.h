@@ -56,7 +56,8 @@ struct guest_nic {
 	uint64_t completions, frames, transfers, indications, tables;
 	uint32_t last_indication;
 	uint32_t table[NVSP_TABLE_ENTRIES];
-	bool hold; /* transfers are not completed */
+	bool tolerant; /* answers that nobody waits for are legal: a fuzzer asks at random */
+	bool hold;     /* transfers are not completed */
 	uint32_t held_count;
 	struct {
 		uint32_t channel;
@@ -89,6 +90,8 @@ void guest_nic_close_channels(struct guest_nic *n);
 
 /* An RNDIS message on the control channel, without waiting. */
 void guest_nic_control(struct guest_nic *n, const void *bytes, uint32_t len);
+/* False: no room in the ring. */
+bool guest_nic_try_control(struct guest_nic *n, const void *bytes, uint32_t len);
 /* The next control message that is not an indication, parsed. */
 struct netvsc_control guest_nic_reply(struct guest_nic *n);
 /* QUERY and SET, waited for: RNDIS_STATUS_*. info: valid until the next one. */
