@@ -418,7 +418,7 @@ static void test_all_oids(void **state)
 	stop(rig);
 }
 
-/* ---- protocol faults: the device is rescinded, and comes back ------------- */
+/* ---- protocol faults: the device is rescinded, and comes back ------------ */
 
 static void rescinded(struct netvsp_rig *rig)
 {

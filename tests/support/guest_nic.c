@@ -191,7 +191,6 @@ static void take_frame(struct guest_nic *n, uint32_t channel, const struct vmbus
 		return;
 	n->frames++;
 	n->frame.channel = channel;
-	n->frame.fragments = n->frame.fragments;
 	if (n->rx)
 		n->rx(n, &n->frame);
 	n->frame.fragments = 0;
@@ -593,8 +592,7 @@ static uint32_t free_section(struct guest_nic *n)
 	return section;
 }
 
-/* [from, from + len) of the slot as ranges of `pages` pages at most; its pages go backwards, except
- * that a range of several is fine with any page numbers. */
+/* [from, from + len) of the slot as ranges; single: one for each page. */
 static uint32_t add_pages(struct guest_nic *n, struct packet_ranges *r, uint32_t at, uint32_t slot,
 	uint32_t from, uint32_t len, bool single)
 {

@@ -229,8 +229,7 @@ static bool receives(const struct netvsp_channel *c)
 	const struct netvsp_settings *s = &c->settings;
 
 	return c->open && !c->stopping && (!c->paused || c->tx_out) && c->rx.view &&
-	       !c->rx.revoked && s->running && s->filter &&
-	       (c->primary || s->sub_channels_ready);
+	       !c->rx.revoked && s->running && s->filter && (c->primary || s->sub_channels_ready);
 }
 
 /* ---- frames -------------------------------------------------------------- */
