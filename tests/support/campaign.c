@@ -179,11 +179,11 @@ void campaign_powercut(struct campaign *c)
 	check(m);
 	create_file(c->dir ? c->dir : "/dev/shm", path); /* the medium: slower than memory */
 	check(!disk_file_open(&disk, path, &o, NULL));
-	unlink(path);
 	check(!disk_volatile_open(&disk, disk, c->seed, NULL));
 	top = c->lie ? lie_over(disk) : disk;
 	io_model_init(m);
 	h = host_start(top, m, &c->counts, c->seed);
+	unlink(path); /* the LUN's reservation needed the name */
 	while (c->rounds_done < c->rounds && !c->violations) {
 		powercut_round(c, h, disk, &random);
 		c->rounds_done++;
