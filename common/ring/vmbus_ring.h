@@ -4,7 +4,7 @@
  * fuzzers. tx is the producer's end, rx the consumer's; they are different types,
  * so that they cannot be confused.
  *
- * Rules (spec sheet "vmbus" sections 6.4, 6.5):
+ * Rules:
  *  - the own index is private and never re-read from shared memory; the peer's
  *    index is range-checked at every load (-EPROTO);
  *  - a packet is copied out ONCE, descriptor first, and only the copy is used;

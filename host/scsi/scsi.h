@@ -11,7 +11,7 @@
  * Thread: a task belongs to the loop of its disk queue. Units are constant, except
  * for atomics that several threads may change at any time; a command reads each of
  * them once.
- * Source: spec sheet "storvsp" sections 5 to 7; SPC-3, SBC-3.
+ * Source: SPC-3, SBC-3.
  */
 #ifndef HOST_SCSI_SCSI_H
 #define HOST_SCSI_SCSI_H

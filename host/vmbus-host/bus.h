@@ -6,7 +6,7 @@
  * no thread and no wait; what takes time is started by a call of the device and
  * completed later by bus_*_done().
  *
- * Thread: control, all of it. Source: spec sheet "vmbus" sections 2 to 5, 9 to 11, 16.
+ * Thread: control, all of it. Source: Linux drivers/hv; messages in hv/vmbus_msgs.h.
  * State machines are written down at the top of bus.c (the connection),
  * bus_channel.c (channels) and gpadl.c (GPADLs).
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Flat guests: multiboot-v1 ELF32 images, by the conventions of kvm-unit-tests
- * (spec sheet "flat-guests"). Exactly one module is passed: environment text,
+ * (kvm-unit-tests). Exactly one module is passed: environment text,
  * one NAME=VALUE per line. The initrd, if given, is such text, too, and comes
  * first, so that it can override ours. BOOTLOADER=1 means that the command line
  * does not begin with a program name.

@@ -9,10 +9,9 @@
  * forwards messages that the guest posts to its id to the SINT's message slot; an
  * event connection sets the event flag with the number of the connection.
  *
- * Source: spec sheet "flat-guests" (the protocol of kvm-unit-tests). Only
- * present with --test-device. Threads: port writes and connection handlers on
- * VP threads. Lock order: testdev.lock, then hv's; handlers run under hv's
- * connection lock and so must not take testdev.lock.
+ * Source: the protocol of kvm-unit-tests. Only present with --test-device.
+ * Threads: port writes and connection handlers on VP threads. Lock order: testdev.lock, then hv's;
+ * handlers run under hv's connection lock and so must not take testdev.lock.
  */
 #ifndef HYPER_TESTDEV_H
 #define HYPER_TESTDEV_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hypervisor's CPUID leaves. The reasons for bits that are 0 are in the spec
- * sheet, sections 1.3 to 1.6. Linux does not boot with three of them set: partition ids (EBX bit
- * 1), CPU management (EBX bit 12 makes it the root partition) and isolation (EBX bit 22).
+ * The hypervisor's CPUID leaves. Source: TLFS, chapter feature-discovery. Bits of what is not
+ * offered are 0. Linux does not boot with three of them set: partition ids (EBX bit 1), CPU
+ * management (EBX bit 12 makes it the root partition) and isolation (EBX bit 22).
  */
 #include "hyper/hv/hv.h"
 

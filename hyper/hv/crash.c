@@ -3,7 +3,7 @@
  * Crash reports: five parameters, and a text when P3 and P4 give its address and
  * size. Nothing is trusted: the text is bounded, copied and may have any byte.
  *
- * Source: spec sheet section 2, HV_MSR_CRASH_*.
+ * Source: Linux drivers/hv, HV_MSR_CRASH_*.
  */
 #include <string.h>
 

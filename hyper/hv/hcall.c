@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hypercalls of 64-bit callers. The order of checks is that of spec sheet
- * section 3.4: code, control word, input, then the call's own checks. All
- * calls here are simple (no rep, no variable header, no output) and granted to
- * every partition by CPUID. The caller (VP loop) has checked the privilege level.
+ * Hypercalls of 64-bit callers. The checks have a fixed order: code, control word,
+ * input, then the call's own checks. All calls here are simple (no rep, no variable header, no
+ * output) and granted to every partition by CPUID. The caller (VP loop) has checked the privilege
+ * level.
  *
  * The input is copied once into private memory, and never read from the guest
  * again.
  *
- * Source: spec sheet sections 3 and 4.
+ * Source: TLFS, chapter hypercall-interface.
  */
 #include <assert.h>
 #include <errno.h>

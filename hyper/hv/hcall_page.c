@@ -10,7 +10,7 @@
  * The page is the guest's own RAM, filled when it is enabled, and not written
  * after that; Hyper-V itself maps a page of its own over it.
  *
- * Source: spec sheet sections 2 and 8.3.
+ * Source: TLFS, chapter hypercall-interface; ADR 0001.
  */
 #include <errno.h>
 #include <string.h>

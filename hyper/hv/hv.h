@@ -5,7 +5,7 @@
  * crash report. It reaches KVM through hv_port_ops only, so that unit tests and
  * fuzzers run the same code as VP threads do.
  *
- * Source: TLFS; spec sheet "hypervisor" (section numbers in the .c files).
+ * Source: TLFS (chapters in the .c files).
  *
  * Threads: hv_msr_*, hv_hypercall: the VP's own thread. synic_*: any thread.
  *

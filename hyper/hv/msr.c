@@ -4,7 +4,7 @@
  * or whose feature bit is not offered, gives #GP. The VP assist page is the
  * exception: Linux writes it without regard to the feature bits.
  *
- * Source: spec sheet section 2.
+ * Source: TLFS, chapter feature-discovery.
  */
 #include <assert.h>
 #include <errno.h>

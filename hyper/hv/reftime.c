@@ -10,7 +10,7 @@
  * Without a usable TSC frequency (it must exceed the 10 MHz of reference time)
  * the scale is 0: time stands still and the page is invalid.
  *
- * Source: spec sheet section 7.
+ * Source: TLFS, chapter timers.
  */
 #include <errno.h>
 

@@ -16,7 +16,7 @@
  * saturate at HV_STIMER_NEVER, missed periods are divided out, and the host timer
  * is armed for periodic timers at most once per HV_STIMER_PERIOD_MIN.
  *
- * Source: spec sheet section 6.
+ * Source: TLFS, chapter timers.
  */
 #include <string.h>
 

@@ -20,7 +20,7 @@
  * "Open": SCONTROL enabled, page enabled and in RAM, SINT not masked. All of it
  * is under hv_vp.lock, so the page is not written after a disabling MSR write.
  *
- * Source: spec sheet section 5.
+ * Source: TLFS, chapter inter-partition-communication.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
  * LAPIC timer counts on in the kernel; it is started again with the count, or the deadline, that it
  * had.
  *
- * Source: spec sheet "save", sections 1 and 2.4. Thread: control.
+ * Thread: control.
  */
 #include <assert.h>
 #include <errno.h>

@@ -12,8 +12,6 @@
  * A LAPIC timer that expired while the VP was outside of KVM_RUN is known to KVM only, in a counter
  * that clock.c would clear. One call of KVM_RUN with a signal pending moves it into the LAPIC;
  * again no guest instruction runs.
- *
- * Source: spec sheet "save", section 1.
  */
 #include <assert.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
-/* Class (interface type) GUIDs. Source: spec sheet "vmbus" section 14. */
+/* Class (interface type) GUIDs. Source: Linux include/linux/hyperv.h. */
 #ifndef VMBUS_GUIDS_H
 #define VMBUS_GUIDS_H
 

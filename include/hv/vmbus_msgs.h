@@ -5,7 +5,7 @@
  * VMBUS_MESSAGES(X) expands X(NAME, number, direction, struct, min_size, min_version)
  * for each message. min_size counts the header; a shorter message is rejected,
  * a longer one accepted (some guests always post 240 bytes). A message below
- * its min_version is rejected as unknown. Source: spec sheet "vmbus" section 3.
+ * its min_version is rejected as unknown. Source: Linux include/linux/hyperv.h.
  */
 #ifndef VMBUS_MSGS_H
 #define VMBUS_MSGS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
  * VMBus control plane: channel messages carried in SynIC message slots.
- * Source: spec sheet "vmbus" sections 1-3; Linux include/linux/hyperv.h.
+ * Source: Linux include/linux/hyperv.h.
  * g2h = guest to host, h2g = host to guest.
  */
 #ifndef VMBUS_REG_H

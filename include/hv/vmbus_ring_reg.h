@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
  * VMBus ring: control page and packet descriptors.
- * Source: spec sheet "vmbus" sections 6.1 and 6.2; Linux include/linux/hyperv.h.
+ * Source: Linux include/linux/hyperv.h.
  *
  * One ring is a control page followed by D bytes of data, D a page multiple
  * that need not be a power of two. Indices are byte offsets in [0, D),
@@ -44,7 +44,7 @@ struct vmbus_pkt_desc {
 HV_ASSERT_SIZE(struct vmbus_pkt_desc, 16);
 
 /* The header of VMBUS_PKT_XFER_PAGES: ranges of a buffer the guest has given to the host. Without a
- * completion the host may not use the ranges again. Source: spec sheet "netvsp" section 1. */
+ * completion the host may not use the ranges again. Source: Linux drivers/net/hyperv. */
 struct vmbus_xfer_range {
 	uint32_t byte_count;
 	uint32_t byte_offset; /* in the buffer */

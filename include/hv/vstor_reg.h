@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
  * storvsp: synthetic SCSI over a VMBus channel.
- * Source: spec sheet "storvsp" sections 2 to 5; Linux drivers/scsi/storvsc_drv.c.
+ * Source: Linux drivers/scsi/storvsc_drv.c.
  */
 #ifndef VSTOR_REG_H
 #define VSTOR_REG_H

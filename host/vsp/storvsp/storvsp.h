@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The synthetic SCSI controller. Up to 64 disks at path 0, target 0.
- * Source: spec sheet "storvsp"; wire in hv/vstor_reg.h.
+ * Source: Linux drivers/scsi/storvsc_drv.c; wire format in hv/vstor_reg.h.
  */
 #ifndef STORVSP_H
 #define STORVSP_H
