@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The time to wake a sleeping thread: microseconds on a physical host, a hundred times that in a
- * nested one. Polling pays when work arrives within a few of these times.
+ * The time to wake a sleeping thread: microseconds on a physical host, a hundred times that on a
+ * nested host. Polling pays when work arrives within a few of these times.
  */
 #ifndef HOST_BASE_WAKEUP_H
 #define HOST_BASE_WAKEUP_H

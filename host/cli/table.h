@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tables for people, from JSON by libsmartcols. A table is an array of objects,
+ * Readable tables, from JSON by libsmartcols. A table is an array of objects,
  * one a row, and the columns to show of them. Thread: the main thread.
  */
 #ifndef CLI_TABLE_H

@@ -5,8 +5,8 @@
  *
  *   vm_config_init -> vm_config_args, config_read_file ... -> vm_config_complete -> vm_config_check
  *
- * Errors are one line: the place (option, or file:line), the key, what it must be. Nobody below
- * this folder knows where a value came from.
+ * Errors are one line: the position (option, or file:line), the key, what it must be. Code below
+ * this folder does not know where a value came from.
  *
  * Owner: the main thread until the VM starts; then the value is constant. A struct disk_config of
  * its own belongs to whoever parsed or copied it.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one queue of a file may have in the kernel's threads at once.
+ * Limits on the operations of one file queue that occupy kernel threads at once.
  *
  * io_uring does on kernel threads what it cannot do asynchronously: each fsync,
  * each fallocate, reads of file systems without asynchronous reads. Their number is

@@ -2,7 +2,7 @@
 /*
  * Disks as they are configured: a source, and filters around it. Sources and filters describe
  * themselves, each in its own file: name, keys with limits, help, open. A new one is its file and
- * one word in a list below.
+ * one word in a list below. Each has at least one key.
  *
  * A filter wraps what stands before it: a request meets the last one first.
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands of the control socket. One const table of rows is the truth for the
+ * Commands of the control socket. One const table of rows defines the
  * server's dispatch and checks, the client's parsing and time-outs, the text of
  * `enlite ctl --help`, and the man page (tests/unit/mgmt/command_test.c compares).
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections that come and go under open queues. The control thread sets the
+ * Connections that are made and dropped while queues stay open. The control thread sets the
  * connection of a hub; each queue has a plug, which is called on the queue's
  * loop after that, takes the new connection and drops the old one when it
  * is no longer in use. A connection is counted and freed with its last user.

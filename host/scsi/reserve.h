@@ -16,7 +16,7 @@
  * When the state must survive a loss of power, a command completes when a small file
  * is on its disk. That may take for ever (a frozen file system): a helper thread does
  * it, and until it has, further commands of the unit end with TASK SET FULL. A
- * command that is cancelled meanwhile is over; what comes of it the next one sees.
+ * command that is cancelled meanwhile is complete; the next one sees its effect.
  *
  * Any thread: the lock is a leaf, held for a few instructions.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The console of a VM: COM1 on standard input and output, a file, or nowhere.
- * A file is locked before it is truncated, and has a largest size: output goes on
- * at its beginning then. VP threads only put bytes into a ring; the control thread
+ * A file is locked before it is truncated, and has a largest size: then output
+ * continues at its beginning. VP threads only put bytes into a ring; the control thread
  * writes them out, so that a slow reader never blocks a VP. Bytes that do not fit
  * are dropped and counted.
  *

@@ -13,7 +13,7 @@
  * A pause brings every controller to rest. Changes that began before go on, but a disk that is
  * opened meanwhile is added only at the resume.
  *
- * Thread: control. Opening a disk may wait for a server far away, so each disk that is added is
+ * Thread: control. Opening a disk may wait for a remote server, so each disk that is added is
  * opened in a thread of its own.
  */
 #ifndef VM_STORAGE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A unit: a part of a VM with a life of its own. vm.c walks an explicit table of units; what one
- * unit needs of another stands before it in the table.
+ * A unit: a part of a VM that is opened, attached, started, paused, stopped. vm.c walks a table of
+ * units; a unit stands behind the units it depends on.
  *
  *                                  pause --> (paused) --> resume
  *                                    ^                      |

@@ -5,7 +5,7 @@
  * interrupts, I/O threads, request pools, sub-channels, draining, pause.
  *
  * To add one: copy host/vsp/null, which uses every function of this file.
- * vsp_device.h is for the VM that creates devices.
+ * vsp_device.h is for the VM that creates devices: host/vm/storage_unit.c.
  *
  * Threads: device functions run on the control thread (ON_CONTROL), channel
  * functions on the channel's I/O thread (ON_IO_THREAD). A channel belongs to

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What can this machine's KVM do? Asked by trying: capabilities through
+ * What this host's KVM can do, found by trying: capabilities through
  * KVM_CHECK_EXTENSION, ring-0 instructions by running each of them once in a
  * tiny 64-bit guest. A KVM without VMX or SVM below it emulates ring-0 code in
  * software and knows only some instructions; a stock kernel needs them all.

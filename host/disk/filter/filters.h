@@ -31,7 +31,7 @@ int disk_error_open(
 /* Any thread: number of requests it failed. */
 uint64_t disk_error_injected(struct disk *disk);
 
-/* log.c: one line per finished request, appended to a file:
+/* request_log.c: one line per finished request, appended to a file:
  *   seconds.microseconds operation[+fua][+unmap] offset length microseconds result
  * A thread writes them; lines that do not fit into its buffer are dropped, and their number is
  * written to the file. */

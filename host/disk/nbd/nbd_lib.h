@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libnbd, loaded when the first NBD disk is opened. Linked in, it would bring
- * gnutls, libxml2 and ICU into every I/O thread, 3 MiB of memory that a machine
- * without NBD has no use for.
+ * gnutls, libxml2 and ICU into every worker process, 3 MiB of memory that a VM
+ * without NBD does not need.
  *
  * Every function we use is in the list; one that is not cannot be called, since
  * nothing links with -lnbd. nbd_create() is written libnbd.create().
