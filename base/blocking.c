@@ -3,7 +3,8 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
+
+#include "base/thread.h"
 
 #define STACK_SIZE (256u << 10) /* getaddrinfo() and its modules need most of it */
 
@@ -74,24 +75,20 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-static int thread_create(void)
+static int helper_create(void)
 {
 	pthread_attr_t attr;
-	sigset_t all, old;
 	pthread_t thread;
-	int rc;
+	int ret;
 
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&thread, &attr, thread_main, NULL);
-	if (!rc)
+	ret = thread_create(&thread, &attr, thread_main, NULL);
+	if (!ret)
 		pthread_setname_np(thread, "blocking");
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
-	return -rc;
+	return ret;
 }
 
 /* ---- owners -------------------------------------------------------------- */
@@ -103,7 +100,7 @@ static int add_thread(void)
 
 	if (pool.threads == BLOCKING_THREADS_MAX)
 		return 0;
-	ret = thread_create();
+	ret = helper_create();
 	if (!ret)
 		pool.threads++;
 	return pool.threads ? 0 : ret; /* another one takes the call later */

@@ -27,6 +27,7 @@
 
 #include "base/counter.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 /* ---- ring ---------------------------------------------------------------- */
 
@@ -630,14 +631,14 @@ int loop_start(struct loop *loop)
 {
 	struct loop_start start = {.loop = loop};
 	pthread_t thread;
-	int rc;
+	int ret;
 
 	sem_init(&start.running, 0, 0);
-	rc = pthread_create(&thread, NULL, thread_main, &start);
-	while (!rc && sem_wait(&start.running) && errno == EINTR)
+	ret = thread_create(&thread, NULL, thread_main, &start);
+	while (!ret && sem_wait(&start.running) && errno == EINTR)
 		;
 	sem_destroy(&start.running);
-	return -rc;
+	return ret;
 }
 
 void loop_join(struct loop *loop)
