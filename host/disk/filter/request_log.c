@@ -14,8 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/file_lock.h"
+#include "base/file_output.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "disk/filter/filter.h"
 #include "disk/filter/filters.h"
 #include "disk/stack.h"
@@ -31,7 +32,7 @@ struct log_disk {
 	/* under lock */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool closing;
+	_Atomic bool closing;
 	uint32_t used;
 	uint64_t dropped;
 	char *filling; /* LOG_BUFFER_SIZE each */
@@ -113,21 +114,6 @@ static void log_submit(struct disk_queue *queue, struct disk_req *req)
 
 /* ---- the writing thread -------------------------------------------------- */
 
-static int write_all(int fd, const char *bytes, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			bytes += n;
-			len -= (size_t)n;
-		}
-	}
-	return 0;
-}
-
 /* Waits for lines and swaps the buffers. False: closing, and none are left. */
 static bool take(struct log_disk *d, uint32_t *len, uint64_t *dropped)
 {
@@ -157,10 +143,10 @@ static void *writer_main(void *arg)
 
 	while (take(d, &len, &dropped)) {
 		if (!error && len)
-			error = write_all(d->fd, d->writing, len);
+			error = file_output_write(d->fd, d->writing, len, &d->closing);
 		if (!error && dropped) {
 			snprintf(note, sizeof(note), "# %" PRIu64 " lines dropped\n", dropped);
-			error = write_all(d->fd, note, strlen(note));
+			error = file_output_write(d->fd, note, strlen(note), &d->closing);
 		}
 		if (error >= 0)
 			continue;
@@ -200,6 +186,20 @@ static const struct disk_ops log_ops = {
 	.cancel = filter_cancel,
 };
 
+static int open_file(struct log_disk *d, const char *path, struct err *e)
+{
+	d->fd = file_output_open(path, O_APPEND, 0644);
+	if (d->fd >= 0)
+		return 0;
+	if (d->fd == -ENXIO)
+		return err_set(e, -ENXIO,
+			"disk log %s: nobody reads from this pipe; start its reader first", path);
+	if (d->fd == -EBUSY)
+		return err_set(e, -EBUSY,
+			"disk log %s: is in use; give a file that nothing else uses", path);
+	return err_set(e, d->fd, "disk log %s: cannot be opened: %s", path, strerror(-d->fd));
+}
+
 int disk_log_open(struct disk **disk, struct disk *lower, const char *path, struct err *e)
 {
 	struct log_disk *d = calloc(1, sizeof(*d));
@@ -214,21 +214,12 @@ int disk_log_open(struct disk **disk, struct disk *lower, const char *path, stru
 		err_set(e, ret, "disk log %s: out of memory", path);
 		goto free_disk;
 	}
-	d->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
-	if (d->fd < 0) {
-		ret = err_set(
-			e, -errno, "disk log %s: cannot be opened: %s", path, strerror(errno));
+	ret = open_file(d, path, e);
+	if (ret)
 		goto free_disk;
-	}
-	ret = file_lock_take(d->fd, false);
-	if (ret) {
-		err_set(e, ret, "disk log %s: %s; give a file that nothing else uses", path,
-			ret == -EBUSY ? "is in use" : strerror(-ret));
-		goto free_disk;
-	}
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_cond_init(&d->changed, NULL);
-	ret = -pthread_create(&d->thread, NULL, writer_main, d);
+	ret = thread_create(&d->thread, NULL, writer_main, d);
 	if (ret) {
 		err_set(e, ret, "disk log %s: cannot start a thread: %s", path, strerror(-ret));
 		goto free_disk;

@@ -7,14 +7,15 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file_output.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "nic/filter/filter.h"
 #include "nic/filter/pcapng.h"
 
@@ -32,7 +33,7 @@ struct pcap_nic {
 	uint8_t *filling; /* BUFFER_SIZE each */
 	size_t used;
 	uint64_t packets, dropped;
-	bool closing;
+	_Atomic bool closing;
 };
 
 static uint64_t wall_ns(void)
@@ -62,19 +63,9 @@ static void record(
 
 /* ---- the writing thread -------------------------------------------------- */
 
-static int write_all(int fd, const uint8_t *bytes, size_t length)
+static int write_all(struct pcap_nic *p, const uint8_t *bytes, size_t length)
 {
-	while (length) {
-		ssize_t n = write(fd, bytes, length);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			bytes += n;
-			length -= (size_t)n;
-		}
-	}
-	return 0;
+	return file_output_write(p->fd, bytes, length, &p->closing);
 }
 
 /* Waits for packets; takes them all. 0: there are none and will be none. */
@@ -102,7 +93,7 @@ static void *writer_main(void *arg)
 
 	pthread_setname_np(pthread_self(), "pcap");
 	while ((length = take(p))) {
-		int ret = p->failed ? 0 : write_all(p->fd, p->writing, length);
+		int ret = p->failed ? 0 : write_all(p, p->writing, length);
 
 		if (ret)
 			log_error("net pcap: %s; nothing more is recorded", strerror(-ret));
@@ -171,7 +162,7 @@ static void pcap_close(struct nic *nic)
 	pthread_mutex_unlock(&p->lock);
 	pthread_join(p->thread, NULL);
 	if (!p->failed)
-		write_all(p->fd, block, pcapng_end(block, p->packets, p->dropped, wall_ns()));
+		write_all(p, block, pcapng_end(block, p->packets, p->dropped, wall_ns()));
 	nic_closed(nic, release);
 }
 
@@ -206,10 +197,12 @@ static int begin_file(struct pcap_nic *p, const char *path)
 {
 	uint8_t block[PCAPNG_OVERHEAD];
 
-	p->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	p->fd = file_output_open(path, 0, 0600);
 	if (p->fd < 0)
+		return p->fd;
+	if (ftruncate(p->fd, 0) && errno != EINVAL) /* EINVAL: a pipe or a device */
 		return -errno;
-	return write_all(p->fd, block, pcapng_begin(block, sizeof(block), "guest"));
+	return write_all(p, block, pcapng_begin(block, sizeof(block), "guest"));
 }
 
 static int start(struct pcap_nic *p, const struct nic_open *o)
@@ -220,7 +213,7 @@ static int start(struct pcap_nic *p, const struct nic_open *o)
 		ret = nic_filter_init(&p->nic, &pcap_ops, o);
 	if (ret)
 		return ret;
-	ret = -pthread_create(&p->thread, NULL, writer_main, p);
+	ret = thread_create(&p->thread, NULL, writer_main, p);
 	if (ret) {
 		o->lower->upper = NULL;
 		nic_fini(&p->nic);

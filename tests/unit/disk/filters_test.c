@@ -7,9 +7,11 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file_lock.h"
@@ -299,6 +301,30 @@ static void log_says_why_it_cannot(void **state)
 	disk_close(lower);
 }
 
+/* Neither the open nor the close waits for a reader. */
+static void log_waits_for_no_reader(void **state)
+{
+	char directory[] = "/tmp/enlite-log-XXXXXX", path[sizeof(directory) + 5];
+	struct disk *disk, *lower = null_disk();
+	struct err e;
+	int reader;
+
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/fifo", directory);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(disk_log_open(&disk, lower, path, &e), -ENXIO);
+	assert_non_null(strstr(e.text, "nobody reads from this pipe"));
+	reader = open(path, O_RDONLY | O_NONBLOCK);
+	assert_int_equal(disk_log_open(&disk, lower, path, &e), 0);
+	disk_rig_init(&rig, disk);
+	for (uint32_t i = 0; i < 20000; i++) /* more than a pipe takes */
+		disk_rig_run(&rig, DISK_READ, 0, 0, 512, buffer);
+	disk_rig_fini(&rig, false);
+	close(reader);
+	unlink(path);
+	rmdir(directory);
+}
+
 /* It may be the image of a disk. */
 static void log_touches_no_locked_file(void **state)
 {
@@ -330,6 +356,7 @@ int main(void)
 		cmocka_unit_test(logs_a_line_a_request),
 		cmocka_unit_test(counts_what_it_drops),
 		cmocka_unit_test(log_says_why_it_cannot),
+		cmocka_unit_test(log_waits_for_no_reader),
 		cmocka_unit_test(log_touches_no_locked_file),
 	};
 

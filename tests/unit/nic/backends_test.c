@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file_lock.h"
 #include "tests/support/nic_frames.h"
 #include "tests/support/nic_rig.h"
 
@@ -485,6 +487,35 @@ static void a_full_disk_does_not_stop_frames(void **state)
 	unlink(path);
 }
 
+static void refuse_pcap(const char *path, const char *says)
+{
+	struct err e = {""};
+	struct nic *nic;
+	char text[96];
+
+	snprintf(text, sizeof(text), "loop,pcap=%s", path);
+	assert_true(nic_rig_stack(&nic, &loop, text, 1, &e) < 0);
+	if (!strstr(e.text, says))
+		fail_msg("%s: %s", text, e.text);
+}
+
+/* The file may be the image of a disk. */
+static void pcap_changes_no_locked_file_and_waits_for_no_reader(void **state)
+{
+	char path[] = "/tmp/enlite-pcap-XXXXXX", byte = 'x';
+	int fd = mkstemp(path);
+
+	assert_int_equal(file_lock_take(fd, false), 0);
+	assert_int_equal(write(fd, &byte, 1), 1);
+	refuse_pcap(path, "busy");
+	assert_int_equal(lseek(fd, 0, SEEK_END), 1);
+	close(fd);
+	unlink(path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	refuse_pcap(path, "No such device");
+	unlink(path);
+}
+
 /* ---- stacks -------------------------------------------------------------- */
 
 static void wrong_stacks_are_refused_by_name(void **state)
@@ -561,6 +592,7 @@ int main(void)
 		TEST(loss_loses_its_share),
 		TEST(limit_keeps_its_rate),
 		TEST(pcap_records_both_ways_with_metadata),
+		TEST(pcap_changes_no_locked_file_and_waits_for_no_reader),
 		TEST(a_full_disk_does_not_stop_frames),
 		TEST(wrong_stacks_are_refused_by_name),
 		TEST(unknown_options_are_left_to_others),
