@@ -37,6 +37,12 @@ static bool ignored(int signo)
 	return !sigaction(signo, NULL, &old) && old.sa_handler == SIG_IGN;
 }
 
+void signals_ignore(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+}
+
 int signals_open(struct signals *s, struct loop *loop, void (*caught)(void *ctx, int signal),
 	void *ctx, struct err *e)
 {
@@ -51,8 +57,6 @@ int signals_open(struct signals *s, struct loop *loop, void (*caught)(void *ctx,
 	if (!ignored(SIGHUP))
 		sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an I/O error */
 	fd = signalfd(-1, &set, SFD_CLOEXEC);
 	if (fd < 0)
 		return err_set(e, -errno, "signalfd: %s", strerror(errno));
