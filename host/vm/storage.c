@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "vsp/storvsp/storvsp.h"
 
 /* Stable instance ids, so that guests name the disks the same at each boot. */
@@ -16,6 +17,10 @@
 
 static const struct hv_guid instances[VM_CONTROLLERS_MAX] = {
 	INSTANCE(0), INSTANCE(1), INSTANCE(2), INSTANCE(3)};
+
+/* A thread that opens a disk posts under it, so that no loop is used when it is abandoned. A leaf.
+ */
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* The change has ended: e NULL, or why it was not made. */
 static void finish_change(struct storage_change *change, const struct err *e)
@@ -263,15 +268,27 @@ int storage_open(struct storage *s, struct loop *control, const struct vm_config
 	return 0;
 }
 
-/* The task that it posts does not run any more. */
+/* The task that an open posts does not run any more. One that hangs (a file system that does not
+ * answer) must not delay our end: its thread frees the disk. */
 static void open_abandon(struct storage_disk *d)
 {
 	struct err e;
+	bool posted;
 
-	if (!d->deferred)
-		pthread_join(d->thread, NULL);
 	err_set(&e, -ESHUTDOWN, "disk add: the partition has ended");
 	finish_change(&d->change, &e);
+	list_del(&d->link);
+	pthread_mutex_lock(&open_lock);
+	posted = d->posted;
+	d->abandoned = !posted;
+	if (!posted)
+		pthread_detach(d->thread);
+	pthread_mutex_unlock(&open_lock);
+	if (!posted)
+		return;
+	if (!d->deferred)
+		pthread_join(d->thread, NULL);
+	disk_free(d);
 }
 
 void storage_close(struct storage *s)
@@ -284,7 +301,8 @@ void storage_close(struct storage *s)
 
 		if (d->state == STORAGE_OPENING)
 			open_abandon(d);
-		disk_free(d);
+		else
+			disk_free(d);
 	}
 }
 
@@ -371,7 +389,7 @@ static void disk_opened(struct loop_task *task)
 	struct storage_disk *d = container_of(task, struct storage_disk, opened);
 
 	ON_LOOP(d->controller->storage->control);
-	pthread_join(d->thread, NULL); /* posting was the last it did */
+	pthread_join(d->thread, NULL); /* posting was about the last it did */
 	if (d->controller->storage->paused)
 		d->deferred = true;
 	else
@@ -393,9 +411,17 @@ static void add_deferred(struct storage *s)
 static void *open_main(void *arg)
 {
 	struct storage_disk *d = arg;
+	bool abandoned;
 
 	d->open_result = disk_open(d, &d->open_error);
-	loop_post(d->controller->storage->control, &d->opened);
+	pthread_mutex_lock(&open_lock);
+	abandoned = d->abandoned;
+	d->posted = !abandoned;
+	if (!abandoned)
+		loop_post(d->controller->storage->control, &d->opened);
+	pthread_mutex_unlock(&open_lock);
+	if (abandoned)
+		disk_free(d);
 	return NULL;
 }
 
@@ -404,7 +430,7 @@ static int open_start(struct storage *s, struct storage_disk *d, struct err *e)
 	int ret;
 
 	d->opened.fn = disk_opened;
-	ret = -pthread_create(&d->thread, NULL, open_main, d);
+	ret = thread_create(&d->thread, NULL, open_main, d);
 	if (ret)
 		return err_set(e, ret, "disk add: cannot start a thread: %s", strerror(-ret));
 	d->state = STORAGE_OPENING;

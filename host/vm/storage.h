@@ -64,6 +64,7 @@ struct storage_disk {
 	/* OPENING */
 	bool deferred; /* it is open, and its thread joined: resume adds it */
 	pthread_t thread;
+	bool posted, abandoned; /* under the lock of storage.c */
 	struct loop_task opened;
 	int open_result;
 	struct err open_error;

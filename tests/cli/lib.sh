@@ -125,8 +125,8 @@ wait_until() { # command...
 
 says() { grep -aq "$2" "$1" 2>/dev/null; } # file, text
 
-# start GUEST OPTIONS...: in the background, with the signals a shell takes from background jobs.
-start() {
+# launch GUEST OPTIONS...: in the background, with the signals a shell takes from background jobs.
+launch() {
 	local guest=$1
 	shift
 	: >"$work/out"
@@ -134,6 +134,11 @@ start() {
 	env --default-signal=INT,TERM,HUP "$enlite" run --kernel "$flat/$guest.elf" --memory 64M "$@" \
 		</dev/null >"$work/out" 2>"$work/err" &
 	guest_pid=$!
+}
+
+# The same, and waits until the guest says so.
+start() {
+	launch "$@"
 	wait_until says "$work/out" "${start_text-idle}"
 }
 
