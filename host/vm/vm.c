@@ -430,20 +430,20 @@ static int open_units(struct vm *vm, struct err *e)
 	return ret;
 }
 
-/* Until the units are open nobody reads our signals, and a disk may take long to open: they end the
- * process, which leaves nothing behind. */
+/* Nobody reads our signals yet, and a disk, or a VM of our name that does not answer, may take
+ * long: until the last step they end the process, which leaves no more than a stale socket. */
 static int open_all(struct vm *vm, struct err *e)
 {
 	int ret;
 
 	signals_ignore();
 	ret = open_units(vm, e);
-	if (!ret)
-		ret = signals_open(&vm->signals, &vm->control, on_signal, vm, e);
 	if (!ret && vm->options->name) {
 		ret = ctl_open(&vm->ctl, &vm->control, vm->options->name, vm_handle_request, vm, e);
 		vm->ctl_open = !ret;
 	}
+	if (!ret)
+		ret = signals_open(&vm->signals, &vm->control, on_signal, vm, e);
 	return ret;
 }
 
