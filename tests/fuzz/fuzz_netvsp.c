@@ -6,7 +6,7 @@
  *
  * Oracles: what goes out is a frame with metadata that fits it (the NIC refuses
  * none); what comes in is what the strictest guest takes (guest_nic.c); a frame
- * that an honest guest sends comes back as it was; at the end nothing is left.
+ * that an honest guest sends returns as it was; at the end nothing is left.
  */
 #include <string.h>
 

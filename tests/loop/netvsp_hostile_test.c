@@ -2,7 +2,7 @@
 /*
  * Guests that lie: each item of the spec sheet's list (section 11) that a guest can
  * reach, and the classes of faults that other hosts had. After each, an honest
- * frame must pass, or the device must be rescinded and come back.
+ * frame must pass, or the device must be rescinded and offered again.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -418,7 +418,7 @@ static void test_all_oids(void **state)
 	stop(rig);
 }
 
-/* ---- protocol faults: the device is rescinded, and comes back ------------ */
+/* ---- protocol faults: the device is rescinded, and offered again --------- */
 
 static void rescinded(struct netvsp_rig *rig)
 {

@@ -3,7 +3,7 @@
  * A NIC driver for the guest of guest.h: guest/netvsc/proto.c on real rings.
  *
  * It is strict: a packet that no guest would take, a completion of nothing or a
- * reply that nobody asked for ends the program. Frames it receives are put
+ * reply without a request ends the program. Frames it receives are put
  * together from RSC fragments and given to `rx` with what the host said of them.
  */
 #ifndef SUPPORT_GUEST_NIC_H
@@ -56,7 +56,7 @@ struct guest_nic {
 	uint64_t completions, frames, transfers, indications, tables;
 	uint32_t last_indication;
 	uint32_t table[NVSP_TABLE_ENTRIES];
-	bool tolerant; /* answers that nobody waits for are legal: a fuzzer asks at random */
+	bool tolerant; /* answers without a request are legal: a fuzzer asks at random */
 	bool hold;     /* transfers are not completed */
 	uint32_t held_count;
 	struct {

@@ -206,7 +206,7 @@ static void set_published(struct netvsp *d)
 	send_put(was.send);
 }
 
-/* The primary waits: nobody else changes `next`. */
+/* The primary waits, and only it changes `next`. */
 static void publish(struct vsp_call *call)
 {
 	struct netvsp *d = container_of(call, struct netvsp, apply.call);
@@ -386,7 +386,7 @@ static void netvsp_close(struct vsp_channel *ch)
 
 /* ---- pausing ------------------------------------------------------------- */
 
-/* Buffers that the NIC has come back; the token makes the pause wait for them. */
+/* The NIC returns the buffers it has; the token makes the pause wait for them. */
 static void netvsp_pause(struct vsp_channel *ch)
 {
 	struct netvsp_channel *c = vsp_channel_priv(ch);

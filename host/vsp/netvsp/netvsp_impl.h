@@ -260,7 +260,7 @@ void nvsp_stop(struct netvsp_channel *c);
 void nvsp_torn_down(struct netvsp_channel *c);
 /* The command is done: completes it, sends its reply, runs the next. */
 void nvsp_done(struct netvsp_command *cmd);
-/* Tells the guest to which channels to send. */
+/* Sends the indication of the channels to which the guest should send. */
 void nvsp_send_table(struct netvsp_channel *c);
 
 /* ---- control.c: ON_IO_THREAD(primary) ------------------------------------ */

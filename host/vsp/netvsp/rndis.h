@@ -45,7 +45,7 @@ struct rndis_frame {
 };
 
 /* The message at the start of the stream. 0, or -EINVAL: not a data packet that is wholly inside.
- * What the numbers say is checked; the frame's bytes are not looked at. */
+ * What the numbers say is checked; the frame's bytes are not read. */
 int rndis_frame_parse(const struct rndis_stream *s, struct rndis_frame *frame);
 
 /* ---- data packets to the guest ------------------------------------------- */
