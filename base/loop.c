@@ -83,7 +83,8 @@ void loop_add_threads(struct loop *loop, int more)
 	unsigned int threads;
 
 	ON_LOOP(loop);
-	threads = loop->threads += (uint32_t)more;
+	loop->threads += (uint32_t)more;
+	threads = loop->threads;
 	if (loop->enabled)
 		ring_set_threads(loop, &threads);
 }
