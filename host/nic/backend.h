@@ -112,8 +112,8 @@ struct nic_backlog {
 	struct nic_fifo fifo;
 	struct loop_timer timer;
 	bool stalled;
-	/* Optional: the frames are about to be dropped. Whoever was in the middle of one forgets
-	 * it. */
+	/* Optional: the frames are about to be dropped. A frame that is partly sent is
+	 * abandoned. */
 	void (*dropping)(struct nic_backlog *b);
 };
 

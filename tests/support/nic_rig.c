@@ -227,7 +227,7 @@ static bool any_received(void *ctx)
 	return ((const struct path *)ctx)->to->received;
 }
 
-/* What the bridge swallowed does not come any more, so the last probe tells that all is through. */
+/* What the bridge swallowed never arrives, so the last probe shows that all has arrived. */
 void nic_rig_wait_path(struct nic_rig *from, struct nic_rig *to)
 {
 	struct path p = {.from = from, .to = to};

@@ -3,7 +3,7 @@
  * `pair`: two NICs joined through shared memory. A Unix socket at PATH brings
  * them together; then frames go through rings (ring.h) without the kernel.
  *
- * Control thread. Whoever holds the lock of PATH.lock listens, the other one
+ * Control thread. The process that holds the lock of PATH.lock listens, the other
  * connects; when the listener ends, the kernel frees its lock.
  *
  *   waiting --lock taken--> listening --accept--> greeting --hello--> joined
