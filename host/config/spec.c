@@ -255,6 +255,14 @@ static int set_flag(const struct device_class *class, void *device, const char *
 	return set_key(schema_find(class->keys, flag), device, "true", e);
 }
 
+/* A check names a key of the class, or one of the device's source, which has no option name. */
+static const char *checked_name(const struct device_class *class, const char *key, char name[32])
+{
+	const struct schema_key *k = schema_find(class->keys, key);
+
+	return k ? option_name(k, name) : key;
+}
+
 static int parse_all(const struct device_class *class, void *device, const char *spec,
 	const char *flag, struct err *e)
 {
@@ -272,7 +280,7 @@ static int parse_all(const struct device_class *class, void *device, const char 
 	wrong = class->check(device, &why);
 	if (!wrong)
 		return 0;
-	return config_fail(e, -EINVAL, option_name(schema_find(class->keys, wrong), name), &why);
+	return config_fail(e, -EINVAL, checked_name(class, wrong, name), &why);
 }
 
 /* ---- texts that can mean two things -------------------------------------- */
