@@ -4,8 +4,29 @@
  * const vtable. The core does what all VSPs need: offers, rings, doorbells,
  * interrupts, I/O threads, request pools, sub-channels, draining, pause.
  *
- * To add one: copy host/vsp/null, which uses every function of this file.
- * vsp_device.h is for the VM that creates devices: host/vm/storage_unit.c.
+ * To add one: a file like this; a row in host/vm/devices.c offers it to guests. host/vsp/null uses
+ * every function of this header.
+ *
+ *   static int hello_open(struct vsp_channel *ch)
+ *   {
+ *           struct vsp_out *out = vsp_channel_priv(ch);
+ *
+ *           out->packet = (struct chan_out){.type = VMBUS_PKT_INBAND, .payload = {"hello", 5}};
+ *           vsp_send(ch, out);
+ *           return 0;
+ *   }
+ *   static int hello_packet(struct vsp_channel *ch, const struct vmbus_pkt *pkt)
+ *   {
+ *           return 0;
+ *   }
+ *   const struct vsp_ops hello_ops = {
+ *           .name = "hello",
+ *           .class_id = HV_GUID(0x6e756c6c, 0x0ec4, 0x4f0e, 0x9c, 0x12, 1, 2, 3, 4, 5, 6),
+ *           .channel_size = sizeof(struct vsp_out),
+ *           .packet_max = 256,
+ *           .open = hello_open,
+ *           .packet = hello_packet,
+ *   };
  *
  * Threads: device functions run on the control thread (ON_CONTROL), channel
  * functions on the channel's I/O thread (ON_IO_THREAD). A channel belongs to
@@ -63,15 +84,17 @@ struct vsp_ops {
 	uint32_t packet_max;      /* longest guest packet in bytes, descriptor included */
 	uint32_t request_classes; /* at most VSP_REQUEST_CLASSES_MAX */
 
+	/* packet() is required; every other function is optional. */
+
 	/* ON_CONTROL. config: the VSP's own type. 0 or -errno with *e set. */
 	int (*create)(struct vsp_device *dev, const void *config, struct err *e);
 	void (*destroy)(struct vsp_device *dev);
-	/* ON_CONTROL: fills *class for channels opened from now on; what is not set is 0. NULL when
-	 * there are no classes. */
+	/* ON_CONTROL: fills *class for channels opened from now on; what is not set is 0. Required
+	 * with request classes. */
 	void (*request_class)(
 		struct vsp_device *dev, uint32_t number, struct vsp_request_class *class);
 
-	/* ON_CONTROL, optional: the channel is about to be opened, no other thread has it yet. */
+	/* ON_CONTROL: the channel is about to be opened, no other thread has it yet. */
 	void (*prepare)(struct vsp_channel *ch);
 	/* ON_IO_THREAD. 0: the channel is open, and what was sent meanwhile reaches the guest. Else
 	 * stop and close are not called: undo what was done; the guest's OPENCHANNEL fails. */
@@ -80,20 +103,20 @@ struct vsp_ops {
 	 * -EAGAIN: no resources; the same packet comes again after vsp_request_put() or
 	 * vsp_channel_resume(). Other: the guest broke the protocol, the channel is faulted. */
 	int (*packet)(struct vsp_channel *ch, const struct vmbus_pkt *pkt);
-	/* ON_IO_THREAD, optional: packet() is not called any more, and packets that do not fit into
+	/* ON_IO_THREAD: packet() is not called any more, and packets that do not fit into
 	 * the ring are dropped. Cancel what back ends have, put the requests that are with the
 	 * guest. close() follows when no request is in use and no hold is left. */
 	void (*stop)(struct vsp_channel *ch);
-	/* ON_IO_THREAD, optional: free what open() allocated. The channel's memory stays while
+	/* ON_IO_THREAD: free what open() allocated. The channel's memory stays while
 	 * there are holds. */
 	void (*close)(struct vsp_channel *ch);
-	/* ON_IO_THREAD, optional: the device pauses. packet() is not called before resume(). Stop
+	/* ON_IO_THREAD: the device pauses. packet() is not called before resume(). Stop
 	 * timers and sources of work of your own; requests in flight complete as always. */
 	void (*pause)(struct vsp_channel *ch);
-	/* ON_IO_THREAD, optional: the opposite; not called when the channel stops while paused. */
+	/* ON_IO_THREAD: the opposite; not called when the channel stops while paused. */
 	void (*resume)(struct vsp_channel *ch);
 
-	/* ON_CONTROL, optional: members of the device's and of an open channel's node. What an I/O
+	/* ON_CONTROL: members of the device's and of an open channel's node. What an I/O
 	 * thread owns is read as base/counter.h says. */
 	void (*inspect)(struct vsp_device *dev, struct inspect *i);
 	void (*inspect_channel)(struct vsp_channel *ch, struct inspect *i);

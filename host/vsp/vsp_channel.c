@@ -284,7 +284,8 @@ static void open_on_io_thread(struct loop_task *task)
 	struct vsp_channel *ch = container_of(task, struct vsp_channel, open_task);
 
 	ON_IO_THREAD(ch);
-	ch->open_result = ch->dev->ops->open(ch);
+	if (ch->dev->ops->open)
+		ch->open_result = ch->dev->ops->open(ch);
 	if (ch->open_result) {
 		chan_quiesce(&ch->chan);
 		assert(!ch->in_use && !ch->holds);

@@ -124,7 +124,7 @@ int vsp_device_create(struct vsp_device **out, struct vsp_host *host, const stru
 	dev->instance_id = *instance_id;
 	dev->offer.dev = dev;
 	list_init(&dev->subs);
-	rc = ops->create(dev, config, e);
+	rc = ops->create ? ops->create(dev, config, e) : 0;
 	if (rc)
 		goto free_device;
 	rc = device_offer(dev);
@@ -136,7 +136,8 @@ int vsp_device_create(struct vsp_device **out, struct vsp_host *host, const stru
 	return 0;
 
 destroy:
-	ops->destroy(dev);
+	if (ops->destroy)
+		ops->destroy(dev);
 free_device:
 	free(dev);
 	return rc;
@@ -147,7 +148,8 @@ void vsp_device_destroy(struct vsp_device *dev)
 	ON_CONTROL(dev);
 	assert(!dev->offer.ch && list_empty(&dev->subs));
 	loop_timer_cancel(&dev->reoffer);
-	dev->ops->destroy(dev);
+	if (dev->ops->destroy)
+		dev->ops->destroy(dev);
 	free(dev);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What happens to a device as a whole: sub-channels, faults, removal, the end. */
+/* What happens to a device as a whole: sub-channels, faults, removal, the end, a minimal one. */
 #include "vsp_rig.h"
 
 /* ---- sub-channels -------------------------------------------------------- */
@@ -241,6 +241,40 @@ static void a_new_kernel_takes_over(void **state)
 	guest_expect_completion(&f->chan[3], 1);
 }
 
+/* ---- a VSP with packet() alone ------------------------------------------- */
+
+static _Atomic unsigned int minimal_packets;
+
+static int minimal_packet(struct vsp_channel *ch, const struct vmbus_pkt *pkt)
+{
+	minimal_packets++;
+	return 0;
+}
+
+static const struct vsp_ops minimal_ops = {
+	.name = "minimal",
+	.class_id = HV_GUID(0x11111111, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12),
+	.packet_max = 256,
+	.packet = minimal_packet,
+};
+
+static bool minimal_has_packet(void)
+{
+	return minimal_packets > 0;
+}
+
+static void all_but_packet_is_optional(void **state)
+{
+	assert_int_equal(
+		vsp_device_create(&f->dev, &f->host, &minimal_ops, &instance, NULL, NULL), 0);
+	connect_bus();
+	take_offer(&f->chan[0]);
+	open_channel(&f->chan[0], 0);
+	guest_send(&f->chan[0], 1);
+	run_until(minimal_has_packet);
+	close_channel(&f->chan[0]);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -259,6 +293,7 @@ int main(void)
 		T(shutdown_while_opening),
 		T(shutdown_after_a_fault),
 		T(a_new_kernel_takes_over),
+		T(all_but_packet_is_optional),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
