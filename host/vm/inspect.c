@@ -49,7 +49,7 @@ static void controller_inspect(const struct storage_controller *c, struct inspec
 	inspect_begin(i, NULL);
 	inspect_textf(i, "id", "scsi%u", c->number);
 	inspect_u64(i, "controller", c->number);
-	vsp_device_inspect(c->dev, i);
+	vsp_device_inspect(c->device.vsp, i);
 	inspect_end(i);
 }
 
@@ -57,7 +57,7 @@ static void controller_inspect(const struct storage_controller *c, struct inspec
 static void storage_inspect(const struct storage *s, struct inspect *i)
 {
 	for (uint32_t n = 0; n < VM_CONTROLLERS_MAX; n++)
-		if (s->controllers[n].dev)
+		if (s->controllers[n].device.vsp)
 			controller_inspect(&s->controllers[n], i);
 }
 
@@ -108,6 +108,7 @@ void vm_inspect(const struct vm *vm, struct inspect *i)
 	inspect_begin_array(i, "devices");
 	storage_inspect(&vm->storage, i);
 	network_inspect(&vm->network, i);
+	devices_inspect(&vm->devices, i);
 	inspect_end(i);
 }
 

@@ -93,6 +93,7 @@ int network_open(struct network *n, struct loop *control, const struct vm_config
 	int ret = 0;
 
 	n->control = control;
+	device_group_init(&n->devices);
 	for (uint32_t i = 0; !ret && i < o->nic_count; i++) {
 		struct network_nic *nic = &n->nics[i];
 
@@ -143,7 +144,8 @@ static int nic_attach(struct network_nic *nic, struct vsp_host *host, struct err
 	};
 
 	memcpy(config.mac, nic->mac, sizeof(config.mac));
-	return vsp_device_create(&nic->dev, host, &netvsp_ops, &instances[nic->number], &config, e);
+	return vm_device_create(&nic->device, &nic->network->devices, host, &netvsp_ops,
+		&instances[nic->number], &config, e);
 }
 
 int network_attach(struct network *n, struct vsp_host *host, struct err *e)
@@ -157,59 +159,25 @@ int network_attach(struct network *n, struct vsp_host *host, struct err *e)
 
 void network_detach(struct network *n)
 {
-	for (uint32_t i = 0; i < n->count; i++) {
-		if (n->nics[i].dev)
-			vsp_device_destroy(n->nics[i].dev);
-		n->nics[i].dev = NULL;
-	}
+	device_group_destroy_all(&n->devices);
 }
 
 /* ---- pausing ------------------------------------------------------------- */
 
-static void pause_put(struct network *n)
-{
-	if (!--n->pausing)
-		n->paused(n->paused_ctx);
-}
-
-static void nic_paused(void *ctx)
-{
-	struct network_nic *nic = ctx;
-
-	nic->pausing = false;
-	pause_put(nic->network);
-}
-
 void network_pause(struct network *n, void (*paused)(void *ctx), void *ctx)
 {
-	n->paused = paused;
-	n->paused_ctx = ctx;
-	n->pausing = 1;
-	for (uint32_t i = 0; i < n->count; i++) {
-		struct network_nic *nic = &n->nics[i];
-
-		if (!nic->dev)
-			continue;
-		n->pausing++;
-		nic->pausing = true;
-		vsp_device_pause(nic->dev, nic_paused, nic);
-	}
-	pause_put(n);
+	device_group_pause(&n->devices, paused, ctx);
 }
 
 void network_resume(struct network *n)
 {
-	for (uint32_t i = 0; i < n->count; i++) {
-		n->nics[i].pausing = false;
-		if (n->nics[i].dev)
-			vsp_device_resume(n->nics[i].dev);
-	}
+	device_group_resume(&n->devices);
 }
 
 void network_name_busy(const struct network *n, struct err *e)
 {
 	for (uint32_t i = 0; i < n->count; i++)
-		if (n->nics[i].pausing)
+		if (n->nics[i].device.pausing)
 			err_set(e, -EBUSY, "NIC %u has frames that its back end does not send", i);
 }
 
@@ -245,7 +213,7 @@ static void nic_inspect(const struct network_nic *nic, struct inspect *i)
 {
 	inspect_begin(i, NULL);
 	inspect_textf(i, "id", "nic%u", nic->number);
-	vsp_device_inspect(nic->dev, i);
+	vsp_device_inspect(nic->device.vsp, i);
 	inspect_begin_array(i, "layers");
 	for (const struct nic *layer = nic->nic; layer; layer = layer->lower)
 		layer_inspect(layer, i);
@@ -256,6 +224,6 @@ static void nic_inspect(const struct network_nic *nic, struct inspect *i)
 void network_inspect(const struct network *n, struct inspect *i)
 {
 	for (uint32_t k = 0; k < n->count; k++)
-		if (n->nics[k].dev)
+		if (n->nics[k].device.vsp)
 			nic_inspect(&n->nics[k], i);
 }

@@ -11,7 +11,7 @@
 #include "base/inspect.h"
 #include "config/config.h"
 #include "nic/nic.h"
-#include "vsp/vsp_device.h"
+#include "vm/device_group.h"
 
 struct network;
 
@@ -20,9 +20,8 @@ struct network_nic {
 	uint32_t number;
 	const struct nic_config *config;
 	uint8_t mac[6];
-	struct nic *nic;        /* NULL: not open */
-	struct vsp_device *dev; /* NULL: no guest */
-	bool pausing;           /* not at rest yet */
+	struct nic *nic; /* NULL: not open */
+	struct vm_device device;
 };
 
 struct network {
@@ -30,9 +29,7 @@ struct network {
 	struct network_nic nics[VM_NICS_MAX];
 	uint32_t count;
 	uint32_t open;
-	uint32_t pausing;
-	void (*paused)(void *ctx);
-	void *paused_ctx;
+	struct device_group devices; /* the NICs that are offered */
 };
 
 /* Opens the NICs of the options. network_close() also after a failure. */

@@ -102,20 +102,8 @@ static int controller_create(struct storage_controller *c, struct err *e)
 		if (d->controller == c && d->state != STORAGE_OPENING)
 			luns[config.lun_count++] = lun_of(d);
 	}
-	return vsp_device_create(&c->dev, s->host, &storvsp_ops, &instances[c->number], &config, e);
-}
-
-static void controller_at_rest(void *ctx);
-
-/* Its channels are closed, so it is at rest. */
-static void controller_destroy(struct storage_controller *c)
-{
-	if (c->dev)
-		vsp_device_destroy(c->dev);
-	c->dev = NULL;
-	c->paused = false;
-	if (c->pausing)
-		controller_at_rest(c);
+	return vm_device_create(
+		&c->device, &s->devices, s->host, &storvsp_ops, &instances[c->number], &config, e);
 }
 
 int storage_attach(struct storage *s, struct vsp_host *host, struct err *e)
@@ -139,11 +127,9 @@ static void add_deferred(struct storage *s);
 void storage_detach(struct storage *s)
 {
 	ON_LOOP(s->control);
-	s->at_rest = NULL;
-	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++) {
+	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++)
 		assert(s->controllers[i].state != STORAGE_REMOVING);
-		controller_destroy(&s->controllers[i]);
-	}
+	device_group_destroy_all(&s->devices);
 	s->host = NULL;
 	s->paused = false;
 	add_deferred(s);
@@ -151,50 +137,12 @@ void storage_detach(struct storage *s)
 
 /* ---- pause --------------------------------------------------------------- */
 
-static void one_at_rest(struct storage *s)
-{
-	void (*at_rest)(void *ctx) = s->at_rest;
-
-	if (--s->pausing || !at_rest)
-		return;
-	s->at_rest = NULL;
-	at_rest(s->at_rest_ctx);
-}
-
-static void controller_at_rest(void *ctx)
-{
-	struct storage_controller *c = ctx;
-
-	ON_LOOP(c->storage->control);
-	c->pausing = false;
-	one_at_rest(c->storage);
-}
-
-static void controller_pause(struct storage_controller *c)
-{
-	c->paused = c->pausing = true;
-	c->storage->pausing++;
-	vsp_device_pause(c->dev, controller_at_rest, c);
-}
-
-static void controller_resume(struct storage_controller *c)
-{
-	c->paused = c->pausing = false;
-	vsp_device_resume(c->dev);
-}
-
 void storage_pause(struct storage *s, void (*at_rest)(void *ctx), void *ctx)
 {
 	ON_LOOP(s->control);
 	assert(s->host && !s->paused);
 	s->paused = true;
-	s->at_rest = at_rest;
-	s->at_rest_ctx = ctx;
-	s->pausing = 1; /* this function */
-	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++)
-		if (s->controllers[i].dev)
-			controller_pause(&s->controllers[i]);
-	one_at_rest(s);
+	device_group_pause(&s->devices, at_rest, ctx);
 }
 
 void storage_resume(struct storage *s)
@@ -202,10 +150,7 @@ void storage_resume(struct storage *s)
 	ON_LOOP(s->control);
 	assert(s->paused);
 	s->paused = false;
-	s->at_rest = NULL;
-	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++)
-		if (s->controllers[i].paused)
-			controller_resume(&s->controllers[i]);
+	device_group_resume(&s->devices);
 	add_deferred(s);
 }
 
@@ -213,8 +158,8 @@ static bool is_busy(const struct storage_disk *d)
 {
 	struct storvsp_counters c;
 
-	return d->controller->pausing && d->state != STORAGE_OPENING &&
-	       !storvsp_counters(d->controller->dev, d->lun, &c) && c.depth > 0;
+	return d->controller->device.pausing && d->state != STORAGE_OPENING &&
+	       !storvsp_counters(d->controller->device.vsp, d->lun, &c) && c.depth > 0;
 }
 
 static void name_busy(const struct storage_disk *d, struct err *e)
@@ -247,6 +192,7 @@ int storage_open(struct storage *s, struct loop *control, const struct vm_config
 	ON_LOOP(control);
 	s->control = control;
 	list_init(&s->disks);
+	device_group_init(&s->devices);
 	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++)
 		s->controllers[i] = (struct storage_controller){.storage = s, .number = (uint8_t)i};
 	for (uint32_t i = 0; i < o->disk_count; i++) {
@@ -362,8 +308,8 @@ static int disk_attach(struct storage_disk *d, struct err *e)
 		return err_set(e, -EBUSY, "disk add: controller %u is being removed", c->number);
 	storage_identify(c->storage, d);
 	d->state = STORAGE_ADDING;
-	if (c->dev)
-		return storvsp_add(c->dev, &lun, disk_added, d, e);
+	if (c->device.vsp)
+		return storvsp_add(c->device.vsp, &lun, disk_added, d, e);
 	if (c->storage->host)
 		ret = controller_create(c, e);
 	if (ret)
@@ -504,7 +450,7 @@ int storage_remove(struct storage *s, const struct lun_address *at,
 		return ret;
 	d->state = STORAGE_REMOVING;
 	d->change = *change;
-	ret = storvsp_remove(d->controller->dev, d->lun, disk_removed, d, e);
+	ret = storvsp_remove(d->controller->device.vsp, d->lun, disk_removed, d, e);
 	assert(!ret); /* the controller has the disk, since it is PRESENT */
 	return ret;
 }
@@ -517,7 +463,7 @@ static void controller_removed(void *ctx)
 	struct storage *s = c->storage;
 
 	ON_LOOP(s->control);
-	controller_destroy(c);
+	vm_device_destroy(&c->device);
 	list_for_each_safe (item, &s->disks) {
 		struct storage_disk *d = container_of(item, struct storage_disk, link);
 
@@ -544,7 +490,7 @@ int storage_remove_controller(
 		return err_set(e, -EALREADY, "controller %u is being removed already", number);
 	c->state = STORAGE_REMOVING;
 	c->change = *change;
-	vsp_device_remove(c->dev, controller_removed, c);
+	vsp_device_remove(c->device.vsp, controller_removed, c);
 	return 0;
 }
 
@@ -556,7 +502,7 @@ int storage_resize(struct storage *s, const struct lun_address *at, uint64_t *si
 	int ret = find(s, at, &d, e);
 
 	if (!ret)
-		ret = storvsp_resize(d->controller->dev, d->lun, e);
+		ret = storvsp_resize(d->controller->device.vsp, d->lun, e);
 	if (!ret)
 		*size = disk_size(d->disk);
 	return ret;

@@ -22,7 +22,7 @@
 #include "config/config.h"
 #include "disk/disk.h"
 #include "scsi/scsi.h"
-#include "vsp/vsp_device.h"
+#include "vm/device_group.h"
 
 /* The end of a change. e: NULL, or why it was not made. */
 typedef void storage_done_fn(void *ctx, const struct err *e);
@@ -46,9 +46,7 @@ struct storage_controller {
 	struct storage *storage;
 	uint8_t number;
 	enum storage_state state;
-	struct vsp_device *dev; /* NULL: no guest, or NONE */
-	bool paused;            /* dev is paused, or pauses */
-	bool pausing;           /* dev is not at rest yet */
+	struct vm_device device;
 	struct storage_change change;
 };
 
@@ -76,9 +74,7 @@ struct storage {
 	struct loop *control;
 	struct vsp_host *host; /* NULL: no guest */
 	bool paused;           /* from storage_pause() to storage_resume() or storage_detach() */
-	uint32_t pausing;      /* controllers that are not at rest yet */
-	void (*at_rest)(void *ctx);
-	void *at_rest_ctx;
+	struct device_group devices; /* the controllers that are offered */
 };
 
 /* storage_id.c: gives an open disk its identifier. */

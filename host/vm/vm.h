@@ -21,6 +21,7 @@
 #include "hyper/kvm/partition.h"
 #include "mgmt/ctl.h"
 #include "vm/console.h"
+#include "vm/devices.h"
 #include "vm/network.h"
 #include "vm/signals.h"
 #include "vm/storage.h"
@@ -87,6 +88,9 @@ struct vm {
 
 	void (*network_paused)(struct vm *vm);
 	struct network network; /* NICs */
+
+	void (*devices_paused)(struct vm *vm);
+	struct devices devices; /* those that need no back end */
 
 	struct console console;
 	bool console_open;

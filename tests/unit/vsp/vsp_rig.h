@@ -63,6 +63,7 @@ struct fixture {
 	unsigned int doorbell_count;
 	int doorbell_error;
 	bool shut, removed;
+	void (*detach)(void); /* at the shutdown; NULL: f->dev is all there is */
 
 	/* from I/O threads */
 	_Atomic unsigned int irqs;
@@ -602,6 +603,8 @@ static inline void on_shut(void *ctx)
 	if (f->dev)
 		vsp_device_destroy(f->dev);
 	f->dev = NULL;
+	if (f->detach)
+		f->detach();
 	bus_destroy(f->bus);
 }
 
