@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Hypercalls of 64-bit callers. The checks have a fixed order: code, control word,
- * input, then the call's own checks. All calls here are simple (no rep, no variable header, no
- * output) and granted to every partition by CPUID. The caller (VP loop) has checked the privilege
- * level.
+ * input, output, then the call's own checks. All calls here are simple (no rep, no variable header)
+ * and granted to every partition by CPUID. The caller (VP loop) has checked the privilege level.
  *
  * The input is copied once into private memory, and never read from the guest
- * again.
+ * again. The output is written to the guest only when the call succeeds.
+ *
+ * A new call is its function and a row in hcall_table.
  *
  * Source: TLFS, chapter hypercall-interface.
  */
@@ -17,20 +18,7 @@
 #include "base/log.h"
 #include "hyper/hv/hv_impl.h"
 
-#define INPUT_ALIGN 8u
-
-union hcall_input {
-	struct hv_input_post_message post;
-	struct hv_input_signal_event signal;
-	uint64_t spin_count;
-	uint64_t fast[2];
-};
-
-struct hcall {
-	uint16_t code;
-	uint16_t input_size;
-	enum hv_status (*perform)(struct hv *hv, const union hcall_input *in);
-};
+#define BLOCK_ALIGN 8u /* of input and output in guest memory */
 
 /* ---- connections --------------------------------------------------------- */
 
@@ -125,25 +113,49 @@ static enum hv_status signal_event(struct hv *hv, const union hcall_input *in)
 }
 
 static const struct hcall hcall_table[] = {
-	{HV_CALL_NOTIFY_LONG_SPIN_WAIT, sizeof(uint64_t), notify_long_spin_wait},
-	{HV_CALL_POST_MESSAGE, sizeof(struct hv_input_post_message), post_message},
-	{HV_CALL_SIGNAL_EVENT, sizeof(struct hv_input_signal_event), signal_event},
+	{
+		.code = HV_CALL_NOTIFY_LONG_SPIN_WAIT,
+		.input_size = sizeof(uint64_t),
+		.perform = notify_long_spin_wait,
+	},
+	{
+		.code = HV_CALL_POST_MESSAGE,
+		.input_size = sizeof(struct hv_input_post_message),
+		.perform = post_message,
+	},
+	{
+		.code = HV_CALL_SIGNAL_EVENT,
+		.input_size = sizeof(struct hv_input_signal_event),
+		.perform = signal_event,
+	},
+	{0},
 };
 
 /* ---- decoding ------------------------------------------------------------ */
 
-static const struct hcall *hcall_find(uint64_t control)
+static const struct hcall *hcall_find(const struct hcall *table, uint64_t control)
 {
-	for (size_t i = 0; i < sizeof(hcall_table) / sizeof(hcall_table[0]); i++)
-		if (hcall_table[i].code == (control & HV_HCALL_CODE_MASK))
-			return &hcall_table[i];
+	for (const struct hcall *hcall = table; hcall->code; hcall++)
+		if (hcall->code == (control & HV_HCALL_CODE_MASK))
+			return hcall;
 	return NULL;
 }
 
+/* A block of input or output is aligned, inside one page, and in RAM. The address of one without
+ * bytes does not matter. */
+static bool block_is_valid(struct hv *hv, uint64_t gpa, uint16_t size)
+{
+	if (!size)
+		return true;
+	return gpa % BLOCK_ALIGN == 0 && gpa % HV_PAGE_SIZE + size <= HV_PAGE_SIZE &&
+	       gmem_at(hv->config.gmem, gpa, size);
+}
+
+/* The registers hold the input, so no output can follow. */
 static enum hv_status read_fast_input(
 	const struct hv_hypercall *call, const struct hcall *hcall, union hcall_input *in)
 {
-	if (hcall->input_size > sizeof(in->fast))
+	if (hcall->input_size > sizeof(in->fast) || hcall->output_size)
 		return HV_STATUS_INVALID_HYPERCALL_INPUT;
 	in->fast[0] = call->input;
 	in->fast[1] = call->output;
@@ -153,18 +165,33 @@ static enum hv_status read_fast_input(
 static enum hv_status read_memory_input(struct hv *hv, const struct hv_hypercall *call,
 	const struct hcall *hcall, union hcall_input *in)
 {
-	uint64_t offset = call->input % HV_PAGE_SIZE;
-
-	if (call->input % INPUT_ALIGN || offset + hcall->input_size > HV_PAGE_SIZE)
+	if (!block_is_valid(hv, call->input, hcall->input_size) ||
+		!block_is_valid(hv, call->output, hcall->output_size))
 		return HV_STATUS_INVALID_ALIGNMENT;
-	if (gmem_read(hv->config.gmem, call->input, in, hcall->input_size))
+	if (hcall->input_size && gmem_read(hv->config.gmem, call->input, in, hcall->input_size))
 		return HV_STATUS_INVALID_ALIGNMENT;
 	return HV_STATUS_SUCCESS;
 }
 
-static enum hv_status dispatch(struct hv *hv, const struct hv_hypercall *call)
+static enum hv_status perform(struct hv *hv, const struct hv_hypercall *call,
+	const struct hcall *hcall, const union hcall_input *in)
 {
-	const struct hcall *hcall = hcall_find(call->control);
+	union hcall_output out = {0};
+	enum hv_status status;
+
+	if (!hcall->output_size)
+		return hcall->perform(hv, in);
+	status = hcall->query(hv, in, &out);
+	if (status == HV_STATUS_SUCCESS &&
+		gmem_write(hv->config.gmem, call->output, &out, hcall->output_size))
+		return HV_STATUS_INVALID_ALIGNMENT;
+	return status;
+}
+
+enum hv_status hcall_dispatch(
+	struct hv *hv, const struct hcall *table, const struct hv_hypercall *call)
+{
+	const struct hcall *hcall = hcall_find(table, call->control);
 	union hcall_input in = {0};
 	enum hv_status status;
 
@@ -177,7 +204,7 @@ static enum hv_status dispatch(struct hv *hv, const struct hv_hypercall *call)
 		status = read_fast_input(call, hcall, &in);
 	else
 		status = read_memory_input(hv, call, hcall, &in);
-	return status == HV_STATUS_SUCCESS ? hcall->perform(hv, &in) : status;
+	return status == HV_STATUS_SUCCESS ? perform(hv, call, hcall, &in) : status;
 }
 
 uint64_t hv_hypercall(struct hv *hv, uint32_t vp, const struct hv_hypercall *call)
@@ -185,7 +212,7 @@ uint64_t hv_hypercall(struct hv *hv, uint32_t vp, const struct hv_hypercall *cal
 	enum hv_status status;
 
 	assert(vp < hv->config.vp_count);
-	status = dispatch(hv, call);
+	status = hcall_dispatch(hv, hcall_table, call);
 	hv_count(&hv->counters.hypercalls);
 	if (status != HV_STATUS_SUCCESS) {
 		hv_count(&hv->counters.hypercalls_failed);

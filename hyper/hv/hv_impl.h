@@ -41,6 +41,34 @@ hv_msr_read_fn hcall_msr_read, reftime_msr_read, synic_msr_read, stimer_msr_read
 hv_msr_write_fn hcall_msr_write, reftime_msr_write, synic_msr_write, stimer_msr_write,
 	crash_msr_write;
 
+/* hcall.c */
+union hcall_input {
+	struct hv_input_post_message post;
+	struct hv_input_signal_event signal;
+	uint64_t spin_count;
+	uint64_t fast[2];
+};
+
+union hcall_output {
+	uint64_t value;
+};
+
+/* One hypercall. Its function runs on the VP's own thread, with a private copy of the input. */
+struct hcall {
+	uint16_t code;       /* 0: the end of the table */
+	uint16_t input_size; /* bytes; 0: the guest's input pointer is ignored */
+	/* Calls without output. */
+	enum hv_status (*perform)(struct hv *hv, const union hcall_input *in);
+	/* Calls with output: *out is zeroed, and written to the guest after HV_STATUS_SUCCESS. */
+	uint16_t output_size; /* bytes */
+	enum hv_status (*query)(
+		struct hv *hv, const union hcall_input *in, union hcall_output *out);
+};
+
+/* Decodes, checks and performs a call of the table: hv_hypercall() without its counters. */
+enum hv_status hcall_dispatch(
+	struct hv *hv, const struct hcall *table, const struct hv_hypercall *call);
+
 /* reftime.c */
 void reftime_init(struct hv *hv);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Hypercalls: every check of the spec sheet, section 3.4, in its order; the
- * three calls; the page, as bytes and by running it (its OUT instructions trap,
- * a signal handler plays the host).
+ * three calls; calls with output, in a table of the test; the page, as bytes and by running it (its
+ * OUT instructions trap, a signal handler plays the host).
  */
 #include <errno.h>
 #include <sched.h>
@@ -17,12 +17,17 @@
 
 #include <cmocka.h>
 
+#include "hyper/hv/hv_impl.h"
 #include "tests/unit/hv/fake_partition.h"
 
 #define POST   0x5Cull
 #define SIGNAL 0x5Dull
 #define FAST   (1ull << 16)
 #define INPUT  0x2000u /* GPA of the input block */
+#define OUTPUT 0x3000u /* GPA of the output block */
+
+/* A code that the TLFS gives to no call, so that a new call does not make it known. */
+#define UNASSIGNED 0x7FFFull
 
 static struct fake_partition m;
 
@@ -95,12 +100,12 @@ static struct hv_input_post_message *good_message(uint64_t gpa)
 static void unknown_codes(void **state)
 {
 	static const uint64_t codes[] = {
-		0, 2, 3, 0xB, 0x46, 0x50, 0x51, 0x5B, 0x5E, 0x7E, 0x8001, 0x805C, 0xFFFF};
+		0, UNASSIGNED, 0x4000 | POST, 0x8000 | POST, 0x8000 | SIGNAL, 0xFFFF};
 
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
 		assert_status(fake_hypercall(&m, codes[i], INPUT, 0), INVALID_HYPERCALL_CODE);
 	/* The code is looked at before the rest of the control word. */
-	assert_status(fake_hypercall(&m, 0x46 | 1ull << 63, 1, 0), INVALID_HYPERCALL_CODE);
+	assert_status(fake_hypercall(&m, UNASSIGNED | 1ull << 63, 1, 0), INVALID_HYPERCALL_CODE);
 	assert_int_equal(m.hv.counters.hypercalls, m.hv.counters.hypercalls_failed);
 }
 
@@ -234,6 +239,68 @@ static void long_spin_wait_succeeds(void **state)
 	assert_status(fake_hypercall(&m, 8 | FAST, 0xFFFFFFFF, 0), SUCCESS);
 	assert_status(fake_hypercall(&m, 8, INPUT, 0), SUCCESS);
 }
+
+/* ---- calls with output --------------------------------------------------- */
+
+#define ANSWER 0x1122334455667788ull
+
+static unsigned queries;
+static enum hv_status query_status;
+
+static enum hv_status query(struct hv *hv, const union hcall_input *in, union hcall_output *out)
+{
+	queries++;
+	out->value = ANSWER + in->fast[0];
+	return query_status;
+}
+
+static const struct hcall query_table[] = {
+	{.code = 0x10, .output_size = sizeof(uint64_t), .query = query},
+	{.code = 0x11, .input_size = 8, .output_size = sizeof(uint64_t), .query = query},
+	{0},
+};
+
+static enum hv_status ask(uint64_t control, uint64_t input, uint64_t output)
+{
+	const struct hv_hypercall call = {.control = control, .input = input, .output = output};
+
+	return hcall_dispatch(&m.hv, query_table, &call);
+}
+
+static void output_is_written_on_success(void **state)
+{
+	uint64_t *out = fake_ram(&m, OUTPUT);
+
+	query_status = HV_STATUS_SUCCESS;
+	out[1] = 7;
+	assert_status(ask(0x10, ~0ull, OUTPUT), SUCCESS); /* it has no input */
+	assert_int_equal(out[0], ANSWER);
+	assert_int_equal(out[1], 7);
+	*(uint64_t *)fake_ram(&m, INPUT) = 2;
+	assert_status(ask(0x11, INPUT, OUTPUT + HV_PAGE_SIZE - 8), SUCCESS);
+	assert_int_equal(out[HV_PAGE_SIZE / 8 - 1], ANSWER + 2);
+	out[0] = 9;
+	query_status = HV_STATUS_INVALID_PARAMETER;
+	assert_status(ask(0x10, 0, OUTPUT), INVALID_PARAMETER);
+	assert_int_equal(out[0], 9);
+}
+
+/* The call does not even run. */
+static void output_must_be_a_block_of_ram(void **state)
+{
+	static const uint64_t bad[] = {OUTPUT + 4, FAKE_OUTSIDE_RAM, 0xFEE00000, ~7ull, 1ull << 63};
+
+	queries = 0;
+	query_status = HV_STATUS_SUCCESS;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_status(ask(0x10, 0, bad[i]), INVALID_ALIGNMENT);
+	assert_status(ask(0x11, 4, OUTPUT), INVALID_ALIGNMENT);
+	assert_status(ask(0x11 | FAST, 0, OUTPUT), INVALID_HYPERCALL_INPUT);
+	assert_status(ask(0x12, 0, OUTPUT), INVALID_HYPERCALL_CODE);
+	assert_int_equal(queries, 0);
+}
+
+/* ---- connections --------------------------------------------------------- */
 
 static void connections_are_unique_and_go_away(void **state)
 {
@@ -430,6 +497,8 @@ int main(void)
 		TEST(signal_event_fast_and_from_memory),
 		TEST(signal_event_parameters),
 		TEST(long_spin_wait_succeeds),
+		TEST(output_is_written_on_success),
+		TEST(output_must_be_a_block_of_ram),
 		TEST(connections_are_unique_and_go_away),
 		TEST(deletion_waits_for_handlers),
 		TEST(page_matches_the_listing),
