@@ -412,6 +412,13 @@ const struct schema_key *schema_find_option(const struct schema_key *keys, const
 	return NULL;
 }
 
+const struct schema_key *schema_keys(const struct schema *schema)
+{
+	static const struct schema_key none[] = {{0}};
+
+	return schema->keys ? schema->keys : none;
+}
+
 static bool is_set(const struct schema_key *key, const void *object)
 {
 	char *text;
@@ -432,14 +439,19 @@ const struct schema_key *schema_missing(const struct schema_key *keys, const voi
 
 /* ---- a value with its schema --------------------------------------------- */
 
+static void *new_object(const struct schema *schema)
+{
+	return calloc(1, schema->size ? schema->size : 1);
+}
+
 int schema_value_init(struct schema_value *value, const struct schema *schema)
 {
-	void *object = calloc(1, schema->size);
+	void *object = new_object(schema);
 	int ret;
 
 	if (!object)
 		return -ENOMEM;
-	ret = schema_init(schema->keys, object);
+	ret = schema_init(schema_keys(schema), object);
 	*value = (struct schema_value){.schema = schema, .object = object};
 	if (ret)
 		schema_value_fini(value);
@@ -449,7 +461,7 @@ int schema_value_init(struct schema_value *value, const struct schema *schema)
 void schema_value_fini(struct schema_value *value)
 {
 	if (value->schema)
-		schema_fini(value->schema->keys, value->object);
+		schema_fini(schema_keys(value->schema), value->object);
 	free(value->object);
 	*value = (struct schema_value){0};
 }
@@ -461,10 +473,10 @@ int schema_value_copy(struct schema_value *to, const struct schema_value *from)
 	*to = (struct schema_value){0};
 	if (!from->schema)
 		return 0;
-	object = calloc(1, from->schema->size);
+	object = new_object(from->schema);
 	if (!object)
 		return -ENOMEM;
-	if (schema_copy(from->schema->keys, object, from->object)) {
+	if (schema_copy(schema_keys(from->schema), object, from->object)) {
 		free(object);
 		return -ENOMEM;
 	}

@@ -60,8 +60,8 @@ struct schema_key {
 struct schema {
 	const char *name;
 	const char *help;
-	const struct schema_key *keys; /* up to one without a name */
-	size_t size;                   /* of the struct */
+	const struct schema_key *keys; /* up to one without a name; NULL: none. See schema_keys() */
+	size_t size;                   /* of the struct; 0 without keys */
 	/* Of what is chosen by the beginning of a text, like URIs: further beginnings, up to NULL.
 	 */
 	const char *const *schemes;
@@ -81,6 +81,9 @@ extern const struct schema_type schema_text;
 extern const struct schema_type schema_file;
 /* int: index into choices. */
 extern const struct schema_type schema_choice;
+
+/* Never NULL. */
+const struct schema_key *schema_keys(const struct schema *schema);
 
 static inline void *schema_field(const struct schema_key *key, void *object)
 {

@@ -65,6 +65,9 @@ int device_parse(const struct device_class *class, void *device, const char *spe
 /* A key's name on the command line. */
 const char *option_name(const struct schema_key *key, char name[32]);
 
+/* help.c: how a filter is written: delay=TIME[:OP]. */
+void filter_usage(const struct schema *filter, char *text, size_t size);
+
 #define OPTION_NAME_MAX 36u
 
 /* A flag that is set by default has an option that clears it: --no-reboot. */

@@ -111,7 +111,7 @@ static int make_absolute(char **name, const char *directory)
 
 static int make_all_absolute(const struct schema_value *value, const char *directory)
 {
-	for (const struct schema_key *key = value->schema->keys; key->name; key++)
+	for (const struct schema_key *key = schema_keys(value->schema); key->name; key++)
 		if (key->type == &schema_file &&
 			make_absolute(schema_field(key, value->object), directory))
 			return -ENOMEM;

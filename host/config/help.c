@@ -34,15 +34,17 @@ static void source_usage(
 		source->keys[0].arg);
 }
 
-/* delay=TIME[:OP] */
-static void filter_usage(const struct schema *filter, char *text, size_t size)
+/* delay=TIME[:OP], volatile[=SEED], or the name alone */
+void filter_usage(const struct schema *filter, char *text, size_t size)
 {
-	const struct schema_key *key = filter->keys;
-	size_t used = (size_t)snprintf(text, size, "%s%s=%s%s", filter->name,
-		key->required ? "" : "[", key->arg, key->required ? "" : "]");
+	size_t used = (size_t)snprintf(text, size, "%s", filter->name);
+	const char *before = "=";
 
-	for (key++; key->name && used < size; key++)
-		used += (size_t)snprintf(text + used, size - used, "[:%s]", key->arg);
+	for (const struct schema_key *key = schema_keys(filter); key->name && used < size; key++) {
+		used += (size_t)snprintf(text + used, size - used, "%s%s%s%s",
+			key->required ? "" : "[", before, key->arg, key->required ? "" : "]");
+		before = ":";
+	}
 }
 
 static void key_usage(const struct schema_key *key, char *text, size_t size)
@@ -213,7 +215,7 @@ static void man_filter(FILE *out, const struct schema *filter)
 
 	filter_usage(filter, usage, sizeof(usage));
 	man_entry(out, usage, filter->help, "");
-	for (const struct schema_key *key = filter->keys; key->name; key++) {
+	for (const struct schema_key *key = schema_keys(filter); key->name; key++) {
 		snprintf(text, sizeof(text), ".br\n.IR %s :\n", key->name);
 		fputs(text, out);
 		put_roff(out, key->help);

@@ -231,13 +231,13 @@ static int unknown_filter(const struct reader *r, const struct place *at,
 static int read_filter_key(const struct reader *r, const struct place *at,
 	const struct schema_value *filter, const json_t *json, struct err *e)
 {
-	const struct schema_key *key = schema_find(filter->schema->keys, at->key);
+	const struct schema_key *key = schema_find(schema_keys(filter->schema), at->key);
 	struct names names = {.count = 0};
 	struct err why;
 
 	if (key)
 		return read_key(r, at, key, filter->object, json, e);
-	for (key = filter->schema->keys; key->name; key++)
+	for (key = schema_keys(filter->schema); key->name; key++)
 		names_add(&names, key->name);
 	names_refuse(&names, at->key, &why);
 	return fail_at(r, at, -EINVAL, &why, e);
@@ -260,7 +260,7 @@ static int read_filter_keys(const struct reader *r, const struct place *at,
 			return ret;
 		member.ordinal++;
 	}
-	missing = schema_missing(filter->schema->keys, filter->object);
+	missing = schema_missing(schema_keys(filter->schema), filter->object);
 	if (!missing)
 		return 0;
 	err_set(&why, -EINVAL, "the key \"%s\" of the filter %s is missing", missing->name,

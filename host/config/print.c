@@ -68,7 +68,7 @@ static int put_filter(json_t *filters, const struct schema_value *filter, struct
 
 	if (json_array_append_new(filters, json))
 		return err_set(e, -ENOMEM, "out of memory");
-	return put_keys(json, filter->schema->keys, filter->object, false, e);
+	return put_keys(json, schema_keys(filter->schema), filter->object, false, e);
 }
 
 static int put_filters(json_t *json, const struct device_config *d, struct err *e)

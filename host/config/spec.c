@@ -170,7 +170,7 @@ static int set_fitting(const struct schema_value *filter, const struct schema_ke
 
 static int parse_values(const struct schema_value *filter, const char **at, struct err *e)
 {
-	const struct schema_key *key = filter->schema->keys;
+	const struct schema_key *key = schema_keys(filter->schema);
 	int ret;
 
 	do {
@@ -187,13 +187,18 @@ static int parse_values(const struct schema_value *filter, const char **at, stru
 
 static int parse_filter(const struct schema_value *filter, const char **at, struct err *e)
 {
-	const struct schema_key *missing;
-	int ret = takes(at, '=') ? parse_values(filter, at, e) : 0;
+	const struct schema_key *keys = schema_keys(filter->schema), *missing;
+	bool has_value = takes(at, '=');
+	int ret = 0;
 
+	if (has_value && !keys->name)
+		return err_set(e, -EINVAL, "%s: takes no value", filter->schema->name);
+	if (has_value)
+		ret = parse_values(filter, at, e);
 	if (ret)
 		return ret;
-	missing = schema_missing(filter->schema->keys, filter->object);
-	if (missing && missing == filter->schema->keys)
+	missing = schema_missing(keys, filter->object);
+	if (missing && missing == keys)
 		return err_set(
 			e, -EINVAL, "%s: needs a value: =%s", filter->schema->name, missing->arg);
 	return 0;

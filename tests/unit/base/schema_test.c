@@ -238,6 +238,19 @@ static void values_with_their_schema(void **state)
 	assert_null(copy.schema);
 }
 
+static void keys_are_optional(void **state)
+{
+	static const struct schema schema = {.name = "plain"};
+	struct schema_value value, copy;
+
+	assert_int_equal(schema_value_init(&value, &schema), 0);
+	assert_null(schema_missing(schema_keys(&schema), value.object));
+	assert_int_equal(schema_value_copy(&copy, &value), 0);
+	assert_ptr_equal(copy.schema, &schema);
+	schema_value_fini(&copy);
+	schema_value_fini(&value);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +262,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_missing, setup, teardown),
 		cmocka_unit_test_setup_teardown(copies_own_their_texts, setup, teardown),
 		cmocka_unit_test(values_with_their_schema),
+		cmocka_unit_test(keys_are_optional),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

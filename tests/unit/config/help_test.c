@@ -104,6 +104,27 @@ static void lines_fit_a_terminal(void **state)
 	free(help);
 }
 
+/* Keys are optional, and a key may be, too. */
+static void the_usage_of_a_filter(void **state)
+{
+	static const struct schema_key keys[] = {
+		{.name = "a", .required = true, .arg = "A"}, {.name = "b", .arg = "B"}, {0}};
+	static const struct {
+		const char *usage;
+		struct schema filter;
+	} cases[] = {
+		{"plain", {.name = "plain"}},
+		{"both=A[:B]", {.name = "both", .keys = keys}},
+		{"one[=B]", {.name = "one", .keys = &keys[1]}},
+	};
+	char usage[40];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		filter_usage(&cases[i].filter, usage, sizeof(usage));
+		assert_string_equal(usage, cases[i].usage);
+	}
+}
+
 /* Each key that can be set has its own row, with what a user must know of it. */
 static void the_table_is_whole(void **state)
 {
@@ -124,6 +145,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_table_is_whole),
 		cmocka_unit_test(the_man_page_has_the_table),
 		cmocka_unit_test(the_help_text_names_all),
+		cmocka_unit_test(the_usage_of_a_filter),
 		cmocka_unit_test(lines_fit_a_terminal),
 	};
 
