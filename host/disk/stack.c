@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/list.h"
+#include "disk/filter/filter.h"
 
 #define SCRATCH_MAX 256u /* disk_ops.req_size of any disk, checked when it is opened */
 
@@ -31,8 +32,15 @@ static int open_filter(
 {
 	const struct disk_filter_ops *ops =
 		container_of(filter->schema, const struct disk_filter_ops, schema);
+	struct disk *plain;
 
-	return ops->open(disk, lower, filter->object, e);
+	if (ops->open)
+		return ops->open(disk, lower, filter->object, e);
+	plain = filter_create(ops->disk_size, &ops->disk, lower, e);
+	if (!plain)
+		return -ENOMEM;
+	*disk = plain;
+	return 0;
 }
 
 int disk_stack_open(struct disk **disk, const struct schema_value *source, bool read_only,

@@ -2,7 +2,7 @@
 /*
  * Disks as they are configured: a source, and filters around it. Sources and filters describe
  * themselves, each in its own file: name, keys with limits, help, open. A new one is its file and
- * one word in a list below. Each has at least one key.
+ * one word in a list below. A source has at least one key.
  *
  * A filter wraps what stands before it: a request meets the last one first.
  *
@@ -32,8 +32,11 @@ struct disk_source_ops {
 
 struct disk_filter_ops {
 	struct schema schema;
-	/* On failure lower stays the caller's. */
+	/* On failure lower stays the caller's. NULL: the filter has no keys; it is made of the
+	 * members below. */
 	int (*open)(struct disk **disk, struct disk *lower, const void *options, struct err *e);
+	size_t disk_size; /* bytes; begins with struct disk */
+	struct disk_ops disk;
 };
 
 #define DISK_DECLARE_SOURCE(name) extern const struct disk_source_ops disk_##name##_source;

@@ -54,25 +54,17 @@ static void lie_submit(struct disk_queue *queue, struct disk_req *req)
 	filter_pass(queue, req);
 }
 
-static void lie_close(struct disk *disk)
-{
-	free(disk);
-}
-
 static const struct disk_ops lie_ops = {
 	.name = "lie",
-	.close = lie_close,
-	.queue_open = filter_queue_open,
-	.queue_close = filter_queue_close,
+	FILTER_OPS,
 	.submit = lie_submit,
 };
 
 static struct disk *lie_over(struct disk *lower)
 {
-	struct disk *disk = calloc(1, sizeof(*disk));
+	struct disk *disk = filter_create(sizeof(*disk), &lie_ops, lower, NULL);
 
 	check(disk);
-	filter_init(disk, &lie_ops, lower);
 	return disk;
 }
 

@@ -7,12 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/inspect.h"
 #include "base/parse.h"
 #include "base/time.h"
 #include "disk/filter/filter.h"
 #include "disk/filter/filters.h"
-#include "disk/stack.h"
 
 #define DELAY_MAX_NS (3600 * NS_PER_S)
 
@@ -38,11 +36,6 @@ static void delay_submit(struct disk_queue *queue, struct disk_req *req)
 		filter_pass_now(queue, req);
 }
 
-static void delay_close(struct disk *disk)
-{
-	free(disk);
-}
-
 static void delay_inspect(const struct disk *disk, struct inspect *i)
 {
 	const struct disk_delay_options *o = &((const struct delay_disk *)disk)->o;
@@ -55,7 +48,7 @@ static void delay_inspect(const struct disk *disk, struct inspect *i)
 static const struct disk_ops delay_ops = {
 	.name = "delay",
 	.req_size = sizeof(struct filter_wait),
-	.close = delay_close,
+	.close = filter_close,
 	.queue_open = filter_queue_open,
 	.queue_close = filter_queue_close,
 	.submit = delay_submit,
@@ -66,12 +59,11 @@ static const struct disk_ops delay_ops = {
 int disk_delay_open(
 	struct disk **disk, struct disk *lower, const struct disk_delay_options *o, struct err *e)
 {
-	struct delay_disk *d = calloc(1, sizeof(*d));
+	struct delay_disk *d = filter_create(sizeof(*d), &delay_ops, lower, e);
 
 	assert(o->min_ns <= o->max_ns && o->max_ns < UINT64_MAX);
 	if (!d)
-		return err_set(e, -ENOMEM, "disk filter delay: out of memory");
-	filter_init(&d->disk, &delay_ops, lower);
+		return -ENOMEM;
 	d->o = *o;
 	*disk = &d->disk;
 	return 0;

@@ -11,11 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/inspect.h"
 #include "base/parse.h"
 #include "disk/filter/filter.h"
 #include "disk/filter/filters.h"
-#include "disk/stack.h"
 
 #define MILLION      1000000u
 #define PPM_PER_CENT 10000u
@@ -46,11 +44,6 @@ static void error_submit(struct disk_queue *queue, struct disk_req *req)
 	filter_pass(queue, req);
 }
 
-static void error_close(struct disk *disk)
-{
-	free(disk);
-}
-
 static void error_inspect(const struct disk *disk, struct inspect *i)
 {
 	const struct error_disk *d = (const struct error_disk *)disk;
@@ -63,11 +56,8 @@ static void error_inspect(const struct disk *disk, struct inspect *i)
 
 static const struct disk_ops error_ops = {
 	.name = "error",
-	.close = error_close,
-	.queue_open = filter_queue_open,
-	.queue_close = filter_queue_close,
+	FILTER_OPS,
 	.submit = error_submit,
-	.cancel = filter_cancel,
 	.inspect = error_inspect,
 };
 
@@ -80,12 +70,11 @@ uint64_t disk_error_injected(struct disk *disk)
 int disk_error_open(
 	struct disk **disk, struct disk *lower, const struct disk_error_options *o, struct err *e)
 {
-	struct error_disk *d = calloc(1, sizeof(*d));
+	struct error_disk *d = filter_create(sizeof(*d), &error_ops, lower, e);
 
 	assert(o->error < 0 && o->ppm <= MILLION && (o->ppm || o->every));
 	if (!d)
-		return err_set(e, -ENOMEM, "disk filter error: out of memory");
-	filter_init(&d->disk, &error_ops, lower);
+		return -ENOMEM;
 	d->o = *o;
 	*disk = &d->disk;
 	return 0;

@@ -9,11 +9,23 @@
 #include "base/inspect.h"
 #include "disk/filter/filters.h"
 
-void filter_init(struct disk *disk, const struct disk_ops *ops, struct disk *lower)
+void *filter_create(size_t size, const struct disk_ops *ops, struct disk *lower, struct err *e)
 {
+	struct disk *disk = calloc(1, size);
+
+	if (!disk) {
+		err_set(e, -ENOMEM, "disk filter %s: out of memory", ops->name);
+		return NULL;
+	}
 	disk->ops = ops;
 	disk->lower = lower;
 	disk->info = lower->info;
+	return disk;
+}
+
+void filter_close(struct disk *disk)
+{
+	free(disk);
 }
 
 /* Each queue has its own sequence, the same in every run. */

@@ -3,10 +3,8 @@
 #ifndef BACKEND_FILTER_H
 #define BACKEND_FILTER_H
 
-#include "base/schema.h"
-#include "disk/disk.h"
-
-struct inspect;
+#include "base/inspect.h"
+#include "disk/stack.h"
 
 struct filter_queue {
 	struct disk_queue queue;
@@ -14,8 +12,11 @@ struct filter_queue {
 	uint64_t random; /* state of filter_random() */
 };
 
-/* Initialises a filter disk with the geometry of the lower one, which it owns from now on. */
-void filter_init(struct disk *disk, const struct disk_ops *ops, struct disk *lower);
+/* A new filter disk of `size` zeroed bytes, which begin with struct disk, with the geometry of the
+ * lower one, which it owns from now on. NULL: out of memory, with e set. */
+void *filter_create(size_t size, const struct disk_ops *ops, struct disk *lower, struct err *e);
+/* disk_ops.close of filters that own nothing else; the others free themselves with it. */
+void filter_close(struct disk *disk);
 
 /* disk_ops.queue_open and .queue_close of filters. */
 int filter_queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue);
@@ -26,6 +27,12 @@ void filter_pass(struct disk_queue *queue, struct disk_req *req);
 
 /* disk_ops.cancel of filters that do not delay requests. */
 void filter_cancel(struct disk_queue *queue, struct disk_req *req);
+
+/* The operations of a filter that owns only its memory and does not delay requests; what is left
+ * is name, submit, and inspect. */
+#define FILTER_OPS                                                                                 \
+	.close = filter_close, .queue_open = filter_queue_open, .queue_close = filter_queue_close, \
+	.cancel = filter_cancel
 
 /* For disk_ops.inspect: the names of these operations, bits of 1 << enum disk_op. */
 void filter_ops_inspect(uint32_t ops, struct inspect *i);

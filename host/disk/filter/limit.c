@@ -12,10 +12,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "base/inspect.h"
 #include "disk/filter/filter.h"
 #include "disk/filter/filters.h"
-#include "disk/stack.h"
 
 #define BURST_DEFAULT_NS  (NS_PER_S / 10)
 #define BYTES_COUNTED_MAX DISK_LIMIT_BURST_MAX /* of one request: the products fit 64 bits */
@@ -70,11 +68,6 @@ static void limit_submit(struct disk_queue *queue, struct disk_req *req)
 		filter_pass_later(queue, req, start - now);
 }
 
-static void limit_close(struct disk *disk)
-{
-	free(disk);
-}
-
 static void limit_inspect(const struct disk *disk, struct inspect *i)
 {
 	const struct limit_disk *d = (const struct limit_disk *)disk;
@@ -88,7 +81,7 @@ static void limit_inspect(const struct disk *disk, struct inspect *i)
 static const struct disk_ops limit_ops = {
 	.name = "limit",
 	.req_size = sizeof(struct filter_wait),
-	.close = limit_close,
+	.close = filter_close,
 	.queue_open = filter_queue_open,
 	.queue_close = filter_queue_close,
 	.submit = limit_submit,
@@ -111,14 +104,13 @@ static void bucket_init(struct bucket *b, uint64_t per_second, uint64_t burst, u
 int disk_limit_open(
 	struct disk **disk, struct disk *lower, const struct disk_limit_options *o, struct err *e)
 {
-	struct limit_disk *d = calloc(1, sizeof(*d));
+	struct limit_disk *d = filter_create(sizeof(*d), &limit_ops, lower, e);
 
 	assert(o->iops <= DISK_LIMIT_IOPS_MAX && o->iops_burst <= DISK_LIMIT_IOPS_MAX);
 	assert(!o->bps || (o->bps >= DISK_LIMIT_BPS_MIN && o->bps <= DISK_LIMIT_BPS_MAX));
 	assert(o->bps_burst <= DISK_LIMIT_BURST_MAX);
 	if (!d)
-		return err_set(e, -ENOMEM, "disk filter limit: out of memory");
-	filter_init(&d->disk, &limit_ops, lower);
+		return -ENOMEM;
 	bucket_init(&d->requests, o->iops, o->iops_burst, 1);
 	bucket_init(&d->bytes, o->bps, o->bps_burst, 0);
 	*disk = &d->disk;

@@ -19,7 +19,6 @@
 #include "base/thread.h"
 #include "disk/filter/filter.h"
 #include "disk/filter/filters.h"
-#include "disk/stack.h"
 
 #define LOG_BUFFER_SIZE (256u << 10)
 #define LOG_LINE_MAX    160u
@@ -159,6 +158,15 @@ static void *writer_main(void *arg)
 
 /* ---- life ---------------------------------------------------------------- */
 
+static void log_free(struct log_disk *d)
+{
+	if (d->fd >= 0)
+		close(d->fd);
+	free(d->filling);
+	free(d->writing);
+	filter_close(&d->disk);
+}
+
 static void log_close(struct disk *disk)
 {
 	struct log_disk *d = (struct log_disk *)disk;
@@ -170,10 +178,7 @@ static void log_close(struct disk *disk)
 	pthread_join(d->thread, NULL);
 	pthread_cond_destroy(&d->changed);
 	pthread_mutex_destroy(&d->lock);
-	close(d->fd);
-	free(d->filling);
-	free(d->writing);
-	free(d);
+	log_free(d);
 }
 
 static const struct disk_ops log_ops = {
@@ -200,40 +205,36 @@ static int open_file(struct log_disk *d, const char *path, struct err *e)
 	return err_set(e, d->fd, "disk log %s: cannot be opened: %s", path, strerror(-d->fd));
 }
 
-int disk_log_open(struct disk **disk, struct disk *lower, const char *path, struct err *e)
+static int start_writer(struct log_disk *d, const char *path, struct err *e)
 {
-	struct log_disk *d = calloc(1, sizeof(*d));
-	int ret = -ENOMEM;
+	int ret;
 
-	if (!d)
-		return err_set(e, ret, "disk log %s: out of memory", path);
 	d->filling = malloc(LOG_BUFFER_SIZE);
 	d->writing = malloc(LOG_BUFFER_SIZE);
-	d->fd = -1;
-	if (!d->filling || !d->writing) {
-		err_set(e, ret, "disk log %s: out of memory", path);
-		goto free_disk;
-	}
-	ret = open_file(d, path, e);
-	if (ret)
-		goto free_disk;
+	if (!d->filling || !d->writing)
+		return err_set(e, -ENOMEM, "disk log %s: out of memory", path);
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_cond_init(&d->changed, NULL);
 	ret = thread_create(&d->thread, NULL, writer_main, d);
-	if (ret) {
+	if (ret)
 		err_set(e, ret, "disk log %s: cannot start a thread: %s", path, strerror(-ret));
-		goto free_disk;
-	}
-	filter_init(&d->disk, &log_ops, lower);
-	*disk = &d->disk;
-	return 0;
+	return ret;
+}
 
-free_disk:
-	if (d->fd >= 0)
-		close(d->fd);
-	free(d->filling);
-	free(d->writing);
-	free(d);
+int disk_log_open(struct disk **disk, struct disk *lower, const char *path, struct err *e)
+{
+	struct log_disk *d = filter_create(sizeof(*d), &log_ops, lower, e);
+	int ret;
+
+	if (!d)
+		return -ENOMEM;
+	ret = open_file(d, path, e);
+	if (!ret)
+		ret = start_writer(d, path, e);
+	if (ret)
+		log_free(d);
+	else
+		*disk = &d->disk;
 	return ret;
 }
 

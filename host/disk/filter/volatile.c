@@ -32,12 +32,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/inspect.h"
 #include "base/iov.h"
 #include "base/log.h"
 #include "disk/filter/filter.h"
 #include "disk/filter/volatile_impl.h"
-#include "disk/stack.h"
 
 #define JOURNAL_ENTRIES_MAX 4096u
 #define JOURNAL_BYTES_MAX   (64ull << 20)
@@ -523,7 +521,7 @@ static void volatile_close(struct disk *disk)
 	if (error)
 		log_event(LOG_WARN, "volatile disk: the power cut failed: %s", strerror(-error));
 	pthread_mutex_destroy(&d->lock);
-	free(d);
+	filter_close(disk);
 }
 
 static void volatile_inspect(const struct disk *disk, struct inspect *i)
@@ -550,11 +548,10 @@ static const struct disk_ops volatile_ops = {
 
 int disk_volatile_open(struct disk **disk, struct disk *lower, uint64_t seed, struct err *e)
 {
-	struct volatile_disk *d = calloc(1, sizeof(*d));
+	struct volatile_disk *d = filter_create(sizeof(*d), &volatile_ops, lower, e);
 
 	if (!d)
-		return err_set(e, -ENOMEM, "disk filter volatile: out of memory");
-	filter_init(&d->disk, &volatile_ops, lower);
+		return -ENOMEM;
 	d->disk.info.write_cache = true;
 	d->random = seed;
 	pthread_mutex_init(&d->lock, NULL);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "disk/filter/filter.h"
 #include "disk/filter/filters.h"
 #include "disk/stack.h"
 
@@ -172,6 +173,30 @@ static void numbers(void **state)
 	assert_int_equal(parse_number("5K", 5, 6, &v), -EINVAL);
 }
 
+static void plain_submit(struct disk_queue *queue, struct disk_req *req)
+{
+	filter_pass(queue, req);
+}
+
+/* No keys and no open(): the row is all there is. */
+static void a_plain_filter_is_one_row(void **state)
+{
+	static const struct disk_filter_ops plain = {
+		.schema = {.name = "plain", .help = "nothing"},
+		.disk_size = sizeof(struct disk),
+		.disk = {.name = "plain", FILTER_OPS, .submit = plain_submit},
+	};
+	struct disk *disk;
+
+	check_schema(&plain.schema);
+	begin("memory", "1M");
+	set(&filters[filter_count++], &plain.schema, NULL);
+	assert_int_equal(open_stack(&disk), 0);
+	assert_string_equal(disk->ops->name, "plain");
+	assert_int_equal(disk_size(disk), 1 << 20);
+	disk_close(disk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +206,7 @@ int main(void)
 		cmocka_unit_test(a_stack_that_cannot_be_opened_leaves_nothing),
 		cmocka_unit_test(files_are_checked_without_opening_them),
 		cmocka_unit_test(numbers),
+		cmocka_unit_test(a_plain_filter_is_one_row),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
