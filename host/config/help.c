@@ -168,11 +168,12 @@ void vm_config_help(FILE *out)
 	      "Names with commas, quotes or backslashes: \"a,b.img\",ro or a\\,b.img,ro.\n"
 	      "In JSON keys have '_' for '-', and a disk is an object: {\"file\": \"a,b.img\",\n"
 	      "\"read_only\": true, \"filters\": [{\"filter\": \"delay\", \"time\": \"5ms\"}]}.\n"
-	      "Of an option given twice the last one counts, but for those that may be repeated.\n"
+	      "If an option is given twice, the last one applies, except for those that may be\n"
+	      "repeated.\n"
 	      "On a stdio console Ctrl-A x ends the VM and Ctrl-A Ctrl-A sends one Ctrl-A.\n"
 	      "Exit status: 0 power off, 1 error, 2 wrong configuration, 32 reset (--no-reboot),\n"
 	      "33 triple fault, 34 guest crash, 35 a VP could not run, 129/130/143 SIGHUP/SIGINT/\n"
-	      "SIGTERM; the debug-exit port gives its own.\n",
+	      "SIGTERM; (value << 1) | 1 after a write to the debug-exit port.\n",
 		out);
 }
 

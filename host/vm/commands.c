@@ -118,7 +118,7 @@ const struct command vm_commands[] = {
 	},
 	{
 		.words = "resume",
-		.help = "let a paused guest go on",
+		.help = "resume a paused guest",
 		.states = PAUSED | 1u << VM_PAUSING,
 		.timeout_ms = CTL_TIMEOUT_MS,
 		.run = command_resume,

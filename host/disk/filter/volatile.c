@@ -593,8 +593,8 @@ const struct disk_filter_ops disk_volatile_filter = {
 	.schema =
 		{
 			.name = "volatile",
-			.help = "a write cache that is lost at the end: writes that were not "
-				"flushed are dropped, torn or reordered",
+			.help = "a write cache that loses power when the VM ends: writes that were "
+				"not flushed are dropped, torn or reordered",
 			.keys = keys,
 			.size = sizeof(struct volatile_options),
 		},
