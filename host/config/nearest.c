@@ -82,6 +82,8 @@ int names_refuse(const struct names *names, const char *name, struct err *e)
 	if (nearest)
 		return err_set(
 			e, -EINVAL, "unknown key '%.40s'; did you mean '%s'?", name, nearest);
+	if (!names->count)
+		return err_set(e, -EINVAL, "unknown key '%.40s'; no key is known here", name);
 	names_join(names, known, sizeof(known));
 	return err_set(e, -EINVAL, "unknown key '%.40s'; known are %s", name, known);
 }
