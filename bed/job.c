@@ -57,12 +57,24 @@ _Noreturn static void fail(int status, const char *what)
 	_exit(status);
 }
 
+/*
+ * The share becomes the root of a mount namespace of the job's own: to a process that is only
+ * chrooted, the kernel refuses user namespaces, which passt needs.
+ */
+static bool enter_share(void)
+{
+	return !unshare(CLONE_NEWNS) && !chdir(HOST) && !mount(".", "/", NULL, MS_MOVE, NULL) &&
+	       !chroot(".");
+}
+
 _Noreturn static void run_job(const struct job_spec *spec)
 {
 	sigset_t none;
 
 	setsid();
-	if (chroot(HOST) || chdir(spec->cwd))
+	if (!enter_share())
+		fail(125, HOST);
+	if (chdir(spec->cwd))
 		fail(125, spec->cwd);
 	close(STDIN_FILENO);
 	if (open("/dev/null", O_RDONLY) != STDIN_FILENO)
