@@ -68,7 +68,8 @@ SUPPORT_SRC := $(wildcard tests/support/*.c)
 # Unit tests of code that several threads run: under TSan too.
 THREADED_SRC := $(wildcard tests/unit/base/loop_test.c tests/unit/base/blocking_test.c tests/unit/disk/nbd_lib_test.c \
 	tests/unit/scsi/reserve_test.c \
-	tests/unit/vmbus-host/chan*_test.c tests/unit/vsp/*_test.c)
+	tests/unit/vmbus-host/chan*_test.c tests/unit/vsp/*_test.c \
+	tests/unit/vm/devices_test.c)
 
 UNIT_BIN := $(TEST_SRC:%.c=$(B)/asan/%) $(THREADED_SRC:%.c=$(B)/tsan/%)
 LOOP_BIN := $(LOOP_SRC:%.c=$(B)/asan/%) $(LOOP_SRC:%.c=$(B)/tsan/%)
