@@ -29,6 +29,8 @@
 #include "base/log.h"
 #include "base/thread.h"
 
+_Thread_local const struct loop *loop_of_thread;
+
 /* ---- ring ---------------------------------------------------------------- */
 
 /* In order of preference: task work is deferred to our io_uring_enter() (Linux 6.1); task work does
@@ -402,11 +404,6 @@ void loop_fini(struct loop *loop)
 	close(loop->wake.fd);
 }
 
-bool loop_is_current(const struct loop *loop)
-{
-	return !atomic_load(&loop->running) || pthread_equal(loop->thread, pthread_self());
-}
-
 /* Submits prepared entries and reaps completions; waits for one, until the first timer is due. */
 static int enter(struct loop *loop, bool wait)
 {
@@ -595,12 +592,16 @@ static void begin(struct loop *loop)
 
 static void run(struct loop *loop)
 {
+	const struct loop *outer = loop_of_thread;
+
+	loop_of_thread = loop;
 	do
 		turn(loop);
 	while (!atomic_load(&loop->stop) ||
 		atomic_load_explicit(&loop->posted, memory_order_relaxed));
 	atomic_store(&loop->stop, false);
 	atomic_store(&loop->running, false);
+	loop_of_thread = outer;
 }
 
 void loop_run(struct loop *loop)

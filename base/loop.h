@@ -17,6 +17,7 @@
 
 #include <liburing.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -115,8 +116,16 @@ void loop_join(struct loop *loop);
  * events and drain operations first. */
 void loop_stop(struct loop *loop);
 
-/* True on the loop's own thread, and on any thread while the loop does not run. */
-bool loop_is_current(const struct loop *loop);
+/* The loop that this thread runs now; NULL: none. */
+extern _Thread_local const struct loop *loop_of_thread;
+
+/* True on the loop's own thread, and on any thread while the loop does not run. Inline, since every
+ * function with an owner asserts it. */
+static inline bool loop_is_current(const struct loop *loop)
+{
+	return loop_of_thread == loop ||
+	       !atomic_load_explicit(&loop->running, memory_order_relaxed);
+}
 
 void loop_post(struct loop *loop, struct loop_task *task);
 /* Runs fn(arg) on the loop's thread and returns when it has run. Never from that
