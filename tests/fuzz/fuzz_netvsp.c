@@ -120,11 +120,13 @@ static void completion(struct target *t)
 	struct guest_nic *n = &t->rig->n;
 	const struct nvsp_message m = {.type = NVSP_SEND_RNDIS_PKT_COMPLETE, .status = 1};
 
-	if (!n->hold || ((uint8_t)take(&t->in, 1) & 3))
+	if (!n->hold || ((uint8_t)take(&t->in, 1) & 3)) {
 		guest_nic_release(n);
-	else
+	} else {
+		n->answers_early = true;
 		guest_chan_send(&n->channels[0], VMBUS_PKT_COMPLETION, 0, (uint32_t)take(&t->in, 4),
 			NULL, &m, 8);
+	}
 	n->hold = (uint8_t)take(&t->in, 1) & 1;
 }
 

@@ -135,6 +135,14 @@ static void complete(struct guest_nic *n, uint32_t channel, uint64_t id)
 		die("no room for a completion");
 }
 
+/* Contents are only judged while the guest answers packets after it has read them: before, the host
+ * may write to their sections again. */
+static void judge(const struct guest_nic *n, const char *fault)
+{
+	if (!n->answers_early)
+		die("%s", fault);
+}
+
 static void take_control(struct guest_nic *n, const struct vmbus_xfer_range *range)
 {
 	struct netvsc_control a;
@@ -143,8 +151,10 @@ static void take_control(struct guest_nic *n, const struct vmbus_xfer_range *ran
 		die("control message of %u bytes", range->byte_count);
 	copy_region(n, n->recv_gpa, GUEST_NIC_RECV, range->byte_offset, n->control,
 		range->byte_count, false);
-	if (netvsc_control_parse(n->control, range->byte_count, &a))
-		die("control message that lies");
+	if (netvsc_control_parse(n->control, range->byte_count, &a)) {
+		judge(n, "control message that lies");
+		return;
+	}
 	if (a.type == RNDIS_INDICATE) {
 		n->indications++;
 		n->last_indication = a.status;
@@ -166,10 +176,13 @@ static bool take_fragment(struct guest_nic *n, const struct netvsc_rx *rx, const
 		f->length = f->fragments = 0;
 		f->info = *rx;
 	} else if (!f->fragments || f->info.rsc_id.packet_id != rx->rsc_id.packet_id) {
-		die("fragment of another frame");
+		judge(n, "fragment of another frame");
+		return false;
 	}
-	if (f->length + rx->data_length > sizeof(f->bytes))
-		die("frame of more than %u bytes", f->length);
+	if (f->length + rx->data_length > sizeof(f->bytes)) {
+		judge(n, "frame that is too long");
+		return false;
+	}
 	memcpy(f->bytes + f->length, bytes + rx->data_offset, rx->data_length);
 	f->length += rx->data_length;
 	f->fragments++;
@@ -185,8 +198,10 @@ static void take_frame(struct guest_nic *n, uint32_t channel, const struct vmbus
 		die("range of %u bytes", range->byte_count);
 	copy_region(n, n->recv_gpa, GUEST_NIC_RECV, range->byte_offset, bytes, range->byte_count,
 		false);
-	if (netvsc_frame_parse(bytes, range->byte_count, &rx))
-		die("frame that lies");
+	if (netvsc_frame_parse(bytes, range->byte_count, &rx)) {
+		judge(n, "frame that lies");
+		return;
+	}
 	if (!take_fragment(n, &rx, bytes))
 		return;
 	n->frames++;

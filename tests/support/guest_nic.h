@@ -56,8 +56,9 @@ struct guest_nic {
 	uint64_t completions, frames, transfers, indications, tables;
 	uint32_t last_indication;
 	uint32_t table[NVSP_TABLE_ENTRIES];
-	bool tolerant; /* answers without a request are legal: a fuzzer asks at random */
-	bool hold;     /* transfers are not completed */
+	bool answers_early; /* it has answered packets that it has not read */
+	bool tolerant;      /* answers without a request are legal: a fuzzer asks at random */
+	bool hold;          /* transfers are not completed */
 	uint32_t held_count;
 	struct {
 		uint32_t channel;
