@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "tests/support/guest_nic.h"
+#include "tests/support/guest_nic_impl.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "hv/vmbus_guids.h"
@@ -12,99 +10,9 @@
 #define NVSP_ID     0xD0000000ull
 #define SLOT_PAGES  (GUEST_NIC_SLOT / HV_PAGE_SIZE)
 #define CONTROL_GPA (n->slots_gpa + (uint64_t)GUEST_NIC_SLOTS * GUEST_NIC_SLOT)
-#define GPADL_WORDS VMBUS_GPADL_HEADER_PFNS_MAX
 #define RANGES_MAX  34u
 
-#define die(...)                                                                                   \
-	do {                                                                                       \
-		fprintf(stderr, "guest NIC: " __VA_ARGS__);                                        \
-		fputc('\n', stderr);                                                               \
-		abort();                                                                           \
-	} while (0)
-
 static const struct hv_guid nic_class = VMBUS_GUID_NIC;
-
-/* ---- memory -------------------------------------------------------------- */
-
-/* Page `index` of a region whose pages go backwards. */
-static uint64_t page_of(uint64_t gpa, uint32_t bytes, uint32_t index)
-{
-	return gpa + bytes - (uint64_t)(index + 1) * HV_PAGE_SIZE;
-}
-
-static void copy_region(struct guest_nic *n, uint64_t gpa, uint32_t size, uint32_t offset,
-	void *bytes, uint32_t len, bool put)
-{
-	uint8_t *at = bytes;
-
-	while (len) {
-		uint8_t *page = guest_at(n->g, page_of(gpa, size, offset / HV_PAGE_SIZE));
-		uint32_t in = offset % HV_PAGE_SIZE;
-		uint32_t piece = HV_PAGE_SIZE - in < len ? HV_PAGE_SIZE - in : len;
-
-		if (put)
-			memcpy(page + in, at, piece);
-		else
-			memcpy(at, page + in, piece);
-		at += piece;
-		offset += piece;
-		len -= piece;
-	}
-}
-
-uint32_t guest_nic_gpadl(struct guest_nic *n, uint64_t gpa, uint32_t bytes)
-{
-	uint32_t pages = bytes / HV_PAGE_SIZE, done = 0;
-	uint32_t relid = n->channels[0].offer.relid, id = n->g->next_gpadl++;
-	struct vmbus_gpadl_created created;
-	union {
-		struct vmbus_gpadl_header header;
-		struct vmbus_gpadl_body body;
-		uint8_t bytes[VMBUS_MESSAGE_SIZE_MAX];
-	} msg;
-
-	for (uint32_t first = 1; done < pages; first = 0) {
-		uint32_t max = first ? GPADL_WORDS : VMBUS_GPADL_BODY_PFNS_MAX;
-		uint32_t n_words = pages - done < max ? pages - done : max;
-		uint64_t words[GPADL_WORDS + VMBUS_GPADL_BODY_PFNS_MAX + 1];
-		uint32_t at = 0;
-
-		memset(&msg, 0, sizeof(msg));
-		if (first)
-			words[at++] = bytes;
-		for (uint32_t i = 0; i < n_words; i++)
-			words[at++] = page_of(gpa, bytes, done++) / HV_PAGE_SIZE;
-		if (first) {
-			msg.header.relid = relid;
-			msg.header.gpadl = id;
-			msg.header.range_buflen = (uint16_t)((pages + 1) * sizeof(words[0]));
-			msg.header.range_count = 1;
-			memcpy(msg.header.ranges, words, at * sizeof(words[0]));
-			guest_post(n->g, VMBUS_MSG_GPADL_HEADER, &msg,
-				(uint32_t)(sizeof(msg.header) + at * sizeof(words[0])));
-		} else {
-			msg.body.gpadl = id;
-			memcpy(msg.body.ranges, words, at * sizeof(words[0]));
-			guest_post(n->g, VMBUS_MSG_GPADL_BODY, &msg,
-				(uint32_t)(sizeof(msg.body) + at * sizeof(words[0])));
-		}
-	}
-	guest_expect(n->g, VMBUS_MSG_GPADL_CREATED, &created, sizeof(created));
-	if (created.gpadl != id || created.status)
-		die("GPADL %u: status %#x", created.gpadl, created.status);
-	return id;
-}
-
-void guest_nic_tear_down(struct guest_nic *n, uint32_t gpadl)
-{
-	struct vmbus_gpadl_teardown msg = {.relid = n->channels[0].offer.relid, .gpadl = gpadl};
-	struct vmbus_gpadl_torndown torndown;
-
-	guest_post(n->g, VMBUS_MSG_GPADL_TEARDOWN, &msg, sizeof(msg));
-	guest_expect(n->g, VMBUS_MSG_GPADL_TORNDOWN, &torndown, sizeof(torndown));
-	if (torndown.gpadl != gpadl)
-		die("GPADL %u torn down instead of %u", torndown.gpadl, gpadl);
-}
 
 /* ---- receiving ----------------------------------------------------------- */
 
@@ -149,7 +57,7 @@ static void take_control(struct guest_nic *n, const struct vmbus_xfer_range *ran
 
 	if (range->byte_count > sizeof(n->control))
 		die("control message of %u bytes", range->byte_count);
-	copy_region(n, n->recv_gpa, GUEST_NIC_RECV, range->byte_offset, n->control,
+	guest_nic_copy(n, n->recv_gpa, GUEST_NIC_RECV, range->byte_offset, n->control,
 		range->byte_count, false);
 	if (netvsc_control_parse(n->control, range->byte_count, &a)) {
 		judge(n, "control message that lies");
@@ -196,7 +104,7 @@ static void take_frame(struct guest_nic *n, uint32_t channel, const struct vmbus
 
 	if (!range->byte_count || range->byte_count > n->conn.section_size)
 		die("range of %u bytes", range->byte_count);
-	copy_region(n, n->recv_gpa, GUEST_NIC_RECV, range->byte_offset, bytes, range->byte_count,
+	guest_nic_copy(n, n->recv_gpa, GUEST_NIC_RECV, range->byte_offset, bytes, range->byte_count,
 		false);
 	if (netvsc_frame_parse(bytes, range->byte_count, &rx)) {
 		judge(n, "frame that lies");
@@ -621,8 +529,9 @@ static uint32_t add_pages(struct guest_nic *n, struct packet_ranges *r, uint32_t
 
 		at = add_range(r, at, piece, offset);
 		for (uint32_t i = 0; i < pages; i++)
-			r->words[at++] = page_of(gpa, GUEST_NIC_SLOT, from / HV_PAGE_SIZE + i) /
-					 HV_PAGE_SIZE;
+			r->words[at++] =
+				guest_nic_page(gpa, GUEST_NIC_SLOT, from / HV_PAGE_SIZE + i) /
+				HV_PAGE_SIZE;
 		from += piece;
 		len -= piece;
 	}
@@ -669,31 +578,31 @@ bool guest_nic_send(struct guest_nic *n, uint32_t channel, enum guest_nic_layout
 	if (layout >= NIC_LAYOUT_SECTION) {
 		m.rndis_pkt.section_index = section;
 		m.rndis_pkt.section_size = header_len;
-		copy_region(n, n->send_gpa, GUEST_NIC_SEND, section * n->conn.send_section_size,
+		guest_nic_copy(n, n->send_gpa, GUEST_NIC_SEND, section * n->conn.send_section_size,
 			header, header_len, true);
 	}
 	switch (layout) {
 	case NIC_LAYOUT_PAGES:
 		at = slot * 61 % HV_PAGE_SIZE;
-		copy_region(n, gpa, GUEST_NIC_SLOT, at, header, header_len, true);
-		copy_region(
+		guest_nic_copy(n, gpa, GUEST_NIC_SLOT, at, header, header_len, true);
+		guest_nic_copy(
 			n, gpa, GUEST_NIC_SLOT, at + header_len, (void *)bytes, tx->length, true);
 		words = add_pages(n, &r, 0, slot, at, header_len + tx->length, true);
 		break;
 	case NIC_LAYOUT_RANGES:
-		copy_region(n, gpa, GUEST_NIC_SLOT, 8, header, header_len, true);
-		copy_region(n, gpa, GUEST_NIC_SLOT, at, (void *)bytes, tx->length, true);
+		guest_nic_copy(n, gpa, GUEST_NIC_SLOT, 8, header, header_len, true);
+		guest_nic_copy(n, gpa, GUEST_NIC_SLOT, at, (void *)bytes, tx->length, true);
 		words = add_pages(n, &r, 0, slot, 8, header_len, true);
 		words = add_pages(n, &r, words, slot, at, tx->length, false);
 		break;
 	case NIC_LAYOUT_SECTION:
-		copy_region(n, n->send_gpa, GUEST_NIC_SEND,
+		guest_nic_copy(n, n->send_gpa, GUEST_NIC_SEND,
 			section * n->conn.send_section_size + header_len, (void *)bytes, tx->length,
 			true);
 		m.rndis_pkt.section_size += tx->length;
 		break;
 	default:
-		copy_region(n, gpa, GUEST_NIC_SLOT, at, (void *)bytes, tx->length, true);
+		guest_nic_copy(n, gpa, GUEST_NIC_SLOT, at, (void *)bytes, tx->length, true);
 		words = add_pages(n, &r, 0, slot, at, tx->length, true);
 	}
 	return send_packet(n, channel, slot, &r, words, &m);
@@ -709,7 +618,7 @@ bool guest_nic_send_raw(struct guest_nic *n, uint32_t channel, uint32_t index, u
 
 	if (slot == GUEST_NIC_SLOTS)
 		return false;
-	copy_region(n, n->send_gpa, GUEST_NIC_SEND, index % 8 * n->conn.send_section_size,
+	guest_nic_copy(n, n->send_gpa, GUEST_NIC_SEND, index % 8 * n->conn.send_section_size,
 		(void *)bytes, len, true);
 	return send_packet(n, channel, slot, &r, 0, &m);
 }
