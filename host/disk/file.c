@@ -604,17 +604,6 @@ static const struct disk_ops file_ops = {
 
 /* ---- opening ------------------------------------------------------------- */
 
-/* Punching a hole beyond the end changes nothing, and shows whether holes are supported. */
-static bool file_can_punch(const struct file_disk *f, const struct stat *st)
-{
-	if (f->disk.info.read_only)
-		return false;
-	if (S_ISBLK(st->st_mode))
-		return file_device_can_punch(st);
-	return fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		       (off_t)f->disk.info.size, FILE_PHYSICAL_BLOCK_SIZE) == 0;
-}
-
 static int read_geometry(
 	struct file_disk *f, const char *path, const struct disk_file_options *o, struct err *e)
 {
@@ -638,7 +627,7 @@ static int read_geometry(
 		.read_only = o->read_only,
 		.write_cache = true,
 	};
-	f->disk.info.discard = file_can_punch(f, &st);
+	f->disk.info.discard = !o->read_only && file_can_punch(f->fd, &st, size);
 	f->in_memory = file_is_in_memory(f->fd, &st);
 	f->async_io = f->in_memory || file_io_is_async(f->fd);
 	if (S_ISREG(st.st_mode) && !o->read_only)

@@ -142,7 +142,7 @@ bool file_is_in_memory(int fd, const struct stat *st)
 	       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 
-bool file_device_can_punch(const struct stat *st)
+static bool device_can_punch(const struct stat *st)
 {
 	unsigned long long bytes = 0;
 	char name[96];
@@ -163,6 +163,14 @@ bool file_device_can_punch(const struct stat *st)
 		bytes = 0;
 	fclose(limit);
 	return bytes > 0;
+}
+
+bool file_can_punch(int fd, const struct stat *st, uint64_t size)
+{
+	if (S_ISBLK(st->st_mode))
+		return device_can_punch(st);
+	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)size,
+		       FILE_PHYSICAL_BLOCK_SIZE) == 0;
 }
 
 /* ---- identity ------------------------------------------------------------ */

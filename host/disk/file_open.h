@@ -26,7 +26,9 @@ int file_lock(int fd, const char *path, const struct disk_file_options *o, struc
 int file_check_direct(int fd, const char *path, struct err *e);
 /* A regular file on tmpfs or ramfs: I/O is a memory copy. */
 bool file_is_in_memory(int fd, const struct stat *st);
-bool file_device_can_punch(const struct stat *st);
+/* Of a file that may be written: punching a hole beyond its end changes nothing, and shows whether
+ * holes are supported. size: bytes. */
+bool file_can_punch(int fd, const struct stat *st, uint64_t size);
 /* See disk_identity(); malloc()ed. NULL: out of memory. */
 char *file_identity(int fd, const struct stat *st);
 
