@@ -430,7 +430,10 @@ static int enter(struct loop *loop, bool wait)
 
 void loop_set_polling(struct loop *loop, uint64_t max_ns)
 {
-	loop->poll_max_ns = max_ns;
+	ON_LOOP(loop);
+	counter_set(&loop->poll_max_ns, max_ns);
+	if (loop->poll_ns > max_ns)
+		counter_set(&loop->poll_ns, max_ns);
 }
 
 void loop_poller_add(struct loop *loop, struct loop_poller *poller)

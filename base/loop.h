@@ -94,7 +94,7 @@ struct loop {
 	struct list *next_hook; /* while hooks run: the one after the current */
 	struct list timers;     /* by when_ns */
 	struct list pollers;
-	uint64_t poll_max_ns;      /* 0: no polling */
+	uint64_t poll_max_ns;      /* 0: no polling; readable as turns */
 	uint64_t poll_ns;          /* the window now, 0..poll_max_ns; readable as turns */
 	uint64_t turns;            /* readable on any thread with counter_get() */
 	uint64_t turn_ns;          /* see loop_turn_ns(); 0: not asked for yet */
@@ -142,7 +142,7 @@ void loop_add_threads(struct loop *loop, int more);
 
 /* Longest time to poll before sleeping; 0 (the default) sleeps at once. The window adapts: it
  * doubles after a sleep shorter than max_ns and closes after a longer one, so that an idle loop
- * uses no CPU. Before the loop runs. */
+ * uses no CPU. ON_LOOP, at any time. */
 void loop_set_polling(struct loop *loop, uint64_t max_ns);
 /* The polling window now; 0: adding a poller has no effect. */
 static inline uint64_t loop_poll_ns(const struct loop *loop)

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/pin.h"
+#include "base/time.h"
 #include "base/wakeup.h"
 #include "vm/vm_impl.h"
 
@@ -35,27 +36,51 @@ static bool have_spare_cpus(const struct vm_config *o)
 	return host_cpus() >= o->cpus + thread_count(o);
 }
 
-static uint64_t poll_ns(const struct vm_config *o)
-{
-	uint64_t ns;
+/* ---- the automatic polling window ---------------------------------------- */
 
-	if (o->poll_us != VM_AUTO)
-		return (uint64_t)o->poll_us * 1000;
-	ns = have_spare_cpus(o) ? wakeup_poll_window_ns() : 0;
-	log_debug("I/O threads poll for up to %llu us", (unsigned long long)ns / 1000);
-	return ns;
+/* The window follows the machine: a worker process may start on a busy one, where waking a thread
+ * takes far longer than later, or shorter, if nobody else needs the CPUs now. An idle I/O thread
+ * has no turns, and asks for no samples. */
+#define SAMPLE_INTERVAL_NS (250 * NS_PER_MS)
+
+static void retune(struct loop_hook *hook)
+{
+	struct vm_poll_tuner *tuner = container_of(hook, struct vm_poll_tuner, hook);
+	uint64_t now = loop_turn_ns(tuner->loop);
+
+	if (now < tuner->next_ns)
+		return;
+	tuner->next_ns = now + SAMPLE_INTERVAL_NS;
+	loop_set_polling(tuner->loop, wakeup_poll_window_ns(wakeup_meter_ns(tuner->meter)));
+	wakeup_meter_sample(tuner->meter);
+}
+
+static void tune(struct vm_poll_tuner *tuner, struct loop *loop, struct wakeup_meter *meter)
+{
+	*tuner = (struct vm_poll_tuner){.hook.fn = retune, .loop = loop, .meter = meter};
+	loop_hook_add(loop, &tuner->hook);
+	retune(&tuner->hook);
+}
+
+static bool polls_automatically(const struct vm_config *o)
+{
+	return o->poll_us == VM_AUTO && have_spare_cpus(o);
 }
 
 /* ---- life ---------------------------------------------------------------- */
 
-static int thread_open(struct vm *vm, uint64_t window_ns, struct err *e)
+static int thread_open(struct vm *vm, struct err *e)
 {
-	struct loop *loop = &vm->io_thread[vm->io_threads];
+	uint32_t n = vm->io_threads;
+	struct loop *loop = &vm->io_thread[n];
 	int ret = loop_init(loop, "io", e);
 
 	if (ret)
 		return ret;
-	loop_set_polling(loop, window_ns);
+	if (vm->wakeup)
+		tune(&vm->poll_tuner[n], loop, vm->wakeup);
+	else if (vm->options->poll_us != VM_AUTO)
+		loop_set_polling(loop, (uint64_t)vm->options->poll_us * NS_PER_US);
 	ret = loop_start(loop);
 	if (ret) {
 		loop_fini(loop);
@@ -67,13 +92,16 @@ static int thread_open(struct vm *vm, uint64_t window_ns, struct err *e)
 
 static int threads_open(struct vm *vm, struct err *e)
 {
-	uint64_t window_ns = poll_ns(vm->options);
 	uint32_t count = thread_count(vm->options);
 	int ret = 0;
 
 	ON_CONTROL(vm);
+	if (polls_automatically(vm->options)) {
+		vm->wakeup = wakeup_meter_new(e);
+		ret = vm->wakeup ? 0 : -EAGAIN;
+	}
 	for (uint32_t i = 0; i < count && !ret; i++)
-		ret = thread_open(vm, window_ns, e);
+		ret = thread_open(vm, e);
 	return ret;
 }
 
@@ -89,6 +117,8 @@ static void threads_close(struct vm *vm)
 	for (uint32_t i = 0; i < vm->io_threads; i++)
 		loop_fini(&vm->io_thread[i]);
 	vm->io_threads = 0;
+	wakeup_meter_free(vm->wakeup);
+	vm->wakeup = NULL;
 }
 
 /* ---- pinned memory ------------------------------------------------------- */

@@ -17,6 +17,7 @@
 #define VM_VM_H
 
 #include "base/loop.h"
+#include "base/wakeup.h"
 #include "config/config.h"
 #include "hyper/kvm/partition.h"
 #include "mgmt/ctl.h"
@@ -81,7 +82,14 @@ struct vm {
 	/* I/O threads */
 	struct loop io_thread[VM_IO_THREADS_MAX];
 	struct loop *io_thread_ptr[VM_IO_THREADS_MAX];
-	uint32_t io_threads; /* started */
+	uint32_t io_threads;         /* started */
+	struct wakeup_meter *wakeup; /* NULL: the polling window is not automatic */
+	struct vm_poll_tuner {       /* sets the window of one I/O thread, on that thread */
+		struct loop_hook hook;
+		struct loop *loop;
+		struct wakeup_meter *meter;
+		uint64_t next_ns;
+	} poll_tuner[VM_IO_THREADS_MAX];
 
 	void (*storage_paused)(struct vm *vm);
 	struct storage storage; /* disks, and their controllers, which are offered to the guest */

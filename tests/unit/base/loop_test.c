@@ -528,6 +528,18 @@ static void a_stale_task_flag_neither_blinds_nor_spins(void **state)
 	loop_timer_cancel(&f->timer[0]);
 }
 
+static void a_shorter_limit_shortens_the_window(void **state)
+{
+	loop_set_polling(&f->loop, 2 * MS);
+	f->loop.poll_ns = 2 * MS;
+	loop_set_polling(&f->loop, 3 * MS);
+	assert_int_equal(loop_poll_ns(&f->loop), 2 * MS);
+	loop_set_polling(&f->loop, MS);
+	assert_int_equal(loop_poll_ns(&f->loop), MS);
+	loop_set_polling(&f->loop, 0);
+	assert_int_equal(loop_poll_ns(&f->loop), 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -555,6 +567,7 @@ int main(void)
 		T(hooks_run_after_tasks_and_may_go),
 		T(a_hook_may_post),
 		T(a_stale_task_flag_neither_blinds_nor_spins),
+		T(a_shorter_limit_shortens_the_window),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
