@@ -75,7 +75,7 @@ test_sparse() {
 		"$head"'{ return *(const int *)gmem_at(g, 0, 4); }' style.sh sparse
 	seeded "ring memory is copied past its functions" "common/ring/bad_seed.c:4.*address space" \
 		">" common/ring/bad_seed.c \
-		$'#include "ring/vmbus_ring.h"\nvoid f(struct vmbus_rx *rx, void *to);\nvoid f(struct vmbus_rx *rx, void *to)\n'"{ memcpy(to, rx->data, 4); }" style.sh sparse
+		$'#include "ring/vmbus_ring.h"\nvoid f(struct vmbus_rx *rx, void *to);\nvoid f(struct vmbus_rx *rx, void *to)\n'"{ memcpy(to, rx->place.at, 4); }" style.sh sparse
 }
 
 # forbidden FILE INCLUDE: deps.sh refuses it.

@@ -38,67 +38,174 @@ static uint32_t index_distance(uint32_t from, uint32_t to, uint32_t size)
 	return to >= from ? to - from : size - from + to;
 }
 
-static int ring_check(const void RING_SHARED *ring, uint32_t bytes)
+/* ---- memory -------------------------------------------------------------- */
+
+static const struct vmbus_run *data_run(const struct vmbus_ring_data *data, uint32_t n)
 {
-	if (!ring || bytes % HV_PAGE_SIZE || bytes < 2 * HV_PAGE_SIZE)
-		return -EINVAL;
-	return bytes - HV_PAGE_SIZE <= VMBUS_RING_SIZE_MAX ? 0 : -EINVAL;
+	return data->runs ? &data->runs[n] : &data->whole;
+}
+
+/* Byte `offset` of run n; offset is less than its bytes. */
+static struct vmbus_ring_place place_in(
+	const struct vmbus_ring_data *data, uint32_t n, uint32_t offset)
+{
+	const struct vmbus_run *run = data_run(data, n);
+
+	return (struct vmbus_ring_place){run->at + offset, run->bytes - offset, n};
+}
+
+/* The place of a ring offset, which is valid. */
+static struct vmbus_ring_place place_of(const struct vmbus_ring_data *data, uint32_t offset)
+{
+	uint32_t n = 0;
+
+	while (offset >= data_run(data, n)->bytes)
+		offset -= data_run(data, n++)->bytes;
+	return place_in(data, n, offset);
+}
+
+/* Where the next run begins; behind the last one is the first. */
+static struct vmbus_ring_place place_next(const struct vmbus_ring_data *data, uint32_t run)
+{
+	return place_in(data, run + 1 < data->count ? run + 1 : 0, 0);
+}
+
+/* In the same run: len is less than what is left there. */
+static struct vmbus_ring_place place_forward(struct vmbus_ring_place place, uint32_t len)
+{
+	place.at += len;
+	place.left -= len;
+	return place;
+}
+
+static struct vmbus_ring_place place_skip(
+	const struct vmbus_ring_data *data, struct vmbus_ring_place place, uint32_t len)
+{
+	while (len >= place.left) {
+		len -= place.left;
+		place = place_next(data, place.run);
+	}
+	return place_forward(place, len);
+}
+
+static struct vmbus_ring_place place_back(
+	const struct vmbus_ring_data *data, struct vmbus_ring_place place, uint32_t len)
+{
+	uint32_t n = place.run, before = data_run(data, n)->bytes - place.left;
+
+	while (len > before) {
+		len -= before;
+		n = n ? n - 1 : data->count - 1;
+		before = data_run(data, n)->bytes;
+	}
+	return place_in(data, n, before - len);
+}
+
+/* The data of a ring in one piece: what is behind its control page. */
+static struct vmbus_ring_data data_whole(void RING_SHARED *ring, uint32_t bytes)
+{
+	if (!ring || bytes < HV_PAGE_SIZE)
+		return (struct vmbus_ring_data){.count = 0};
+	return (struct vmbus_ring_data){
+		.count = 1,
+		.whole = {(uint8_t RING_SHARED *)ring + HV_PAGE_SIZE, bytes - HV_PAGE_SIZE},
+	};
+}
+
+/* Bytes of all runs; 0: they are no ring. */
+static uint32_t data_size(const struct vmbus_ring_data *data)
+{
+	uint32_t size = 0, n;
+
+	for (n = 0; n < data->count; n++) {
+		uint32_t bytes = data_run(data, n)->bytes;
+
+		if (!bytes || bytes % HV_PAGE_SIZE || bytes > VMBUS_RING_SIZE_MAX - size)
+			return 0;
+		size += bytes;
+	}
+	return size;
 }
 
 /* ---- producer ------------------------------------------------------------ */
 
-int vmbus_tx_init(struct vmbus_tx *tx, void RING_SHARED *ring, uint32_t bytes)
+static int tx_init(struct vmbus_tx *tx, struct vmbus_ring_ctl RING_SHARED *ctl,
+	const struct vmbus_ring_data *data)
 {
-	struct vmbus_ring_ctl RING_SHARED *ctl = ring;
-	uint32_t size = bytes - HV_PAGE_SIZE;
-	uint32_t read, write;
-	int err = ring_check(ring, bytes);
+	uint32_t size = data_size(data), read, write;
 
-	if (err)
-		return err;
+	if (!size)
+		return -EINVAL;
 	write = ring_load(&ctl->write_index);
 	read = ring_load_acquire(&ctl->read_index); /* E */
 	if (!index_valid(write, size) || !index_valid(read, size))
 		return -EPROTO;
 	*tx = (struct vmbus_tx){
 		.ctl = ctl,
-		.data = (uint8_t RING_SHARED *)ring + HV_PAGE_SIZE,
+		.place = place_of(data, write),
 		.size = size,
 		.write = write,
 		.published = write,
 		.peer_read = read,
+		.data = *data,
 	};
 	ring_store(&ctl->pending_send_size, 0);
 	ring_store(&ctl->feature_bits, VMBUS_RING_FEAT_PENDING_SEND_SIZE);
 	return 0;
 }
 
-/* Copies in, wrapping at most once. Returns the index after it. */
-static uint32_t tx_put(struct vmbus_tx *tx, uint32_t at, const void *src, uint32_t len)
+int vmbus_tx_init(struct vmbus_tx *tx, void RING_SHARED *ring, uint32_t bytes)
 {
-	uint32_t first = tx->size - at;
+	struct vmbus_ring_data data = data_whole(ring, bytes);
 
-	if (len < first) {
-		ring_copy_in(tx->data + at, src, len);
-		return at + len;
+	return tx_init(tx, ring, &data);
+}
+
+int vmbus_tx_init_runs(
+	struct vmbus_tx *tx, void RING_SHARED *ctl, const struct vmbus_run *runs, uint32_t count)
+{
+	struct vmbus_ring_data data = {.runs = runs, .count = count};
+
+	return tx_init(tx, ctl, &data);
+}
+
+static struct vmbus_ring_place put_across(const struct vmbus_ring_data *data,
+	struct vmbus_ring_place place, const uint8_t *src, uint32_t len)
+{
+	while (len >= place.left) {
+		ring_copy_in(place.at, src, place.left);
+		src += place.left;
+		len -= place.left;
+		place = place_next(data, place.run);
 	}
-	ring_copy_in(tx->data + at, src, first);
-	ring_copy_in(tx->data, (const uint8_t *)src + first, len - first);
-	return len - first;
+	ring_copy_in(place.at, src, len);
+	return place_forward(place, len);
 }
 
-static uint32_t tx_put_vec(struct vmbus_tx *tx, uint32_t at, const struct vmbus_vec *vec)
+/* Copies in. Returns the place behind it. */
+static inline struct vmbus_ring_place put(const struct vmbus_ring_data *data,
+	struct vmbus_ring_place place, const void *src, uint32_t len)
 {
-	return vec->len ? tx_put(tx, at, vec->base, vec->len) : at;
+	if (len >= place.left)
+		return put_across(data, place, src, len);
+	ring_copy_in(place.at, src, len);
+	return place_forward(place, len);
 }
 
-/* Zeroes the padding up to the next unit: the peer reads it. */
-static uint32_t tx_pad(struct vmbus_tx *tx, uint32_t at)
+static struct vmbus_ring_place put_vec(const struct vmbus_ring_data *data,
+	struct vmbus_ring_place place, const struct vmbus_vec *vec)
+{
+	return vec->len ? put(data, place, vec->base, vec->len) : place;
+}
+
+/* Zeroes the padding up to the next unit: the peer reads it. A run is a multiple of the unit. */
+static struct vmbus_ring_place put_padding(
+	const struct vmbus_ring_data *data, struct vmbus_ring_place place)
 {
 	static const uint8_t zero[PKT_UNIT];
-	uint32_t odd = at % PKT_UNIT;
+	uint32_t len = place.left % PKT_UNIT;
 
-	return odd ? tx_put(tx, at, zero, PKT_UNIT - odd) : at;
+	return len ? put(data, place, zero, len) : place;
 }
 
 /* Bytes that can be staged by the read index last loaded: never all, since a full ring would look
@@ -177,15 +284,18 @@ static void tx_put_packet(struct vmbus_tx *tx, const struct vmbus_pkt_desc *desc
 	const struct vmbus_vec *extra, const struct vmbus_vec *payload, uint32_t payload_count)
 {
 	const uint32_t trailer[2] = {0, tx->write};
-	uint32_t at = tx_put(tx, tx->write, desc, sizeof(*desc));
+	const struct vmbus_ring_data *data = &tx->data;
+	struct vmbus_ring_place place = put(data, tx->place, desc, sizeof(*desc));
 	uint32_t i;
 
 	if (extra)
-		at = tx_pad(tx, tx_put_vec(tx, at, extra));
+		place = put_padding(data, put_vec(data, place, extra));
 	for (i = 0; i < payload_count; i++)
-		at = tx_put_vec(tx, at, &payload[i]);
-	at = tx_pad(tx, at);
-	tx->write = tx_put(tx, at, trailer, sizeof(trailer));
+		place = put_vec(data, place, &payload[i]);
+	place = put_padding(data, place);
+	tx->place = put(data, place, trailer, sizeof(trailer));
+	tx->write =
+		index_add(tx->write, desc->len8 * PKT_UNIT + (uint32_t)sizeof(trailer), tx->size);
 }
 
 int vmbus_tx_write(struct vmbus_tx *tx, uint16_t type, uint16_t flags, uint64_t trans_id,
@@ -249,41 +359,64 @@ bool vmbus_tx_masked(const struct vmbus_tx *tx)
 
 /* ---- consumer ------------------------------------------------------------ */
 
-int vmbus_rx_init(struct vmbus_rx *rx, void RING_SHARED *ring, uint32_t bytes)
+static int rx_init(struct vmbus_rx *rx, struct vmbus_ring_ctl RING_SHARED *ctl,
+	const struct vmbus_ring_data *data)
 {
-	struct vmbus_ring_ctl RING_SHARED *ctl = ring;
-	uint32_t size = bytes - HV_PAGE_SIZE;
-	uint32_t read, write;
-	int err = ring_check(ring, bytes);
+	uint32_t size = data_size(data), read, write;
 
-	if (err)
-		return err;
+	if (!size)
+		return -EINVAL;
 	read = ring_load(&ctl->read_index);
 	write = ring_load_acquire(&ctl->write_index); /* B */
 	if (!index_valid(read, size) || !index_valid(write, size))
 		return -EPROTO;
 	*rx = (struct vmbus_rx){
 		.ctl = ctl,
-		.data = (const uint8_t RING_SHARED *)ring + HV_PAGE_SIZE,
+		.place = place_of(data, read),
 		.size = size,
 		.read = read,
 		.peer_write = write,
+		.data = *data,
 	};
 	return 0;
 }
 
-/* Copies out, wrapping at most once. Returns the index after it. */
-static uint32_t rx_get(const struct vmbus_rx *rx, uint32_t at, void *dst, uint32_t len)
+int vmbus_rx_init(struct vmbus_rx *rx, void RING_SHARED *ring, uint32_t bytes)
 {
-	uint32_t first = rx->size - at;
+	struct vmbus_ring_data data = data_whole(ring, bytes);
 
-	if (len < first) {
-		ring_copy_out(dst, rx->data + at, len);
-		return at + len;
+	return rx_init(rx, ring, &data);
+}
+
+int vmbus_rx_init_runs(
+	struct vmbus_rx *rx, void RING_SHARED *ctl, const struct vmbus_run *runs, uint32_t count)
+{
+	struct vmbus_ring_data data = {.runs = runs, .count = count};
+
+	return rx_init(rx, ctl, &data);
+}
+
+static struct vmbus_ring_place get_across(const struct vmbus_ring_data *data,
+	struct vmbus_ring_place place, uint8_t *dst, uint32_t len)
+{
+	while (len >= place.left) {
+		ring_copy_out(dst, place.at, place.left);
+		dst += place.left;
+		len -= place.left;
+		place = place_next(data, place.run);
 	}
-	ring_copy_out(dst, rx->data + at, first);
-	ring_copy_out((uint8_t *)dst + first, rx->data, len - first);
-	return len - first;
+	ring_copy_out(dst, place.at, len);
+	return place_forward(place, len);
+}
+
+/* Copies out. Returns the place behind it. */
+static inline struct vmbus_ring_place get(
+	const struct vmbus_ring_data *data, struct vmbus_ring_place place, void *dst, uint32_t len)
+{
+	if (len >= place.left)
+		return get_across(data, place, dst, len);
+	ring_copy_out(dst, place.at, len);
+	return place_forward(place, len);
 }
 
 static uint32_t rx_known(const struct vmbus_rx *rx)
@@ -326,15 +459,16 @@ static bool desc_valid(const struct vmbus_pkt_desc *desc, uint32_t used)
 
 int vmbus_rx_next(struct vmbus_rx *rx, struct vmbus_pkt *pkt, void *buf, uint32_t buf_size)
 {
+	struct vmbus_ring_place place;
 	uint8_t *bytes = buf;
-	uint32_t used, at, len, offset;
+	uint32_t used, len, offset;
 	int err = rx_available(rx, &used);
 
 	if (err)
 		return err;
 	if (!used)
 		return -EAGAIN;
-	at = rx_get(rx, rx->read, &pkt->desc, sizeof(pkt->desc));
+	place = get(&rx->data, rx->place, &pkt->desc, sizeof(pkt->desc));
 	ring_compiler_barrier(); /* only the copy of the descriptor from here on */
 	if (!desc_valid(&pkt->desc, used))
 		return -EPROTO;
@@ -343,12 +477,13 @@ int vmbus_rx_next(struct vmbus_rx *rx, struct vmbus_pkt *pkt, void *buf, uint32_
 	if (len > buf_size)
 		return -EMSGSIZE;
 	memcpy(bytes, &pkt->desc, sizeof(pkt->desc));
-	rx_get(rx, at, bytes + sizeof(pkt->desc), len - (uint32_t)sizeof(pkt->desc));
+	place = get(&rx->data, place, bytes + sizeof(pkt->desc), len - (uint32_t)sizeof(pkt->desc));
 	ring_compiler_barrier(); /* and of the packet, in the caller */
 	pkt->extra = bytes + sizeof(pkt->desc);
 	pkt->extra_len = offset - (uint32_t)sizeof(pkt->desc);
 	pkt->payload = bytes + offset;
 	pkt->payload_len = len - offset;
+	rx->place = place_skip(&rx->data, place, VMBUS_PKT_TRAILER_SIZE);
 	rx->read = index_add(rx->read, len + VMBUS_PKT_TRAILER_SIZE, rx->size);
 	rx->taken += len + VMBUS_PKT_TRAILER_SIZE;
 	return 0;
@@ -358,6 +493,7 @@ void vmbus_rx_untake(struct vmbus_rx *rx, const struct vmbus_pkt *pkt)
 {
 	uint32_t bytes = pkt->desc.len8 * PKT_UNIT + VMBUS_PKT_TRAILER_SIZE;
 
+	rx->place = place_back(&rx->data, rx->place, bytes);
 	rx->read = index_add(rx->read, rx->size - bytes, rx->size);
 	rx->taken -= bytes;
 }

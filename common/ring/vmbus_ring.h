@@ -13,6 +13,10 @@
  *      tx: the ring was empty before the batch and the peer did not mask;
  *      rx: the peer waits for room (pending_send_size) and this batch made it.
  *
+ * The memory of a ring is a list of contiguous runs. A guest maps its ring in one
+ * piece, so its list has one entry. The host sees the pages where the guest has
+ * them: one run for each group of neighbouring pages.
+ *
  * Freestanding: no allocation, lock, log or sleep. The caller owns the memory
  * and is the only user of its end. Functions return 0 or -errno.
  */
@@ -25,24 +29,46 @@
 #define VMBUS_RING_SIZE_MIN HV_PAGE_SIZE
 #define VMBUS_RING_SIZE_MAX (1u << 30)
 
+/* Contiguous bytes of a ring's data. */
+struct vmbus_run {
+	uint8_t RING_SHARED *at;
+	uint32_t bytes; /* a page multiple, not 0 */
+};
+
+/* The data of a ring: its runs, in the order of ring offsets. */
+struct vmbus_ring_data {
+	const struct vmbus_run *runs; /* the caller's; NULL: only `whole` */
+	uint32_t count;
+	struct vmbus_run whole;
+};
+
+/* An offset of the ring, as an address: `left` bytes (never 0) remain in run number `run`. */
+struct vmbus_ring_place {
+	uint8_t RING_SHARED *at;
+	uint32_t left;
+	uint32_t run;
+};
+
 struct vmbus_tx {
 	struct vmbus_ring_ctl RING_SHARED *ctl; /* shared */
-	uint8_t RING_SHARED *data;              /* shared, size bytes */
+	struct vmbus_ring_place place;          /* of `write` */
 	uint32_t size;      /* D: bytes, multiple of 8, not always a power of two */
 	uint32_t write;     /* start of the next packet, behind the staged ones */
 	uint32_t published; /* last write_index stored */
 	uint32_t peer_read; /* read_index as last loaded and checked */
 	bool pending;       /* our pending_send_size is not zero */
 	bool signal;        /* write() published early; commit() returns this signal */
+	struct vmbus_ring_data data;
 };
 
 struct vmbus_rx {
 	struct vmbus_ring_ctl RING_SHARED *ctl; /* shared; the peer's indices are hostile */
-	const uint8_t RING_SHARED *data;        /* shared, size bytes */
+	struct vmbus_ring_place place;          /* of `read` */
 	uint32_t size;
 	uint32_t read;       /* private: next packet */
 	uint32_t taken;      /* bytes taken and not yet released by commit() */
 	uint32_t peer_write; /* write_index as last loaded and checked */
+	struct vmbus_ring_data data;
 };
 
 /* One piece of a packet to send; pieces are concatenated. */
@@ -67,6 +93,13 @@ struct vmbus_pkt {
  * interrupt mask as it is (zeroed memory: signals wanted). */
 int vmbus_tx_init(struct vmbus_tx *tx, void RING_SHARED *ring, uint32_t bytes);
 int vmbus_rx_init(struct vmbus_rx *rx, void RING_SHARED *ring, uint32_t bytes);
+
+/* The same for a ring whose pages are scattered. ctl: its control page; runs: its data, valid and
+ * unchanged while the end is used. -EINVAL also when a run is empty or no page multiple. */
+int vmbus_tx_init_runs(
+	struct vmbus_tx *tx, void RING_SHARED *ctl, const struct vmbus_run *runs, uint32_t count);
+int vmbus_rx_init_runs(
+	struct vmbus_rx *rx, void RING_SHARED *ctl, const struct vmbus_run *runs, uint32_t count);
 
 /* Bytes of one packet in the ring. extra: type header bytes; both rounded up to 8. */
 static inline uint32_t vmbus_pkt_ring_size(uint32_t extra, uint32_t payload)

@@ -6,7 +6,8 @@
  *   1  hostile consumer: the producer over a control page that the input changes;
  *   2  two correct ends under an input-driven schedule, against a FIFO oracle
  *      that also detects a side that would sleep for ever.
- * Each byte after the ring set-up is an operation, with operands behind it.
+ * Each byte after the ring set-up is an operation, with operands behind it. The input also says
+ * how the data pages are cut into runs; each run is an allocation of its own.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -61,21 +62,90 @@ static uint32_t in_index(struct input *in, uint32_t size)
 	return how < 224 ? in_u16(in) : in_u32(in);
 }
 
-static struct vmbus_ring_ctl *ring_alloc(uint32_t data_pages, struct input *in)
-{
-	uint32_t bytes = (data_pages + 1) * HV_PAGE_SIZE;
-	struct vmbus_ring_ctl *ctl = aligned_alloc(HV_PAGE_SIZE, bytes);
+struct memory {
+	struct vmbus_ring_ctl *ctl;
+	struct vmbus_run runs[DATA_PAGES_MAX];
+	uint32_t count;
+	uint32_t size; /* bytes of all runs */
+	bool whole;    /* in one piece with the control page, opened as such */
+};
 
-	REQUIRE(ctl);
-	memset(ctl, 0, bytes);
-	if (!in)
-		return ctl;
-	ctl->write_index = in_index(in, bytes - HV_PAGE_SIZE);
-	ctl->read_index = in_index(in, bytes - HV_PAGE_SIZE);
+static void *pages_alloc(uint32_t pages)
+{
+	void *at = aligned_alloc(HV_PAGE_SIZE, pages * HV_PAGE_SIZE);
+
+	REQUIRE(at);
+	return memset(at, 0, pages * HV_PAGE_SIZE);
+}
+
+/* From one byte: how many pages, and behind which of them is a cut; low values mean one piece. */
+static void memory_alloc(struct memory *m, uint8_t how)
+{
+	uint32_t pages = 1 + how % DATA_PAGES_MAX, cuts = how / DATA_PAGES_MAX, first = 0;
+
+	*m = (struct memory){.whole = !(cuts % 8), .size = pages * HV_PAGE_SIZE};
+	m->ctl = pages_alloc(m->whole ? 1 + pages : 1);
+	if (m->whole) {
+		m->runs[m->count++] =
+			(struct vmbus_run){(uint8_t *)m->ctl + HV_PAGE_SIZE, pages * HV_PAGE_SIZE};
+		return;
+	}
+	for (uint32_t page = 0; page < pages; page++) {
+		if (page + 1 < pages && !(cuts >> page & 1))
+			continue;
+		m->runs[m->count++] = (struct vmbus_run){
+			pages_alloc(page + 1 - first), (page + 1 - first) * HV_PAGE_SIZE};
+		first = page + 1;
+	}
+}
+
+static void memory_free(struct memory *m)
+{
+	for (uint32_t i = 0; !m->whole && i < m->count; i++)
+		free(m->runs[i].at);
+	free(m->ctl);
+}
+
+/* The byte at a ring offset, which may be past the end. */
+static uint8_t *memory_at(const struct memory *m, uint32_t at)
+{
+	uint32_t i;
+
+	at %= m->size;
+	for (i = 0; at >= m->runs[i].bytes; i++)
+		at -= m->runs[i].bytes;
+	return m->runs[i].at + at;
+}
+
+static void memory_put(const struct memory *m, uint32_t at, const void *from, uint32_t len)
+{
+	const uint8_t *bytes = from;
+
+	for (uint32_t i = 0; i < len; i++)
+		*memory_at(m, at + i) = bytes[i];
+}
+
+static int memory_rx(const struct memory *m, struct vmbus_rx *rx)
+{
+	if (m->whole)
+		return vmbus_rx_init(rx, m->ctl, HV_PAGE_SIZE + m->size);
+	return vmbus_rx_init_runs(rx, m->ctl, m->runs, m->count);
+}
+
+static int memory_tx(const struct memory *m, struct vmbus_tx *tx)
+{
+	if (m->whole)
+		return vmbus_tx_init(tx, m->ctl, HV_PAGE_SIZE + m->size);
+	return vmbus_tx_init_runs(tx, m->ctl, m->runs, m->count);
+}
+
+static void fill_ctl(struct vmbus_ring_ctl *ctl, uint32_t size, struct input *in)
+{
+	ctl->write_index = in_index(in, size);
+	ctl->read_index = in_index(in, size);
 	ctl->interrupt_mask = in_u8(in) & 1;
 	ctl->feature_bits = in_u8(in);
 	ctl->pending_send_size = in_u16(in);
-	return ctl;
 }
 
 /* The owner of the memory says how much there is; still checked. */
@@ -134,31 +204,25 @@ static void packet_consistent(const struct vmbus_pkt *pkt, const uint8_t *buf, u
 }
 
 /* A descriptor that is often right, at the consumer's position or anywhere. */
-static void put_desc(const struct vmbus_rx *rx, struct input *in, uint8_t *data)
+static void put_desc(const struct vmbus_rx *rx, struct input *in, const struct memory *m)
 {
 	uint32_t at = in_u8(in) & 1 ? rx->read : in_index(in, rx->size) % rx->size;
 	struct vmbus_pkt_desc desc = {.type = in_u8(in), .flags = in_u8(in) & 0x83};
-	const uint8_t *bytes = (const uint8_t *)&desc;
-	uint32_t i;
 
 	desc.offset8 = (uint16_t)(in_u8(in) & 0x80 ? in_u16(in) : in_u8(in) % 8);
 	desc.len8 = (uint16_t)(in_u8(in) & 0x80 ? in_u16(in) : desc.offset8 + in_u8(in));
-	for (i = 0; i < sizeof(desc); i++)
-		data[(at + i) % rx->size] = bytes[i];
+	memory_put(m, at, &desc, sizeof(desc));
 }
 
 /* A range list that is often right, behind the consumer's next descriptor. */
-static void put_range(const struct vmbus_rx *rx, struct input *in, uint8_t *data)
+static void put_range(const struct vmbus_rx *rx, struct input *in, const struct memory *m)
 {
 	const uint32_t words[] = {0, in_u8(in) % 4, in_u16(in), in_u16(in) % 4099};
-	const uint8_t *bytes = (const uint8_t *)words;
-	uint32_t i;
 
-	for (i = 0; i < sizeof(words); i++)
-		data[(rx->read + 16 + i) % rx->size] = bytes[i];
+	memory_put(m, rx->read + 16, words, sizeof(words));
 }
 
-static void rx_op(struct vmbus_rx *rx, struct input *in, uint8_t *data, uint8_t *buf)
+static void rx_op(struct vmbus_rx *rx, struct input *in, const struct memory *m, uint8_t *buf)
 {
 	struct vmbus_pkt pkt;
 	uint32_t buf_size = BUF_SIZE, taken = rx->taken;
@@ -168,10 +232,10 @@ static void rx_op(struct vmbus_rx *rx, struct input *in, uint8_t *data, uint8_t 
 		rx->ctl->write_index = in_index(in, rx->size);
 		break;
 	case 1:
-		put_desc(rx, in, data);
+		put_desc(rx, in, m);
 		break;
 	case 2:
-		data[in_u32(in) % rx->size] = in_u8(in);
+		*memory_at(m, in_u32(in)) = in_u8(in);
 		break;
 	case 3:
 		rx->ctl->pending_send_size = in_index(in, rx->size);
@@ -191,7 +255,7 @@ static void rx_op(struct vmbus_rx *rx, struct input *in, uint8_t *data, uint8_t 
 		rx->ctl->read_index = in_u32(in); /* ours, but they can write it */
 		break;
 	case 8:
-		put_range(rx, in, data);
+		put_range(rx, in, m);
 		break;
 	case 9:
 		buf_size = in_u16(in) % BUF_SIZE;
@@ -208,23 +272,33 @@ static void rx_op(struct vmbus_rx *rx, struct input *in, uint8_t *data, uint8_t 
 	REQUIRE(rx->peer_write < rx->size && rx->peer_write % 8 == 0);
 }
 
+/* Where a ring end reads or writes next is where its offset is. */
+static void place_consistent(
+	const struct memory *m, const struct vmbus_ring_place *place, uint32_t at)
+{
+	REQUIRE(place->at == memory_at(m, at) && place->left > 0);
+	REQUIRE(place->at + place->left == m->runs[place->run].at + m->runs[place->run].bytes);
+}
+
 static void hostile_producer(struct input *in)
 {
-	uint32_t pages = 1 + in_u8(in) % DATA_PAGES_MAX;
-	struct vmbus_ring_ctl *ctl = ring_alloc(pages, in);
-	uint8_t *data = (uint8_t *)ctl + HV_PAGE_SIZE;
+	struct memory m;
 	uint8_t *buf = malloc(BUF_SIZE);
 	struct vmbus_rx rx;
-	size_t i;
+	uint32_t i;
 
-	bad_sizes(ctl);
-	for (i = 0; i < pages * HV_PAGE_SIZE && in->left; i++)
-		data[i] = in->at[i % in->left];
-	if (!vmbus_rx_init(&rx, ctl, (pages + 1) * HV_PAGE_SIZE))
-		while (in->left)
-			rx_op(&rx, in, data, buf);
+	memory_alloc(&m, in_u8(in));
+	fill_ctl(m.ctl, m.size, in);
+	bad_sizes(m.ctl);
+	for (i = 0; i < m.size && in->left; i++)
+		*memory_at(&m, i) = in->at[i % in->left];
+	if (!memory_rx(&m, &rx))
+		while (in->left) {
+			rx_op(&rx, in, &m, buf);
+			place_consistent(&m, &rx.place, rx.read);
+		}
 	free(buf);
-	free(ctl);
+	memory_free(&m);
 }
 
 /* ---- hostile consumer ---------------------------------------------------- */
@@ -265,16 +339,19 @@ static void tx_op(struct vmbus_tx *tx, struct input *in, const uint8_t *bytes)
 
 static void hostile_consumer(struct input *in)
 {
-	uint32_t pages = 1 + in_u8(in) % DATA_PAGES_MAX;
-	struct vmbus_ring_ctl *ctl = ring_alloc(pages, in);
+	struct memory m;
 	uint8_t *bytes = calloc(1, BUF_SIZE);
 	struct vmbus_tx tx;
 
-	if (!vmbus_tx_init(&tx, ctl, (pages + 1) * HV_PAGE_SIZE))
-		while (in->left)
+	memory_alloc(&m, in_u8(in));
+	fill_ctl(m.ctl, m.size, in);
+	if (!memory_tx(&m, &tx))
+		while (in->left) {
 			tx_op(&tx, in, bytes);
+			place_consistent(&m, &tx.place, tx.write);
+		}
 	free(bytes);
-	free(ctl);
+	memory_free(&m);
 }
 
 /* ---- two honest ends and an oracle --------------------------------------- */
@@ -409,17 +486,20 @@ static void oracle_op(struct oracle *o, struct input *in)
 
 static void two_ends(struct input *in)
 {
-	uint32_t pages = 1 + in_u8(in) % DATA_PAGES_MAX;
-	struct vmbus_ring_ctl *ctl = ring_alloc(pages, NULL);
 	struct oracle o = {.buf = malloc(BUF_SIZE + 64)};
+	struct memory m;
 
-	ctl->read_index = ctl->write_index = in_u16(in) * 8 % (pages * HV_PAGE_SIZE);
-	REQUIRE(!vmbus_tx_init(&o.tx, ctl, (pages + 1) * HV_PAGE_SIZE));
-	REQUIRE(!vmbus_rx_init(&o.rx, ctl, (pages + 1) * HV_PAGE_SIZE));
-	while (in->left)
+	memory_alloc(&m, in_u8(in));
+	m.ctl->read_index = m.ctl->write_index = in_u16(in) * 8 % m.size;
+	REQUIRE(!memory_tx(&m, &o.tx));
+	REQUIRE(!memory_rx(&m, &o.rx));
+	while (in->left) {
 		oracle_op(&o, in);
+		place_consistent(&m, &o.tx.place, o.tx.write);
+		place_consistent(&m, &o.rx.place, o.rx.read);
+	}
 	free(o.buf);
-	free(ctl);
+	memory_free(&m);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

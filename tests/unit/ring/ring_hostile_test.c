@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The ring against a hostile peer: invalid indices and descriptors, bytes that change. */
+/*
+ * The ring against a hostile peer: invalid indices and descriptors, bytes that change. All tests
+ * run over a ring in one piece, and over one of three pages that are apart.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,9 +14,20 @@
 
 #include "ring_mem.h"
 
-static const uint32_t bad_indices[] = {
-	4096, 4104, 8192, 1, 4, 7, 4095, 4092, 0x7FFFFFF8, 0x80000000, 0xFFFFFFF8, 0xFFFFFFFF};
-#define BAD_INDICES (sizeof(bad_indices) / sizeof(bad_indices[0]))
+static uint32_t data_pages(void)
+{
+	return ring_mem_breaks ? 3 : 1;
+}
+
+#define BAD_INDICES 12u
+
+static uint32_t bad_index(size_t i, uint32_t size)
+{
+	const uint32_t indices[BAD_INDICES] = {size, size + 8, 2 * size, 1, 4, 7, size - 1,
+		size - 4, 0x7FFFFFF8, 0x80000000, 0xFFFFFFF8, 0xFFFFFFFF};
+
+	return indices[i];
+}
 
 /* A descriptor with `used` bytes published from 0. */
 static void put_desc(
@@ -30,16 +44,16 @@ static void test_init_bad_indices(void **state)
 	struct vmbus_rx rx;
 	size_t i;
 
-	ring_mem_init(&mem, 1);
+	ring_mem_init(&mem, data_pages());
 	for (i = 0; i < BAD_INDICES; i++) {
-		mem.ctl->write_index = bad_indices[i];
+		mem.ctl->write_index = bad_index(i, mem.size);
 		mem.ctl->read_index = 0;
-		assert_int_equal(vmbus_tx_init(&tx, mem.ctl, mem.bytes), -EPROTO);
-		assert_int_equal(vmbus_rx_init(&rx, mem.ctl, mem.bytes), -EPROTO);
+		assert_int_equal(ring_mem_tx(&mem, &tx), -EPROTO);
+		assert_int_equal(ring_mem_rx(&mem, &rx), -EPROTO);
 		mem.ctl->write_index = 0;
-		mem.ctl->read_index = bad_indices[i];
-		assert_int_equal(vmbus_tx_init(&tx, mem.ctl, mem.bytes), -EPROTO);
-		assert_int_equal(vmbus_rx_init(&rx, mem.ctl, mem.bytes), -EPROTO);
+		mem.ctl->read_index = bad_index(i, mem.size);
+		assert_int_equal(ring_mem_tx(&mem, &tx), -EPROTO);
+		assert_int_equal(ring_mem_rx(&mem, &rx), -EPROTO);
 	}
 	ring_mem_fini(&mem);
 }
@@ -52,10 +66,10 @@ static void test_rx_bad_write_index(void **state)
 	uint8_t buf[4096];
 	size_t i;
 
-	ring_mem_init(&mem, 1);
-	assert_int_equal(vmbus_rx_init(&rx, mem.ctl, mem.bytes), 0);
+	ring_mem_init(&mem, data_pages());
+	assert_int_equal(ring_mem_rx(&mem, &rx), 0);
 	for (i = 0; i < BAD_INDICES; i++) {
-		mem.ctl->write_index = bad_indices[i];
+		mem.ctl->write_index = bad_index(i, mem.size);
 		assert_true(vmbus_rx_pending(&rx));
 		assert_int_equal(vmbus_rx_used(&rx), -EPROTO);
 		assert_true(vmbus_rx_unmask(&rx));
@@ -76,11 +90,11 @@ static void test_rx_commit_bad_write_index(void **state)
 	size_t i;
 
 	for (i = 0; i < BAD_INDICES; i++) {
-		ring_mem_init(&mem, 1);
+		ring_mem_init(&mem, data_pages());
 		put_desc(&mem, 0, &desc, 24);
-		assert_int_equal(vmbus_rx_init(&rx, mem.ctl, mem.bytes), 0);
+		assert_int_equal(ring_mem_rx(&mem, &rx), 0);
 		assert_int_equal(vmbus_rx_next(&rx, &pkt, buf, sizeof(buf)), 0);
-		mem.ctl->write_index = bad_indices[i];
+		mem.ctl->write_index = bad_index(i, mem.size);
 		mem.ctl->feature_bits = 1;
 		mem.ctl->pending_send_size = 8;
 		assert_false(vmbus_rx_commit(&rx));
@@ -91,22 +105,22 @@ static void test_rx_commit_bad_write_index(void **state)
 
 static void test_tx_bad_read_index(void **state)
 {
-	static const uint8_t zeroes[4096];
-	struct vmbus_vec vec = {zeroes, 3000};
+	static const uint8_t zeroes[3 * 4096];
+	struct vmbus_vec vec = {zeroes, data_pages() * 3000};
 	struct ring_mem mem;
 	struct vmbus_tx tx;
 	size_t i;
 
 	for (i = 0; i < BAD_INDICES; i++) {
-		ring_mem_init(&mem, 1);
-		assert_int_equal(vmbus_tx_init(&tx, mem.ctl, mem.bytes), 0);
+		ring_mem_init(&mem, data_pages());
+		assert_int_equal(ring_mem_tx(&mem, &tx), 0);
 		assert_int_equal(vmbus_tx_write(&tx, 6, 0, 0, NULL, &vec, 1), 0);
-		mem.ctl->read_index = bad_indices[i];
+		mem.ctl->read_index = bad_index(i, mem.size);
 		assert_int_equal(vmbus_tx_room(&tx), -EPROTO);
 		assert_int_equal(vmbus_tx_used(&tx), -EPROTO);
 		assert_int_equal(vmbus_tx_write(&tx, 6, 0, 0, NULL, &vec, 1), -EPROTO);
 		assert_false(vmbus_tx_commit(&tx));
-		assert_int_equal(mem.ctl->write_index, 3024);
+		assert_int_equal(mem.ctl->write_index, vec.len + 24);
 		ring_mem_fini(&mem);
 	}
 }
@@ -123,14 +137,14 @@ static void test_own_index_not_reread(void **state)
 	uint8_t buf[64];
 	uint32_t i;
 
-	ring_mem_init(&mem, 1);
-	vmbus_tx_init(&tx, mem.ctl, mem.bytes);
-	vmbus_rx_init(&rx, mem.ctl, mem.bytes);
+	ring_mem_init(&mem, data_pages());
+	ring_mem_tx(&mem, &tx);
+	ring_mem_rx(&mem, &rx);
 	for (i = 0; i < 1000; i++) {
 		mem.ctl->write_index = 0xDEADBEEF;
 		assert_int_equal(vmbus_tx_write(&tx, 6, 0, i, NULL, &vec, 1), 0);
 		vmbus_tx_commit(&tx);
-		assert_int_equal(mem.ctl->write_index, (i + 1) * 40 % 4096);
+		assert_int_equal(mem.ctl->write_index, (i + 1) * 40 % mem.size);
 		mem.ctl->read_index = 0xDEADBEEF;
 		assert_int_equal(vmbus_rx_next(&rx, &pkt, buf, sizeof(buf)), 0);
 		assert_true(pkt.desc.trans_id == i);
@@ -154,7 +168,7 @@ static void check_desc(struct ring_mem *mem, struct vmbus_pkt_desc d, uint32_t a
 
 	mem->ctl->read_index = at;
 	put_desc(mem, at, &d, used);
-	assert_int_equal(vmbus_rx_init(&rx, mem->ctl, mem->bytes), 0);
+	assert_int_equal(ring_mem_rx(mem, &rx), 0);
 	rc = vmbus_rx_next(&rx, &pkt, buf, 256);
 	if (!desc_legal(d.offset8, d.len8, d.flags, used)) {
 		assert_int_equal(rc, -EPROTO);
@@ -173,19 +187,20 @@ static void check_desc(struct ring_mem *mem, struct vmbus_pkt_desc d, uint32_t a
 	free(buf);
 }
 
-/* All small combinations of offset8, len8 and published bytes, from both sides of the end. */
+/* All small combinations of offset8, len8 and published bytes, from both sides of each end. */
 static void test_descriptor_small_all(void **state)
 {
 	struct ring_mem mem;
 	struct vmbus_pkt_desc d = {.type = VMBUS_PKT_INBAND};
-	uint32_t used, at;
+	uint32_t used, i;
 
-	ring_mem_init(&mem, 1);
-	for (at = 0; at < 4096; at += 4088)
+	ring_mem_init(&mem, data_pages());
+	const uint32_t starts[] = {0, HV_PAGE_SIZE - 16, HV_PAGE_SIZE - 8, mem.size - 8};
+	for (i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
 		for (used = 8; used <= 64; used += 8)
 			for (d.offset8 = 0; d.offset8 < 10; d.offset8++)
 				for (d.len8 = 0; d.len8 < 10; d.len8++)
-					check_desc(&mem, d, at, used);
+					check_desc(&mem, d, starts[i], used);
 	ring_mem_fini(&mem);
 }
 
@@ -199,7 +214,7 @@ static void test_descriptor_extremes(void **state)
 	size_t i, j;
 	uint32_t bit;
 
-	ring_mem_init(&mem, 1);
+	ring_mem_init(&mem, data_pages());
 	for (i = 0; i < count; i++)
 		for (j = 0; j < count; j++) {
 			d.offset8 = values[i];
@@ -219,22 +234,24 @@ static void test_descriptor_extremes(void **state)
 /* A producer that overwrites unreleased bytes: at most one ring per batch. */
 static void test_rx_overrun(void **state)
 {
-	static const struct vmbus_pkt_desc desc = {VMBUS_PKT_INBAND, 2, 127, 0, 0};
+	struct vmbus_pkt_desc desc = {VMBUS_PKT_INBAND, 2, 0, 0, 0};
 	struct ring_mem mem;
 	struct vmbus_rx rx;
 	struct vmbus_pkt pkt;
-	uint8_t buf[1024];
-	uint32_t i;
+	uint8_t buf[4096];
+	uint32_t quarter, i;
 
-	ring_mem_init(&mem, 1);
+	ring_mem_init(&mem, data_pages());
+	quarter = mem.size / 4;
+	desc.len8 = (uint16_t)(quarter / 8 - 1);
 	for (i = 0; i < 4; i++)
-		ring_mem_put(&mem, i * 1024, &desc, sizeof(desc));
-	assert_int_equal(vmbus_rx_init(&rx, mem.ctl, mem.bytes), 0);
+		ring_mem_put(&mem, i * quarter, &desc, sizeof(desc));
+	assert_int_equal(ring_mem_rx(&mem, &rx), 0);
 	for (i = 1; i <= 3; i++) {
-		mem.ctl->write_index = i * 1024;
+		mem.ctl->write_index = i * quarter;
 		assert_int_equal(vmbus_rx_next(&rx, &pkt, buf, sizeof(buf)), 0);
 	}
-	mem.ctl->write_index = 0; /* would be 4096 of 4096 */
+	mem.ctl->write_index = 0; /* would be the whole ring */
 	assert_int_equal(vmbus_rx_next(&rx, &pkt, buf, sizeof(buf)), -EPROTO);
 	vmbus_rx_commit(&rx);
 	assert_int_equal(vmbus_rx_next(&rx, &pkt, buf, sizeof(buf)), 0);
@@ -256,9 +273,9 @@ static void test_hints(void **state)
 	uint8_t buf[128];
 	size_t i, j, k;
 
-	ring_mem_init(&mem, 1);
-	vmbus_tx_init(&tx, mem.ctl, mem.bytes);
-	vmbus_rx_init(&rx, mem.ctl, mem.bytes);
+	ring_mem_init(&mem, data_pages());
+	ring_mem_tx(&mem, &tx);
+	ring_mem_rx(&mem, &rx);
 	for (i = 0; i < count; i++)
 		for (j = 0; j < count; j++)
 			for (k = 0; k < count; k++) {
@@ -274,7 +291,7 @@ static void test_hints(void **state)
 }
 
 struct flipper {
-	struct ring_mem *mem;
+	volatile struct vmbus_pkt_desc *desc;
 	_Atomic bool stop;
 };
 
@@ -283,7 +300,7 @@ static void *flip(void *arg)
 {
 	static const uint16_t lens[] = {0, 1, 2, 8, 17, 0x1FF, 0x7FFF, 0xFFFF};
 	struct flipper *f = arg;
-	volatile struct vmbus_pkt_desc *desc = (void *)f->mem->data;
+	volatile struct vmbus_pkt_desc *desc = f->desc;
 	uint32_t i = 0;
 
 	while (!f->stop) {
@@ -294,20 +311,24 @@ static void *flip(void *arg)
 	return NULL;
 }
 
-/* Decisions depend on the private copy only: the result is consistent in itself. */
+/* Decisions depend on the private copy only: the result is consistent in itself. The descriptor
+ * begins in the last unit of the ring, so that its second half is elsewhere. */
 static void test_changing_descriptor(void **state)
 {
 	struct ring_mem mem;
-	struct flipper f = {.mem = &mem};
-	uint32_t taken = 0, refused = 0, tries;
+	struct flipper f = {0};
+	uint32_t taken = 0, refused = 0, start, tries;
 	struct vmbus_pkt pkt;
 	struct vmbus_rx rx;
 	uint8_t *buf = malloc(4096);
 	pthread_t thread;
 
-	ring_mem_init(&mem, 1);
-	mem.ctl->write_index = 4088;
-	assert_int_equal(vmbus_rx_init(&rx, mem.ctl, mem.bytes), 0);
+	ring_mem_init(&mem, data_pages());
+	start = mem.size - 8;
+	mem.ctl->read_index = start;
+	mem.ctl->write_index = (start + 4088) % mem.size;
+	f.desc = (void *)ring_mem_at(&mem, start);
+	assert_int_equal(ring_mem_rx(&mem, &rx), 0);
 	assert_int_equal(pthread_create(&thread, NULL, flip, &f), 0);
 	for (tries = 0; tries < 10000000 && (taken < 20000 || refused < 20000); tries++) {
 		int rc = vmbus_rx_next(&rx, &pkt, buf, 4096);
@@ -324,7 +345,7 @@ static void test_changing_descriptor(void **state)
 		assert_ptr_equal(pkt.payload, buf + pkt.desc.offset8 * 8);
 		assert_memory_equal(buf, &pkt.desc, sizeof(pkt.desc));
 		vmbus_rx_untake(&rx, &pkt);
-		assert_int_equal(rx.read, 0);
+		assert_int_equal(rx.read, start);
 	}
 	f.stop = true;
 	pthread_join(thread, NULL);
@@ -347,6 +368,8 @@ int main(void)
 		cmocka_unit_test(test_hints),
 		cmocka_unit_test(test_changing_descriptor),
 	};
+	int failed = cmocka_run_group_tests_name("one piece", tests, NULL, NULL);
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	ring_mem_breaks = UINT64_MAX;
+	return failed + cmocka_run_group_tests_name("scattered", tests, NULL, NULL);
 }

@@ -351,6 +351,7 @@ static void side_start(int which, void (*program)(void))
 static void machine_start(void)
 {
 	const uint32_t size = m.scenario->ring_size;
+	struct vmbus_ring_data data = {.count = 1};
 
 	memset(m.ctl, 0, 128);
 	m.violation = NULL;
@@ -358,9 +359,11 @@ static void machine_start(void)
 	m.need = 0;
 	/* As the init functions leave them, but smaller than a page. */
 	m.ctl->feature_bits = m.scenario->skip_feature ? 0 : VMBUS_RING_FEAT_PENDING_SEND_SIZE;
+	data.whole = (struct vmbus_run){(uint8_t *)m.ctl + HV_PAGE_SIZE, size};
 	m.tx = (struct vmbus_tx){
-		.ctl = m.ctl, .data = (uint8_t *)m.ctl + HV_PAGE_SIZE, .size = size};
-	m.rx = (struct vmbus_rx){.ctl = m.ctl, .data = m.tx.data, .size = size};
+		.ctl = m.ctl, .place = place_of(&data, 0), .size = size, .data = data};
+	m.rx = (struct vmbus_rx){
+		.ctl = m.ctl, .place = place_of(&data, 0), .size = size, .data = data};
 	side_start(PRODUCER, producer);
 	side_start(CONSUMER, consumer);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The ring between two correct ends: layout, limits, wrapping, signals. */
+/*
+ * The ring between two correct ends: layout, limits, wrapping, signals. All tests run over a ring
+ * in one piece, and over one whose pages are apart.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,8 +29,8 @@ static struct pair *pair_at(uint32_t data_pages, uint32_t start)
 	assert_non_null(p);
 	ring_mem_init(&p->mem, data_pages);
 	p->mem.ctl->write_index = p->mem.ctl->read_index = start;
-	assert_int_equal(vmbus_tx_init(&p->tx, p->mem.ctl, p->mem.bytes), 0);
-	assert_int_equal(vmbus_rx_init(&p->rx, p->mem.ctl, p->mem.bytes), 0);
+	assert_int_equal(ring_mem_tx(&p->mem, &p->tx), 0);
+	assert_int_equal(ring_mem_rx(&p->mem, &p->rx), 0);
 	return p;
 }
 
@@ -70,18 +73,45 @@ static void test_init_sizes(void **state)
 		{3 * 4096, 0},
 		{0xFFFFF000u, -EINVAL},
 	};
-	struct ring_mem mem;
+	void *ring = ring_mem_pages(3);
 	struct vmbus_tx tx;
 	struct vmbus_rx rx;
 	size_t i;
 
-	ring_mem_init(&mem, 2);
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		assert_int_equal(vmbus_tx_init(&tx, mem.ctl, cases[i].bytes), cases[i].err);
-		assert_int_equal(vmbus_rx_init(&rx, mem.ctl, cases[i].bytes), cases[i].err);
+		assert_int_equal(vmbus_tx_init(&tx, ring, cases[i].bytes), cases[i].err);
+		assert_int_equal(vmbus_rx_init(&rx, ring, cases[i].bytes), cases[i].err);
 	}
 	assert_int_equal(vmbus_tx_init(&tx, NULL, 8192), -EINVAL);
-	ring_mem_fini(&mem);
+	free(ring);
+}
+
+static void test_init_runs(void **state)
+{
+	uint8_t *at = ring_mem_pages(3);
+	const struct {
+		struct vmbus_run runs[2];
+		uint32_t count;
+		int err;
+	} cases[] = {
+		{{{0}}, 0, -EINVAL}, {{{at, 0}}, 1, -EINVAL}, {{{at, 4095}}, 1, -EINVAL},
+		{{{at, 4096}}, 1, 0}, {{{at, 4096}, {at + 4096, 8}}, 2, -EINVAL},
+		{{{at, 4096}, {at + 4096, 0}}, 2, -EINVAL}, {{{at, 4096}, {at + 4096, 4096}}, 2, 0},
+		{{{at, VMBUS_RING_SIZE_MAX}, {at, 4096}}, 2, -EINVAL},
+		{{{at, 0x80000000u}, {at, 0x80000000u}}, 2, -EINVAL},
+		{{{at, 4096}, {at, 4096}}, 2, 0}, /* the same page twice: the guest's problem */
+	};
+	struct vmbus_tx tx;
+	struct vmbus_rx rx;
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(vmbus_tx_init_runs(&tx, at + 8192, cases[i].runs, cases[i].count),
+			cases[i].err);
+		assert_int_equal(vmbus_rx_init_runs(&rx, at + 8192, cases[i].runs, cases[i].count),
+			cases[i].err);
+	}
+	free(at);
 }
 
 static void test_init_state(void **state)
@@ -96,8 +126,8 @@ static void test_init_state(void **state)
 	mem.ctl->pending_send_size = 123;
 	mem.ctl->feature_bits = 0;
 	mem.ctl->interrupt_mask = 1;
-	assert_int_equal(vmbus_tx_init(&tx, mem.ctl, mem.bytes), 0);
-	assert_int_equal(vmbus_rx_init(&rx, mem.ctl, mem.bytes), 0);
+	assert_int_equal(ring_mem_tx(&mem, &tx), 0);
+	assert_int_equal(ring_mem_rx(&mem, &rx), 0);
 	assert_int_equal(tx.write, 4088);
 	assert_int_equal(rx.read, 16);
 	assert_int_equal(mem.ctl->feature_bits, VMBUS_RING_FEAT_PENDING_SEND_SIZE);
@@ -124,13 +154,13 @@ static void test_wire_bytes(void **state)
 	struct vmbus_vec extra = {"extra head", 10};
 	struct vmbus_vec payload[] = {{"one", 3}, {NULL, 0}, {"two", 3}, {"three", 5}};
 
-	memset(p->mem.data, 0xA5, p->mem.size);
+	ring_mem_fill(&p->mem, 0xA5);
 	assert_int_equal(vmbus_tx_write(&p->tx, VMBUS_PKT_GPA_DIRECT, 1, 0x1122334455667788, &extra,
 				 payload, 4),
 		0);
-	assert_memory_equal(p->mem.data + 0x28, expect, sizeof(expect));
-	assert_int_equal(p->mem.data[0x27], 0xA5);
-	assert_int_equal(p->mem.data[0x28 + sizeof(expect)], 0xA5);
+	assert_memory_equal(ring_mem_at(&p->mem, 0x28), expect, sizeof(expect));
+	assert_int_equal(ring_mem_byte(&p->mem, 0x27), 0xA5);
+	assert_int_equal(ring_mem_byte(&p->mem, 0x28 + sizeof(expect)), 0xA5);
 	assert_int_equal(p->mem.ctl->write_index, 0x28); /* staged only */
 	assert_int_equal(take(p), -EAGAIN);
 	vmbus_tx_commit(&p->tx);
@@ -164,36 +194,89 @@ static void test_empty_payload(void **state)
 	pair_free(p);
 }
 
-/* Packets that start at each unit of a ring that is no power of two, so that the end of the ring
- * cuts descriptor, type header, payload, padding and trailer at every boundary. */
-static void test_wrap_everywhere(void **state)
+/* One packet at `start`; untaken once, so that the place goes back over every boundary, too. */
+static void pass_packet(uint32_t pages, uint32_t start)
 {
 	uint8_t payload_bytes[37], extra_bytes[12];
 	struct vmbus_vec extra = {extra_bytes, sizeof(extra_bytes)};
 	struct vmbus_vec payload[] = {{payload_bytes, 5}, {payload_bytes + 5, 32}};
 	const uint32_t taken = vmbus_pkt_ring_size(12, 37);
-	uint32_t start, i;
+	struct pair *p = pair_at(pages, start);
+	uint32_t i;
 
 	for (i = 0; i < sizeof(payload_bytes); i++)
 		payload_bytes[i] = (uint8_t)(i + 1);
 	memset(extra_bytes, 0xEE, sizeof(extra_bytes));
-	for (start = 0; start < 3 * 4096; start += 8) {
-		struct pair *p = pair_at(3, start);
-
-		memset(p->mem.data, 0xA5, p->mem.size);
-		assert_int_equal(
-			vmbus_tx_write(&p->tx, VMBUS_PKT_INBAND, 0, start, &extra, payload, 2), 0);
-		assert_true(vmbus_tx_commit(&p->tx));
-		assert_int_equal(p->mem.ctl->write_index, (start + taken) % (3 * 4096));
-		assert_int_equal(ring_mem_byte(&p->mem, start + taken - 4), start & 0xff);
-		assert_int_equal(ring_mem_byte(&p->mem, start + taken - 3), start >> 8);
-		assert_int_equal(ring_mem_byte(&p->mem, start + taken), 0xA5);
+	ring_mem_fill(&p->mem, 0xA5);
+	assert_int_equal(vmbus_tx_write(&p->tx, VMBUS_PKT_INBAND, 0, start, &extra, payload, 2), 0);
+	assert_true(vmbus_tx_commit(&p->tx));
+	assert_int_equal(p->mem.ctl->write_index, (start + taken) % p->mem.size);
+	assert_int_equal(ring_mem_byte(&p->mem, start + taken - 4), start & 0xff);
+	assert_int_equal(ring_mem_byte(&p->mem, start + taken - 3), start >> 8);
+	assert_int_equal(ring_mem_byte(&p->mem, start + taken), 0xA5);
+	assert_int_equal(ring_mem_byte(&p->mem, start + p->mem.size - 1), 0xA5);
+	for (i = 0; i < 2; i++) {
+		memset(p->buf, 0, 256);
 		assert_int_equal(take(p), 0);
 		assert_true(p->pkt.desc.trans_id == start);
 		assert_memory_equal(p->pkt.extra, extra_bytes, 12);
 		assert_memory_equal(p->pkt.payload, payload_bytes, 37);
-		vmbus_rx_commit(&p->rx);
-		assert_int_equal(p->mem.ctl->read_index, p->mem.ctl->write_index);
+		assert_int_equal(take(p), -EAGAIN);
+		if (!i)
+			vmbus_rx_untake(&p->rx, &p->pkt);
+	}
+	vmbus_rx_commit(&p->rx);
+	assert_int_equal(p->mem.ctl->read_index, p->mem.ctl->write_index);
+	/* Both ends stand at the same byte: the next packet arrives, too. */
+	assert_int_equal(put(p, 40, 99), 0);
+	vmbus_tx_commit(&p->tx);
+	assert_int_equal(take(p), 0);
+	assert_true(p->pkt.desc.trans_id == 99);
+	pair_free(p);
+}
+
+/* Packets that start at each unit of a ring that is no power of two, so that the end of the ring
+ * cuts descriptor, type header, payload, padding and trailer at every boundary. */
+static void test_wrap_everywhere(void **state)
+{
+	uint32_t start;
+
+	for (start = 0; start < 3 * 4096; start += 8)
+		pass_packet(3, start);
+}
+
+/* Every way to cut five pages into runs; packets around the end of each page. */
+static void test_every_split(void **state)
+{
+	const uint64_t before = ring_mem_breaks;
+	uint32_t page, start;
+
+	for (ring_mem_breaks = 1; ring_mem_breaks < 1 << 4; ring_mem_breaks++)
+		for (page = 1; page <= 5; page++)
+			for (start = page * 4096 - 104; start < page * 4096; start += 8)
+				pass_packet(5, start);
+	ring_mem_breaks = before;
+}
+
+/* A packet that fills the ring has as many pieces as there are runs. */
+static void test_whole_ring_in_a_packet(void **state)
+{
+	uint8_t bytes[5 * 4096 - 32];
+	struct vmbus_vec vec = {bytes, sizeof(bytes)};
+	struct pair *p;
+	uint32_t start, i;
+
+	for (i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 7 + i / 256);
+	for (start = 0; start < 5 * 4096; start += 1000) {
+		p = pair_at(5, start);
+		assert_int_equal(vmbus_tx_write(&p->tx, 6, 0, start, NULL, &vec, 1), 0);
+		vmbus_tx_commit(&p->tx);
+		assert_int_equal(take(p), 0);
+		vmbus_rx_untake(&p->rx, &p->pkt);
+		assert_int_equal(take(p), 0);
+		assert_int_equal(p->pkt.payload_len, sizeof(bytes));
+		assert_memory_equal(p->pkt.payload, bytes, sizeof(bytes));
 		pair_free(p);
 	}
 }
@@ -505,10 +588,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_init_sizes),
+		cmocka_unit_test(test_init_runs),
 		cmocka_unit_test(test_init_state),
 		cmocka_unit_test(test_wire_bytes),
 		cmocka_unit_test(test_empty_payload),
 		cmocka_unit_test(test_wrap_everywhere),
+		cmocka_unit_test(test_every_split),
+		cmocka_unit_test(test_whole_ring_in_a_packet),
 		cmocka_unit_test(test_never_full),
 		cmocka_unit_test(test_room_exact),
 		cmocka_unit_test(test_used),
@@ -524,6 +610,8 @@ int main(void)
 		cmocka_unit_test(test_untake_accounts),
 		cmocka_unit_test(test_buffer_too_small),
 	};
+	int failed = cmocka_run_group_tests_name("one piece", tests, NULL, NULL);
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	ring_mem_breaks = UINT64_MAX;
+	return failed + cmocka_run_group_tests_name("scattered", tests, NULL, NULL);
 }
