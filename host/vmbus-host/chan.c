@@ -363,6 +363,14 @@ void chan_retry(struct chan *chan)
 
 /* ---- life ---------------------------------------------------------------- */
 
+static int chan_init_rings(
+	struct chan *chan, const struct chan_ring *g2h, const struct chan_ring *h2g)
+{
+	int rc = vmbus_rx_init_runs(&chan->rx, g2h->ctl, g2h->runs, g2h->run_count);
+
+	return rc ? rc : vmbus_tx_init_runs(&chan->tx, h2g->ctl, h2g->runs, h2g->run_count);
+}
+
 int chan_init(struct chan *chan, const struct chan_params *params)
 {
 	int rc;
@@ -383,10 +391,7 @@ int chan_init(struct chan *chan, const struct chan_params *params)
 	list_init(&chan->poller.link);
 	atomic_init(&chan->target_vp, params->target_vp);
 	list_init(&chan->out);
-	rc = vmbus_rx_init(&chan->rx, params->g2h, params->g2h_bytes);
-	if (rc)
-		return rc;
-	rc = vmbus_tx_init(&chan->tx, params->h2g, params->h2g_bytes);
+	rc = chan_init_rings(chan, &params->g2h, &params->h2g);
 	if (rc)
 		return rc;
 	chan->packet_buf = malloc(params->packet_max);

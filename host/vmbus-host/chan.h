@@ -99,21 +99,26 @@ struct chan {
 	uint64_t rx_highest, tx_highest; /* see chan_rings */
 };
 
+/* Where a ring is in guest memory; valid and unchanged until the chan has stopped. */
+struct chan_ring {
+	void GUEST_SHARED *ctl;       /* its control page */
+	const struct vmbus_run *runs; /* its data */
+	uint32_t run_count;
+};
+
 struct chan_params {
 	const struct chan_ops *ops;
 	struct loop *loop;
 	bool polled, moderated; /* see struct chan */
 	uint32_t relid;
 	uint32_t target_vp;
-	void GUEST_SHARED *g2h; /* ring the guest produces into: control page and data */
-	uint32_t g2h_bytes;
-	void GUEST_SHARED *h2g;
-	uint32_t h2g_bytes;
+	struct chan_ring g2h; /* the guest produces into it */
+	struct chan_ring h2g;
 	uint32_t packet_max; /* longest packet taken, descriptor included */
 };
 
 /* Any thread; creates the doorbell eventfd (register it with the VM before start).
- * -EPROTO or -EINVAL: not a ring (see vmbus_tx_init); -ENOMEM, -EMFILE. */
+ * -EPROTO or -EINVAL: not a ring (see vmbus_tx_init_runs); -ENOMEM, -EMFILE. */
 int chan_init(struct chan *chan, const struct chan_params *params);
 /* Takes packets and publishes what was sent before; until here the guest sees no packet and gets no
  * interrupt. */

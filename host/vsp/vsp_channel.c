@@ -6,7 +6,7 @@
  *
  *   state     C                                       W                       stage
  *             bus: open
- *   OPENING   allocate, map ring, doorbell     -->    ops->open               RUNNING
+ *   OPENING   allocate, find rings, doorbell   -->    ops->open               RUNNING
  *   OPEN      bus_open_done(ok)                <--
  *                                              -->    chan_start
  *             bus: close
@@ -16,7 +16,7 @@
  *                                                     holds: 0
  *                                                     chan_stop               STOPPED
  *   (gone)    calls, GPADLs: 0                 <--    chan stopped
- *             doorbell, unmap, free
+ *             doorbell, rings, free
  *             bus_close_done
  *
  *   A failed ops->open goes from OPENING to (gone), with bus_open_done(!ok).
@@ -44,9 +44,6 @@
 
 #include "base/log.h"
 #include "vsp/vsp_impl.h"
-
-/* 8 MiB each way. More is not faster, and scattered pages cost a kernel mapping each. */
-#define RING_PAGES_MAX 4098u
 
 /* ---- calls of the ring (I/O thread) -------------------------------------- */
 
@@ -97,29 +94,8 @@ static const struct chan_ops chan_ops = {
 
 /* ---- allocation (control) ------------------------------------------------ */
 
-static int channel_map_ring(struct vsp_channel *ch, const struct bus_open_params *params)
-{
-	const uint64_t *pfns = gpadl_pfns(params->ring, &ch->pages);
-
-	if (ch->pages > RING_PAGES_MAX)
-		return -E2BIG;
-	ch->view = gmem_map_pages(ch->dev->host->gmem, pfns, ch->pages, &ch->mapped);
-	if (!ch->view)
-		return -ENOMEM;
-	gpadl_get(params->ring);
-	ch->ring = params->ring;
-	return 0;
-}
-
-static void channel_unmap_ring(struct vsp_channel *ch)
-{
-	gmem_unmap_pages(ch->view, ch->pages, ch->mapped);
-	gpadl_put(ch->ring);
-}
-
 static int channel_init_chan(struct vsp_channel *ch, const struct bus_open_params *params)
 {
-	uint32_t g2h_bytes = params->downstream_page * HV_PAGE_SIZE;
 	const struct vsp_ops *ops = ch->dev->ops;
 	struct chan_params p = {
 		.ops = &chan_ops,
@@ -128,10 +104,8 @@ static int channel_init_chan(struct vsp_channel *ch, const struct bus_open_param
 		.moderated = ops->interrupts == VSP_INTERRUPTS_MODERATED,
 		.relid = ch->relid,
 		.target_vp = params->target_vp,
-		.g2h = ch->view,
-		.g2h_bytes = g2h_bytes,
-		.h2g = (uint8_t GUEST_SHARED *)ch->view + g2h_bytes,
-		.h2g_bytes = ch->pages * HV_PAGE_SIZE - g2h_bytes,
+		.g2h = ch->rings.g2h,
+		.h2g = ch->rings.h2g,
 		.packet_max = ops->packet_max,
 	};
 
@@ -153,12 +127,12 @@ static int channel_init(struct vsp_channel *ch, const struct bus_open_params *pa
 
 	if (rc)
 		return rc;
-	rc = channel_map_ring(ch, params);
+	rc = vsp_rings_get(&ch->rings, host->gmem, params);
 	if (rc)
 		goto fini_pools;
 	rc = channel_init_chan(ch, params);
 	if (rc)
-		goto unmap_ring;
+		goto put_rings;
 	rc = host->ops->doorbell_add(
 		host->ctx, bus_channel_connection_id(ch->offer->bus_chan), ch->chan.doorbell_fd);
 	if (rc)
@@ -167,8 +141,8 @@ static int channel_init(struct vsp_channel *ch, const struct bus_open_params *pa
 
 fini_chan:
 	chan_fini(&ch->chan);
-unmap_ring:
-	channel_unmap_ring(ch);
+put_rings:
+	vsp_rings_put(&ch->rings);
 fini_pools:
 	vsp_pools_fini(ch);
 	return rc;
@@ -205,7 +179,7 @@ static void channel_destroy(struct vsp_channel *ch)
 	host->ops->doorbell_del(
 		host->ctx, bus_channel_connection_id(ch->offer->bus_chan), ch->chan.doorbell_fd);
 	chan_fini(&ch->chan);
-	channel_unmap_ring(ch);
+	vsp_rings_put(&ch->rings);
 	vsp_pools_fini(ch);
 	ch->offer->ch = NULL;
 	free(ch);

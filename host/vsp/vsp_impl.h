@@ -61,6 +61,13 @@ struct vsp_device {
 	_Alignas(16) uint8_t priv[];
 };
 
+/* Both rings of a channel, while it has a reference on their GPADL: ring.c. */
+struct vsp_rings {
+	struct gpadl *gpadl;
+	struct vmbus_run *runs; /* of both, owned */
+	struct chan_ring g2h, h2g;
+};
+
 struct vsp_pool {
 	struct pool pool;
 	bool with_guest;
@@ -73,10 +80,7 @@ struct vsp_channel {
 	struct loop *io_thread;
 	uint32_t relid;
 	uint16_t index;
-	struct gpadl *ring;
-	void GUEST_SHARED *view; /* of the ring's pages */
-	uint32_t pages;
-	bool mapped;
+	struct vsp_rings rings;
 
 	/* control thread */
 	enum vsp_channel_state state;
@@ -156,6 +160,13 @@ int vsp_pools_init(struct vsp_channel *ch);
 void vsp_pools_fini(struct vsp_channel *ch);
 /* chan_ops.sent. */
 void vsp_packet_sent(struct chan *chan, struct chan_out *out);
+
+/* ---- ring.c -------------------------------------------------------------- */
+
+/* ON_CONTROL. With a reference on the GPADL. 0, or -E2BIG, -ENOMEM. */
+int vsp_rings_get(
+	struct vsp_rings *rings, const struct gmem *gmem, const struct bus_open_params *params);
+void vsp_rings_put(struct vsp_rings *rings);
 
 /* ---- gpadl.c ------------------------------------------------------------- */
 

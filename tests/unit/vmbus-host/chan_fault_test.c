@@ -100,7 +100,7 @@ static void bad_rings_are_refused(void **state)
 	((struct vmbus_ring_ctl *)f->ring->h2g)->write_index = RING_BYTES;
 	assert_int_equal(chan_init(&chan, &p), -EPROTO);
 	((struct vmbus_ring_ctl *)f->ring->h2g)->write_index = 0;
-	p.g2h_bytes = HV_PAGE_SIZE;
+	p.g2h.run_count = 0;
 	assert_int_equal(chan_init(&chan, &p), -EINVAL);
 }
 

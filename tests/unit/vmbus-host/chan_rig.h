@@ -38,6 +38,7 @@ struct fixture {
 	struct loop loop;
 	struct chan chan;
 	struct guest_ring *ring;
+	struct vmbus_run runs[2];
 	struct vmbus_tx tx; /* guest's ends */
 	struct vmbus_rx rx;
 
@@ -165,6 +166,13 @@ static const struct chan_ops host_ops = {
 	.interrupt = host_interrupt,
 };
 
+/* In one piece, but for its control page. */
+static inline struct chan_ring chan_ring(uint8_t *ring, struct vmbus_run *run)
+{
+	*run = (struct vmbus_run){ring + HV_PAGE_SIZE, RING_BYTES - HV_PAGE_SIZE};
+	return (struct chan_ring){.ctl = ring, .runs = run, .run_count = 1};
+}
+
 static inline struct chan_params params(void)
 {
 	return (struct chan_params){
@@ -174,10 +182,8 @@ static inline struct chan_params params(void)
 		.moderated = true,
 		.relid = 17,
 		.target_vp = 3,
-		.g2h = f->ring->g2h,
-		.g2h_bytes = RING_BYTES,
-		.h2g = f->ring->h2g,
-		.h2g_bytes = RING_BYTES,
+		.g2h = chan_ring(f->ring->g2h, &f->runs[0]),
+		.h2g = chan_ring(f->ring->h2g, &f->runs[1]),
 		.packet_max = PACKET_MAX,
 	};
 }

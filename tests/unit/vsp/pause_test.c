@@ -305,7 +305,6 @@ static void resuming_while_closing(void **state)
 		if (i % 2 == 0)
 			vsp_device_resume(f->dev);
 		expect(VMBUS_MSG_GPADL_TORNDOWN);
-		unmap_ring(c);
 	}
 	assert_int_equal(test_device()->closes, 20);
 }
@@ -331,7 +330,7 @@ static void a_paused_channel_is_retargeted(void **state)
 
 static void break_ring(struct guest_channel *c)
 {
-	__atomic_store_n(&((struct vmbus_ring_ctl *)c->view)->write_index, 4, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->tx.ctl->write_index, 4, __ATOMIC_RELAXED);
 	guest_signal(c);
 }
 
@@ -367,7 +366,6 @@ static void a_fault_and_a_pause(void **state)
 	assert_true(no_more(VMBUS_MSG_OFFER));
 	vsp_device_resume(f->dev);
 	take_offer(c);
-	unmap_ring(c);
 	open_channel(c, 0);
 	guest_send(c, 3);
 	guest_expect_completion(c, 3);

@@ -40,9 +40,8 @@ struct guest_channel {
 	uint32_t relid, connection_id;
 	uint16_t index;
 	uint32_t gpadl;
-	uint8_t *view;
-	bool mapped;
 	uint64_t pfns[2 * RING_PAGES];
+	struct vmbus_run runs[2 * RING_PAGES]; /* of each page; those of control pages are unused */
 	struct vmbus_tx tx;
 	struct vmbus_rx rx;
 };
@@ -427,7 +426,12 @@ static inline bool no_more(uint32_t type)
 
 /* ---- the guest: channels ------------------------------------------------- */
 
-/* Fresh zeroed pages in descending order, so that the host has to map them one by one. */
+static inline void *ring_page(const struct guest_channel *c, uint32_t page)
+{
+	return gmem_at(&f->gmem, c->pfns[page] << HV_PAGE_SHIFT, HV_PAGE_SIZE);
+}
+
+/* Fresh zeroed pages in descending order, so that no two are neighbours for the host. */
 static inline void make_ring(struct guest_channel *c)
 {
 	const struct vmbus_gpa_range range = {.byte_count = 2 * RING_PAGES * HV_PAGE_SIZE};
@@ -451,10 +455,11 @@ static inline void make_ring(struct guest_channel *c)
 	bus_message(f->bus, msg, sizeof(msg));
 	created = expect(VMBUS_MSG_GPADL_CREATED);
 	assert_int_equal(created->status, 0);
-	c->view = gmem_map_pages(&f->gmem, c->pfns, 2 * RING_PAGES, &c->mapped);
-	assert_non_null(c->view);
-	vmbus_tx_init(&c->tx, c->view, RING_PAGES * HV_PAGE_SIZE);
-	vmbus_rx_init(&c->rx, c->view + RING_PAGES * HV_PAGE_SIZE, RING_PAGES * HV_PAGE_SIZE);
+	for (uint32_t i = 0; i < 2 * RING_PAGES; i++)
+		c->runs[i] = (struct vmbus_run){ring_page(c, i), HV_PAGE_SIZE};
+	vmbus_tx_init_runs(&c->tx, ring_page(c, 0), &c->runs[1], RING_PAGES - 1);
+	vmbus_rx_init_runs(
+		&c->rx, ring_page(c, RING_PAGES), &c->runs[RING_PAGES + 1], RING_PAGES - 1);
 }
 
 static inline void send_open(struct guest_channel *c, uint32_t target_vp)
@@ -484,13 +489,6 @@ static inline void open_channel(struct guest_channel *c, uint32_t target_vp)
 	assert_int_equal(open_status(), VMBUS_STATUS_SUCCESS);
 }
 
-static inline void unmap_ring(struct guest_channel *c)
-{
-	if (c->view)
-		gmem_unmap_pages(c->view, 2 * RING_PAGES, c->mapped);
-	c->view = NULL;
-}
-
 static inline void send_teardown(struct guest_channel *c)
 {
 	struct vmbus_gpadl_teardown msg = {
@@ -506,7 +504,6 @@ static inline void close_channel(struct guest_channel *c)
 	send_teardown(c);
 	expect(VMBUS_MSG_GPADL_TORNDOWN);
 	assert_int_equal(f->doorbells[c->relid], -1);
-	unmap_ring(c);
 }
 
 static inline void guest_signal(struct guest_channel *c)
@@ -623,8 +620,6 @@ static inline int teardown(void **state)
 		loop_join(&f->io_thread[i]);
 		loop_fini(&f->io_thread[i]);
 	}
-	for (size_t i = 0; i < sizeof(f->chan) / sizeof(*f->chan); i++)
-		unmap_ring(&f->chan[i]);
 	loop_fini(&f->control);
 	gmem_destroy(&f->gmem);
 	free(f);
