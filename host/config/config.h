@@ -71,10 +71,13 @@ struct nic_filter_options {
 	char *value;
 };
 
+enum vm_memory_kind { VM_MEMORY_ANONYMOUS, VM_MEMORY_SHARED };
+extern const char *const vm_memory_kinds[]; /* their names */
+
 enum vm_on_crash { VM_ON_CRASH_EXIT, VM_ON_CRASH_CONTINUE };
 
 /* The keys outside of lists; see schema.c. */
-#define VM_CONFIG_KEYS 15u
+#define VM_CONFIG_KEYS 16u
 
 struct vm_config {
 	char *kernel;
@@ -82,6 +85,7 @@ struct vm_config {
 	char *append;
 	uint32_t cpus;
 	uint64_t memory;    /* bytes */
+	int memory_kind;    /* enum vm_memory_kind */
 	char *console;      /* "stdio", "none" or a path */
 	char *name;         /* NULL: no control socket */
 	int64_t io_threads; /* VM_AUTO: choose */

@@ -15,6 +15,8 @@
 
 static const char *const auto_word[] = {"auto", NULL};
 static const char *const poll_words[] = {"auto", "off", NULL};
+const char *const vm_memory_kinds[] = {
+	[VM_MEMORY_ANONYMOUS] = "anonymous", [VM_MEMORY_SHARED] = "shared", NULL};
 static const char *const on_crash_choices[] = {
 	[VM_ON_CRASH_EXIT] = "exit", [VM_ON_CRASH_CONTINUE] = "continue", NULL};
 
@@ -70,6 +72,15 @@ const struct schema_key vm_keys[] = {
 		.preset = "512M",
 		.arg = "SIZE",
 		.help = "guest memory in bytes, or with suffix K, M or G; no more than the host has",
+	},
+	{
+		.name = "memory_kind",
+		.type = &schema_choice,
+		SCHEMA_FIELD(struct vm_config, memory_kind),
+		.choices = vm_memory_kinds,
+		.preset = "anonymous",
+		.arg = "anonymous|shared",
+		.help = "anonymous: in huge pages where the host has them; shared: a memfd, which other processes can map",
 	},
 	{
 		.name = "console",

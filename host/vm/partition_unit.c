@@ -155,6 +155,7 @@ static int attach(struct vm *vm, struct err *e)
 	struct partition_config config = {
 		.vp_count = o->cpus,
 		.memory_size = o->memory,
+		.memory_shared = o->memory_kind == VM_MEMORY_SHARED,
 		.stimer = o->stimer,
 		.test_device = o->test_device,
 		.events = {.end = on_end, .crash = on_crash, .console = on_console, .ctx = vm},

@@ -224,7 +224,8 @@ static int set_slot(struct partition *p, uint32_t slot, uint64_t gpa, uint64_t s
 
 static int create_memory(struct partition *p, struct err *e)
 {
-	int ret = gmem_create(&p->gmem, p->config.memory_size, e);
+	int ret = p->config.memory_shared ? gmem_create_shared(&p->gmem, p->config.memory_size, e)
+					  : gmem_create(&p->gmem, p->config.memory_size, e);
 
 	if (ret)
 		return ret;

@@ -47,6 +47,7 @@ struct partition_events {
 struct partition_config {
 	uint32_t vp_count;    /* 1..HV_VPS_MAX */
 	uint64_t memory_size; /* bytes, MiB multiple */
+	bool memory_shared;   /* base/gmem.h: shared, not anonymous */
 	bool stimer;
 	bool test_device;
 	struct partition_events events;

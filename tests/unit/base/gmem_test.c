@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -57,17 +60,222 @@ static void large_memory_has_a_hole(void **state)
 	assert_false(gmem_contains(&g, GMEM_HIGH_START, high + 1));
 	assert_false(gmem_contains(&g, GMEM_HIGH_START + high, 1));
 
-	/* The last bytes of each part are present, at the right offset of the file. */
+	/* The last bytes of each part are present. */
 	assert_int_equal(gmem_write(&g, GMEM_LOW_MAX - 4, &value, 4), 0);
-	assert_int_equal(pread(g.memfd, &back, 4, GMEM_LOW_MAX - 4), 4);
-	assert_int_equal(back, value);
-	value++;
 	assert_int_equal(gmem_write(&g, GMEM_HIGH_START + high - 4, &value, 4), 0);
-	assert_int_equal(pread(g.memfd, &back, 4, GMEM_LOW_MAX + high - 4), 4);
+	assert_int_equal(gmem_read(&g, GMEM_HIGH_START + high - 4, &back, 4), 0);
 	assert_int_equal(back, value);
-	assert_int_equal(gmem_file_offset(&g, GMEM_HIGH_START), GMEM_LOW_MAX);
 	gmem_destroy(&g);
 }
+
+/* ---- kinds --------------------------------------------------------------- */
+
+static int image_of(uint64_t size)
+{
+	int fd = memfd_create("image", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	return fd;
+}
+
+/* Image memory keeps its file without the descriptor. */
+static void create_kind(struct gmem *g, enum gmem_kind kind, uint64_t size)
+{
+	int fd;
+
+	switch (kind) {
+	case GMEM_ANONYMOUS:
+		assert_int_equal(gmem_create(g, size, NULL), 0);
+		break;
+	case GMEM_SHARED:
+		assert_int_equal(gmem_create_shared(g, size, NULL), 0);
+		break;
+	case GMEM_IMAGE:
+		fd = image_of(size);
+		assert_int_equal(gmem_create_image(g, fd, size, NULL), 0);
+		close(fd);
+		break;
+	}
+	assert_int_equal(g->kind, kind);
+}
+
+/* What is a huge page of the host's must be able to be one of the guest's. */
+static void guest_and_host_addresses_agree_in_2_mib(void **state)
+{
+	const uint64_t sizes[] = {MIB, 2 * MIB, 15 * MIB, 16 * MIB, GMEM_LOW_MAX + 3 * MIB};
+	struct gmem g[3];
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		for (int kind = GMEM_ANONYMOUS; kind <= GMEM_IMAGE; kind++) {
+			create_kind(&g[kind], kind, sizes[i]);
+			assert_int_equal((uintptr_t)gmem_at(&g[kind], 0, 1) % GMEM_HUGE_SIZE, 0);
+			if (g[kind].high_size)
+				assert_int_equal((uintptr_t)gmem_at(&g[kind], GMEM_HIGH_START, 1) %
+							 GMEM_HUGE_SIZE,
+					0);
+		}
+		for (int kind = GMEM_ANONYMOUS; kind <= GMEM_IMAGE; kind++)
+			gmem_destroy(&g[kind]);
+	}
+}
+
+/* The reservation is neither too small nor left behind. */
+static void all_of_it_is_usable_and_given_back(void **state)
+{
+	struct gmem g;
+	uint8_t *at;
+
+	for (int kind = GMEM_ANONYMOUS; kind <= GMEM_IMAGE; kind++) {
+		create_kind(&g, kind, 5 * MIB);
+		for (uint64_t gpa = 0; gpa < 5 * MIB; gpa += GMEM_PAGE_SIZE) {
+			uint64_t value = 1;
+
+			assert_int_equal(gmem_read(&g, gpa, &value, 8), 0);
+			assert_int_equal(value, 0);
+			assert_int_equal(gmem_write(&g, gpa, &gpa, 8), 0);
+		}
+		at = g.base;
+		gmem_destroy(&g);
+		assert_int_equal(msync(at, 5 * MIB, MS_ASYNC), -1); /* gone */
+		assert_int_equal(errno, ENOMEM);
+	}
+}
+
+static struct gmem_use measure(const struct gmem *g)
+{
+	struct gmem_use use;
+
+	assert_int_equal(gmem_measure(g, &use), 0);
+	return use;
+}
+
+static bool huge_pages_on_request(void)
+{
+	FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+	char line[64] = "";
+
+	if (!f)
+		return false;
+	if (!fgets(line, sizeof(line), f))
+		line[0] = '\0';
+	fclose(f);
+	return strstr(line, "[always]") || strstr(line, "[madvise]");
+}
+
+static void anonymous_memory_has_huge_pages(void **state)
+{
+	struct gmem_use use;
+	struct gmem g;
+
+	if (!huge_pages_on_request()) {
+		print_message("# skipped: this kernel gives no transparent huge pages\n");
+		skip();
+	}
+	assert_int_equal(gmem_create(&g, 64 * MIB, NULL), 0);
+	assert_int_equal(measure(&g).resident, 0);
+	for (uint64_t gpa = 0; gpa < 32 * MIB; gpa += GMEM_PAGE_SIZE)
+		gmem_write(&g, gpa, "x", 1);
+	use = measure(&g);
+	assert_int_equal(use.resident, 32 * MIB);
+	assert_int_equal(use.private, 32 * MIB);
+	assert_true(use.huge >= 16 * MIB); /* a fragmented host may lack some */
+	gmem_destroy(&g);
+}
+
+static void anonymous_memory_works_without_huge_pages(void **state)
+{
+	struct gmem g;
+
+	assert_int_equal(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0), 0);
+	assert_int_equal(gmem_create(&g, 8 * MIB, NULL), 0);
+	assert_int_equal(gmem_write(&g, 4 * MIB, "x", 1), 0);
+	assert_int_equal(measure(&g).resident, GMEM_PAGE_SIZE);
+	assert_int_equal(measure(&g).huge, 0);
+	gmem_destroy(&g);
+	assert_int_equal(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0), 0);
+}
+
+static void shared_memory_is_its_file(void **state)
+{
+	struct gmem g;
+	uint32_t value = 0x12345678, back = 0;
+	const uint64_t gpas[] = {0, GMEM_LOW_MAX - 4, GMEM_HIGH_START, GMEM_HIGH_START + MIB - 4};
+
+	assert_int_equal(gmem_create_shared(&g, GMEM_LOW_MAX + MIB, NULL), 0);
+	for (size_t i = 0; i < 4; i++) {
+		value++;
+		assert_int_equal(gmem_write(&g, gpas[i], &value, 4), 0);
+		assert_int_equal(pread(g.memfd, &back, 4, (off_t)gmem_file_offset(&g, gpas[i])), 4);
+		assert_int_equal(back, value);
+	}
+	assert_int_equal(gmem_file_offset(&g, GMEM_HIGH_START), GMEM_LOW_MAX);
+	assert_int_equal(measure(&g).resident, 4 * GMEM_PAGE_SIZE);
+	assert_int_equal(measure(&g).private, 0);
+	gmem_destroy(&g);
+}
+
+static void image_memory_is_private_where_written(void **state)
+{
+	const uint64_t size = GMEM_LOW_MAX + MIB, gpas[] = {4096, GMEM_HIGH_START};
+	struct gmem first, second;
+	char byte = 0;
+	int fd = image_of(size);
+
+	assert_int_equal(pwrite(fd, "l", 1, 4096), 1);
+	assert_int_equal(pwrite(fd, "h", 1, (off_t)GMEM_LOW_MAX), 1);
+	assert_int_equal(gmem_create_image(&first, fd, size, NULL), 0);
+	assert_int_equal(gmem_create_image(&second, fd, size, NULL), 0);
+	for (size_t i = 0; i < 2; i++) {
+		gmem_read(&first, gpas[i], &byte, 1);
+		assert_int_equal(byte, "lh"[i]);
+		gmem_write(&first, gpas[i], "X", 1);
+		gmem_read(&second, gpas[i], &byte, 1);
+		assert_int_equal(byte, "lh"[i]);
+		assert_int_equal(pread(fd, &byte, 1, (off_t)gmem_file_offset(&first, gpas[i])), 1);
+		assert_int_equal(byte, "lh"[i]);
+	}
+	assert_int_equal(measure(&first).private, 2 * GMEM_PAGE_SIZE);
+	assert_int_equal(measure(&second).private, 0);
+	gmem_destroy(&first);
+	gmem_destroy(&second);
+	close(fd);
+}
+
+static void a_short_image_is_refused(void **state)
+{
+	int fd = image_of(MIB - GMEM_PAGE_SIZE);
+	struct gmem g;
+	struct err e;
+
+	assert_int_equal(gmem_create_image(&g, fd, MIB, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "has 1044480 bytes, want 1048576"));
+	assert_int_equal(gmem_create_image(&g, -1, MIB, &e), -EBADF);
+	gmem_destroy(&g);
+	close(fd);
+}
+
+/* Pages of anonymous memory would be copied, away from requests in flight, while a child has them.
+ */
+static void a_child_does_not_have_it(void **state)
+{
+	struct gmem g;
+	int status;
+	pid_t pid;
+
+	for (int kind = GMEM_ANONYMOUS; kind <= GMEM_IMAGE; kind++) {
+		create_kind(&g, kind, MIB);
+		gmem_write(&g, 0, "x", 1);
+		pid = fork();
+		if (!pid)
+			_exit(msync(g.base, GMEM_PAGE_SIZE, MS_ASYNC) ? errno : 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(WEXITSTATUS(status), ENOMEM);
+		gmem_destroy(&g);
+	}
+}
+
+/* ---- checks -------------------------------------------------------------- */
 
 static void hostile_ranges_are_refused(void **state)
 {
@@ -102,105 +310,9 @@ static void file_cannot_be_resized(void **state)
 {
 	struct gmem g;
 
-	assert_int_equal(gmem_create(&g, MIB, NULL), 0);
+	assert_int_equal(gmem_create_shared(&g, MIB, NULL), 0);
 	assert_int_equal(ftruncate(g.memfd, 0), -1);
 	assert_int_equal(errno, EPERM);
-	gmem_destroy(&g);
-}
-
-static void contiguous_pages_are_not_mapped_again(void **state)
-{
-	struct gmem g;
-	const uint64_t pfns[] = {5, 6, 7};
-	bool mapped = true;
-	uint8_t *view;
-
-	assert_int_equal(gmem_create(&g, MIB, NULL), 0);
-	view = gmem_map_pages(&g, pfns, 3, &mapped);
-	assert_ptr_equal(view, g.base + 5 * GMEM_PAGE_SIZE);
-	assert_false(mapped);
-	gmem_unmap_pages(view, 3, mapped);
-	gmem_destroy(&g);
-}
-
-static void scattered_pages_become_linear(void **state)
-{
-	struct gmem g;
-	const uint64_t pfns[] = {9, 3, 4, 3, 255}; /* a duplicate is legal */
-	bool mapped = false;
-	uint8_t *view;
-
-	assert_int_equal(gmem_create(&g, MIB, NULL), 0);
-	for (uint32_t i = 0; i < 256; i++)
-		assert_int_equal(gmem_write(&g, i * GMEM_PAGE_SIZE, &(uint8_t){i}, 1), 0);
-	view = gmem_map_pages(&g, pfns, 5, &mapped);
-	assert_non_null(view);
-	assert_true(mapped);
-	for (uint32_t i = 0; i < 5; i++)
-		assert_int_equal(view[i * GMEM_PAGE_SIZE], pfns[i]);
-	/* A write through a view is visible to the guest and in the duplicate. */
-	view[GMEM_PAGE_SIZE + 7] = 0xAB;
-	assert_int_equal(view[3 * GMEM_PAGE_SIZE + 7], 0xAB);
-	assert_int_equal(g.base[3 * GMEM_PAGE_SIZE + 7], 0xAB);
-	gmem_unmap_pages(view, 5, mapped);
-	assert_int_equal(msync(view, GMEM_PAGE_SIZE, MS_ASYNC), -1); /* gone */
-	gmem_destroy(&g);
-}
-
-/* More pages than the memory has, all the same one. */
-static void many_duplicates(void **state)
-{
-	struct gmem g;
-	const uint64_t pfns[] = {0, 0, 0, 0};
-	bool mapped;
-	uint8_t *view;
-
-	assert_int_equal(gmem_create(&g, GMEM_PAGE_SIZE, NULL), 0);
-	view = gmem_map_pages(&g, pfns, 4, &mapped);
-	assert_non_null(view);
-	view[0] = 1;
-	assert_int_equal(view[3 * GMEM_PAGE_SIZE], 1);
-	gmem_unmap_pages(view, 4, mapped);
-	gmem_destroy(&g);
-}
-
-/* Pages on both sides of the hole: neighbours in the file, not in the guest's addresses. */
-static void pages_across_the_hole(void **state)
-{
-	struct gmem g;
-	const uint64_t across[] = {
-		GMEM_LOW_MAX / GMEM_PAGE_SIZE - 1, GMEM_HIGH_START / GMEM_PAGE_SIZE};
-	const uint64_t into_hole[] = {across[0], across[0] + 1};
-	bool mapped;
-	uint8_t *view;
-
-	assert_int_equal(gmem_create(&g, GMEM_LOW_MAX + MIB, NULL), 0);
-	assert_int_equal(gmem_write(&g, GMEM_HIGH_START, "h", 1), 0);
-	view = gmem_map_pages(&g, across, 2, &mapped);
-	assert_non_null(view);
-	assert_int_equal(view[GMEM_PAGE_SIZE], 'h');
-	gmem_unmap_pages(view, 2, mapped);
-	assert_null(gmem_map_pages(&g, into_hole, 2, &mapped));
-	gmem_destroy(&g);
-}
-
-static void hostile_pfns_are_refused(void **state)
-{
-	struct gmem g;
-	const uint64_t bad[] = {
-		256, 1ull << 20, 1ull << 52, UINT64_MAX / 4096, UINT64_MAX / 4096 + 1, UINT64_MAX};
-	bool mapped;
-
-	assert_int_equal(gmem_create(&g, MIB, NULL), 0);
-	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-		const uint64_t first[] = {bad[i], 1}, last[] = {1, bad[i]};
-
-		assert_null(gmem_map_pages(&g, first, 2, &mapped));
-		assert_null(gmem_map_pages(&g, last, 2, &mapped));
-		assert_null(gmem_map_pages(&g, first, 1, &mapped));
-	}
-	assert_null(gmem_map_pages(&g, (const uint64_t[]){255, 256}, 2, &mapped));
-	assert_null(gmem_map_pages(&g, bad, 0, &mapped));
 	gmem_destroy(&g);
 }
 
@@ -210,13 +322,16 @@ int main(void)
 		cmocka_unit_test(sizes_are_checked),
 		cmocka_unit_test(small_memory_is_all_low),
 		cmocka_unit_test(large_memory_has_a_hole),
+		cmocka_unit_test(guest_and_host_addresses_agree_in_2_mib),
+		cmocka_unit_test(all_of_it_is_usable_and_given_back),
+		cmocka_unit_test(anonymous_memory_has_huge_pages),
+		cmocka_unit_test(anonymous_memory_works_without_huge_pages),
+		cmocka_unit_test(shared_memory_is_its_file),
+		cmocka_unit_test(image_memory_is_private_where_written),
+		cmocka_unit_test(a_short_image_is_refused),
+		cmocka_unit_test(a_child_does_not_have_it),
 		cmocka_unit_test(hostile_ranges_are_refused),
 		cmocka_unit_test(file_cannot_be_resized),
-		cmocka_unit_test(contiguous_pages_are_not_mapped_again),
-		cmocka_unit_test(scattered_pages_become_linear),
-		cmocka_unit_test(many_duplicates),
-		cmocka_unit_test(pages_across_the_hole),
-		cmocka_unit_test(hostile_pfns_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

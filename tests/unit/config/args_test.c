@@ -88,6 +88,7 @@ static void defaults(void **state)
 	assert_int_equal(o.poll_us, VM_AUTO);
 	assert_true(o.reboot);
 	assert_int_equal(o.on_crash, VM_ON_CRASH_EXIT);
+	assert_int_equal(o.memory_kind, VM_MEMORY_ANONYMOUS);
 	assert_false(o.pin_memory || o.stimer || o.test_device || o.verbose);
 }
 

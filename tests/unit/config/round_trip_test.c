@@ -193,6 +193,8 @@ static void make_line(struct line *l)
 	if (coin())
 		put_option(l, "--memory", one_of(memory));
 	if (coin())
+		put_option(l, "--memory-kind", "shared");
+	if (coin())
 		put_option(l, "--io-threads", one_of(threads));
 	if (coin())
 		put_option(l, "--poll", one_of(poll));
@@ -236,6 +238,7 @@ static void check_same(const struct vm_config *a, const struct vm_config *b)
 	assert_string_equal(a->append, b->append);
 	assert_int_equal(a->cpus, b->cpus);
 	assert_int_equal(a->memory, b->memory);
+	assert_int_equal(a->memory_kind, b->memory_kind);
 	assert_int_equal(a->io_threads, b->io_threads);
 	assert_int_equal(a->poll_us, b->poll_us);
 	assert_int_equal(a->reboot, b->reboot);

@@ -246,6 +246,8 @@ static void keys_of_the_vm(void **state)
 		{"{" K ",'stimer':null}", "t.json:1: stimer: must be true or false, not null"},
 		{"{" K ",'pin_memory':'true'}", "t.json:1: pin_memory: must be true or false"},
 		{"{" K ",'verbose':[]}", "t.json:1: verbose: must be true or false, not a list"},
+		{"{" K ",'memory_kind':'image'}",
+			"t.json:1: memory_kind: must be anonymous or shared"},
 		{"{" K ",'on_crash':'reboot'}", "t.json:1: on_crash: must be exit or continue"},
 		{"{" K ",'on_crash':''}", "t.json:1: on_crash: must be exit or continue"},
 		{"{" K ",'on_crash':0}", "t.json:1: on_crash: must be exit or continue"},
