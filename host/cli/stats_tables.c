@@ -34,7 +34,9 @@ static const struct table_column vm_columns[] = {
 
 static const struct table_column memory_columns[] = {
 	{"guest RAM", "guest_ram", cell_bytes},
+	{"kind", "guest_ram_kind", cell_text},
 	{"resident", "guest_ram_resident", cell_bytes},
+	{"in huge pages", "guest_ram_huge", cell_bytes},
 	{"own anonymous", "worker_anonymous", cell_bytes},
 	{"own file", "worker_file", cell_bytes},
 	{NULL, NULL, NULL},

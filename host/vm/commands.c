@@ -3,6 +3,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "mgmt/inspect_json.h"
 #include "vm/inspect.h"
@@ -13,41 +15,94 @@
 #define RUNNING (1u << VM_RUNNING)
 #define PAUSED  (1u << VM_PAUSED)
 
+/* ---- stats, inspect: answered when guest memory is measured -------------- */
+
+struct query {
+	struct vm *vm;
+	struct ctl_request *request;
+	char *path; /* of what to show; NULL: stats */
+};
+
+static void answer_node(json_t *root, const char *path, struct ctl_request *request)
+{
+	struct err e;
+	json_t *node = inspect_json_at(root, path, &e);
+
+	if (node)
+		ctl_answer(request, json_pack("{s:O}", "inspect", node));
+	else
+		ctl_refuse(request, &e);
+}
+
+static void query_answer(const struct query *q, const struct gmem_use *use)
+{
+	json_t *root = vm_inspect_json(q->vm, use);
+
+	if (!root)
+		ctl_answer(q->request, NULL);
+	else if (q->path)
+		answer_node(root, q->path, q->request);
+	else
+		ctl_answer(q->request, stats_view(root, stats_keys));
+	json_decref(root);
+}
+
+static void query_free(struct query *q)
+{
+	free(q->path);
+	free(q);
+}
+
+static void query_done(void *ctx, const struct gmem_use *use)
+{
+	struct query *q = ctx;
+	struct err e;
+
+	if (use) {
+		query_answer(q, use);
+	} else {
+		err_set(&e, -ESHUTDOWN, "the VM ends");
+		ctl_refuse(q->request, &e);
+	}
+	query_free(q);
+}
+
+/* path: NULL for stats. */
+static int query_start(struct vm *vm, struct ctl_request *request, const char *path, struct err *e)
+{
+	struct query *q = calloc(1, sizeof(*q));
+	int ret = -ENOMEM;
+
+	if (!q)
+		return err_set(e, -ENOMEM, "out of memory");
+	q->vm = vm;
+	q->request = request;
+	if (path)
+		q->path = strdup(path);
+	if (!path || q->path)
+		ret = memory_measure(vm, query_done, q);
+	if (!ret)
+		return 0;
+	query_free(q);
+	return err_set(e, ret, "guest memory cannot be measured: %s", strerror(-ret));
+}
+
 static int command_stats(
 	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
 {
-	json_t *inspection = vm_inspect_json(vm);
-	json_t *stats = inspection ? stats_view(inspection, stats_keys) : NULL;
-
-	json_decref(inspection);
-	ctl_answer(request, stats);
-	return 0;
-}
-
-static int answer_node(json_t *root, const char *path, struct ctl_request *request, struct err *e)
-{
-	json_t *node = inspect_json_at(root, path, e);
-
-	if (!node)
-		return -ENOENT;
-	ctl_answer(request, json_pack("{s:O}", "inspect", node));
-	return 0;
+	return query_start(vm, request, NULL, e);
 }
 
 static int command_inspect(
 	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
 {
-	json_t *root = vm_inspect_json(vm);
 	const char *path = "";
-	int ret;
 
-	if (!root)
-		return err_set(e, -ENOMEM, "inspect: out of memory");
 	json_unpack((json_t *)json, "{s?s}", "path", &path);
-	ret = answer_node(root, path, request, e);
-	json_decref(root);
-	return ret;
+	return query_start(vm, request, path, e);
 }
+
+/* ---- the other commands -------------------------------------------------- */
 
 static int command_power_button(
 	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)

@@ -31,13 +31,20 @@ static uint64_t status_bytes(const char *name)
 	return kib * KIB;
 }
 
-/* Guest RAM is a shared memfd (RssShmem); the rest is the worker process's own. */
-static void memory_inspect(const struct vm *vm, struct inspect *i)
+/* The process was measured a moment after the guest's memory. */
+static uint64_t without(uint64_t all, uint64_t part)
+{
+	return all > part ? all - part : 0;
+}
+
+static void memory_inspect(const struct vm *vm, const struct gmem_use *use, struct inspect *i)
 {
 	inspect_begin(i, "memory");
 	inspect_u64(i, "guest_ram", vm->options->memory);
-	inspect_u64(i, "guest_ram_resident", status_bytes("RssShmem"));
-	inspect_u64(i, "worker_anonymous", status_bytes("RssAnon"));
+	inspect_text(i, "guest_ram_kind", vm_memory_kinds[vm->options->memory_kind]);
+	inspect_u64(i, "guest_ram_resident", use->resident);
+	inspect_u64(i, "guest_ram_huge", use->huge);
+	inspect_u64(i, "worker_anonymous", without(status_bytes("RssAnon"), use->private));
 	inspect_u64(i, "worker_file", status_bytes("RssFile"));
 	inspect_end(i);
 }
@@ -97,13 +104,13 @@ static void boot_inspect(const struct vm *vm, struct inspect *i)
 	inspect_end(i);
 }
 
-void vm_inspect(const struct vm *vm, struct inspect *i)
+void vm_inspect(const struct vm *vm, const struct gmem_use *use, struct inspect *i)
 {
 	ON_LOOP(&vm->control);
 	inspect_text(i, "state", vm_state_name(vm->state));
 	inspect_u64(i, "boots", vm->boots);
 	inspect_u64(i, "cpus", vm->options->cpus);
-	memory_inspect(vm, i);
+	memory_inspect(vm, use, i);
 	io_threads_inspect(vm, i);
 	console_inspect(&vm->console, i);
 	boot_inspect(vm, i);
@@ -114,11 +121,11 @@ void vm_inspect(const struct vm *vm, struct inspect *i)
 	inspect_end(i);
 }
 
-json_t *vm_inspect_json(const struct vm *vm)
+json_t *vm_inspect_json(const struct vm *vm, const struct gmem_use *use)
 {
 	struct inspect_json w;
 
 	inspect_json_init(&w);
-	vm_inspect(vm, &w.inspect);
+	vm_inspect(vm, use, &w.inspect);
 	return inspect_json_finish(&w);
 }

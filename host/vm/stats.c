@@ -5,8 +5,8 @@
 
 /* clang-format off */
 static const struct stats_key memory_keys[] = {
-	{"guest_ram", NULL}, {"guest_ram_resident", NULL},
-	{"worker_anonymous", NULL}, {"worker_file", NULL},
+	{"guest_ram", NULL}, {"guest_ram_kind", NULL}, {"guest_ram_resident", NULL},
+	{"guest_ram_huge", NULL}, {"worker_anonymous", NULL}, {"worker_file", NULL},
 	{NULL, NULL},
 };
 

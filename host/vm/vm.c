@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "vm/commands.h"
+#include "vm/memory.h"
 #include "vm/vm_impl.h"
 
 static const struct vm_unit_ops *const vm_units[] = {
@@ -458,6 +459,7 @@ static void close_ctl(struct vm *vm)
 static void close_all(struct vm *vm)
 {
 	close_ctl(vm);
+	memory_close(vm);
 	for (uint32_t i = unit_count(vm); i > 0; i--)
 		if (vm->units[i - 1]->close)
 			vm->units[i - 1]->close(vm);
@@ -478,6 +480,7 @@ void vm_init(struct vm *vm, const struct vm_config *options, const struct vm_uni
 	vm->options = options;
 	vm->units = units;
 	vm->stop_status = -1;
+	list_init(&vm->measurements);
 }
 
 int vm_run(struct vm *vm, const struct vm_config *options, struct err *e)

@@ -78,6 +78,7 @@ struct vm {
 	struct signals signals;
 	struct ctl ctl;
 	bool ctl_open;
+	struct list measurements; /* memory.c */
 
 	/* I/O threads */
 	struct loop io_thread[VM_IO_THREADS_MAX];
