@@ -22,6 +22,7 @@
 #define GUEST_DEVICES_MAX    8u
 #define GUEST_MESSAGES_MAX   256u
 #define GUEST_DOORBELLS      64u
+#define GUEST_SCATTERED_MAX  32u /* pages of a ring, when scattered */
 
 struct guest_config {
 	uint64_t ram;        /* bytes */
@@ -48,7 +49,8 @@ struct guest {
 	struct loop *io_thread_list[GUEST_IO_THREADS_MAX];
 	struct bus *bus;
 	struct vsp_host host;
-	bool single; /* no threads */
+	bool single;    /* no threads */
+	bool scattered; /* the caller's: no two pages of a ring that is opened are neighbours */
 	/* caller's */
 	uint64_t next_gpa; /* RAM not given out yet */
 	uint32_t next_gpadl;
@@ -125,6 +127,7 @@ struct guest_chan {
 	uint32_t gpadl;
 	uint64_t gpa;        /* of the ring pages; kept over reopens */
 	uint32_t ring_pages; /* of each direction, control page included */
+	struct vmbus_run runs[2 * GUEST_SCATTERED_MAX]; /* used when they are scattered */
 	struct vmbus_tx tx;
 	struct vmbus_rx rx;
 	bool open;

@@ -44,6 +44,14 @@ static void post_gpadl(struct guest_chan *c, uint64_t *words, uint32_t count)
 	}
 }
 
+/* Scattered: in reverse order. */
+static uint64_t ring_page(const struct guest_chan *c, uint32_t page)
+{
+	uint32_t pages = 2 * c->ring_pages;
+
+	return c->gpa / HV_PAGE_SIZE + (c->g->scattered ? pages - 1 - page : page);
+}
+
 static void create_gpadl(struct guest_chan *c)
 {
 	uint32_t pages = 2 * c->ring_pages;
@@ -55,7 +63,7 @@ static void create_gpadl(struct guest_chan *c)
 	c->gpadl = c->g->next_gpadl++;
 	words[0] = (uint64_t)pages * HV_PAGE_SIZE;
 	for (uint32_t i = 0; i < pages; i++)
-		words[1 + i] = c->gpa / HV_PAGE_SIZE + i;
+		words[1 + i] = ring_page(c, i);
 	post_gpadl(c, words, pages + 1);
 	free(words);
 	guest_expect(c->g, VMBUS_MSG_GPADL_CREATED, &created, sizeof(created));
@@ -74,13 +82,34 @@ static void tear_down_gpadl(struct guest_chan *c)
 		die("GPADL %u torn down instead of %u", torndown.gpadl, c->gpadl);
 }
 
+static int init_scattered(struct guest_chan *c)
+{
+	struct vmbus_run *g2h = c->runs, *h2g = c->runs + c->ring_pages;
+
+	if (c->ring_pages > GUEST_SCATTERED_MAX)
+		die("rings of %u pages", c->ring_pages);
+	for (uint32_t i = 0; i < 2 * c->ring_pages; i++)
+		c->runs[i] = (struct vmbus_run){
+			guest_at(c->g, ring_page(c, i) * HV_PAGE_SIZE), HV_PAGE_SIZE};
+	if (vmbus_tx_init_runs(&c->tx, g2h[0].at, g2h + 1, c->ring_pages - 1))
+		return -1;
+	return vmbus_rx_init_runs(&c->rx, h2g[0].at, h2g + 1, c->ring_pages - 1);
+}
+
+static int init_whole(struct guest_chan *c, uint8_t *rings, uint32_t bytes)
+{
+	if (vmbus_tx_init(&c->tx, rings, bytes))
+		return -1;
+	return vmbus_rx_init(&c->rx, rings + bytes, bytes);
+}
+
 static void init_rings(struct guest_chan *c)
 {
 	uint32_t bytes = c->ring_pages * HV_PAGE_SIZE;
 	uint8_t *rings = guest_at(c->g, c->gpa);
 
 	memset(rings, 0, 2 * bytes);
-	if (vmbus_tx_init(&c->tx, rings, bytes) || vmbus_rx_init(&c->rx, rings + bytes, bytes))
+	if (c->g->scattered ? init_scattered(c) : init_whole(c, rings, bytes))
 		die("rings");
 }
 
