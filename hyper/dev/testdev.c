@@ -134,20 +134,6 @@ static void slot_destroy(struct testdev *t, struct testdev_slot *s)
 	s->kind = TESTDEV_FREE;
 }
 
-/* An interrupt without message or event: the SINT register alone decides. */
-static void sint_inject(struct hv *hv, uint32_t vp, uint32_t sint)
-{
-	struct hv_vp *v = &hv->vp[vp];
-	uint64_t value;
-
-	pthread_mutex_lock(&v->lock);
-	value = v->sint[sint];
-	if ((v->scontrol & HV_SCONTROL_ENABLE) && !(value & (HV_SINT_MASKED | HV_SINT_POLLING)))
-		hv->config.port->inject(
-			hv->config.ctx, vp, sint, (uint8_t)(value & HV_SINT_VECTOR_MASK));
-	pthread_mutex_unlock(&v->lock);
-}
-
 static int perform(struct testdev *t, const struct testdev_command *c)
 {
 	struct testdev_slot *s;
@@ -164,7 +150,7 @@ static int perform(struct testdev *t, const struct testdev_command *c)
 	if (!s)
 		return -ENOENT;
 	if (c->op == TESTDEV_SET_SINT)
-		sint_inject(t->hv, s->vp, s->sint);
+		synic_interrupt_sint(t->hv, s->vp, s->sint);
 	else
 		slot_destroy(t, s);
 	return 0;

@@ -34,8 +34,8 @@ void hv_cpuid(const struct hv_config *config, struct hv_cpuid_leaf leaves[HV_CPU
 		{HV_CPUID_VERSION, HV_VERSION_BUILD, HV_VERSION_MAJOR << 16 | HV_VERSION_MINOR, 0,
 			0},
 		feature_leaf(config),
-		/* No flush or IPI hypercalls: KVM is faster without them. No AutoEOI: an MSI
-		 * into KVM's LAPIC always needs the guest's EOI. */
+		/* No flush or IPI hypercalls: KVM is faster without them. AutoEOI works, but each
+		 * of its interrupts makes the VP leave the guest: better not. */
 		{HV_CPUID_RECOMMENDATIONS, HV_HINT_RELAXED_TIMING | HV_HINT_NO_AUTO_EOI,
 			HV_SPIN_RETRIES_NEVER, 0, 0},
 		{HV_CPUID_LIMITS, config->vp_count, config->vp_count, 0, 0},

@@ -15,8 +15,8 @@
  *   hv_vp.lock          one VP's SynIC and timers. Held for a few memory writes,
  *                       also around the injection, so that a disable is a fence
  *                       for every writer of the guest's pages.
- * Port functions that run under hv_vp.lock: inject, inject_direct, timer_arm,
- * guest_tsc. They must not call back into this interface (hv_ref_time() is
+ * Port functions that run under hv_vp.lock: inject, inject_auto_eoi, inject_direct,
+ * timer_arm, guest_tsc. They must not call back into this interface (hv_ref_time() is
  * fine), nor take a lock that is held anywhere around such a call. The others
  * run without locks.
  */
@@ -52,8 +52,12 @@ struct hv_port_ops {
 	/* Edge interrupt `vector` into the VP's LAPIC through SINT `sint`'s route, which was
 	 * programmed by sint_changed() before. Any thread. */
 	void (*inject)(void *ctx, uint32_t vp, uint32_t sint, uint8_t vector);
-	/* The SINT's vector changed (0 = no interrupt): re-program its route. While this runs the
-	 * SINT counts as masked, so nothing is injected through it. VP thread. */
+	/* The same for a SINT with AutoEOI, which has no route: the VP's LAPIC must not keep the
+	 * vector in service, since the guest writes no EOI. Those of one vector may merge until
+	 * the VP takes it. Any thread. */
+	void (*inject_auto_eoi)(void *ctx, uint32_t vp, uint8_t vector);
+	/* The SINT's vector changed (0 = no interrupt, or AutoEOI): re-program its route. While
+	 * this runs the SINT counts as masked, so nothing is injected through it. VP thread. */
 	void (*sint_changed)(void *ctx, uint32_t vp, uint32_t sint, uint8_t vector);
 	/* A direct synthetic timer fires. Any thread. */
 	void (*inject_direct)(void *ctx, uint32_t vp, uint8_t vector);
@@ -217,6 +221,8 @@ void synic_flush(struct hv *hv, uint32_t sint);
 /* Interrupts the VP once through each open SINT. Guests bear it: they look for flags and messages.
  * For an interrupt that may have been lost on its way to the VP. */
 void synic_interrupt(struct hv *hv, uint32_t vp);
+/* Interrupts the VP through this SINT, if it is open; without a message or an event. */
+void synic_interrupt_sint(struct hv *hv, uint32_t vp, uint32_t sint);
 
 /* ---- time (reftime.c, stimer.c) ------------------------------------------ */
 uint64_t hv_ref_time(struct hv *hv); /* 100 ns since the partition started, monotonic */

@@ -26,7 +26,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "hyper/hv/hv_impl.h"
 
 #define FLAG_BITS 32u
@@ -47,6 +46,12 @@ static uint8_t sint_vector(uint64_t sint)
 							 : (uint8_t)(sint & HV_SINT_VECTOR_MASK);
 }
 
+/* The vector of a SINT that the port has a route for, 0 = none. */
+static uint8_t routed_vector(uint64_t sint)
+{
+	return sint & HV_SINT_AUTO_EOI ? 0 : sint_vector(sint);
+}
+
 static void interrupt(struct hv *hv, struct hv_vp *vp, uint32_t sint)
 {
 	uint8_t vector = sint_vector(vp->sint[sint]);
@@ -54,7 +59,10 @@ static void interrupt(struct hv *hv, struct hv_vp *vp, uint32_t sint)
 	if (!vector)
 		return;
 	hv_count(&hv->counters.interrupts);
-	hv->config.port->inject(hv->config.ctx, vp->index, sint, vector);
+	if (vp->sint[sint] & HV_SINT_AUTO_EOI)
+		hv->config.port->inject_auto_eoi(hv->config.ctx, vp->index, vector);
+	else
+		hv->config.port->inject(hv->config.ctx, vp->index, sint, vector);
 }
 
 /* ---- messages ------------------------------------------------------------ */
@@ -273,15 +281,20 @@ void synic_flush(struct hv *hv, uint32_t sint)
 	}
 }
 
-void synic_interrupt(struct hv *hv, uint32_t vp_index)
+void synic_interrupt_sint(struct hv *hv, uint32_t vp_index, uint32_t sint)
 {
 	struct hv_vp *vp = &hv->vp[vp_index];
 
 	pthread_mutex_lock(&vp->lock);
-	for (uint32_t sint = 0; sint < HV_SINT_COUNT; sint++)
-		if (sint_open(vp, sint))
-			interrupt(hv, vp, sint);
+	if (sint_open(vp, sint))
+		interrupt(hv, vp, sint);
 	pthread_mutex_unlock(&vp->lock);
+}
+
+void synic_interrupt(struct hv *hv, uint32_t vp_index)
+{
+	for (uint32_t sint = 0; sint < HV_SINT_COUNT; sint++)
+		synic_interrupt_sint(hv, vp_index, sint);
 }
 
 void synic_vp_init(struct hv_vp *vp)
@@ -330,14 +343,12 @@ static void control_write(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint64_
  * that no injection uses a half-changed route. Only this thread writes the register. */
 static int sint_write(struct hv *hv, struct hv_vp *vp, uint32_t sint, uint64_t value)
 {
-	uint8_t old_vector, vector = sint_vector(value);
+	uint8_t old_vector, vector = routed_vector(value);
 
 	if (!(value & HV_SINT_MASKED) && (value & HV_SINT_VECTOR_MASK) < HV_SINT_FIRST_VECTOR)
 		return -EPERM;
-	if ((value & (HV_SINT_AUTO_EOI | HV_SINT_MASKED)) == HV_SINT_AUTO_EOI)
-		log_guest("VP %u: SINT%u wants AutoEOI, which is not offered", vp->index, sint);
 	pthread_mutex_lock(&vp->lock);
-	old_vector = sint_vector(vp->sint[sint]);
+	old_vector = routed_vector(vp->sint[sint]);
 	vp->sint[sint] |= HV_SINT_MASKED;
 	pthread_mutex_unlock(&vp->lock);
 	if (vector != old_vector)

@@ -67,6 +67,11 @@ static void port_sint_changed(void *ctx, uint32_t vp, uint32_t sint, uint8_t vec
 	irq_set_sint(ctx, vp, sint, vector);
 }
 
+static void port_inject_auto_eoi(void *ctx, uint32_t vp, uint8_t vector)
+{
+	auto_eoi_inject(ctx, vp, vector);
+}
+
 static void port_inject_direct(void *ctx, uint32_t vp, uint8_t vector)
 {
 	irq_inject_vector(ctx, vp, vector);
@@ -95,6 +100,7 @@ static void port_tsc_invariant(void *ctx, uint32_t vp)
 static const struct hv_port_ops hv_port = {
 	.inject = port_inject,
 	.sint_changed = port_sint_changed,
+	.inject_auto_eoi = port_inject_auto_eoi,
 	.inject_direct = port_inject_direct,
 	.guest_tsc = port_guest_tsc,
 	.timer_arm = port_timer_arm,

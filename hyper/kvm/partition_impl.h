@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The inside of a partition, shared by the files of this folder:
- * partition.c (life), vp.c (the run loop), pause.c, clock.c, cpuid.c, irq.c, doorbell.c, timer.c.
+ * partition.c (life), vp.c (the run loop), pause.c, clock.c, cpuid.c, irq.c, auto_eoi.c,
+ * doorbell.c, timer.c.
  */
 #ifndef HYPER_PARTITION_IMPL_H
 #define HYPER_PARTITION_IMPL_H
@@ -9,10 +10,12 @@
 #include <linux/kvm.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "hyper/dev/dev.h"
 #include "hyper/dev/pio.h"
 #include "hyper/dev/testdev.h"
+#include "hyper/hv/auto_eoi.h"
 #include "hyper/kvm/partition.h"
 
 /* Makes KVM_RUN return. */
@@ -25,6 +28,15 @@ struct lapic_timer {
 	uint32_t count; /* left */
 };
 
+/* See auto_eoi.c. Owner: the VP's thread, but for interrupts; counters are read by anyone. */
+struct vp_auto_eoi {
+	struct auto_eoi interrupts;
+	timer_t timer; /* kicks the VP */
+	bool has_timer;
+	uint64_t waits_since; /* CLOCK_MONOTONIC, 0: the VP was ready */
+	_Atomic uint64_t delivered, retries;
+};
+
 struct vp {
 	/* set at creation */
 	struct partition *p;
@@ -35,8 +47,11 @@ struct vp {
 	bool sync_regs; /* registers come and go through kvm_run */
 	/* owner: control thread */
 	pthread_t thread;
-	bool started;
+	bool started; /* the thread has to be joined */
 	struct lapic_timer timer;
+	pthread_mutex_t kick_lock;
+	bool running; /* under kick_lock: the thread can be kicked */
+	struct vp_auto_eoi auto_eoi;
 	/* written by the VP thread, read by anyone */
 	struct {
 		_Atomic uint64_t io, mmio, msr, hypercall, signal, interrupted, other;
@@ -119,6 +134,13 @@ struct partition {
 	atomic_bool ended;    /* events.end was called */
 };
 
+/* For a counter with one writer: no locked instruction needed. */
+static inline void count_event(_Atomic uint64_t *counter)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+		memory_order_relaxed);
+}
+
 /* partition.c. Any thread; the first call wins. text may be NULL. */
 void partition_end(struct partition *p, enum partition_end reason, int status, const char *text);
 
@@ -130,14 +152,31 @@ int vp_create(struct partition *p, uint32_t index, const struct kvm_cpuid2 *cpui
 void vp_destroy(struct vp *vp);
 int vp_set_entry(struct vp *vp, const struct boot_entry *entry, struct err *e);
 int vp_start(struct vp *vp, struct err *e);
-void vp_kick(struct vp *vp); /* makes KVM_RUN return; partition.stopping is set before */
+/* Makes KVM_RUN return, after it has completed the exit it was left with. Any thread; the reason
+ * is stored before. Takes kick_lock. */
+void vp_kick(struct vp *vp);
 int vp_install_kick_handler(void);
+/* On its thread, before the reasons are read. */
+void vp_take_kick(struct vp *vp);
+bool vp_is_kicked(struct vp *vp);
 /* On its thread: KVM_RUN, and the handling of the exit. False: a signal or immediate_exit made it
  * return, nothing was to be handled. */
 bool vp_run_once(struct vp *vp);
+/* On its thread. 0 or -errno. */
+int vp_get_regs(struct vp *vp, struct kvm_regs *regs);
+/* Ends the guest: the VP cannot go on. On its thread. */
+void vp_error(struct vp *vp, const char *what);
 /* One MSR by KVM_GET_MSRS or KVM_SET_MSRS, past the MSR filter. On the VP's thread, or while it
  * does not run: KVM admits nobody else as long as a VP is in KVM_RUN. */
 int vp_host_msr(struct vp *vp, unsigned long request, uint32_t index, uint64_t *value);
+
+/* auto_eoi.c */
+/* Any thread. */
+void auto_eoi_inject(struct partition *p, uint32_t vp, uint8_t vector);
+/* The VP's thread, after KVM_RUN was interrupted: gives it an interrupt if one waits and the VP is
+ * ready, else kicks it again later. */
+void auto_eoi_deliver(struct vp *vp);
+void auto_eoi_end(struct vp *vp);
 
 /* pause.c; the functions of partition.h, and */
 void pause_init(struct partition *p);

@@ -28,6 +28,14 @@ static void exits_inspect(const struct partition_exits *exits, struct inspect *i
 	inspect_end(i);
 }
 
+static void auto_eoi_inspect(const struct vp_auto_eoi *a, struct inspect *i)
+{
+	inspect_begin(i, "auto_eoi");
+	inspect_u64(i, "delivered", atomic_load_explicit(&a->delivered, memory_order_relaxed));
+	inspect_u64(i, "retries", atomic_load_explicit(&a->retries, memory_order_relaxed));
+	inspect_end(i);
+}
+
 void partition_inspect(struct partition *p, struct inspect *i)
 {
 	struct partition_exits exits;
@@ -39,6 +47,7 @@ void partition_inspect(struct partition *p, struct inspect *i)
 		partition_vp_exits(p, n, &exits);
 		inspect_begin(i, NULL);
 		exits_inspect(&exits, i);
+		auto_eoi_inspect(&p->vps[n].auto_eoi, i);
 		inspect_end(i);
 	}
 	inspect_end(i);

@@ -71,7 +71,8 @@ static void set_run_mask(struct vp *vp, const uint64_t *mask)
 	(void)ret;
 }
 
-/* The kick signal is blocked, but not in KVM_RUN, which thus always finds it pending. */
+/* The kick signal is blocked, but not in KVM_RUN, which thus always finds it pending. A kick
+ * meanwhile makes KVM_RUN return too early; its reason is read after the pause. */
 static void fold_timer(struct vp *vp)
 {
 	const uint64_t in_kvm_run = ~(1ull << (VP_KICK_SIGNAL - 1));
@@ -82,8 +83,9 @@ static void fold_timer(struct vp *vp)
 	pthread_sigmask(SIG_BLOCK, &kick, NULL);
 	set_run_mask(vp, &in_kvm_run);
 	pthread_kill(pthread_self(), VP_KICK_SIGNAL);
-	while (vp_run_once(vp) && !atomic_load(&vp->p->ended))
-		;
+	do
+		vp_take_kick(vp);
+	while ((vp_run_once(vp) || vp_is_kicked(vp)) && !atomic_load(&vp->p->ended));
 	set_run_mask(vp, NULL);
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 }

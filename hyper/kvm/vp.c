@@ -27,9 +27,15 @@
 #define EFER_LME_LMA  0x500ull
 #define RESET_RIP     0xFFF0u
 
+/* The kvm_run page of the VP that this thread runs. */
+static __thread struct kvm_run *this_run;
+
+/* The signal interrupts KVM_RUN; one that comes outside of it makes the next KVM_RUN return. */
 static void on_kick(int sig)
 {
-	(void)sig; /* only there to interrupt KVM_RUN */
+	(void)sig;
+	if (this_run)
+		__atomic_store_n(&this_run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 }
 
 int vp_install_kick_handler(void)
@@ -38,13 +44,6 @@ int vp_install_kick_handler(void)
 
 	sigemptyset(&action.sa_mask);
 	return sigaction(VP_KICK_SIGNAL, &action, NULL) < 0 ? -errno : 0;
-}
-
-static void count(_Atomic uint64_t *counter)
-{
-	/* one writer: no locked instruction needed */
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-		memory_order_relaxed);
 }
 
 /* ---- creation ------------------------------------------------------------ */
@@ -94,6 +93,7 @@ int vp_create(struct partition *p, uint32_t index, const struct kvm_cpuid2 *cpui
 	if (vp->fd < 0)
 		return err_set(e, -errno, "%s: cannot create VP %u: %s", PARTITION_KVM_PATH, index,
 			strerror(errno));
+	pthread_mutex_init(&vp->kick_lock, NULL);
 	ret = map_run(vp);
 	if (!ret)
 		ret = set_cpuid(vp, cpuid);
@@ -110,8 +110,10 @@ void vp_destroy(struct vp *vp)
 	if (vp->run)
 		munmap(vp->run, vp->run_size);
 	vp->run = NULL;
-	if (vp->fd >= 0)
+	if (vp->fd >= 0) {
 		close(vp->fd);
+		pthread_mutex_destroy(&vp->kick_lock);
+	}
 	vp->fd = -1;
 }
 
@@ -189,7 +191,7 @@ failed:
 
 /* ---- exits --------------------------------------------------------------- */
 
-static int get_regs(struct vp *vp, struct kvm_regs *regs)
+int vp_get_regs(struct vp *vp, struct kvm_regs *regs)
 {
 	if (vp->sync_regs) {
 		*regs = vp->run->s.regs.regs;
@@ -225,8 +227,8 @@ static void on_hypercall(struct vp *vp)
 	struct kvm_regs regs;
 	struct hv_hypercall call;
 
-	count(&vp->exits.hypercall);
-	if (!caller_is_kernel(vp) || get_regs(vp, &regs))
+	count_event(&vp->exits.hypercall);
+	if (!caller_is_kernel(vp) || vp_get_regs(vp, &regs))
 		return;
 	call = (struct hv_hypercall){.control = regs.rcx, .input = regs.rdx, .output = regs.r8};
 	regs.rax = hv_hypercall(&vp->p->hv, vp->index, &call);
@@ -246,11 +248,11 @@ static void on_signal(struct vp *vp, uint32_t connection_id)
 	struct kvm_regs regs;
 	uint64_t result;
 
-	count(&vp->exits.signal);
+	count_event(&vp->exits.signal);
 	if (!caller_is_kernel(vp))
 		return;
 	result = hv_hypercall(&vp->p->hv, vp->index, &call);
-	if (result == HV_STATUS_SUCCESS || get_regs(vp, &regs))
+	if (result == HV_STATUS_SUCCESS || vp_get_regs(vp, &regs))
 		return;
 	regs.rax = result;
 	regs.rip = (regs.rip & ~(HV_PAGE_SIZE - 1ull)) | HV_HYPERCALL_PAGE_SIGNAL_RET;
@@ -293,7 +295,7 @@ static void on_io(struct vp *vp)
 			return;
 		}
 	}
-	count(&vp->exits.io);
+	count_event(&vp->exits.io);
 	if (run->io.direction == KVM_EXIT_IO_OUT)
 		on_io_out(vp, run->io.port, data, run->io.size, run->io.count);
 	else
@@ -303,7 +305,7 @@ static void on_io(struct vp *vp)
 /* There is no MMIO device: reads give all ones, writes vanish, as on an empty bus. */
 static void on_mmio(struct vp *vp)
 {
-	count(&vp->exits.mmio);
+	count_event(&vp->exits.mmio);
 	if (!vp->run->mmio.is_write)
 		memset(vp->run->mmio.data, 0xFF, sizeof(vp->run->mmio.data));
 }
@@ -314,7 +316,7 @@ static void on_msr(struct vp *vp, bool write)
 	uint64_t value = run->msr.data;
 	int ret;
 
-	count(&vp->exits.msr);
+	count_event(&vp->exits.msr);
 	if (write) {
 		ret = hv_msr_write(&vp->p->hv, vp->index, run->msr.index, value);
 	} else {
@@ -324,7 +326,7 @@ static void on_msr(struct vp *vp, bool write)
 	run->msr.error = ret != 0;
 }
 
-static void vp_error(struct vp *vp, const char *what)
+void vp_error(struct vp *vp, const char *what)
 {
 	struct kvm_regs regs = {0};
 	char text[160];
@@ -358,7 +360,7 @@ static void on_other(struct vp *vp)
 {
 	char what[96];
 
-	count(&vp->exits.other);
+	count_event(&vp->exits.other);
 	switch (vp->run->exit_reason) {
 	case KVM_EXIT_SHUTDOWN:
 		triple_fault(vp);
@@ -397,7 +399,7 @@ static void on_exit_reason(struct vp *vp)
 		on_mmio(vp);
 		break;
 	case KVM_EXIT_INTR:
-		count(&vp->exits.interrupted);
+		count_event(&vp->exits.interrupted);
 		break;
 	default:
 		on_other(vp);
@@ -414,7 +416,7 @@ bool vp_run_once(struct vp *vp)
 		return true;
 	}
 	if (errno == EINTR || errno == EAGAIN) {
-		count(&vp->exits.interrupted);
+		count_event(&vp->exits.interrupted);
 		return false;
 	}
 	snprintf(what, sizeof(what), "KVM_RUN: %s", strerror(errno));
@@ -428,9 +430,22 @@ static bool may_run(const struct partition *p)
 }
 
 /* The reason of a kick is read after the kick is taken back: one that comes later sets it again. */
-static void take_kick(struct vp *vp)
+void vp_take_kick(struct vp *vp)
 {
 	__atomic_store_n(&vp->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+}
+
+bool vp_is_kicked(struct vp *vp)
+{
+	return __atomic_load_n(&vp->run->immediate_exit, __ATOMIC_SEQ_CST);
+}
+
+/* From here on its thread may end, and is kicked no more. */
+static void stop_kicks(struct vp *vp)
+{
+	pthread_mutex_lock(&vp->kick_lock);
+	vp->running = false;
+	pthread_mutex_unlock(&vp->kick_lock);
 }
 
 static void *vp_main(void *arg)
@@ -438,13 +453,17 @@ static void *vp_main(void *arg)
 	struct vp *vp = arg;
 	struct partition *p = vp->p;
 
+	this_run = vp->run;
 	while (may_run(p)) {
 		if (vp_run_once(vp))
 			continue;
-		take_kick(vp);
+		vp_take_kick(vp);
 		if (atomic_load(&p->pause.wanted) && may_run(p))
 			pause_vp_park(vp);
+		auto_eoi_deliver(vp);
 	}
+	auto_eoi_end(vp);
+	stop_kicks(vp);
 	pause_vp_ends(p);
 	return NULL;
 }
@@ -455,7 +474,10 @@ int vp_start(struct vp *vp, struct err *e)
 	int ret;
 
 	pause_vp_starts(vp->p);
+	pthread_mutex_lock(&vp->kick_lock);
 	ret = pthread_create(&vp->thread, NULL, vp_main, vp);
+	vp->running = ret == 0;
+	pthread_mutex_unlock(&vp->kick_lock);
 	if (ret) {
 		pause_vp_ends(vp->p);
 		return err_set(
@@ -467,11 +489,14 @@ int vp_start(struct vp *vp, struct err *e)
 	return 0;
 }
 
-/* immediate_exit covers the moment before KVM_RUN, the signal the time inside it. */
+/* immediate_exit covers the time before KVM_RUN, the signal the time inside it. */
 void vp_kick(struct vp *vp)
 {
-	if (!vp->started)
-		return;
-	__atomic_store_n(&vp->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	pthread_kill(vp->thread, VP_KICK_SIGNAL);
+	pthread_mutex_lock(&vp->kick_lock);
+	if (vp->running) {
+		__atomic_store_n(&vp->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+		if (!pthread_equal(vp->thread, pthread_self()))
+			pthread_kill(vp->thread, VP_KICK_SIGNAL);
+	}
+	pthread_mutex_unlock(&vp->kick_lock);
 }

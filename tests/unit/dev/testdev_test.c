@@ -72,6 +72,7 @@ static void ignore_crash(void *ctx, const struct hv_crash *crash)
 
 static const struct hv_port_ops port_ops = {
 	.inject = record_inject,
+	.inject_auto_eoi = ignore_direct,
 	.sint_changed = ignore_sint,
 	.inject_direct = ignore_direct,
 	.guest_tsc = no_tsc,

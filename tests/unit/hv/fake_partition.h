@@ -35,7 +35,7 @@ struct fake_partition {
 	struct hv hv;
 	_Atomic uint64_t tsc;
 	/* what the port was asked for */
-	_Atomic unsigned injected, direct;
+	_Atomic unsigned injected, direct, auto_eoi; /* injected counts those with AutoEOI, too */
 	struct fake_irq last_irq, last_route;
 	unsigned routes;
 	uint8_t route[HV_VPS_MAX][HV_SINT_COUNT];
@@ -48,6 +48,30 @@ struct fake_partition {
 	void (*route_hook)(struct fake_partition *m);
 };
 
+/* Runs under hv_vp.lock. A SINT with AutoEOI has no route; some open SINT has the vector. */
+static inline void fake_inject_auto_eoi(void *ctx, uint32_t vp, uint8_t vector)
+{
+	struct fake_partition *m = ctx;
+	bool found = false;
+
+	assert(vp < m->hv.config.vp_count && vector >= HV_SINT_FIRST_VECTOR);
+	assert(m->hv.vp[vp].scontrol & HV_SCONTROL_ENABLE);
+	assert(pthread_mutex_trylock(&m->hv.vp[vp].lock) == EBUSY);
+	for (uint32_t sint = 0; sint < HV_SINT_COUNT; sint++) {
+		uint64_t value = m->hv.vp[vp].sint[sint];
+
+		if ((value & HV_SINT_AUTO_EOI) && (value & HV_SINT_VECTOR_MASK) == vector &&
+			!(value & (HV_SINT_MASKED | HV_SINT_POLLING)))
+			found = true;
+	}
+	assert(found);
+	m->last_irq = (struct fake_irq){vp, 0, vector};
+	m->injected++;
+	m->auto_eoi++;
+	if (m->inject_hook)
+		m->inject_hook(m);
+}
+
 /* Delivery is only legal on an open SINT with a programmed route. Runs under hv_vp.lock. */
 static inline void fake_inject(void *ctx, uint32_t vp, uint32_t sint, uint8_t vector)
 {
@@ -57,7 +81,7 @@ static inline void fake_inject(void *ctx, uint32_t vp, uint32_t sint, uint8_t ve
 	assert(vp < m->hv.config.vp_count && sint < HV_SINT_COUNT);
 	value = m->hv.vp[vp].sint[sint];
 	assert(m->hv.vp[vp].scontrol & HV_SCONTROL_ENABLE);
-	assert(!(value & (HV_SINT_MASKED | HV_SINT_POLLING)));
+	assert(!(value & (HV_SINT_MASKED | HV_SINT_POLLING | HV_SINT_AUTO_EOI)));
 	assert(vector == (value & HV_SINT_VECTOR_MASK) && vector >= HV_SINT_FIRST_VECTOR);
 	assert(m->route[vp][sint] == vector);
 	assert(pthread_mutex_trylock(&m->hv.vp[vp].lock) == EBUSY);
@@ -122,6 +146,7 @@ static inline void fake_crash(void *ctx, const struct hv_crash *crash)
 
 static const struct hv_port_ops fake_port = {
 	.inject = fake_inject,
+	.inject_auto_eoi = fake_inject_auto_eoi,
 	.sint_changed = fake_sint_changed,
 	.inject_direct = fake_inject_direct,
 	.guest_tsc = fake_guest_tsc,

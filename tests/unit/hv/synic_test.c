@@ -344,13 +344,19 @@ static void route_follows_the_vector(void **state)
 	assert_int_equal(m.last_route.vp, 1);
 	assert_int_equal(m.last_route.sint, 4);
 	assert_int_equal(m.last_route.vector, 0x50);
-	fake_wrmsr(&m, 1, HV_MSR_SINT0 + 4, 0x50 | HV_SINT_AUTO_EOI); /* same route */
+	fake_wrmsr(&m, 1, HV_MSR_SINT0 + 4, 0x50 | 1ull << 19); /* same route */
 	assert_int_equal(m.routes, 1);
 	fake_wrmsr(&m, 1, HV_MSR_SINT0 + 4, 0x51);
 	assert_int_equal(m.last_route.vector, 0x51);
 	fake_wrmsr(&m, 1, HV_MSR_SINT0 + 4, 0x51 | HV_SINT_MASKED);
 	assert_int_equal(m.last_route.vector, 0);
 	assert_int_equal(m.routes, 3);
+	fake_wrmsr(&m, 1, HV_MSR_SINT0 + 4, 0x51 | HV_SINT_AUTO_EOI); /* needs none */
+	assert_int_equal(m.routes, 3);
+	fake_wrmsr(&m, 1, HV_MSR_SINT0 + 4, 0x51);
+	fake_wrmsr(&m, 1, HV_MSR_SINT0 + 4, 0x51 | HV_SINT_AUTO_EOI);
+	assert_int_equal(m.last_route.vector, 0);
+	assert_int_equal(m.routes, 5);
 }
 
 static void enabling_zeroes_the_pages(void **state)
