@@ -56,6 +56,8 @@ uint8_t user_run(void (*code)(void));
 /* Handler of an external interrupt (vector >= 32); runs before the EOI. May be NULL: interrupts
  * are counted in vp_this()->irqs all the same. */
 void irq_set_handler(uint8_t vector, void (*handler)(void));
+/* Whether the vector ends without an EOI of ours. */
+void irq_set_auto_eoi(uint8_t vector, bool on);
 
 /* ---- vp.c ---------------------------------------------------------------- */
 struct vp {
@@ -89,9 +91,12 @@ void vp_run_async(unsigned index, void (*fn)(void));
 void vp_run(unsigned index, void (*fn)(void));
 void vp_wait(unsigned index);
 
+/* LAPICs are in x2APIC mode; in xAPIC mode with the word "xapic" on the command line. */
 /* Sends a fixed interrupt. */
 void apic_send(unsigned index, uint8_t vector);
 void apic_eoi(void);
+void apic_set_task_priority(uint8_t priority);
+bool apic_in_service(uint8_t vector);
 /* The LAPIC's timer, counting down from `count` at 1 GHz: once, or again and again. */
 enum apic_timer_mode { APIC_ONE_SHOT, APIC_PERIODIC, APIC_DEADLINE };
 void apic_timer_set(enum apic_timer_mode mode, uint8_t vector);

@@ -35,6 +35,7 @@ static struct tss tss;
 static uint8_t user_stack[USER_STACK] __attribute__((aligned(16)));
 static uint8_t fault_stack[USER_STACK] __attribute__((aligned(16)));
 static void (*handlers[256])(void);
+static bool auto_eoi[256];
 
 static void make_tss(void)
 {
@@ -73,6 +74,11 @@ void irq_set_handler(uint8_t vector, void (*handler)(void))
 	handlers[vector] = handler;
 }
 
+void irq_set_auto_eoi(uint8_t vector, bool on)
+{
+	auto_eoi[vector] = on;
+}
+
 static void die(const struct trap_frame *frame)
 {
 	report(false, "exception %lu, error 0x%lx at 0x%lx", frame->vector, frame->error,
@@ -108,7 +114,8 @@ void trap_dispatch(struct trap_frame *frame)
 	if (handlers[frame->vector])
 		handlers[frame->vector]();
 	vp_this()->irqs[frame->vector]++;
-	apic_eoi();
+	if (!auto_eoi[frame->vector])
+		apic_eoi();
 }
 
 uint8_t rdmsr_safe(uint32_t msr, uint64_t *value)

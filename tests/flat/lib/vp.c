@@ -13,6 +13,7 @@
 #define APIC_TPR                0x80u
 #define APIC_EOI                0xB0u
 #define APIC_SPURIOUS           0xF0u
+#define APIC_IN_SERVICE         0x100u
 #define APIC_ICR                0x300u
 #define APIC_ICR_HIGH           0x310u
 #define APIC_LVT_TIMER          0x320u
@@ -61,7 +62,7 @@ static void apic_init(struct vp *vp)
 {
 	uint64_t base = rdmsr(MSR_APIC_BASE) | APIC_BASE_ENABLE;
 
-	x2apic = cpuid(1).ecx & CPUID1_ECX_X2APIC;
+	x2apic = (cpuid(1).ecx & CPUID1_ECX_X2APIC) && !cmdline_has("xapic");
 	wrmsr(MSR_APIC_BASE, base);
 	if (x2apic)
 		wrmsr(MSR_APIC_BASE, base | APIC_BASE_X2APIC);
@@ -90,6 +91,16 @@ void apic_send(unsigned index, uint8_t vector)
 void apic_eoi(void)
 {
 	apic_write(APIC_EOI, 0);
+}
+
+void apic_set_task_priority(uint8_t priority)
+{
+	apic_write(APIC_TPR, priority);
+}
+
+bool apic_in_service(uint8_t vector)
+{
+	return apic_read(APIC_IN_SERVICE + vector / 32 * 0x10) >> vector % 32 & 1;
 }
 
 void apic_timer_set(enum apic_timer_mode mode, uint8_t vector)
