@@ -183,9 +183,9 @@ flat: $(B)/enlite $(FLAT_GUESTS)
 	$(Q)tests/run flat
 cli: $(B)/enlite $(FLAT_GUESTS)
 	$(Q)tests/run cli
-vm: $(B)/enlite
+vm: $(B)/enlite $(FLAT_GUESTS)
 	$(Q)tests/run vm
-vm-long: $(B)/enlite
+vm-long: $(B)/enlite $(FLAT_GUESTS)
 	$(Q)VM_LONG=1 tests/run vm
 style deps tour harness:
 	$(Q)tests/run $@
