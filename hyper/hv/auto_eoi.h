@@ -10,7 +10,7 @@
  *   WAITING -> WAITING  raised again: one interrupt, as in a LAPIC
  *   WAITING -> gone     the LAPIC was turned off, or the VP got an INIT
  *
- * Nothing tells when a VP becomes ready for an interrupt, so one that is not is asked again:
+ * KVM does not say when a VP becomes ready for an interrupt, so one that is not is asked again:
  * auto_eoi_retry_ns().
  *
  * Source: TLFS, chapter inter-partition-communication (SINTs); SDM volume 3, chapter APIC

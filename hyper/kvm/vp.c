@@ -338,7 +338,7 @@ void vp_error(struct vp *vp, const char *what)
 }
 
 /* Where it happened is all a kernel developer has to go on. AMD leaves the VP's state undefined,
- * and KVM has reset it then: the instruction pointer tells. */
+ * and KVM has reset it then: the instruction pointer shows it. */
 static void triple_fault(struct vp *vp)
 {
 	struct kvm_regs regs = {0};
