@@ -57,6 +57,7 @@ static const struct table_column exit_columns[] = {
 	{"hypercall", "hypercall", cell_count},
 	{"signal", "signal", cell_count},
 	{"interrupted", "interrupted", cell_count},
+	{"bus lock", "bus_lock", cell_count},
 	{"other", "other", cell_count},
 	{NULL, NULL, NULL},
 };

@@ -77,7 +77,7 @@ extern const char *const vm_memory_kinds[]; /* their names */
 enum vm_on_crash { VM_ON_CRASH_EXIT, VM_ON_CRASH_CONTINUE };
 
 /* The keys outside of lists; see schema.c. */
-#define VM_CONFIG_KEYS 16u
+#define VM_CONFIG_KEYS 18u
 
 struct vm_config {
 	char *kernel;
@@ -93,8 +93,9 @@ struct vm_config {
 	bool pin_memory;
 	bool test_device;
 	bool stimer;
-	bool reboot;  /* a guest reset restarts the VM */
-	int on_crash; /* enum vm_on_crash */
+	bool nested, pmu; /* CPU features for the guest */
+	bool reboot;      /* a guest reset restarts the VM */
+	int on_crash;     /* enum vm_on_crash */
 	bool verbose;
 	struct disk_config *disks;
 	uint32_t disk_count;

@@ -153,6 +153,18 @@ const struct schema_key vm_keys[] = {
 		.help = "offer synthetic timers",
 	},
 	{
+		.name = "nested",
+		.type = &schema_flag,
+		SCHEMA_FIELD(struct vm_config, nested),
+		.help = "let the guest run virtual machines of its own: VMX or SVM",
+	},
+	{
+		.name = "pmu",
+		.type = &schema_flag,
+		SCHEMA_FIELD(struct vm_config, pmu),
+		.help = "let the guest use performance counters",
+	},
+	{
 		.name = "test_device",
 		.type = &schema_flag,
 		SCHEMA_FIELD(struct vm_config, test_device),

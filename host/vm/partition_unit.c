@@ -157,6 +157,8 @@ static int attach(struct vm *vm, struct err *e)
 		.memory_size = o->memory,
 		.memory_shared = o->memory_kind == VM_MEMORY_SHARED,
 		.stimer = o->stimer,
+		.nested = o->nested,
+		.pmu = o->pmu,
 		.test_device = o->test_device,
 		.events = {.end = on_end, .crash = on_crash, .console = on_console, .ctx = vm},
 	};

@@ -17,7 +17,7 @@ static const struct stats_key io_thread_keys[] = {
 
 static const struct stats_key exit_keys[] = {
 	{"io", NULL}, {"mmio", NULL}, {"msr", NULL}, {"hypercall", NULL}, {"signal", NULL},
-	{"interrupted", NULL}, {"other", NULL}, {"total", NULL},
+	{"interrupted", NULL}, {"bus_lock", NULL}, {"other", NULL}, {"total", NULL},
 	{NULL, NULL},
 };
 

@@ -11,9 +11,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "hyper/kvm/cpuid.h"
 #include "hyper/kvm/partition_impl.h"
-
-#define CPUID_ENTRIES_MAX 256u
 
 #define CPUID_1_ECX_X2APIC                (1u << 21)
 #define CPUID_1_ECX_TSC_DEADLINE          (1u << 24)
@@ -23,30 +22,11 @@
 #define CPUID_1_ECX_FMA                   (1u << 12)
 #define CPUID_1_ECX_F16C                  (1u << 29)
 #define CPUID_1_ECX_HYPERVISOR            (1u << 31)
-#define CPUID_1_EDX_HTT                   (1u << 28)
 #define CPUID_7_EBX_AVX2                  (1u << 5)
 #define CPUID_7_EBX_AVX512_ALL            0xDC230000u /* F DQ IFMA PF ER CD BW VL */
 #define CPUID_7_ECX_NO_AVX                0x00005E4Eu /* VBMI PKU OSPKE VBMI2 VAES VPCLMUL VNNI BITALG VPOPCNT */
 #define CPUID_7_EDX_NO_AVX                0x03C0010Cu /* 4VNNIW 4FMAPS VP2INTERSECT AMX AVX512-FP16 */
 #define CPUID_8000_0007_EDX_INVARIANT_TSC (1u << 8)
-
-static struct kvm_cpuid_entry2 *find(struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index)
-{
-	for (uint32_t i = 0; i < cpuid->nent; i++)
-		if (cpuid->entries[i].function == function && cpuid->entries[i].index == index)
-			return &cpuid->entries[i];
-	return NULL;
-}
-
-static void remove_range(struct kvm_cpuid2 *cpuid, uint32_t first, uint32_t last)
-{
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < cpuid->nent; i++)
-		if (cpuid->entries[i].function < first || cpuid->entries[i].function > last)
-			cpuid->entries[kept++] = cpuid->entries[i];
-	cpuid->nent = kept;
-}
 
 /* True when this machine is itself emulated by QEMU's TCG. */
 static bool host_is_tcg(void)
@@ -64,40 +44,41 @@ static bool host_is_tcg(void)
  * guest warns and disables AVX. Such a guest is told that there is no XSAVE at all. */
 static void remove_xsave(struct kvm_cpuid2 *cpuid)
 {
-	struct kvm_cpuid_entry2 *leaf = find(cpuid, 1, 0);
+	struct kvm_cpuid_entry2 *leaf = cpuid_find(cpuid, 1, 0);
 
 	if (leaf)
 		leaf->ecx &= ~(CPUID_1_ECX_XSAVE | CPUID_1_ECX_OSXSAVE | CPUID_1_ECX_AVX |
 			       CPUID_1_ECX_FMA | CPUID_1_ECX_F16C);
-	leaf = find(cpuid, 7, 0);
+	leaf = cpuid_find(cpuid, 7, 0);
 	if (leaf) {
 		leaf->ebx &= ~(CPUID_7_EBX_AVX2 | CPUID_7_EBX_AVX512_ALL);
 		leaf->ecx &= ~CPUID_7_ECX_NO_AVX;
 		leaf->edx &= ~CPUID_7_EDX_NO_AVX;
 	}
-	leaf = find(cpuid, 7, 1);
+	leaf = cpuid_find(cpuid, 7, 1);
 	if (leaf)
 		leaf->eax = leaf->ebx = leaf->ecx = leaf->edx = 0;
-	remove_range(cpuid, 0xD, 0xD);
+	cpuid_remove(cpuid, 0xD, 0xD);
 }
 
-static int add_hv_leaves(struct partition *p, struct kvm_cpuid2 *cpuid)
+static bool add_hv_leaves(struct partition *p, struct kvm_cpuid2 *cpuid)
 {
 	struct hv_cpuid_leaf leaves[HV_CPUID_LEAVES];
 
 	hv_cpuid(&p->hv_config, leaves);
 	for (uint32_t i = 0; i < HV_CPUID_LEAVES; i++) {
-		if (cpuid->nent == CPUID_ENTRIES_MAX)
-			return -E2BIG;
-		cpuid->entries[cpuid->nent++] = (struct kvm_cpuid_entry2){
+		const struct kvm_cpuid_entry2 entry = {
 			.function = leaves[i].leaf,
 			.eax = leaves[i].eax,
 			.ebx = leaves[i].ebx,
 			.ecx = leaves[i].ecx,
 			.edx = leaves[i].edx,
 		};
+
+		if (!cpuid_add(cpuid, &entry))
+			return false;
 	}
-	return 0;
+	return true;
 }
 
 bool kvm_cpuid_tsc_invariant(const struct kvm_cpuid2 *cpuid)
@@ -108,75 +89,58 @@ bool kvm_cpuid_tsc_invariant(const struct kvm_cpuid2 *cpuid)
 	return false;
 }
 
-/* One socket, one thread per core, APIC id = VP index. */
-void kvm_cpuid_set_apic_id(struct kvm_cpuid2 *cpuid, uint32_t apic_id, uint32_t vp_count)
+static int ask_kvm(struct partition *p, struct kvm_cpuid2 *cpuid, struct err *e)
 {
-	uint32_t bits = 0;
+	cpuid->nent = CPUID_ENTRIES_MAX;
+	if (ioctl(p->kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
+		return err_set(e, -errno, "%s: KVM_GET_SUPPORTED_CPUID: %s", PARTITION_KVM_PATH,
+			strerror(errno));
+	return 0;
+}
 
-	while ((1u << bits) < vp_count)
-		bits++;
-	for (uint32_t i = 0; i < cpuid->nent; i++) {
-		struct kvm_cpuid_entry2 *leaf = &cpuid->entries[i];
+/* The interrupt controllers are KVM's: it has more than its list of CPUID bits says. */
+static void add_apic_features(struct partition *p, struct kvm_cpuid2 *cpuid)
+{
+	struct kvm_cpuid_entry2 *leaf = cpuid_find(cpuid, 1, 0);
 
-		switch (leaf->function) {
-		case 1:
-			leaf->ebx = (leaf->ebx & 0xFFFF) | apic_id << 24 | vp_count << 16;
-			leaf->edx = vp_count > 1 ? leaf->edx | CPUID_1_EDX_HTT
-						 : leaf->edx & ~CPUID_1_EDX_HTT;
-			break;
-		case 4: /* cores per package */
-			leaf->eax = (leaf->eax & 0x3FFF) | ((1u << bits) - 1) << 26;
-			break;
-		case 0xB:
-		case 0x1F:
-			leaf->edx = apic_id;
-			leaf->ebx = leaf->index == 0 ? 1 : leaf->index == 1 ? vp_count : 0;
-			leaf->eax = leaf->index == 1 ? bits : 0;
-			leaf->ecx = leaf->index | (leaf->index < 2 ? (leaf->index + 1) << 8 : 0);
-			break;
-		case 0x80000008: /* AMD: core count */
-			leaf->ecx = (leaf->ecx & ~0xF0FFu) | bits << 12 | (vp_count - 1);
-			break;
-		case 0x8000001E:
-			leaf->eax = apic_id;
-			leaf->ebx = apic_id & 0xFF;
-			break;
-		default:
-			break;
-		}
-	}
+	if (!leaf)
+		return;
+	leaf->ecx |= CPUID_1_ECX_HYPERVISOR | CPUID_1_ECX_X2APIC;
+	if (ioctl(p->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
+		leaf->ecx |= CPUID_1_ECX_TSC_DEADLINE;
+}
+
+static int change(struct partition *p, struct kvm_cpuid2 *cpuid, struct err *e)
+{
+	const struct cpuid_wanted wanted = {.nested = p->config.nested, .pmu = p->config.pmu};
+	int ret = cpuid_limit_features(cpuid, &wanted, e);
+
+	if (ret)
+		return ret;
+	cpuid_remove(cpuid, HV_CPUID_VENDOR, 0x4FFFFFFF);
+	add_apic_features(p, cpuid);
+	if (host_is_tcg())
+		remove_xsave(cpuid);
+	p->hv_config.tsc_invariant = kvm_cpuid_tsc_invariant(cpuid);
+	if (!cpuid_set_topology(cpuid, p->config.vp_count) || !add_hv_leaves(p, cpuid))
+		return err_set(
+			e, -E2BIG, "%s: more CPUID leaves than expected", PARTITION_KVM_PATH);
+	return 0;
 }
 
 int kvm_cpuid_build(struct partition *p, struct kvm_cpuid2 **out, struct err *e)
 {
-	struct kvm_cpuid2 *cpuid =
-		calloc(1, sizeof(*cpuid) + CPUID_ENTRIES_MAX * sizeof(cpuid->entries[0]));
-	struct kvm_cpuid_entry2 *leaf;
+	struct kvm_cpuid2 *cpuid = cpuid_alloc();
+	int ret;
 
 	if (!cpuid)
 		return err_set(e, -ENOMEM, "no memory for the CPUID table");
-	cpuid->nent = CPUID_ENTRIES_MAX;
-	if (ioctl(p->kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0) {
-		int ret = err_set(e, -errno, "%s: KVM_GET_SUPPORTED_CPUID: %s", PARTITION_KVM_PATH,
-			strerror(errno));
-
+	ret = ask_kvm(p, cpuid, e);
+	if (!ret)
+		ret = change(p, cpuid, e);
+	if (ret) {
 		free(cpuid);
 		return ret;
-	}
-	remove_range(cpuid, HV_CPUID_VENDOR, 0x4FFFFFFF);
-	leaf = find(cpuid, 1, 0);
-	if (leaf) {
-		leaf->ecx |= CPUID_1_ECX_HYPERVISOR | CPUID_1_ECX_X2APIC;
-		if (ioctl(p->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
-			leaf->ecx |= CPUID_1_ECX_TSC_DEADLINE;
-	}
-	if (host_is_tcg())
-		remove_xsave(cpuid);
-	p->hv_config.tsc_invariant = kvm_cpuid_tsc_invariant(cpuid);
-	if (add_hv_leaves(p, cpuid)) {
-		free(cpuid);
-		return err_set(
-			e, -E2BIG, "%s: more CPUID leaves than expected", PARTITION_KVM_PATH);
 	}
 	*out = cpuid;
 	return 0;

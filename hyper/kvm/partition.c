@@ -209,6 +209,7 @@ static int create_vm(struct partition *p, struct err *e)
 	what = "KVM_X86_SET_MSR_FILTER";
 	if (filter_msrs(p))
 		goto failed;
+	vm_caps_enable(p);
 	return 0;
 failed:
 	return err_set(e, -errno, "%s: %s: %s", PARTITION_KVM_PATH, what, strerror(errno));
@@ -471,6 +472,7 @@ void partition_vp_exits(struct partition *p, uint32_t vp, struct partition_exits
 		.hypercall = read_count(&from->exits.hypercall),
 		.signal = read_count(&from->exits.signal),
 		.interrupted = read_count(&from->exits.interrupted),
+		.bus_lock = read_count(&from->exits.bus_lock),
 		.other = read_count(&from->exits.other),
 	};
 }
@@ -488,6 +490,7 @@ void partition_exits(struct partition *p, struct partition_exits *sum)
 		sum->hypercall += x.hypercall;
 		sum->signal += x.signal;
 		sum->interrupted += x.interrupted;
+		sum->bus_lock += x.bus_lock;
 		sum->other += x.other;
 	}
 }

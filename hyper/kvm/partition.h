@@ -49,13 +49,15 @@ struct partition_config {
 	uint64_t memory_size; /* bytes, MiB multiple */
 	bool memory_shared;   /* base/gmem.h: shared, not anonymous */
 	bool stimer;
+	bool nested; /* VMX or SVM for the guest; creation fails where KVM has neither */
+	bool pmu;    /* performance counters, the same */
 	bool test_device;
 	struct partition_events events;
 };
 
 /* Exits to user space on VP threads, by kind. */
 struct partition_exits {
-	uint64_t io, mmio, msr, hypercall, signal, interrupted, other;
+	uint64_t io, mmio, msr, hypercall, signal, interrupted, bus_lock, other;
 };
 
 /* What this machine's KVM can do; see probe.h for the long form. */

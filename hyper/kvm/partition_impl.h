@@ -54,7 +54,7 @@ struct vp {
 	struct vp_auto_eoi auto_eoi;
 	/* written by the VP thread, read by anyone */
 	struct {
-		_Atomic uint64_t io, mmio, msr, hypercall, signal, interrupted, other;
+		_Atomic uint64_t io, mmio, msr, hypercall, signal, interrupted, bus_lock, other;
 	} exits;
 };
 
@@ -200,10 +200,12 @@ void clock_thaw(struct partition *p);
 void doorbells_free(struct partition *p);
 
 /* cpuid.c: the table common to all VPs (free() it); says in hv_config whether the TSC is
- * invariant. vp_create() adapts APIC ids. */
+ * invariant. vp_create() sets APIC ids. */
 int kvm_cpuid_build(struct partition *p, struct kvm_cpuid2 **cpuid, struct err *e);
-void kvm_cpuid_set_apic_id(struct kvm_cpuid2 *cpuid, uint32_t apic_id, uint32_t vp_count);
 bool kvm_cpuid_tsc_invariant(const struct kvm_cpuid2 *cpuid);
+
+/* vm_caps.c: what this KVM has to protect its host from the guest. VPs are created after it. */
+void vm_caps_enable(struct partition *p);
 
 /* irq.c */
 int irq_init(struct partition *p, struct err *e);

@@ -10,6 +10,7 @@ static const struct inspect_field exit_fields[] = {
 	INSPECT_FIELD(partition_exits, hypercall),
 	INSPECT_FIELD(partition_exits, signal),
 	INSPECT_FIELD(partition_exits, interrupted),
+	INSPECT_FIELD(partition_exits, bus_lock),
 	INSPECT_FIELD(partition_exits, other),
 	{NULL, 0},
 };
@@ -17,7 +18,8 @@ static const struct inspect_field exit_fields[] = {
 
 static uint64_t total(const struct partition_exits *x)
 {
-	return x->io + x->mmio + x->msr + x->hypercall + x->signal + x->interrupted + x->other;
+	return x->io + x->mmio + x->msr + x->hypercall + x->signal + x->interrupted + x->bus_lock +
+	       x->other;
 }
 
 static void exits_inspect(const struct partition_exits *exits, struct inspect *i)

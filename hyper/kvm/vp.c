@@ -15,9 +15,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "hyper/kvm/cpuid.h"
 #include "hyper/kvm/partition_impl.h"
 
 #define CR0_PE        0x00000001ull
@@ -26,6 +28,8 @@
 #define CR4_PAE       0x20ull
 #define EFER_LME_LMA  0x500ull
 #define RESET_RIP     0xFFF0u
+
+#define BUS_LOCK_DELAY_NS 100000
 
 /* The kvm_run page of the VP that this thread runs. */
 static __thread struct kvm_run *this_run;
@@ -57,7 +61,7 @@ static int set_cpuid(struct vp *vp, const struct kvm_cpuid2 *shared)
 	if (!own)
 		return -ENOMEM;
 	memcpy(own, shared, size);
-	kvm_cpuid_set_apic_id(own, vp->index, vp->p->config.vp_count);
+	cpuid_set_apic_id(own, vp->index);
 	ret = ioctl(vp->fd, KVM_SET_CPUID2, own) < 0 ? -errno : 0;
 	free(own);
 	return ret;
@@ -338,21 +342,22 @@ void vp_error(struct vp *vp, const char *what)
 }
 
 /* Where it happened is all a kernel developer has to go on. AMD leaves the VP's state undefined,
- * and KVM has reset it then: the instruction pointer shows it. */
-static void triple_fault(struct vp *vp)
+ * and KVM has reset it then: the instruction pointer shows it. why: "" or a reason in brackets. */
+static void triple_fault(struct vp *vp, const char *why)
 {
 	struct kvm_regs regs = {0};
 	struct kvm_sregs sregs = {0};
-	char text[200];
+	char text[240];
 
 	if (ioctl(vp->fd, KVM_GET_REGS, &regs) < 0 || ioctl(vp->fd, KVM_GET_SREGS, &sregs) < 0 ||
 		(regs.rip == RESET_RIP && sregs.cr3 == 0))
-		snprintf(text, sizeof(text), "on VP %u (this CPU does not keep its registers)",
-			vp->index);
+		snprintf(text, sizeof(text), "on VP %u%s (this CPU does not keep its registers)",
+			vp->index, why);
 	else
 		snprintf(text, sizeof(text),
-			"on VP %u: RIP %#llx RSP %#llx CR2 %#llx CR3 %#llx CR0 %#llx CR4 %#llx",
-			vp->index, regs.rip, regs.rsp, sregs.cr2, sregs.cr3, sregs.cr0, sregs.cr4);
+			"on VP %u%s: RIP %#llx RSP %#llx CR2 %#llx CR3 %#llx CR0 %#llx CR4 %#llx",
+			vp->index, why, regs.rip, regs.rsp, sregs.cr2, sregs.cr3, sregs.cr0,
+			sregs.cr4);
 	partition_end(vp->p, PARTITION_TRIPLE_FAULT, 0, text);
 }
 
@@ -363,7 +368,10 @@ static void on_other(struct vp *vp)
 	count_event(&vp->exits.other);
 	switch (vp->run->exit_reason) {
 	case KVM_EXIT_SHUTDOWN:
-		triple_fault(vp);
+		triple_fault(vp, "");
+		return;
+	case KVM_EXIT_NOTIFY:
+		triple_fault(vp, " (it took no event for too long)");
 		return;
 	case KVM_EXIT_INTERNAL_ERROR:
 		snprintf(what, sizeof(what), "KVM internal error, suberror %u%s",
@@ -381,6 +389,16 @@ static void on_other(struct vp *vp)
 		break;
 	}
 	vp_error(vp, what);
+}
+
+/* A bus lock stops all CPUs of the host for a microsecond or so. The VP that takes them pays for
+ * it: at most 10,000 in a second. Any exit may report one. */
+static void on_bus_lock(struct vp *vp)
+{
+	const struct timespec delay = {.tv_nsec = BUS_LOCK_DELAY_NS};
+
+	count(&vp->exits.bus_lock);
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &delay, NULL);
 }
 
 static void on_exit_reason(struct vp *vp)
@@ -401,6 +419,8 @@ static void on_exit_reason(struct vp *vp)
 	case KVM_EXIT_INTR:
 		count_event(&vp->exits.interrupted);
 		break;
+	case KVM_EXIT_X86_BUS_LOCK:
+		break; /* all is done */
 	default:
 		on_other(vp);
 		break;
@@ -412,6 +432,8 @@ bool vp_run_once(struct vp *vp)
 	char what[64];
 
 	if (ioctl(vp->fd, KVM_RUN, 0) == 0) {
+		if (vp->run->flags & KVM_RUN_X86_BUS_LOCK)
+			on_bus_lock(vp);
 		on_exit_reason(vp);
 		return true;
 	}

@@ -55,14 +55,19 @@ struct cpuid {
 	uint32_t eax, ebx, ecx, edx;
 };
 
-static inline struct cpuid cpuid(uint32_t leaf)
+static inline struct cpuid cpuid_sub(uint32_t leaf, uint32_t sub_leaf)
 {
 	struct cpuid c;
 
 	__asm__ volatile("cpuid"
 			 : "=a"(c.eax), "=b"(c.ebx), "=c"(c.ecx), "=d"(c.edx)
-			 : "a"(leaf), "c"(0));
+			 : "a"(leaf), "c"(sub_leaf));
 	return c;
+}
+
+static inline struct cpuid cpuid(uint32_t leaf)
+{
+	return cpuid_sub(leaf, 0);
 }
 
 static inline uint64_t rdtsc(void)

@@ -43,7 +43,7 @@ static void what_is_not_there_is_left_out(void **state)
 
 static void columns_are_as_wide_as_their_cells(void **state)
 {
-	print("{\"state\": \"running\", \"boots\": 1, \"cpus\": 4, \"io_threads\": [{\"turns\": 7, \"polling\": true, \"poll_window_ns\": 1500}, {}], \"exits\": {\"io\": 1234567, \"mmio\": 0, \"msr\": 5, \"hypercall\": 0, \"signal\": 0, \"interrupted\": 7, \"other\": 0, \"total\": 1234579}}");
+	print("{\"state\": \"running\", \"boots\": 1, \"cpus\": 4, \"io_threads\": [{\"turns\": 7, \"polling\": true, \"poll_window_ns\": 1500}, {}], \"exits\": {\"io\": 1234567, \"mmio\": 0, \"msr\": 5, \"hypercall\": 0, \"signal\": 0, \"interrupted\": 7, \"bus_lock\": 2, \"other\": 0, \"total\": 1234579}}");
 	assert_string_equal(text,
 		"state    boots  VPs  I/O threads\n"
 		"running      1    4            2\n"
@@ -52,8 +52,8 @@ static void columns_are_as_wide_as_their_cells(void **state)
 		"               7  yes      1.50us\n"
 		"               -  -             -\n"
 		"\n"
-		"  exits       io  mmio  msr  hypercall  signal  interrupted  other\n"
-		"1234579  1234567     0    5          0       0            7      0\n");
+		"  exits       io  mmio  msr  hypercall  signal  interrupted  bus lock  other\n"
+		"1234579  1234567     0    5          0       0            7         2      0\n");
 }
 
 static const char *cell(const char *json, const char *wanted)

@@ -89,15 +89,16 @@ static void defaults(void **state)
 	assert_true(o.reboot);
 	assert_int_equal(o.on_crash, VM_ON_CRASH_EXIT);
 	assert_int_equal(o.memory_kind, VM_MEMORY_ANONYMOUS);
-	assert_false(o.pin_memory || o.stimer || o.test_device || o.verbose);
+	assert_false(o.pin_memory || o.stimer || o.test_device || o.verbose || o.nested || o.pmu);
 }
 
 static void every_option(void **state)
 {
-	assert_int_equal(parse("--initrd", "I", "--append", "a=b c", "--cpus=64", "--memory", "3G",
-				 "--console", "none", "--name", "A-b_c.9", "--io-threads", "64",
-				 "--no-reboot", "--on-crash", "continue", "--pin-memory",
-				 "--stimer", "--test-device", "--verbose", NULL),
+	assert_int_equal(
+		parse("--initrd", "I", "--append", "a=b c", "--cpus=64", "--memory", "3G",
+			"--console", "none", "--name", "A-b_c.9", "--io-threads", "64",
+			"--no-reboot", "--on-crash", "continue", "--pin-memory", "--stimer",
+			"--test-device", "--verbose", "--nested", "--pmu", NULL),
 		0);
 	assert_string_equal(o.initrd, "I");
 	assert_string_equal(o.append, "a=b c");
@@ -108,7 +109,7 @@ static void every_option(void **state)
 	assert_int_equal(o.io_threads, 64);
 	assert_false(o.reboot);
 	assert_int_equal(o.on_crash, VM_ON_CRASH_CONTINUE);
-	assert_true(o.pin_memory && o.stimer && o.test_device && o.verbose);
+	assert_true(o.pin_memory && o.stimer && o.test_device && o.verbose && o.nested && o.pmu);
 }
 
 static void the_last_of_an_option_counts(void **state)
