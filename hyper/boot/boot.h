@@ -67,7 +67,7 @@ int boot_load_multiboot(const struct gmem *g, const struct boot_config *config,
 
 /* ACPI tables (acpi.c): RSDP, XSDT, FADT, MADT, DSDT at BOOT_ACPI_START; returns the RSDP's GPA. */
 #define BOOT_ACPI_START 0xE0000ull
-#define BOOT_ACPI_END   0x100000ull
+#define BOOT_ACPI_END   0xFF000ull /* above it stands the reset vector */
 int acpi_build(const struct gmem *g, uint32_t vp_count, uint64_t *rsdp, struct err *e);
 
 #endif

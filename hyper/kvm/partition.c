@@ -236,9 +236,14 @@ static int create_memory(struct partition *p, struct err *e)
 
 	if (ret)
 		return ret;
-	ret = set_slot(p, 0, 0, p->gmem.low_size);
+	ret = set_slot(p, SLOT_RAM_LOW, 0, RESET_ROM_LOW_GPA);
 	if (!ret)
-		ret = set_slot(p, 1, GMEM_HIGH_START, p->gmem.high_size);
+		ret = set_slot(
+			p, SLOT_RAM_REST, RESET_ROM_LOW_END, p->gmem.low_size - RESET_ROM_LOW_END);
+	if (!ret)
+		ret = set_slot(p, SLOT_RAM_HIGH, GMEM_HIGH_START, p->gmem.high_size);
+	if (!ret)
+		ret = reset_rom_create(p);
 	if (ret)
 		return err_set(e, ret, "%s: cannot map guest memory: %s", PARTITION_KVM_PATH,
 			strerror(-ret));
@@ -394,6 +399,7 @@ void partition_destroy(struct partition *p)
 		close(p->vm_fd);
 	if (p->kvm_fd >= 0)
 		close(p->kvm_fd);
+	reset_rom_destroy(p);
 	if (p->gmem.base)
 		gmem_destroy(&p->gmem);
 	pause_fini(p);

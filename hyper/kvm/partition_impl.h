@@ -18,6 +18,15 @@
 #include "hyper/hv/auto_eoi.h"
 #include "hyper/kvm/partition.h"
 
+/* KVM's memory slots. */
+enum { SLOT_RAM_LOW, SLOT_RAM_HIGH, SLOT_RAM_REST, SLOT_ROM_LOW, SLOT_ROM_HIGH };
+
+/* See reset_rom.c. */
+#define RESET_ROM_SIZE     0x1000ull
+#define RESET_ROM_LOW_GPA  0xFF000ull
+#define RESET_ROM_LOW_END  (RESET_ROM_LOW_GPA + RESET_ROM_SIZE)
+#define RESET_ROM_HIGH_GPA 0xFFFFF000ull
+
 /* Makes KVM_RUN return. */
 #define VP_KICK_SIGNAL SIGRTMIN
 
@@ -104,6 +113,8 @@ struct partition {
 	struct partition_config config;
 	int kvm_fd, vm_fd;
 	struct gmem gmem;
+	void *reset_rom; /* one page, NULL before its creation */
+	bool reset_rom_read_only;
 	struct hv_config hv_config; /* completed step by step until hv_init() */
 	struct hv hv;
 	bool hv_ready;
@@ -206,6 +217,10 @@ bool kvm_cpuid_tsc_invariant(const struct kvm_cpuid2 *cpuid);
 
 /* vm_caps.c: what this KVM has to protect its host from the guest. VPs are created after it. */
 void vm_caps_enable(struct partition *p);
+
+/* reset_rom.c. 0 or -errno; the VM exists, its RAM leaves the page at RESET_ROM_LOW_GPA out. */
+int reset_rom_create(struct partition *p);
+void reset_rom_destroy(struct partition *p);
 
 /* irq.c */
 int irq_init(struct partition *p, struct err *e);

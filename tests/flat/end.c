@@ -62,6 +62,27 @@ static void by_crash(void)
 	wrmsr(HV_MSR_CRASH_CTL, HV_CRASH_CTL_NOTIFY | HV_CRASH_CTL_MESSAGE);
 }
 
+/* As Linux with reboot=b: real mode, a jump to where firmware begins. */
+static void by_reset_vector(void)
+{
+	static const uint8_t jump[] = {0xEA, 0xF0, 0xFF, 0x00, 0xF0}; /* ljmp F000:FFF0 */
+
+	vp_start_code(1, jump, sizeof(jump));
+}
+
+/* The write vanishes: else VP 1 would halt there. */
+static void by_written_reset_vector(void)
+{
+	*(volatile uint8_t *)0xFFFF0 = 0xF4; /* hlt */
+	report_eq(*(volatile uint8_t *)0xFFFF0, 0xFA, "the reset vector cannot be written");
+	by_reset_vector();
+}
+
+static void by_init(void)
+{
+	vp_init(0);
+}
+
 static void by_old_exit(void)
 {
 	for (const char *c = "Shutdown"; *c; c++)
@@ -79,6 +100,9 @@ static const struct {
 	{"power-off", by_power_off},
 	{"triple-fault", by_triple_fault},
 	{"crash", by_crash},
+	{"reset-vector", by_reset_vector},
+	{"written-reset-vector", by_written_reset_vector},
+	{"init", by_init},
 	{"old-exit", by_old_exit},
 };
 

@@ -86,6 +86,11 @@ static inline struct vp *vp_this(void)
 /* Starts VP `index` (1..vp_count-1) by INIT and start-up IPI; false when it did not come up in
  * 2 s. */
 bool vp_start(unsigned index);
+/* INIT: the VP stops, and waits for a start-up IPI; VP 0 begins at the reset vector. The APIC id is
+ * taken to be the VP index. */
+void vp_init(unsigned index);
+/* INIT and start-up IPI: the VP runs 16-bit code. */
+void vp_start_code(unsigned index, const uint8_t *code, uint32_t size);
 /* Runs fn on VP `index`, without or with waiting for its end. */
 void vp_run_async(unsigned index, void (*fn)(void));
 void vp_run(unsigned index, void (*fn)(void));

@@ -159,18 +159,28 @@ void vp_main(unsigned index)
 	flat_exit(EXIT_PASS);
 }
 
-/* APIC id = VP index until the VP says otherwise. */
-bool vp_start(unsigned index)
+void vp_init(unsigned index)
+{
+	apic_command(index, ICR_INIT);
+}
+
+void vp_start_code(unsigned index, const uint8_t *code, uint32_t size)
 {
 	volatile uint8_t *to = (volatile uint8_t *)AP_TRAMPOLINE;
-	const uint64_t end = rdtsc() + STARTUP_US * (tsc_hz() / 1000000);
 
-	for (uint32_t i = 0; i < ap_trampoline_size; i++)
-		to[i] = ap_trampoline[i];
-	ap_next = index;
-	apic_command(index, ICR_INIT);
+	for (uint32_t i = 0; i < size; i++)
+		to[i] = code[i];
+	vp_init(index);
 	delay_us(200);
 	apic_command(index, ICR_STARTUP | AP_TRAMPOLINE >> 12);
+}
+
+bool vp_start(unsigned index)
+{
+	const uint64_t end = rdtsc() + STARTUP_US * (tsc_hz() / 1000000);
+
+	ap_next = index;
+	vp_start_code(index, ap_trampoline, ap_trampoline_size);
 	while (!vps[index].online && rdtsc() < end)
 		cpu_pause();
 	return vps[index].online;
