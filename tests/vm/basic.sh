@@ -47,6 +47,21 @@ test_no_reboot() { # flavour cpus
 	finish
 }
 
+# By each way a command line can choose: BIOS (the reset vector), EFI (there is none, so the same),
+# keyboard controller, ACPI, triple fault.
+test_reboot_by() { # flavour cpus way...
+	local way BOOT_ARGS=$BOOT_ARGS common=$BOOT_ARGS
+	for way in "${@:3}"; do
+		begin "vm/$1, $2 VP: a reset by reboot=$way"
+		new_disk "$work/disk.img" 16M
+		BOOT_ARGS="$common reboot=$way"
+		boot_guest "$1" "$2" reboot --no-reboot
+		expect "exit status" "$status" "$([ "$way" = t ] && echo 33 || echo 32)"
+		expect_match "first boot" "$(said first_boot)" "^6\."
+		finish
+	done
+}
+
 test_kexec() { # flavour cpus
 	begin "vm/$1, $2 VP: kexec once"
 	new_disk "$work/disk.img" 128M
