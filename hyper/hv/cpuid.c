@@ -9,8 +9,9 @@
 #define FEATURES                                                                                   \
 	(HV_FEAT_TIME_REF_COUNT | HV_FEAT_SYNIC | HV_FEAT_HYPERCALL | HV_FEAT_VP_INDEX |           \
 		HV_FEAT_RESET | HV_FEAT_REFERENCE_TSC | HV_FEAT_FREQUENCY_MSRS)
-#define PRIVILEGES (HV_PRIV_POST_MESSAGES | HV_PRIV_SIGNAL_EVENTS)
-#define MISC       (HV_MISC_FREQUENCY_MSRS | HV_MISC_CRASH_MSRS)
+#define PRIVILEGES                                                                                 \
+	(HV_PRIV_POST_MESSAGES | HV_PRIV_SIGNAL_EVENTS | HV_PRIV_VP_REGISTERS | HV_PRIV_EXT_CALLS)
+#define MISC (HV_MISC_XMM_INPUT | HV_MISC_FREQUENCY_MSRS | HV_MISC_CRASH_MSRS)
 
 static struct hv_cpuid_leaf feature_leaf(const struct hv_config *config)
 {
@@ -34,8 +35,9 @@ void hv_cpuid(const struct hv_config *config, struct hv_cpuid_leaf leaves[HV_CPU
 		{HV_CPUID_VERSION, HV_VERSION_BUILD, HV_VERSION_MAJOR << 16 | HV_VERSION_MINOR, 0,
 			0},
 		feature_leaf(config),
-		/* No flush or IPI hypercalls: KVM is faster without them. AutoEOI works, but each
-		 * of its interrupts makes the VP leave the guest: better not. */
+		/* Flush and IPI hypercalls are served, but not recommended: KVM is faster without
+		 * them (ADR 0010). AutoEOI works, but each of its interrupts makes the VP leave the
+		 * guest: better not. */
 		{HV_CPUID_RECOMMENDATIONS, HV_HINT_RELAXED_TIMING | HV_HINT_NO_AUTO_EOI,
 			HV_SPIN_RETRIES_NEVER, 0, 0},
 		{HV_CPUID_LIMITS, config->vp_count, config->vp_count, 0, 0},

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hypercalls of 64-bit callers. The checks have a fixed order: code, control word,
- * input, output, then the call's own checks. All calls here are simple (no rep, no variable header)
- * and granted to every partition by CPUID. The caller (VP loop) has checked the privilege level.
+ * Hypercalls of 64-bit callers. The checks have a fixed order: code, control word, input and
+ * output, then the call's own checks. All calls are granted to every partition by CPUID. The caller
+ * (VP loop) has checked the privilege level.
  *
- * The input is copied once into private memory, and never read from the guest
- * again. The output is written to the guest only when the call succeeds.
+ * Input is the fixed part, a variable header, a list (of "rep" calls). It lies in guest memory, in
+ * one page, or (fast calls) in RDX, R8 and XMM0 to 5. It is copied once into private memory, and
+ * never read from the guest again. Calls are short enough to do a whole list at once: no guest sees
+ * a call that is to be continued.
  *
  * A new call is its function and a row in hcall_table.
  *
  * Source: TLFS, chapter hypercall-interface.
  */
 #include <assert.h>
-#include <errno.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -20,118 +21,93 @@
 
 #define BLOCK_ALIGN 8u /* of input and output in guest memory */
 
-/* ---- connections --------------------------------------------------------- */
-
-static struct hv_connection *connection_find(struct hv *hv, uint32_t id)
-{
-	list_for_each (item, &hv->connections) {
-		struct hv_connection *conn = container_of(item, struct hv_connection, link);
-
-		if (conn->id == id)
-			return conn;
-	}
-	return NULL;
-}
-
-int hv_connection_add(struct hv *hv, struct hv_connection *conn)
-{
-	int ret = 0;
-
-	assert(!conn->message != !conn->event);
-	if (conn->id & ~HV_CONNECTION_ID_MASK)
-		return -EINVAL;
-	pthread_rwlock_wrlock(&hv->connection_lock);
-	if (connection_find(hv, conn->id))
-		ret = -EEXIST;
-	else
-		list_add_tail(&hv->connections, &conn->link);
-	pthread_rwlock_unlock(&hv->connection_lock);
-	return ret;
-}
-
-void hv_connection_del(struct hv *hv, struct hv_connection *conn)
-{
-	pthread_rwlock_wrlock(&hv->connection_lock);
-	list_del(&conn->link);
-	pthread_rwlock_unlock(&hv->connection_lock);
-}
-
 /* ---- the calls ----------------------------------------------------------- */
 
-static enum hv_status notify_long_spin_wait(struct hv *hv, const union hcall_input *in)
+static enum hv_status notify_long_spin_wait(struct hv *hv, struct hcall_frame *f)
 {
 	return HV_STATUS_SUCCESS;
 }
 
-static enum hv_status post_to(struct hv *hv, const struct hv_input_post_message *in)
+/* None. */
+static enum hv_status query_ext_capabilities(struct hv *hv, struct hcall_frame *f)
 {
-	struct hv_connection *conn = connection_find(hv, in->connection_id);
-
-	if (!conn)
-		return HV_STATUS_INVALID_CONNECTION_ID;
-	if (!conn->message)
-		return HV_STATUS_INVALID_PORT_ID;
-	return conn->message(conn->ctx, conn->id, in->message_type, in->payload, in->payload_size);
-}
-
-static enum hv_status post_message(struct hv *hv, const union hcall_input *in)
-{
-	const struct hv_input_post_message *post = &in->post;
-	enum hv_status status;
-
-	if (post->reserved || post->payload_size > HV_MESSAGE_PAYLOAD_MAX ||
-		post->message_type == HV_MESSAGE_TYPE_NONE ||
-		(post->message_type & HV_MESSAGE_TYPE_RESERVED))
-		return HV_STATUS_INVALID_PARAMETER;
-	pthread_rwlock_rdlock(&hv->connection_lock);
-	status = post_to(hv, post);
-	pthread_rwlock_unlock(&hv->connection_lock);
-	return status;
-}
-
-static enum hv_status signal_to(struct hv *hv, const struct hv_input_signal_event *in)
-{
-	struct hv_connection *conn = connection_find(hv, in->connection_id);
-
-	if (!conn)
-		return HV_STATUS_INVALID_CONNECTION_ID;
-	if (!conn->event)
-		return HV_STATUS_INVALID_PORT_ID;
-	return conn->event(conn->ctx, conn->id, in->flag_number);
-}
-
-static enum hv_status signal_event(struct hv *hv, const union hcall_input *in)
-{
-	enum hv_status status;
-
-	if (in->signal.reserved)
-		return HV_STATUS_INVALID_PARAMETER;
-	pthread_rwlock_rdlock(&hv->connection_lock);
-	status = signal_to(hv, &in->signal);
-	pthread_rwlock_unlock(&hv->connection_lock);
-	return status;
+	f->out.value = 0;
+	return HV_STATUS_SUCCESS;
 }
 
 static const struct hcall hcall_table[] = {
 	{
+		.code = HV_CALL_FLUSH_SPACE,
+		.perform = hcall_flush,
+		.input_size = sizeof(struct hv_input_flush),
+	},
+	{
+		.code = HV_CALL_FLUSH_LIST,
+		.perform = hcall_flush,
+		.input_size = sizeof(struct hv_input_flush),
+		.element_size = sizeof(uint64_t),
+	},
+	{
 		.code = HV_CALL_NOTIFY_LONG_SPIN_WAIT,
-		.input_size = sizeof(uint64_t),
 		.perform = notify_long_spin_wait,
+		.input_size = sizeof(uint64_t),
+	},
+	{
+		.code = HV_CALL_SEND_IPI,
+		.perform = hcall_send_ipi,
+		.input_size = sizeof(struct hv_input_send_ipi),
+	},
+	{
+		.code = HV_CALL_FLUSH_SPACE_EX,
+		.perform = hcall_flush_ex,
+		.input_size = sizeof(struct hv_input_flush_ex),
+		.takes_header = true,
+	},
+	{
+		.code = HV_CALL_FLUSH_LIST_EX,
+		.perform = hcall_flush_ex,
+		.input_size = sizeof(struct hv_input_flush_ex),
+		.takes_header = true,
+		.element_size = sizeof(uint64_t),
+	},
+	{
+		.code = HV_CALL_SEND_IPI_EX,
+		.perform = hcall_send_ipi_ex,
+		.input_size = sizeof(struct hv_input_send_ipi_ex),
+		.takes_header = true,
+	},
+	{
+		.code = HV_CALL_GET_VP_REGISTERS,
+		.perform = hcall_get_registers,
+		.input_size = sizeof(struct hv_input_vp_registers),
+		.element_size = sizeof(uint32_t),
+		.element_output_size = sizeof(struct hv_register_value),
+	},
+	{
+		.code = HV_CALL_SET_VP_REGISTERS,
+		.perform = hcall_set_registers,
+		.input_size = sizeof(struct hv_input_vp_registers),
+		.element_size = sizeof(struct hv_register_assoc),
 	},
 	{
 		.code = HV_CALL_POST_MESSAGE,
+		.perform = hcall_post_message,
 		.input_size = sizeof(struct hv_input_post_message),
-		.perform = post_message,
 	},
 	{
 		.code = HV_CALL_SIGNAL_EVENT,
+		.perform = hcall_signal_event,
 		.input_size = sizeof(struct hv_input_signal_event),
-		.perform = signal_event,
+	},
+	{
+		.code = HV_EXT_CALL_QUERY_CAPABILITIES,
+		.perform = query_ext_capabilities,
+		.output_size = sizeof(uint64_t),
 	},
 	{0},
 };
 
-/* ---- decoding ------------------------------------------------------------ */
+/* ---- the control word ---------------------------------------------------- */
 
 static const struct hcall *hcall_find(const struct hcall *table, uint64_t control)
 {
@@ -141,9 +117,44 @@ static const struct hcall *hcall_find(const struct hcall *table, uint64_t contro
 	return NULL;
 }
 
+static uint32_t rep_count(uint64_t control)
+{
+	return control >> HV_HCALL_REP_COUNT_SHIFT & HV_HCALL_REP_MASK;
+}
+
+static uint32_t rep_start(uint64_t control)
+{
+	return control >> HV_HCALL_REP_START_SHIFT & HV_HCALL_REP_MASK;
+}
+
+/* A call with a list has at least one element left to do; others have none. */
+static bool control_is_valid(const struct hcall *hcall, uint64_t control)
+{
+	if (control & HV_HCALL_RSVD_MASK)
+		return false;
+	if ((control & HV_HCALL_VARHEAD_MASK) && !hcall->takes_header)
+		return false;
+	return hcall->element_size ? rep_start(control) < rep_count(control)
+				   : !rep_start(control) && !rep_count(control);
+}
+
+/* ---- input and output ---------------------------------------------------- */
+
+/* At most 4095 elements of 32 bytes: far from an overflow, but perhaps more than a page. */
+static uint32_t input_size(const struct hcall *hcall, const struct hcall_frame *f)
+{
+	return hcall->input_size + f->header_count * (uint32_t)sizeof(uint64_t) +
+	       f->rep_count * hcall->element_size;
+}
+
+static uint32_t output_size(const struct hcall *hcall, const struct hcall_frame *f)
+{
+	return hcall->output_size + f->rep_count * hcall->element_output_size;
+}
+
 /* A block of input or output is aligned, inside one page, and in RAM. The address of one without
  * bytes does not matter. */
-static bool block_is_valid(struct hv *hv, uint64_t gpa, uint16_t size)
+static bool block_is_valid(struct hv *hv, uint64_t gpa, uint32_t size)
 {
 	if (!size)
 		return true;
@@ -152,67 +163,97 @@ static bool block_is_valid(struct hv *hv, uint64_t gpa, uint16_t size)
 }
 
 /* The registers hold the input, so no output can follow. */
-static enum hv_status read_fast_input(
-	const struct hv_hypercall *call, const struct hcall *hcall, union hcall_input *in)
+static enum hv_status read_fast_input(struct hv *hv, const struct hv_hypercall *call,
+	const struct hcall *hcall, struct hcall_frame *f)
 {
-	if (hcall->input_size > sizeof(in->fast) || hcall->output_size)
+	uint32_t size = input_size(hcall, f);
+
+	if (size > HV_HCALL_FAST_SIZE || output_size(hcall, f))
 		return HV_STATUS_INVALID_HYPERCALL_INPUT;
-	in->fast[0] = call->input;
-	in->fast[1] = call->output;
+	f->in.words[0] = call->input;
+	f->in.words[1] = call->output;
+	if (size > 2 * sizeof(uint64_t))
+		hv->config.port->read_xmm(
+			hv->config.ctx, f->vp->index, f->in.bytes + 2 * sizeof(uint64_t));
 	return HV_STATUS_SUCCESS;
 }
 
 static enum hv_status read_memory_input(struct hv *hv, const struct hv_hypercall *call,
-	const struct hcall *hcall, union hcall_input *in)
+	const struct hcall *hcall, struct hcall_frame *f)
 {
-	if (!block_is_valid(hv, call->input, hcall->input_size) ||
-		!block_is_valid(hv, call->output, hcall->output_size))
+	uint32_t size = input_size(hcall, f);
+
+	if (!block_is_valid(hv, call->input, size) ||
+		!block_is_valid(hv, call->output, output_size(hcall, f)))
 		return HV_STATUS_INVALID_ALIGNMENT;
-	if (hcall->input_size && gmem_read(hv->config.gmem, call->input, in, hcall->input_size))
+	if (size && gmem_read(hv->config.gmem, call->input, f->in.bytes, size))
 		return HV_STATUS_INVALID_ALIGNMENT;
 	return HV_STATUS_SUCCESS;
 }
 
-static enum hv_status perform(struct hv *hv, const struct hv_hypercall *call,
-	const struct hcall *hcall, const union hcall_input *in)
+static enum hv_status read_input(struct hv *hv, const struct hv_hypercall *call,
+	const struct hcall *hcall, struct hcall_frame *f)
 {
-	union hcall_output out = {0};
 	enum hv_status status;
 
-	if (!hcall->output_size)
-		return hcall->perform(hv, in);
-	status = hcall->query(hv, in, &out);
-	if (status == HV_STATUS_SUCCESS &&
-		gmem_write(hv->config.gmem, call->output, &out, hcall->output_size))
+	f->header_count = (call->control & HV_HCALL_VARHEAD_MASK) >> HV_HCALL_VARHEAD_SHIFT;
+	f->rep_count = rep_count(call->control);
+	f->rep_done = rep_start(call->control);
+	status = call->control & HV_HCALL_FAST ? read_fast_input(hv, call, hcall, f)
+					       : read_memory_input(hv, call, hcall, f);
+	if (status != HV_STATUS_SUCCESS)
+		return status;
+	f->header = f->in.words + hcall->input_size / sizeof(uint64_t);
+	f->elements = (const uint8_t *)(f->header + f->header_count);
+	return status;
+}
+
+/* Of a list: what this call has done, also when it then failed. */
+static enum hv_status write_output(struct hv *hv, const struct hv_hypercall *call,
+	const struct hcall *hcall, const struct hcall_frame *f, enum hv_status status)
+{
+	uint32_t from = rep_start(call->control) * hcall->element_output_size;
+	uint32_t end = f->rep_done * hcall->element_output_size;
+
+	if (status == HV_STATUS_SUCCESS)
+		end += hcall->output_size;
+	if (from < end &&
+		gmem_write(hv->config.gmem, call->output + from, f->out.bytes + from, end - from))
 		return HV_STATUS_INVALID_ALIGNMENT;
 	return status;
 }
 
-enum hv_status hcall_dispatch(
-	struct hv *hv, const struct hcall *table, const struct hv_hypercall *call)
+/* ---- dispatch ------------------------------------------------------------ */
+
+uint64_t hcall_dispatch(
+	struct hv *hv, uint32_t vp, const struct hcall *table, const struct hv_hypercall *call)
 {
 	const struct hcall *hcall = hcall_find(table, call->control);
-	union hcall_input in = {0};
+	struct hcall_frame f;
 	enum hv_status status;
 
 	if (!hcall)
 		return HV_STATUS_INVALID_HYPERCALL_CODE;
-	/* Reserved bits, variable header and rep fields: all 0 in a simple call. */
-	if (call->control & ~(HV_HCALL_CODE_MASK | HV_HCALL_FAST))
+	if (!control_is_valid(hcall, call->control))
 		return HV_STATUS_INVALID_HYPERCALL_INPUT;
-	if (call->control & HV_HCALL_FAST)
-		status = read_fast_input(call, hcall, &in);
-	else
-		status = read_memory_input(hv, call, hcall, &in);
-	return status == HV_STATUS_SUCCESS ? perform(hv, call, hcall, &in) : status;
+	memset(&f, 0, sizeof(f));
+	f.vp = &hv->vp[vp];
+	status = read_input(hv, call, hcall, &f);
+	if (status != HV_STATUS_SUCCESS)
+		return status;
+	status = hcall->perform(hv, &f);
+	status = write_output(hv, call, hcall, &f, status);
+	return status | (uint64_t)f.rep_done << HV_HCALL_REP_COUNT_SHIFT;
 }
 
 uint64_t hv_hypercall(struct hv *hv, uint32_t vp, const struct hv_hypercall *call)
 {
+	uint64_t result;
 	enum hv_status status;
 
 	assert(vp < hv->config.vp_count);
-	status = hcall_dispatch(hv, hcall_table, call);
+	result = hcall_dispatch(hv, vp, hcall_table, call);
+	status = result & HV_HCALL_STATUS_MASK;
 	hv_count(&hv->counters.hypercalls);
 	if (status != HV_STATUS_SUCCESS) {
 		hv_count(&hv->counters.hypercalls_failed);
@@ -221,5 +262,5 @@ uint64_t hv_hypercall(struct hv *hv, uint32_t vp, const struct hv_hypercall *cal
 			log_guest("VP %u: hypercall 0x%llx: status 0x%x", vp,
 				(unsigned long long)call->control, status);
 	}
-	return status;
+	return result;
 }

@@ -59,8 +59,14 @@ struct hv_port_ops {
 	/* The SINT's vector changed (0 = no interrupt, or AutoEOI): re-program its route. While
 	 * this runs the SINT counts as masked, so nothing is injected through it. VP thread. */
 	void (*sint_changed)(void *ctx, uint32_t vp, uint32_t sint, uint8_t vector);
-	/* A direct synthetic timer fires. Any thread. */
+	/* A direct synthetic timer fires, or a VP sends an interrupt. Any thread. */
 	void (*inject_direct)(void *ctx, uint32_t vp, uint8_t vector);
+	/* Flushes the whole TLB of each VP in the set (bit n: VP n). When it returns, no
+	 * instruction that they will execute uses an older translation. `caller` may be in the set.
+	 * Only with hv_config.flush. The caller's own thread. */
+	void (*flush_tlb)(void *ctx, uint32_t caller, uint64_t vps);
+	/* XMM0 to XMM5 of a VP that makes a hypercall. Its own thread. */
+	void (*read_xmm)(void *ctx, uint32_t vp, uint8_t xmm[HV_HCALL_XMM_SIZE]);
 	/* The guest's TSC now, the same for all VPs. Any thread, and from hv_init(), where it
 	 * sets the zero of reference time. */
 	uint64_t (*guest_tsc)(void *ctx);
@@ -82,6 +88,7 @@ struct hv_config {
 	uint64_t tsc_hz;
 	bool tsc_invariant; /* offer TSC_INVARIANT */
 	bool stimer;        /* offer synthetic timers (and direct mode) */
+	bool flush;         /* serve TLB flushes */
 	const struct hv_port_ops *port;
 	void *ctx;
 };
@@ -191,7 +198,7 @@ void hv_cpuid(const struct hv_config *config, struct hv_cpuid_leaf leaves[HV_CPU
 int hv_msr_read(struct hv *hv, uint32_t vp, uint32_t msr, uint64_t *value);
 int hv_msr_write(struct hv *hv, uint32_t vp, uint32_t msr, uint64_t value);
 
-/* ---- hypercalls (hcall.c, hcall_page.c) ---------------------------------- */
+/* ---- hypercalls (hcall*.c, connection.c) --------------------------------- */
 struct hv_hypercall {
 	uint64_t control, input, output; /* RCX, RDX, R8 of a 64-bit caller */
 };

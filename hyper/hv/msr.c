@@ -113,13 +113,26 @@ static const struct msr_range *msr_find(const struct hv *hv, uint32_t msr)
 	return NULL;
 }
 
-int hv_msr_read(struct hv *hv, uint32_t vp, uint32_t msr, uint64_t *value)
+int msr_read(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint64_t *value)
 {
 	const struct msr_range *range = msr_find(hv, msr);
+
+	return range ? range->read(hv, vp, msr, value) : -EPERM;
+}
+
+int msr_write(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint64_t value)
+{
+	const struct msr_range *range = msr_find(hv, msr);
+
+	return range && range->write ? range->write(hv, vp, msr, value) : -EPERM;
+}
+
+int hv_msr_read(struct hv *hv, uint32_t vp, uint32_t msr, uint64_t *value)
+{
 	int ret;
 
 	assert(vp < hv->config.vp_count);
-	ret = range ? range->read(hv, &hv->vp[vp], msr, value) : -EPERM;
+	ret = msr_read(hv, &hv->vp[vp], msr, value);
 	if (ret) {
 		hv_count(&hv->counters.msr_faults);
 		log_guest("VP %u: #GP for reading MSR 0x%x", vp, msr);
@@ -129,11 +142,10 @@ int hv_msr_read(struct hv *hv, uint32_t vp, uint32_t msr, uint64_t *value)
 
 int hv_msr_write(struct hv *hv, uint32_t vp, uint32_t msr, uint64_t value)
 {
-	const struct msr_range *range = msr_find(hv, msr);
 	int ret;
 
 	assert(vp < hv->config.vp_count);
-	ret = range && range->write ? range->write(hv, &hv->vp[vp], msr, value) : -EPERM;
+	ret = msr_write(hv, &hv->vp[vp], msr, value);
 	if (ret) {
 		hv_count(&hv->counters.msr_faults);
 		log_guest("VP %u: #GP for writing 0x%llx to MSR 0x%x", vp,

@@ -77,6 +77,20 @@ static void port_inject_direct(void *ctx, uint32_t vp, uint8_t vector)
 	irq_inject_vector(ctx, vp, vector);
 }
 
+static void port_flush_tlb(void *ctx, uint32_t caller, uint64_t vps)
+{
+	flush_vps(ctx, caller, vps);
+}
+
+static void port_read_xmm(void *ctx, uint32_t vp, uint8_t xmm[HV_HCALL_XMM_SIZE])
+{
+	struct partition *p = ctx;
+	struct kvm_fpu fpu = {0};
+
+	ioctl(p->vps[vp].fd, KVM_GET_FPU, &fpu);
+	memcpy(xmm, fpu.xmm, HV_HCALL_XMM_SIZE);
+}
+
 static uint64_t port_guest_tsc(void *ctx)
 {
 	return clock_guest_tsc(ctx);
@@ -102,6 +116,8 @@ static const struct hv_port_ops hv_port = {
 	.sint_changed = port_sint_changed,
 	.inject_auto_eoi = port_inject_auto_eoi,
 	.inject_direct = port_inject_direct,
+	.flush_tlb = port_flush_tlb,
+	.read_xmm = port_read_xmm,
 	.guest_tsc = port_guest_tsc,
 	.timer_arm = port_timer_arm,
 	.tsc_invariant = port_tsc_invariant,
@@ -351,12 +367,14 @@ int partition_create(struct partition **out, const struct partition_config *conf
 		.gmem = &p->gmem,
 		.vp_count = config->vp_count,
 		.stimer = config->stimer,
+		.flush = !config->nested,
 		.port = &hv_port,
 		.ctx = p,
 	};
 	p->kvm_fd = p->vm_fd = p->gmem.memfd = -1;
 	list_init(&p->doorbells);
 	pause_init(p);
+	flush_init(p);
 	ret = vp_install_kick_handler();
 	if (!ret)
 		ret = open_kvm(p, e);
@@ -402,6 +420,7 @@ void partition_destroy(struct partition *p)
 	reset_rom_destroy(p);
 	if (p->gmem.base)
 		gmem_destroy(&p->gmem);
+	flush_fini(p);
 	pause_fini(p);
 	free(p);
 }

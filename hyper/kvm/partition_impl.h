@@ -61,6 +61,12 @@ struct vp {
 	pthread_mutex_t kick_lock;
 	bool running; /* under kick_lock: the thread can be kicked */
 	struct vp_auto_eoi auto_eoi;
+	/* See flush.c. */
+	struct {
+		atomic_bool in_guest;    /* written by the VP thread */
+		_Atomic uint64_t wanted; /* written by callers */
+		_Atomic uint64_t done;   /* written by the VP thread: that many of `wanted` */
+	} flush;
 	/* written by the VP thread, read by anyone */
 	struct {
 		_Atomic uint64_t io, mmio, msr, hypercall, signal, interrupted, bus_lock, other;
@@ -140,6 +146,10 @@ struct partition {
 
 	struct vp *vps;
 	uint32_t vps_created;
+	struct {
+		pthread_mutex_t lock;
+		pthread_cond_t changed;
+	} flush; /* see flush.c */
 	struct pause pause;
 	atomic_bool stopping; /* VP threads leave their loops */
 	atomic_bool ended;    /* events.end was called */
@@ -197,6 +207,16 @@ void pause_vp_starts(struct partition *p);
 void pause_vp_park(struct vp *vp);
 void pause_vp_ends(struct partition *p);
 void pause_end(struct partition *p);
+
+/* flush.c */
+void flush_init(struct partition *p);
+void flush_fini(struct partition *p);
+/* On the VP's thread, around each KVM_RUN, and when the thread ends. */
+void flush_before_run(struct vp *vp);
+void flush_after_run(struct vp *vp);
+void flush_vp_ends(struct vp *vp);
+/* hv_port_ops.flush_tlb. On the caller's thread; waits until the VPs have left the guest. */
+void flush_vps(struct partition *p, uint32_t caller, uint64_t vps);
 
 /* clock.c. All VPs are created, none runs. */
 int clock_init(struct partition *p, struct err *e);

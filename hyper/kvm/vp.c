@@ -430,8 +430,12 @@ static void on_exit_reason(struct vp *vp)
 bool vp_run_once(struct vp *vp)
 {
 	char what[64];
+	int ret;
 
-	if (ioctl(vp->fd, KVM_RUN, 0) == 0) {
+	flush_before_run(vp);
+	ret = ioctl(vp->fd, KVM_RUN, 0);
+	flush_after_run(vp);
+	if (ret == 0) {
 		if (vp->run->flags & KVM_RUN_X86_BUS_LOCK)
 			on_bus_lock(vp);
 		on_exit_reason(vp);
@@ -486,6 +490,7 @@ static void *vp_main(void *arg)
 	}
 	auto_eoi_end(vp);
 	stop_kicks(vp);
+	flush_vp_ends(vp);
 	pause_vp_ends(p);
 	return NULL;
 }

@@ -43,7 +43,10 @@
 /* HV_CPUID_FEATURES.EBX: access to hypercalls */
 #define HV_PRIV_POST_MESSAGES (1u << 4)
 #define HV_PRIV_SIGNAL_EVENTS (1u << 5)
+#define HV_PRIV_VP_REGISTERS  (1u << 17)
+#define HV_PRIV_EXT_CALLS     (1u << 20)
 /* HV_CPUID_FEATURES.EDX */
+#define HV_MISC_XMM_INPUT      (1u << 4)
 #define HV_MISC_FREQUENCY_MSRS (1u << 8)
 #define HV_MISC_CRASH_MSRS     (1u << 10)
 #define HV_MISC_STIMER_DIRECT  (1u << 19)
@@ -111,7 +114,13 @@
 #define HV_CRASH_PARAM_TEXT_SIZE 4u
 
 /* ---- hypercalls (TLFS hypercall-interface) ------------------------------- */
+#define HV_CALL_FLUSH_SPACE            0x0002u /* HvFlushVirtualAddressSpace */
+#define HV_CALL_FLUSH_LIST             0x0003u /* HvFlushVirtualAddressList */
 #define HV_CALL_NOTIFY_LONG_SPIN_WAIT  0x0008u
+#define HV_CALL_SEND_IPI               0x000Bu /* HvSendSyntheticClusterIpi */
+#define HV_CALL_FLUSH_SPACE_EX         0x0013u
+#define HV_CALL_FLUSH_LIST_EX          0x0014u
+#define HV_CALL_SEND_IPI_EX            0x0015u
 #define HV_CALL_GET_PARTITION_ID       0x0046u
 #define HV_CALL_GET_VP_REGISTERS       0x0050u
 #define HV_CALL_SET_VP_REGISTERS       0x0051u
@@ -126,6 +135,9 @@
 #define HV_HCALL_REP_COUNT_SHIFT 32
 #define HV_HCALL_REP_START_SHIFT 48
 #define HV_HCALL_REP_MASK        0xFFFull
+#define HV_HCALL_STATUS_MASK     0xFFFFull /* of the result; reps done are where the count is */
+#define HV_HCALL_FAST_SIZE       112u      /* bytes of input in RDX, R8, XMM0 to XMM5 */
+#define HV_HCALL_XMM_SIZE        96u
 #define HV_HCALL_RSVD_MASK       0xF000F000F8000000ull /* RsvdZ groups and the nested bit 31 */
 
 /* Result status (bits 15:0 of RAX). A type of its own: never mix with errno. */
@@ -142,6 +154,7 @@ enum hv_status {
 	HV_STATUS_INVALID_CONNECTION_ID = 0x0012,
 	HV_STATUS_INSUFFICIENT_BUFFERS = 0x0013,
 	HV_STATUS_INVALID_SYNIC_STATE = 0x0018,
+	HV_STATUS_INVALID_REGISTER_VALUE = 0x0050,
 };
 
 #define HV_PARTITION_ID_SELF  0xFFFFFFFFFFFFFFFFull
@@ -167,6 +180,101 @@ struct hv_input_signal_event {
 	uint16_t reserved;
 };
 HV_ASSERT_SIZE(struct hv_input_signal_event, 8);
+
+/* The VPs that a call is for (TLFS hv_vp_set): one 64-bit bank for each bit of bank_mask follows,
+ * as the call's variable header; bank b has the VPs 64 * b and up. */
+#define HV_VP_SET_SPARSE 0u
+#define HV_VP_SET_ALL    1u
+struct hv_vp_set {
+	uint64_t format; /* HV_VP_SET_* */
+	uint64_t bank_mask;
+};
+HV_ASSERT_SIZE(struct hv_vp_set, 16);
+
+#define HV_FLUSH_ALL_VPS    (1ull << 0)
+#define HV_FLUSH_ALL_SPACES (1ull << 1)
+#define HV_FLUSH_NON_GLOBAL (1ull << 2) /* not with lists */
+#define HV_FLUSH_EXTENDED   (1ull << 3) /* another form of ranges; a feature of its own */
+
+/* Of both flush calls. Those with lists repeat over 8 bytes: address, or'ed with the number of
+ * further pages. */
+struct hv_input_flush {
+	uint64_t address_space; /* CR3 */
+	uint64_t flags;         /* HV_FLUSH_* */
+	uint64_t vp_mask;       /* VPs 0 to 63 */
+};
+HV_ASSERT_SIZE(struct hv_input_flush, 24);
+
+struct hv_input_flush_ex {
+	uint64_t address_space;
+	uint64_t flags;
+	struct hv_vp_set vps;
+};
+HV_ASSERT_SIZE(struct hv_input_flush_ex, 32);
+
+#define HV_IPI_FIRST_VECTOR 0x10u
+#define HV_IPI_LAST_VECTOR  0xFFu
+
+struct hv_input_send_ipi {
+	uint32_t vector;
+	uint8_t target_vtl;
+	uint8_t reserved[3];
+	uint64_t vp_mask; /* VPs 0 to 63 */
+};
+HV_ASSERT_SIZE(struct hv_input_send_ipi, 16);
+
+struct hv_input_send_ipi_ex {
+	uint32_t vector;
+	uint8_t target_vtl;
+	uint8_t reserved[3];
+	struct hv_vp_set vps;
+};
+HV_ASSERT_SIZE(struct hv_input_send_ipi_ex, 24);
+
+/* Get repeats over 4 bytes, the register's name, and gives 16 bytes each; Set repeats over
+ * struct hv_register_assoc. */
+struct hv_input_vp_registers {
+	uint64_t partition_id; /* HV_PARTITION_ID_SELF */
+	uint32_t vp_index;     /* or HV_VP_INDEX_SELF */
+	uint8_t input_vtl;     /* HV_INPUT_VTL_* */
+	uint8_t reserved[3];
+};
+HV_ASSERT_SIZE(struct hv_input_vp_registers, 16);
+#define HV_INPUT_VTL_MASK 0x0Fu
+#define HV_INPUT_VTL_USE  0x10u
+
+struct hv_register_value {
+	uint64_t low, high;
+};
+HV_ASSERT_SIZE(struct hv_register_value, 16);
+
+struct hv_register_assoc {
+	uint32_t name; /* HV_REGISTER_* */
+	uint32_t reserved[3];
+	struct hv_register_value value;
+};
+HV_ASSERT_SIZE(struct hv_register_assoc, 32);
+
+#define HV_REGISTER_HYPERVISOR_VERSION 0x00000100u /* the CPUID leaf, EAX lowest */
+#define HV_REGISTER_FEATURES           0x00000200u /* HV_CPUID_FEATURES */
+#define HV_REGISTER_RECOMMENDATIONS    0x00000201u
+#define HV_REGISTER_LIMITS             0x00000202u
+#define HV_REGISTER_HW_FEATURES        0x00000203u
+#define HV_REGISTER_CRASH_P0           0x00000210u
+#define HV_REGISTER_CRASH_CTL          0x00000215u
+#define HV_REGISTER_GUEST_OS_ID        0x00090002u
+#define HV_REGISTER_VP_INDEX           0x00090003u
+#define HV_REGISTER_TIME_REF_COUNT     0x00090004u
+#define HV_REGISTER_VP_ASSIST_PAGE     0x00090013u
+#define HV_REGISTER_REFERENCE_TSC      0x00090017u
+#define HV_REGISTER_SINT0              0x000A0000u
+#define HV_REGISTER_SCONTROL           0x000A0010u
+#define HV_REGISTER_SVERSION           0x000A0011u
+#define HV_REGISTER_SIEFP              0x000A0012u
+#define HV_REGISTER_SIMP               0x000A0013u
+#define HV_REGISTER_EOM                0x000A0014u
+#define HV_REGISTER_STIMER0_CONFIG     0x000B0000u /* then its count, then those of the others */
+#define HV_REGISTER_STIMER3_COUNT      0x000B0007u
 
 /* ---- SynIC pages --------------------------------------------------------- */
 #define HV_MESSAGE_TYPE_NONE     0x00000000u

@@ -41,10 +41,13 @@ static void test_features(void)
 	const bool stimer = f.eax & HV_FEAT_STIMER;
 
 	report_eq(f.eax & ~FEATURES_OPTIONAL, FEATURES_ALWAYS, "MSR privileges");
-	report_eq(f.ebx, HV_PRIV_POST_MESSAGES | HV_PRIV_SIGNAL_EVENTS, "hypercall privileges");
+	report_eq(f.ebx,
+		HV_PRIV_POST_MESSAGES | HV_PRIV_SIGNAL_EVENTS | HV_PRIV_VP_REGISTERS |
+			HV_PRIV_EXT_CALLS,
+		"hypercall privileges");
 	report_eq(f.ecx, 0, "no power management");
-	report_eq(f.edx & ~HV_MISC_STIMER_DIRECT, HV_MISC_FREQUENCY_MSRS | HV_MISC_CRASH_MSRS,
-		"feature bits");
+	report_eq(f.edx & ~HV_MISC_STIMER_DIRECT,
+		HV_MISC_XMM_INPUT | HV_MISC_FREQUENCY_MSRS | HV_MISC_CRASH_MSRS, "feature bits");
 	report_eq(!!(f.edx & HV_MISC_STIMER_DIRECT), stimer, "direct mode comes with timers");
 	report_eq(stimer, cmdline_has("stimer"), "timers are offered when asked for");
 	if (!(cpuid(0x80000007).edx & CPUID_INVARIANT_TSC))

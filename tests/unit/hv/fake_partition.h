@@ -42,6 +42,12 @@ struct fake_partition {
 	uint8_t last_direct;
 	uint64_t armed[HV_VPS_MAX];
 	unsigned arms, resets, invariants, crashes;
+	uint8_t direct_vector[HV_VPS_MAX]; /* the last one to each VP */
+	unsigned flushes;
+	uint32_t last_flush_caller;
+	uint64_t last_flush; /* the set of VPs */
+	uint8_t xmm[HV_HCALL_XMM_SIZE];
+	unsigned xmm_reads;
 	struct hv_crash crash;
 	/* called by inject (under hv_vp.lock) and by sint_changed, when set */
 	void (*inject_hook)(struct fake_partition *m);
@@ -108,7 +114,27 @@ static inline void fake_inject_direct(void *ctx, uint32_t vp, uint8_t vector)
 
 	assert(vp < m->hv.config.vp_count && vector >= HV_SINT_FIRST_VECTOR);
 	m->last_direct = vector;
+	m->direct_vector[vp] = vector;
 	m->direct++;
+}
+
+static inline void fake_flush_tlb(void *ctx, uint32_t caller, uint64_t vps)
+{
+	struct fake_partition *m = ctx;
+
+	assert(m->hv.config.flush && caller < m->hv.config.vp_count);
+	assert(vps && !(vps & ~(UINT64_MAX >> (64 - m->hv.config.vp_count))));
+	m->last_flush_caller = caller;
+	m->last_flush = vps;
+	m->flushes++;
+}
+
+static inline void fake_read_xmm(void *ctx, uint32_t vp, uint8_t xmm[HV_HCALL_XMM_SIZE])
+{
+	struct fake_partition *m = ctx;
+
+	memcpy(xmm, m->xmm, HV_HCALL_XMM_SIZE);
+	m->xmm_reads++;
 }
 
 static inline uint64_t fake_guest_tsc(void *ctx)
@@ -149,6 +175,8 @@ static const struct hv_port_ops fake_port = {
 	.inject_auto_eoi = fake_inject_auto_eoi,
 	.sint_changed = fake_sint_changed,
 	.inject_direct = fake_inject_direct,
+	.flush_tlb = fake_flush_tlb,
+	.read_xmm = fake_read_xmm,
 	.guest_tsc = fake_guest_tsc,
 	.timer_arm = fake_timer_arm,
 	.tsc_invariant = fake_tsc_invariant,
@@ -164,6 +192,7 @@ static inline struct hv_config fake_config(struct fake_partition *m)
 		.tsc_hz = FAKE_TSC_HZ,
 		.tsc_invariant = true,
 		.stimer = true,
+		.flush = true,
 		.port = &fake_port,
 		.ctx = m,
 	};

@@ -247,24 +247,24 @@ static void long_spin_wait_succeeds(void **state)
 static unsigned queries;
 static enum hv_status query_status;
 
-static enum hv_status query(struct hv *hv, const union hcall_input *in, union hcall_output *out)
+static enum hv_status query(struct hv *hv, struct hcall_frame *f)
 {
 	queries++;
-	out->value = ANSWER + in->fast[0];
+	f->out.value = ANSWER + f->in.words[0];
 	return query_status;
 }
 
 static const struct hcall query_table[] = {
-	{.code = 0x10, .output_size = sizeof(uint64_t), .query = query},
-	{.code = 0x11, .input_size = 8, .output_size = sizeof(uint64_t), .query = query},
+	{.code = 0x10, .output_size = sizeof(uint64_t), .perform = query},
+	{.code = 0x11, .input_size = 8, .output_size = sizeof(uint64_t), .perform = query},
 	{0},
 };
 
-static enum hv_status ask(uint64_t control, uint64_t input, uint64_t output)
+static uint64_t ask(uint64_t control, uint64_t input, uint64_t output)
 {
 	const struct hv_hypercall call = {.control = control, .input = input, .output = output};
 
-	return hcall_dispatch(&m.hv, query_table, &call);
+	return hcall_dispatch(&m.hv, 0, query_table, &call);
 }
 
 static void output_is_written_on_success(void **state)
@@ -298,6 +298,188 @@ static void output_must_be_a_block_of_ram(void **state)
 	assert_status(ask(0x11 | FAST, 0, OUTPUT), INVALID_HYPERCALL_INPUT);
 	assert_status(ask(0x12, 0, OUTPUT), INVALID_HYPERCALL_CODE);
 	assert_int_equal(queries, 0);
+}
+
+static void ext_capabilities_are_none(void **state)
+{
+	uint64_t *out = fake_ram(&m, OUTPUT);
+
+	*out = 7;
+	assert_status(fake_hypercall(&m, 0x8001, ~0ull, OUTPUT), SUCCESS);
+	assert_int_equal(*out, 0);
+	assert_status(fake_hypercall(&m, 0x8001, 0, OUTPUT + 4), INVALID_ALIGNMENT);
+	assert_status(fake_hypercall(&m, 0x8001 | FAST, 0, 0), INVALID_HYPERCALL_INPUT);
+}
+
+/* ---- calls with lists and variable headers ------------------------------- */
+
+#define COUNT(n) ((uint64_t)(n) << 32)
+#define START(n) ((uint64_t)(n) << 48)
+#define HEAD(n)  ((uint64_t)(n) << 17)
+
+static unsigned stop_before; /* the element at which the call fails */
+static uint64_t head_sum;
+
+/* Element n of the output is element n of the input, plus the variable header's sum. */
+static enum hv_status add_up(struct hv *hv, struct hcall_frame *f)
+{
+	head_sum = 0;
+	for (uint32_t i = 0; i < f->header_count; i++)
+		head_sum += f->header[i];
+	for (; f->rep_done < f->rep_count; f->rep_done++) {
+		uint64_t value;
+
+		if (f->rep_done == stop_before)
+			return HV_STATUS_ACCESS_DENIED;
+		memcpy(&value, f->elements + 8 * f->rep_done, 8);
+		value += head_sum;
+		memcpy(f->out.bytes + 8 * f->rep_done, &value, 8);
+	}
+	return HV_STATUS_SUCCESS;
+}
+
+static const struct hcall list_table[] = {
+	{.code = 0x20,
+		.perform = add_up,
+		.input_size = 8,
+		.element_size = 8,
+		.element_output_size = 8},
+	{.code = 0x21,
+		.perform = add_up,
+		.input_size = 8,
+		.takes_header = true,
+		.element_size = 8,
+		.element_output_size = 8},
+	{.code = 0x22, .perform = add_up, .input_size = 8, .takes_header = true, .element_size = 8},
+	{0},
+};
+
+static uint64_t list_call(uint64_t control, uint64_t input, uint64_t output)
+{
+	const struct hv_hypercall call = {.control = control, .input = input, .output = output};
+
+	return hcall_dispatch(&m.hv, 0, list_table, &call);
+}
+
+/* Words 0, 1, 2 ... from `gpa` on; output all ones. */
+static uint64_t *make_list(uint64_t gpa, unsigned words)
+{
+	uint64_t *out = fake_ram(&m, OUTPUT);
+
+	for (unsigned i = 0; i < words; i++)
+		((uint64_t *)fake_ram(&m, gpa))[i] = i;
+	memset(out, 0xFF, HV_PAGE_SIZE);
+	stop_before = UINT32_MAX;
+	return out;
+}
+
+static void list_control_words(void **state)
+{
+	make_list(INPUT, 8);
+	assert_status(list_call(0x20, INPUT, OUTPUT), INVALID_HYPERCALL_INPUT);
+	assert_status(
+		list_call(0x20 | COUNT(2) | START(2), INPUT, OUTPUT), INVALID_HYPERCALL_INPUT);
+	assert_status(
+		list_call(0x20 | COUNT(2) | START(3), INPUT, OUTPUT), INVALID_HYPERCALL_INPUT);
+	assert_status(list_call(0x20 | START(1), INPUT, OUTPUT), INVALID_HYPERCALL_INPUT);
+	assert_status(list_call(0x20 | COUNT(2) | HEAD(1), INPUT, OUTPUT), INVALID_HYPERCALL_INPUT);
+	for (unsigned bit = 27; bit < 64; bit++)
+		if (bit <= 31 || (bit >= 44 && bit <= 47) || bit >= 60)
+			assert_status(list_call(0x20 | COUNT(2) | 1ull << bit, INPUT, OUTPUT),
+				INVALID_HYPERCALL_INPUT);
+	assert_int_equal(list_call(0x20 | COUNT(2), INPUT, OUTPUT), COUNT(2));
+}
+
+static void list_begins_at_its_start_index(void **state)
+{
+	uint64_t *out = make_list(INPUT, 8);
+
+	assert_int_equal(list_call(0x20 | COUNT(5) | START(3), INPUT, OUTPUT), COUNT(5));
+	assert_int_equal(out[2], UINT64_MAX); /* not of this call */
+	assert_int_equal(out[3], 4);
+	assert_int_equal(out[4], 5);
+	assert_int_equal(out[5], UINT64_MAX);
+}
+
+static void list_stops_at_a_failing_element(void **state)
+{
+	uint64_t *out = make_list(INPUT, 8);
+
+	stop_before = 2;
+	assert_int_equal(
+		list_call(0x20 | COUNT(5), INPUT, OUTPUT), HV_STATUS_ACCESS_DENIED | COUNT(2));
+	assert_int_equal(out[1], 2);
+	assert_int_equal(out[2], UINT64_MAX);
+	stop_before = 0;
+	assert_int_equal(list_call(0x20 | COUNT(5), INPUT, OUTPUT), HV_STATUS_ACCESS_DENIED);
+}
+
+static void list_follows_the_variable_header(void **state)
+{
+	uint64_t *out = make_list(INPUT, 16);
+
+	assert_int_equal(list_call(0x21 | HEAD(3) | COUNT(2), INPUT, OUTPUT), COUNT(2));
+	assert_int_equal(head_sum, 1 + 2 + 3);
+	assert_int_equal(out[0], 6 + 4);
+	assert_int_equal(out[1], 6 + 5);
+	assert_int_equal(list_call(0x21 | COUNT(1), INPUT, OUTPUT), COUNT(1));
+	assert_int_equal(out[0], 1);
+}
+
+/* Input and output are one block each, in one page, whatever makes them long. */
+static void list_stays_in_its_page(void **state)
+{
+	const uint64_t last = INPUT + HV_PAGE_SIZE - 24; /* room for 3 words */
+
+	make_list(last, 3);
+	assert_int_equal(list_call(0x20 | COUNT(2), last, OUTPUT), COUNT(2));
+	assert_status(list_call(0x20 | COUNT(3), last, OUTPUT), INVALID_ALIGNMENT);
+	assert_status(list_call(0x21 | HEAD(2) | COUNT(1), last, OUTPUT), INVALID_ALIGNMENT);
+	assert_status(
+		list_call(0x20 | COUNT(2), INPUT, OUTPUT + HV_PAGE_SIZE - 8), INVALID_ALIGNMENT);
+	assert_status(list_call(0x20 | COUNT(4095), INPUT, OUTPUT), INVALID_ALIGNMENT);
+	assert_status(list_call(0x21 | HEAD(1023) | COUNT(1), INPUT, OUTPUT), INVALID_ALIGNMENT);
+	assert_status(list_call(0x20 | COUNT(1), FAKE_OUTSIDE_RAM, OUTPUT), INVALID_ALIGNMENT);
+	assert_status(list_call(0x20 | COUNT(1), INPUT, FAKE_OUTSIDE_RAM), INVALID_ALIGNMENT);
+}
+
+/* ---- XMM ----------------------------------------------------------------- */
+
+static void set_xmm_words(void)
+{
+	for (uint64_t i = 0; i < HV_HCALL_XMM_SIZE / 8; i++)
+		memcpy(m.xmm + 8 * i, &i, 8);
+}
+
+/* RDX is the fixed part, R8 the first word of the header, XMM0 the second and the first element. */
+static void fast_input_goes_on_in_xmm_registers(void **state)
+{
+	set_xmm_words();
+	stop_before = UINT32_MAX;
+	assert_int_equal(list_call(0x22 | FAST | HEAD(2) | COUNT(1), 0, 100), COUNT(1));
+	assert_int_equal(head_sum, 100 + 0);
+	assert_int_equal(list_call(0x22 | FAST | HEAD(13) | COUNT(0), 0, 1),
+		HV_STATUS_INVALID_HYPERCALL_INPUT);
+	assert_int_equal(
+		list_call(0x22 | FAST | HEAD(12) | COUNT(1), 0, 1), COUNT(1)); /* 112 bytes */
+	assert_int_equal(head_sum, 1 + 0 + 1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9 + 10);
+	assert_int_equal(m.xmm_reads, 2);
+}
+
+static void fast_input_of_two_registers_reads_no_xmm(void **state)
+{
+	stop_before = UINT32_MAX;
+	assert_int_equal(list_call(0x22 | FAST | COUNT(1), 0, 1), COUNT(1));
+	assert_int_equal(m.xmm_reads, 0);
+}
+
+static void fast_input_beyond_xmm_registers(void **state)
+{
+	assert_status(list_call(0x22 | FAST | HEAD(13) | COUNT(1), 0, 1), INVALID_HYPERCALL_INPUT);
+	assert_status(list_call(0x22 | FAST | COUNT(14), 0, 1), INVALID_HYPERCALL_INPUT);
+	assert_status(
+		list_call(0x21 | FAST | COUNT(1), 0, 1), INVALID_HYPERCALL_INPUT); /* output */
+	assert_int_equal(m.xmm_reads, 0);
 }
 
 /* ---- connections --------------------------------------------------------- */
@@ -499,6 +681,15 @@ int main(void)
 		TEST(long_spin_wait_succeeds),
 		TEST(output_is_written_on_success),
 		TEST(output_must_be_a_block_of_ram),
+		TEST(ext_capabilities_are_none),
+		TEST(list_control_words),
+		TEST(list_begins_at_its_start_index),
+		TEST(list_stops_at_a_failing_element),
+		TEST(list_follows_the_variable_header),
+		TEST(list_stays_in_its_page),
+		TEST(fast_input_goes_on_in_xmm_registers),
+		TEST(fast_input_of_two_registers_reads_no_xmm),
+		TEST(fast_input_beyond_xmm_registers),
 		TEST(connections_are_unique_and_go_away),
 		TEST(deletion_waits_for_handlers),
 		TEST(page_matches_the_listing),
