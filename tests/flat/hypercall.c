@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Hypercalls: status codes, order of checks, registers. Spec sheet "hypervisor", sections 3, 4. */
+/* Hypercalls: status codes, order of checks, lists, registers. */
 #include "hyperv.h"
 
 #define SINT        8u
@@ -130,6 +130,119 @@ static void test_spin_wait(void)
 	expect(SPIN, input_address(), HV_STATUS_SUCCESS, "long spin wait: memory");
 }
 
+/* ---- lists, variable headers, XMM input ---------------------------------- */
+
+#define COUNT(n)   ((uint64_t)(n) << HV_HCALL_REP_COUNT_SHIFT)
+#define START(n)   ((uint64_t)(n) << HV_HCALL_REP_START_SHIFT)
+#define HEAD(n)    ((uint64_t)(n) << HV_HCALL_VARHEAD_SHIFT)
+#define GET        HV_CALL_GET_VP_REGISTERS
+#define SET        HV_CALL_SET_VP_REGISTERS
+#define IPI_VECTOR 0x51
+#define CR4_OSFXSR 0x200ull
+
+static uint64_t output[HV_PAGE_SIZE / 8] __attribute__((aligned(HV_PAGE_SIZE)));
+
+static struct hv_input_vp_registers *register_head(void)
+{
+	struct hv_input_vp_registers *in = (void *)input_pages;
+
+	*in = (struct hv_input_vp_registers){
+		.partition_id = HV_PARTITION_ID_SELF,
+		.vp_index = HV_VP_INDEX_SELF,
+	};
+	return in;
+}
+
+static uint64_t get_registers(uint64_t control)
+{
+	uint32_t *names = (uint32_t *)(register_head() + 1);
+
+	names[0] = HV_REGISTER_SVERSION;
+	names[1] = HV_REGISTER_VP_INDEX;
+	names[2] = 0xDEAD;
+	output[0] = output[2] = output[4] = ~0ull;
+	return hv_call(GET | control, input_address(), (uintptr_t)output);
+}
+
+static void test_get_registers(void)
+{
+	report_eq(get_registers(COUNT(2)), COUNT(2), "get: two registers");
+	report(output[0] == HV_SYNIC_VERSION && output[2] == 0, "get: their values");
+	report_eq(get_registers(COUNT(2) | START(1)), COUNT(2), "get: from number 1 on");
+	report(output[0] == ~0ull && output[2] == 0, "get: number 0 is not written");
+	report_eq(get_registers(COUNT(3)), HV_STATUS_INVALID_PARAMETER | COUNT(2),
+		"get: the third does not exist");
+	report(output[2] == 0 && output[4] == ~0ull, "get: it is not written");
+	report_eq(get_registers(0), HV_STATUS_INVALID_HYPERCALL_INPUT, "get: an empty list");
+	report_eq(get_registers(COUNT(2) | START(2)), HV_STATUS_INVALID_HYPERCALL_INPUT,
+		"get: nothing left");
+	report_eq(get_registers(COUNT(2) | HEAD(1)), HV_STATUS_INVALID_HYPERCALL_INPUT,
+		"get: a variable header");
+	report_eq(get_registers(COUNT(2) | HV_HCALL_FAST), HV_STATUS_INVALID_HYPERCALL_INPUT,
+		"get: fast, with output");
+	report_eq(get_registers(COUNT(257)), HV_STATUS_INVALID_ALIGNMENT,
+		"get: more output than a page");
+}
+
+static void test_set_registers(void)
+{
+	struct hv_register_assoc *list = (void *)(register_head() + 1);
+
+	list[0] = (struct hv_register_assoc){
+		.name = HV_REGISTER_SINT0 + 3, .value = {HV_SINT_MASKED | 0x77, 0}};
+	list[1] = (struct hv_register_assoc){.name = HV_REGISTER_SVERSION, .value = {1, 0}};
+	report_eq(hv_call(SET | COUNT(2), input_address(), 0),
+		HV_STATUS_INVALID_REGISTER_VALUE | COUNT(1), "set: the second is read-only");
+	report_eq(rdmsr(HV_MSR_SINT0 + 3), HV_SINT_MASKED | 0x77, "set: the first is set");
+}
+
+static void test_ext_capabilities(void)
+{
+	output[0] = ~0ull;
+	report_eq(hv_call(HV_EXT_CALL_QUERY_CAPABILITIES, 0, (uintptr_t)output), HV_STATUS_SUCCESS,
+		"extended capabilities");
+	report_eq(output[0], 0, "extended capabilities: none");
+	report_eq(hv_call(HV_EXT_CALL_QUERY_CAPABILITIES, 0, BEYOND_RAM),
+		HV_STATUS_INVALID_ALIGNMENT, "extended capabilities: output outside RAM");
+}
+
+static uint64_t xmm_value[2];
+
+static void load_xmm0(void)
+{
+	__asm__ volatile("movdqu %0, %%xmm0" : : "m"(xmm_value));
+	USER_DONE();
+}
+
+/* In ring 3, for a software KVM has no SSE in ring 0. */
+static void set_xmm0(uint64_t low, uint64_t high)
+{
+	uint64_t cr4;
+
+	__asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
+	__asm__ volatile("mov %0, %%cr4" : : "r"(cr4 | CR4_OSFXSR));
+	xmm_value[0] = low;
+	xmm_value[1] = high;
+	user_run(load_xmm0);
+}
+
+/* RDX: the vector; R8: the set's format; XMM0: its bank mask and bank 0. */
+static void test_xmm_input(void)
+{
+	const volatile uint32_t *irqs = &vp_this()->irqs[IPI_VECTOR];
+	const uint64_t call = HV_CALL_SEND_IPI_EX | HV_HCALL_FAST | HEAD(1);
+
+	set_xmm0(1, 1);
+	report_eq(hv_call(call, IPI_VECTOR, HV_VP_SET_SPARSE), HV_STATUS_SUCCESS, "XMM: a set");
+	irq_enable();
+	report(wait_for(irqs, 1, 2000000), "XMM: its VP gets the interrupt");
+	irq_disable();
+	set_xmm0(3, 1);
+	report_eq(hv_call(call, IPI_VECTOR, HV_VP_SET_SPARSE), HV_STATUS_INVALID_HYPERCALL_INPUT,
+		"XMM: a set of two banks with one");
+	report_eq(hv_call(call, 2, HV_VP_SET_SPARSE), HV_STATUS_INVALID_PARAMETER, "XMM: NMI");
+}
+
 /* ---- registers ----------------------------------------------------------- */
 
 static bool same_but_rax(const struct hv_registers *a, const struct hv_registers *b)
@@ -216,6 +329,10 @@ void flat_main(void)
 	test_post_message();
 	test_signal_event();
 	test_spin_wait();
+	test_get_registers();
+	test_set_registers();
+	test_ext_capabilities();
+	test_xmm_input();
 	test_registers(POST, make_post(0), "post");
 	test_registers(SIGNAL_FAST, EVENT_ID, "fast signal");
 	test_registers(SPIN | HV_HCALL_FAST, 1, "fast call");

@@ -6,7 +6,7 @@
  * chooses an operation that takes its arguments from the bytes after it. After
  * every operation:
  *   - no byte outside RAM was touched (it faults), nor any page of RAM that was
- *     not enabled in a page MSR before or after the operation
+ *     not enabled in a page MSR before or after the operation, nor the output of a hypercall
  *   - a message in a busy slot is unchanged but for the pending flag
  *   - messages of a VP and SINT arrive in the order they were posted
  *   - queues hold what they count and stay bounded
@@ -31,6 +31,8 @@
 #define OPERATIONS  256u /* per input */
 #define PORT_CALLS  200u /* per operation; 3 VPs x 16 SINTs x 2 + timers stay below */
 #define INPUT_GPA   (7 * HV_PAGE_SIZE + 0x100)
+#define LIST_GPA    (7 * HV_PAGE_SIZE)
+#define WORDS_MAX   40u
 
 /* ---- the program --------------------------------------------------------- */
 
@@ -86,7 +88,9 @@ static struct hv_vp vp_before[VPS_MAX];
 static uint64_t page_msrs_before[2]; /* hypercall, reference TSC */
 static unsigned port_calls_before;
 static uint64_t time_before;
-static uint32_t posted; /* number of the last message */
+static uint64_t output_gpa; /* of this operation's hypercall */
+static unsigned elements;   /* of its list */
+static uint32_t posted;     /* number of the last message */
 static uint32_t arrived[VPS_MAX][HV_SINT_COUNT];
 
 static struct hv_connection connection[CONNECTIONS];
@@ -110,7 +114,8 @@ static uint32_t page_of(uint64_t msr_value)
 
 static unsigned port_calls(void)
 {
-	return m.injected + m.direct + m.arms + m.routes + m.resets + m.invariants + m.crashes;
+	return m.injected + m.direct + m.arms + m.routes + m.resets + m.invariants + m.crashes +
+	       m.flushes + m.xmm_reads;
 }
 
 static void remember(void)
@@ -123,6 +128,8 @@ static void remember(void)
 	page_msrs_before[1] = m.hv.reference_tsc;
 	port_calls_before = port_calls();
 	time_before = hv_ref_time(&m.hv);
+	output_gpa = 0;
+	elements = 0;
 }
 
 /* ---- invariants ---------------------------------------------------------- */
@@ -131,6 +138,7 @@ static void remember(void)
 static void count_owners(unsigned owners[RAM_PAGES + 1])
 {
 	memset(owners, 0, (RAM_PAGES + 1) * sizeof(owners[0]));
+	owners[page_of(output_gpa)]++;
 	owners[page_of(page_msrs_before[0])]++;
 	owners[page_of(page_msrs_before[1])]++;
 	owners[page_of(m.hv.hypercall)]++;
@@ -241,7 +249,7 @@ static void check_all(void)
 		check_slots(i, owners);
 		check_vp(i);
 	}
-	check(port_calls() - port_calls_before <= PORT_CALLS);
+	check(port_calls() - port_calls_before <= PORT_CALLS * (1 + elements));
 	check(hv_ref_time(&m.hv) >= time_before);
 }
 
@@ -275,11 +283,75 @@ static void op_rdmsr(struct program *p)
 		&m.hv, vp, HV_MSR_FIRST + (take8(p) | (uint32_t)take8(p) << 8) % 0x2000, &value);
 }
 
+static void hypercall(uint32_t vp, uint64_t control, uint64_t input, uint64_t output)
+{
+	const struct hv_hypercall call = {.control = control, .input = input, .output = output};
+	uint64_t result, done;
+
+	output_gpa = output | HV_MSR_PAGE_ENABLE;
+	elements = control >> HV_HCALL_REP_COUNT_SHIFT & HV_HCALL_REP_MASK;
+	result = hv_hypercall(&m.hv, vp, &call);
+	done = result >> HV_HCALL_REP_COUNT_SHIFT;
+	check((result >> 16 & 0xFFFF) == 0 && done <= elements);
+	check((result & HV_HCALL_STATUS_MASK) != HV_STATUS_SUCCESS || done == elements);
+}
+
 static void op_hypercall_raw(struct program *p)
 {
 	uint64_t control = take_value(p), input = take_value(p);
 
-	fake_hypercall(&m, control, input, take_value(p));
+	hypercall(0, control, input, take_value(p));
+}
+
+/* A call for VPs, or one with a list: words of any kind, mostly the right number of them. */
+static void op_hypercall_list(struct program *p)
+{
+	static const uint16_t codes[] = {HV_CALL_FLUSH_SPACE, HV_CALL_FLUSH_LIST, HV_CALL_SEND_IPI,
+		HV_CALL_FLUSH_SPACE_EX, HV_CALL_FLUSH_LIST_EX, HV_CALL_SEND_IPI_EX,
+		HV_CALL_GET_VP_REGISTERS};
+	uint64_t words[WORDS_MAX] = {0},
+		 control = codes[take8(p) % (sizeof(codes) / sizeof(codes[0]))];
+	uint32_t vp = take8(p) % vps, count = take8(p) % WORDS_MAX;
+	uint64_t gpa = take8(p) % 8 ? LIST_GPA : RAM_PAGES * HV_PAGE_SIZE - 8 * (1 + take8(p) % 8);
+
+	for (uint32_t i = 0; i < count; i++)
+		words[i] = take_value(p);
+	memcpy(m.xmm, words, sizeof(m.xmm));
+	gmem_write(&m.gmem, gpa, words, sizeof(words));
+	remember();
+	control |= (uint64_t)(take8(p) & 1) << 16 | (uint64_t)(take8(p) % 8)
+							    << HV_HCALL_VARHEAD_SHIFT;
+	control |= (uint64_t)take8(p) << HV_HCALL_REP_COUNT_SHIFT |
+		   (uint64_t)(take8(p) % 4) << HV_HCALL_REP_START_SHIFT;
+	hypercall(vp, control, control & HV_HCALL_FAST ? words[0] : gpa, take_value(p));
+}
+
+/* Well-formed, so that the values get through; no register twice, so that no page is enabled and
+ * disabled by one call. */
+static void op_set_registers(struct program *p)
+{
+	static const uint32_t names[12] = {HV_REGISTER_CRASH_P0, HV_REGISTER_CRASH_CTL,
+		HV_REGISTER_GUEST_OS_ID, HV_REGISTER_VP_ASSIST_PAGE, HV_REGISTER_REFERENCE_TSC,
+		HV_REGISTER_SINT0 + 2, HV_REGISTER_SCONTROL, HV_REGISTER_SIEFP, HV_REGISTER_SIMP,
+		HV_REGISTER_EOM, HV_REGISTER_STIMER0_CONFIG, HV_REGISTER_STIMER3_COUNT};
+	struct {
+		struct hv_input_vp_registers head;
+		struct hv_register_assoc list[4];
+	} in = {.head = {.partition_id = HV_PARTITION_ID_SELF}};
+	uint32_t vp = take8(p) % vps;
+	uint64_t count = 1 + take8(p) % 4, start = take8(p) % 4;
+
+	in.head.vp_index = take8(p) % 8 ? HV_VP_INDEX_SELF : vp;
+	for (unsigned i = 0; i < 4; i++) {
+		in.list[i].name = names[3 * i + take8(p) % 3];
+		in.list[i].value.low = take_value(p);
+	}
+	gmem_write(&m.gmem, LIST_GPA, &in, sizeof(in));
+	remember();
+	hypercall(vp,
+		HV_CALL_SET_VP_REGISTERS | count << HV_HCALL_REP_COUNT_SHIFT |
+			start << HV_HCALL_REP_START_SHIFT,
+		LIST_GPA, 0);
 }
 
 static void op_post(struct program *p)
@@ -430,7 +502,7 @@ static void op_advance(struct program *p)
 static void (*const operations[])(struct program *p) = {op_wrmsr, op_wrmsr, op_wrmsr, op_rdmsr,
 	op_hypercall_raw, op_post, op_signal, op_take_message, op_scribble, op_synic_on,
 	op_connection, op_host_post, op_host_post_many, op_host_signal, op_flush, op_expire,
-	op_advance, op_advance};
+	op_advance, op_advance, op_hypercall_list, op_hypercall_list, op_set_registers};
 
 /* ---- one run ------------------------------------------------------------- */
 
@@ -442,6 +514,7 @@ static void start(uint8_t choice)
 	vps = config.vp_count = 1 + choice % VPS_MAX;
 	config.stimer = !(choice & 0x10);
 	config.tsc_invariant = !(choice & 0x20);
+	config.flush = !(choice & 0x08);
 	if (choice & 0x40)
 		config.tsc_hz = choice & 0x80 ? 0 : 2394987654;
 	fake_init_config(&m, &config);
