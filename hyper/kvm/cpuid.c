@@ -41,7 +41,7 @@ static bool host_is_tcg(void)
 }
 
 /* Under TCG the L1 kernel does not see a guest's XSETBV, so XSAVE state sizes disagree and the
- * guest warns and disables AVX. Such a guest is told that there is no XSAVE at all. */
+ * guest warns and disables AVX. Its CPUID has no XSAVE at all. */
 static void remove_xsave(struct kvm_cpuid2 *cpuid)
 {
 	struct kvm_cpuid_entry2 *leaf = cpuid_find(cpuid, 1, 0);

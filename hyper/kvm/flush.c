@@ -11,7 +11,7 @@
  *    ^                             | yes
  *    +---- flush, done = wanted ---+
  *
- * Nobody waits in a circle: a VP that waits is not in the guest, so that nobody waits for it.
+ * No deadlock: a VP that waits is not in the guest, so that no other VP waits for it.
  */
 #include <sys/ioctl.h>
 
@@ -101,8 +101,8 @@ static bool is_awaited(struct vp *vp, uint64_t ticket)
 	return atomic_load(&vp->flush.in_guest) && atomic_load(&vp->flush.done) < ticket;
 }
 
-/* All are asked before the first is waited for. Asking once is enough: the VP leaves, and cannot
- * come back past flush_before_run(). */
+/* All are asked before the first is waited for. Asking once is enough: the VP leaves, and enters
+ * again by flush_before_run() only. */
 void flush_vps(struct partition *p, uint32_t caller, uint64_t vps)
 {
 	uint64_t ticket[HV_VPS_MAX] = {0};

@@ -342,7 +342,7 @@ void vp_error(struct vp *vp, const char *what)
 }
 
 /* Where it happened is all a kernel developer has to go on. AMD leaves the VP's state undefined,
- * and KVM has reset it then: the instruction pointer shows it. why: "" or a reason in brackets. */
+ * and KVM has reset it then, as the instruction pointer shows. why: "" or a reason in brackets. */
 static void triple_fault(struct vp *vp, const char *why)
 {
 	struct kvm_regs regs = {0};

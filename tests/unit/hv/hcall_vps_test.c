@@ -75,7 +75,7 @@ static void flush_of_a_mask(void **state)
 	}
 }
 
-/* Nobody is there to be flushed. */
+/* No VP is left to be flushed. */
 static void flush_of_absent_vps(void **state)
 {
 	assert_status(CALL(FLUSH, 0, 0, 0x18), SUCCESS);
