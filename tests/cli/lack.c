@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Preloaded into enlite: /dev/kvm says that it lacks the capability named in LACK. */
+/* Preloaded into enlite: /dev/kvm says that it lacks the capability named in LACK; "CPUID":
+ * features that a guest can be given. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <linux/kvm.h>
@@ -39,17 +40,43 @@ static int lacks(long cap)
 	return 0;
 }
 
+/* VMX, SVM, all performance counters. */
+static void remove_features(struct kvm_cpuid2 *cpuid)
+{
+	for (__u32 i = 0; i < cpuid->nent; i++) {
+		struct kvm_cpuid_entry2 *leaf = &cpuid->entries[i];
+
+		if (leaf->function == 1)
+			leaf->ecx &= ~(1u << 5);
+		if (leaf->function == 0x80000001)
+			leaf->ecx &= ~(1u << 2 | 1u << 23);
+		if (leaf->function == 0xA)
+			leaf->eax = 0;
+	}
+}
+
+static int lacks_features(void)
+{
+	const char *name = getenv("LACK");
+
+	return name && !strcmp(name, "CPUID");
+}
+
 int ioctl(int fd, unsigned long request, ...)
 {
 	int (*next)(int, unsigned long, ...) =
 		(int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
 	va_list args;
 	void *arg;
+	int ret;
 
 	va_start(args, request);
 	arg = va_arg(args, void *);
 	va_end(args);
 	if (request == KVM_CHECK_EXTENSION && lacks((long)arg))
 		return 0;
-	return next(fd, request, arg);
+	ret = next(fd, request, arg);
+	if (ret == 0 && request == KVM_GET_SUPPORTED_CPUID && lacks_features())
+		remove_features(arg);
+	return ret;
 }
