@@ -61,24 +61,29 @@ static int flush_tlb(struct vp *vp)
 }
 
 /* A guest that ran on with a translation it believes to be gone would corrupt its memory. */
-static void serve(struct vp *vp)
+static bool serve(struct vp *vp)
 {
 	uint64_t wanted = atomic_load(&vp->flush.wanted);
 
-	if (flush_tlb(vp) < 0)
+	if (flush_tlb(vp) < 0) {
 		vp_error(vp, "the TLB cannot be flushed");
+		return false;
+	}
 	atomic_store(&vp->flush.done, wanted);
 	wake_callers(vp->p);
+	return true;
 }
 
-void flush_before_run(struct vp *vp)
+bool flush_before_run(struct vp *vp)
 {
 	atomic_store(&vp->flush.in_guest, true);
 	while (is_wanted(vp)) {
 		atomic_store(&vp->flush.in_guest, false);
-		serve(vp);
+		if (!serve(vp))
+			return false;
 		atomic_store(&vp->flush.in_guest, true);
 	}
+	return true;
 }
 
 void flush_after_run(struct vp *vp)

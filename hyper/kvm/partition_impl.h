@@ -211,8 +211,9 @@ void pause_end(struct partition *p);
 /* flush.c */
 void flush_init(struct partition *p);
 void flush_fini(struct partition *p);
-/* On the VP's thread, around each KVM_RUN, and when the thread ends. */
-void flush_before_run(struct vp *vp);
+/* On the VP's thread, around each KVM_RUN, and when the thread ends. False: the partition has
+ * ended, the VP must not run. */
+bool flush_before_run(struct vp *vp);
 void flush_after_run(struct vp *vp);
 void flush_vp_ends(struct vp *vp);
 /* hv_port_ops.flush_tlb. On the caller's thread; waits until the VPs have left the guest. */

@@ -432,7 +432,8 @@ bool vp_run_once(struct vp *vp)
 	char what[64];
 	int ret;
 
-	flush_before_run(vp);
+	if (!flush_before_run(vp))
+		return false;
 	ret = ioctl(vp->fd, KVM_RUN, 0);
 	flush_after_run(vp);
 	if (ret == 0) {
