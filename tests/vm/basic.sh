@@ -62,6 +62,19 @@ test_reboot_by() { # flavour cpus way...
 	done
 }
 
+# As the man page says of guests that do not use the hypervisor interface.
+test_without_interface() { # flavour cpus
+	local BOOT_ARGS=$BOOT_ARGS khz
+	begin "vm/$1, $2 VP: a guest that does not use the hypervisor interface"
+	khz=$(dmesg | sed -n 's/.*tsc: Detected \([0-9]*\)\.\([0-9]*\) MHz.*/\1\2/p' | head -n 1)
+	new_disk "$work/disk.img" 16M
+	BOOT_ARGS="$BOOT_ARGS nopv no_timer_check tsc_early_khz=$khz"
+	boot_guest "$1" "$2" boot
+	expect "exit status" "$status" 0
+	expect "last words" "$(said done)" boot
+	finish
+}
+
 test_kexec() { # flavour cpus
 	begin "vm/$1, $2 VP: kexec once"
 	new_disk "$work/disk.img" 128M
