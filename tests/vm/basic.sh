@@ -68,7 +68,7 @@ test_without_interface() { # flavour cpus
 	begin "vm/$1, $2 VP: a guest that does not use the hypervisor interface"
 	khz=$(dmesg | sed -n 's/.*tsc: Detected \([0-9]*\)\.\([0-9]*\) MHz.*/\1\2/p' | head -n 1)
 	new_disk "$work/disk.img" 16M
-	BOOT_ARGS="$BOOT_ARGS nopv no_timer_check tsc_early_khz=$khz"
+	BOOT_ARGS="$BOOT_ARGS nopv tsc_early_khz=$khz"
 	boot_guest "$1" "$2" boot
 	expect "exit status" "$status" 0
 	expect "last words" "$(said done)" boot
