@@ -397,7 +397,7 @@ static void on_bus_lock(struct vp *vp)
 {
 	const struct timespec delay = {.tv_nsec = BUS_LOCK_DELAY_NS};
 
-	count(&vp->exits.bus_lock);
+	count_event(&vp->exits.bus_lock);
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &delay, NULL);
 }
 
