@@ -2,12 +2,10 @@
 #include "mgmt/ctl.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,17 +13,7 @@
 
 #include "mgmt/ctl_impl.h"
 
-/* ---- addresses ----------------------------------------------------------- */
-
-static const char *run_dir(void)
-{
-	const char *dir = getenv("ENLITE_RUN_DIR");
-
-	if (dir && *dir)
-		return dir;
-	dir = getenv("XDG_RUNTIME_DIR");
-	return dir && *dir ? dir : "/run";
-}
+/* ---- names and addresses ------------------------------------------------- */
 
 int ctl_check_name(const char *name, struct err *e)
 {
@@ -40,27 +28,23 @@ int ctl_check_name(const char *name, struct err *e)
 	return 0;
 }
 
-int ctl_path(char path[CTL_PATH_MAX], const char *name, bool create, struct err *e)
-{
-	char dir[CTL_PATH_MAX];
-
-	if (snprintf(dir, sizeof(dir), "%s/enlite", run_dir()) >= (int)sizeof(dir) ||
-		snprintf(path, CTL_PATH_MAX, "%s/%s.sock", dir, name) >= (int)CTL_PATH_MAX)
-		return err_set(e, -ENAMETOOLONG,
-			"%s/enlite/%s.sock: too long for a socket; set ENLITE_RUN_DIR to a shorter directory",
-			run_dir(), name);
-	if (create && mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return err_set(e, -errno, "cannot create %s: %s; set ENLITE_RUN_DIR", dir,
-			strerror(errno));
-	return 0;
-}
-
 static struct sockaddr_un address(const char *path)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 
 	memcpy(addr.sun_path, path, strlen(path));
 	return addr;
+}
+
+int ctl_peer(int fd, uid_t *uid)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+		return -errno;
+	*uid = peer.uid;
+	return 0;
 }
 
 /* A worker process that is stopped (SIGSTOP) must not block its client for ever. */
@@ -255,11 +239,9 @@ static void on_sent(struct loop_op *op, int res)
 
 static bool peer_is_owner(int fd)
 {
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
+	uid_t uid = (uid_t)-1;
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
-	       (peer.uid == geteuid() || peer.uid == 0);
+	return !ctl_peer(fd, &uid) && (uid == geteuid() || uid == 0);
 }
 
 static struct ctl_client *free_client(struct ctl *ctl)
@@ -321,26 +303,6 @@ static void unlink_socket(const char *path)
 
 	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
 		unlink(path);
-}
-
-/* One process at a time checks and binds a name: a socket that is bound but does not listen yet
- * cannot be told from a stale one. Closing the descriptor releases the lock. */
-static int lock_dir(const char *path, struct err *e)
-{
-	char dir[CTL_PATH_MAX];
-	int fd;
-
-	snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(path, '/') - path), path);
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || flock(fd, LOCK_EX) < 0) {
-		int ret = err_set(
-			e, -errno, "cannot lock %s: %s; set ENLITE_RUN_DIR", dir, strerror(errno));
-
-		if (fd >= 0)
-			close(fd);
-		return ret;
-	}
-	return fd;
 }
 
 /* True when a server answers on fd, or is stopped and cannot; false when it closes the connection.
@@ -414,11 +376,11 @@ static int listen_on(const char *path)
 
 static int open_socket(struct ctl *ctl, const char *name, struct err *e)
 {
-	int lock, ret = ctl_path(ctl->path, name, true, e);
+	int lock, ret = ctl_path(ctl->path, name, e);
 
 	if (ret)
 		return ret;
-	lock = lock_dir(ctl->path, e);
+	lock = ctl_dir_lock(ctl->path, e);
 	if (lock < 0)
 		return lock;
 	ret = take_path(ctl, name, e);

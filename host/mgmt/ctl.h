@@ -3,7 +3,8 @@
  * The control socket: a Unix stream socket that takes one JSON object per line
  * and answers one JSON object per line: {"ok": true, ...} or
  * {"ok": false, "error": TEXT}. Only the owner's processes may connect (mode
- * 0600 and a check of the peer's uid).
+ * 0600 and a check of the peer's uid), and a client refuses a server that is neither
+ * its own user's nor root's, before it sends anything.
  *
  * A request may be answered many turns of the loop later: it is an object of its
  * own and outlives a client that disconnects. A client has one request at a time;
@@ -76,8 +77,8 @@ struct ctl {
 /* 0, or -EINVAL when `name` cannot name a VM. */
 int ctl_check_name(const char *name, struct err *e);
 
-/* Path of the socket of VM `name`; makes the directory when create. */
-int ctl_path(char path[CTL_PATH_MAX], const char *name, bool create, struct err *e);
+/* Path of the socket of VM `name`. */
+int ctl_path(char path[CTL_PATH_MAX], const char *name, struct err *e);
 
 /* -EADDRINUSE when a live process has the name; a stale socket is replaced. */
 int ctl_open(struct ctl *ctl, struct loop *loop, const char *name, ctl_handle_fn *handle, void *ctx,

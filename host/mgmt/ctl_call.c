@@ -72,6 +72,21 @@ static int call(const char *name, const char *path, int fd, const json_t *reques
 	return 0;
 }
 
+/* Whoever may write to the directory of sockets can answer in a VM's place. */
+static int check_server(const char *name, const char *path, int fd, struct err *e)
+{
+	uid_t uid = (uid_t)-1;
+	int ret = ctl_peer(fd, &uid);
+
+	if (ret)
+		return err_set(e, ret, "VM %s: who answers? (%s: %s)", name, path, strerror(-ret));
+	if (uid == geteuid() || uid == 0)
+		return 0;
+	return err_set(e, -EPERM,
+		"VM %s: user %u answers on %s, neither you nor root; run ctl as the user you trust",
+		name, uid, path);
+}
+
 int ctl_call(
 	const char *name, const json_t *request, unsigned timeout_ms, json_t **reply, struct err *e)
 {
@@ -79,7 +94,7 @@ int ctl_call(
 	int fd, ret = ctl_check_name(name, e);
 
 	if (!ret)
-		ret = ctl_path(path, name, false, e);
+		ret = ctl_path(path, name, e);
 	if (ret)
 		return ret;
 	ret = ctl_connect(path, &fd);
@@ -90,7 +105,9 @@ int ctl_call(
 	if (ret)
 		return err_set(e, ret, "VM %s: cannot connect (%s: %s); be its owner or root", name,
 			path, strerror(-ret));
-	ret = call(name, path, fd, request, timeout_ms, reply, e);
+	ret = check_server(name, path, fd, e);
+	if (!ret)
+		ret = call(name, path, fd, request, timeout_ms, reply, e);
 	close(fd);
 	return ret;
 }

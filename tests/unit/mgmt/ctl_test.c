@@ -590,7 +590,7 @@ static void a_dead_name_is_replaced(void **state)
 {
 	char path[CTL_PATH_MAX];
 
-	assert_int_equal(ctl_path(path, "t", true, &e), 0);
+	assert_int_equal(ctl_path(path, "t", &e), 0);
 	leave_socket_behind(path);
 	serve();
 	serves_another_client();
@@ -615,7 +615,7 @@ static void a_dying_name_is_replaced(void **state)
 	char path[CTL_PATH_MAX];
 	pthread_t thread;
 
-	assert_int_equal(ctl_path(path, "t", true, &e), 0);
+	assert_int_equal(ctl_path(path, "t", &e), 0);
 	memcpy(addr.sun_path, path, strlen(path));
 	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	assert_int_equal(listen(fd, 1), 0);
@@ -631,7 +631,7 @@ static void a_regular_file_is_not_replaced(void **state)
 	char path[CTL_PATH_MAX];
 	int fd;
 
-	assert_int_equal(ctl_path(path, "t", true, &e), 0);
+	assert_int_equal(ctl_path(path, "t", &e), 0);
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
 	assert_true(fd >= 0);
 	close(fd);
@@ -656,9 +656,9 @@ static void bad_names_and_places(void **state)
 	deep[0] = '/';
 	deep[sizeof(deep) - 1] = '\0';
 	setenv("ENLITE_RUN_DIR", deep, 1);
-	assert_int_equal(ctl_path(path, "t", true, &e), -ENAMETOOLONG);
+	assert_int_equal(ctl_path(path, "t", &e), -ENAMETOOLONG);
 	setenv("ENLITE_RUN_DIR", "/nosuch", 1);
-	assert_int_equal(ctl_path(path, "t", true, &e), -ENOENT);
+	assert_int_equal(ctl_open(&ctl, &loop, "t", handle, NULL, &e), -ENOENT);
 	assert_non_null(strstr(e.text, "set ENLITE_RUN_DIR"));
 	setenv("ENLITE_RUN_DIR", dir, 1);
 }
