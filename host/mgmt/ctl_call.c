@@ -72,7 +72,7 @@ static int call(const char *name, const char *path, int fd, const json_t *reques
 	return 0;
 }
 
-/* Whoever may write to the directory of sockets can answer in a VM's place. */
+/* A user who may write to the directory of sockets can answer in a VM's place. */
 static int check_server(const char *name, const char *path, int fd, struct err *e)
 {
 	uid_t uid = (uid_t)-1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where control sockets are: $ENLITE_RUN_DIR/enlite. Whoever may write to that directory can put a
+ * Where control sockets are: $ENLITE_RUN_DIR/enlite. A user who may write there can put a
  * socket of his own in the place of a VM's, so a server uses only a directory of its own.
  */
 #include <errno.h>

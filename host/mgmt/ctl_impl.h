@@ -8,8 +8,8 @@
 #include "base/err.h"
 
 /* Makes the directory of this socket, and checks that it is ours alone. One process at a time
- * checks and binds a name: a socket that is bound but does not listen yet cannot be told from a
- * stale one. Closing the descriptor releases the lock. -errno with one line. */
+ * checks and binds a name: a socket that is bound but does not listen yet cannot be distinguished
+ * from a stale one. Closing the descriptor releases the lock. -errno with one line. */
 int ctl_dir_lock(const char *path, struct err *e);
 
 /* The user who listens (for a client) or connected (for a server). 0 or -errno. */
