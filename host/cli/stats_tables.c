@@ -42,6 +42,21 @@ static const struct table_column memory_columns[] = {
 	{NULL, NULL, NULL},
 };
 
+static const struct table_column budget_columns[] = {
+	{"budget", "limit", cell_bytes},
+	{"used", "used", cell_bytes},
+	{"peak", "peak", cell_bytes},
+	{NULL, NULL, NULL},
+};
+
+static const struct table_column budget_user_columns[] = {
+	{"budget for", "user", cell_text},
+	{"share", "share", cell_bytes},
+	{"used", "used", cell_bytes},
+	{"refusals", "refusals", cell_count},
+	{NULL, NULL, NULL},
+};
+
 static const struct table_column io_thread_columns[] = {
 	{"I/O thread turns", "turns", cell_count},
 	{"polling", "polling", cell_flag},
@@ -227,9 +242,12 @@ void stats_tables_print(FILE *out, json_t *stats)
 {
 	struct table_page page = {.out = out};
 	const json_t *devices = json_object_get(stats, "devices");
+	json_t *budget = json_object_get(stats, "budget");
 
 	table_print_row(&page, vm_columns, stats);
 	table_print_row(&page, memory_columns, json_object_get(stats, "memory"));
+	table_print_row(&page, budget_columns, budget);
+	table_print(&page, budget_user_columns, json_object_get(budget, "users"));
 	table_print(&page, io_thread_columns, json_object_get(stats, "io_threads"));
 	table_print_row(&page, exit_columns, json_object_get(stats, "exits"));
 	table_print_row(&page, bus_columns, json_object_get(stats, "bus"));

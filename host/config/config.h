@@ -77,19 +77,20 @@ extern const char *const vm_memory_kinds[]; /* their names */
 enum vm_on_crash { VM_ON_CRASH_EXIT, VM_ON_CRASH_CONTINUE };
 
 /* The keys outside of lists; see schema.c. */
-#define VM_CONFIG_KEYS 18u
+#define VM_CONFIG_KEYS 19u
 
 struct vm_config {
 	char *kernel;
 	char *initrd; /* NULL: none */
 	char *append;
 	uint32_t cpus;
-	uint64_t memory;    /* bytes */
-	int memory_kind;    /* enum vm_memory_kind */
-	char *console;      /* "stdio", "none" or a path */
-	char *name;         /* NULL: no control socket */
-	int64_t io_threads; /* VM_AUTO: choose */
-	int64_t poll_us;    /* longest busy window of an I/O thread; VM_AUTO: choose */
+	uint64_t memory;      /* bytes */
+	int memory_kind;      /* enum vm_memory_kind */
+	uint64_t host_memory; /* bytes; see base/budget.h */
+	char *console;        /* "stdio", "none" or a path */
+	char *name;           /* NULL: no control socket */
+	int64_t io_threads;   /* VM_AUTO: choose */
+	int64_t poll_us;      /* longest busy window of an I/O thread; VM_AUTO: choose */
 	bool pin_memory;
 	bool test_device;
 	bool stimer;

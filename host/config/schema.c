@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/budget.h"
 #include "config/config_impl.h"
 #include "hyper/hv/hv.h"
 #include "mgmt/ctl.h"
@@ -81,6 +82,18 @@ const struct schema_key vm_keys[] = {
 		.preset = "anonymous",
 		.arg = "anonymous|shared",
 		.help = "anonymous: in huge pages where the host has them; shared: a memfd, which other processes can map",
+	},
+	{
+		.name = "host_memory",
+		.type = &schema_size,
+		SCHEMA_FIELD(struct vm_config, host_memory),
+		.min = BUDGET_MIN,
+		.max = MEMORY_MAX,
+		.step = MIB,
+		.preset = "64M",
+		.arg = "SIZE",
+		.help = "memory beyond its own that the guest can make the VM use: requests, "
+			"copies, queues",
 	},
 	{
 		.name = "console",

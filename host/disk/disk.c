@@ -153,6 +153,12 @@ void disk_plain_queue_close(struct disk_queue *queue)
 	free(queue);
 }
 
+void disk_set_budget(struct disk *disk, struct budget *budget)
+{
+	for (; disk; disk = disk->lower)
+		disk->budget = budget;
+}
+
 void disk_req_copy(const struct disk_req *req, uint8_t *buffer, bool into_buffer)
 {
 	if (into_buffer)

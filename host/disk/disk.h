@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "base/budget.h"
 #include "base/err.h"
 #include "base/loop.h"
 
@@ -93,6 +94,7 @@ struct disk {
 	const char *identity;  /* see disk_identity() */
 	uint64_t size_highest; /* largest size since it was opened; requests in flight may use it */
 	uint64_t copied_bytes; /* by disk_req_copy() */
+	struct budget *budget; /* of the VM that uses it; see disk_set_budget() */
 };
 
 struct disk_queue {
@@ -148,6 +150,11 @@ int disk_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped)
 /* Control thread. Size and abilities, and each layer from the top. */
 void disk_inspect(const struct disk *disk, struct inspect *i);
 
+/* No queue is open. The whole stack takes copies of data from this budget; NULL, as at first: no
+ * limit. A request without room for its copy is done with -ENOBUFS, and nothing of it has taken
+ * effect: it may be repeated. */
+void disk_set_budget(struct disk *disk, struct budget *budget);
+
 void disk_close(struct disk *disk); /* the whole stack; all queues are closed */
 
 /* Bytes of one request: struct disk_req, the top's scratch, then the same for the disk below. */
@@ -179,6 +186,12 @@ static inline void disk_queue_close(struct disk_queue *queue)
 /* disk_ops.queue_open and queue_close of back ends whose queues have no state of their own. */
 int disk_plain_queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue);
 void disk_plain_queue_close(struct disk_queue *queue);
+
+/* A copy of the request's data, for pages that a back end cannot use as they are: aligned to a
+ * page, and filled for a write. ON_LOOP; never sleeps for another. 0; -ENOBUFS. disk_bounce_free()
+ * with the request's length and error (a read that succeeded is copied back). */
+int disk_bounce(const struct disk_req *req, uint8_t **buffer);
+void disk_bounce_free(const struct disk_req *req, uint8_t *buffer, int error);
 
 /* Copies all of the request's iovec into the buffer, or out of it into the iovec. For requests
  * whose pages a back end cannot use as they are. */

@@ -138,12 +138,10 @@ static bool aligned(const struct disk_req *req)
 static int bounce_start(struct file_req *r)
 {
 	const struct disk_req *req = req_of(r);
+	int ret = disk_bounce(req, &r->bounce);
 
-	r->bounce = aligned_alloc(FILE_BLOCK_SIZE, req->length);
-	if (!r->bounce)
-		return -ENOMEM;
-	if (req->op == DISK_WRITE)
-		disk_req_copy(req_of(r), r->bounce, true);
+	if (ret)
+		return ret;
 	r->bounce_iov = (struct iovec){.iov_base = r->bounce, .iov_len = req->length};
 	r->iov = &r->bounce_iov;
 	r->iov_count = 1;
@@ -156,9 +154,8 @@ static void answer(struct file_req *r)
 
 	if (r->error == -ENOSPC || r->error == -EDQUOT)
 		atomic_store_explicit(&r->file->tight, true, memory_order_relaxed);
-	if (r->bounce && !r->error && req->op == DISK_READ)
-		disk_req_copy(req_of(r), r->bounce, false);
-	free(r->bounce);
+	if (r->bounce)
+		disk_bounce_free(req, r->bounce, r->error);
 	req->done(req, r->error);
 }
 

@@ -66,7 +66,8 @@ enum scsi_error {
 	SCSI_ERR_RELEASE,         /* of a reservation of another type */
 	SCSI_ERR_ABORTED,         /* cancelled: any part of it may be done */
 	SCSI_ERR_CONFLICT,        /* with a reservation: a status of its own, no sense data */
-	SCSI_ERR_FULL,      /* not begun for lack of room: a status of its own, no sense data */
+	SCSI_ERR_FULL, /* not completed for lack of room, to be repeated: a status of its own, no
+			* sense data */
 	SCSI_ERR_ATTENTION, /* the first of enum scsi_attention; one row each */
 	SCSI_ERR_COUNT = SCSI_ERR_ATTENTION + 8,
 };

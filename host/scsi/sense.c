@@ -106,6 +106,8 @@ enum scsi_error scsi_error_of_disk(enum disk_op op, int error)
 		return SCSI_OK;
 	if (error == -ECANCELED)
 		return SCSI_ERR_ABORTED;
+	if (error == -ENOBUFS) /* of a copy of the data: the request may be repeated */
+		return SCSI_ERR_FULL;
 	/* A flush that fails for lack of space has lost data: a medium error. */
 	if ((error == -ENOSPC || error == -EDQUOT) && op != DISK_FLUSH && op != DISK_READ)
 		return SCSI_ERR_NO_SPACE;

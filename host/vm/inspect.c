@@ -111,6 +111,9 @@ void vm_inspect(const struct vm *vm, const struct gmem_use *use, struct inspect 
 	inspect_u64(i, "boots", vm->boots);
 	inspect_u64(i, "cpus", vm->options->cpus);
 	memory_inspect(vm, use, i);
+	inspect_begin(i, "budget");
+	budget_inspect(&vm->budget, i);
+	inspect_end(i);
 	io_threads_inspect(vm, i);
 	console_inspect(&vm->console, i);
 	boot_inspect(vm, i);

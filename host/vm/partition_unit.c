@@ -87,11 +87,12 @@ static void handle_crash(struct loop_task *task)
 
 /* Guest memory is allocated when the guest touches it, so too much of it would fail late and
  * hard. */
-static int check_memory(struct vm *vm, struct err *e)
+static int open_memory(struct vm *vm, struct err *e)
 {
 	uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 
 	ON_CONTROL(vm);
+	budget_init(&vm->budget, vm->options->host_memory);
 	if (vm->options->memory <= host)
 		return 0;
 	return err_set(e, -ENOMEM,
@@ -132,6 +133,7 @@ static void fill_vsp_host(struct vm *vm)
 		.ops = &vsp_host_ops,
 		.ctx = vm,
 		.gmem = partition_gmem(vm->partition),
+		.budget = &vm->budget,
 		.bus = vm->bus->bus,
 		.control = &vm->control,
 		.io_threads = vm->io_thread_ptr,
@@ -156,6 +158,7 @@ static int attach(struct vm *vm, struct err *e)
 		.vp_count = o->cpus,
 		.memory_size = o->memory,
 		.memory_shared = o->memory_kind == VM_MEMORY_SHARED,
+		.budget = &vm->budget,
 		.stimer = o->stimer,
 		.nested = o->nested,
 		.pmu = o->pmu,
@@ -168,7 +171,8 @@ static int attach(struct vm *vm, struct err *e)
 	reset_events(vm);
 	ret = partition_create(&vm->partition, &config, e);
 	if (!ret)
-		ret = bus_hyper_create(&vm->bus, vm->partition, &vm->control, o->cpus, e);
+		ret = bus_hyper_create(
+			&vm->bus, vm->partition, &vm->control, o->cpus, &vm->budget, e);
 	if (ret)
 		return ret;
 	fill_vsp_host(vm);
@@ -279,7 +283,7 @@ static void close_unit(struct vm *vm)
 
 const struct vm_unit_ops partition_unit = {
 	.name = "partition",
-	.open = check_memory,
+	.open = open_memory,
 	.attach = attach,
 	.start = start,
 	.pause = pause_unit,

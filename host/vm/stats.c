@@ -10,6 +10,16 @@ static const struct stats_key memory_keys[] = {
 	{NULL, NULL},
 };
 
+static const struct stats_key budget_user_keys[] = {
+	{"user", NULL}, {"share", NULL}, {"used", NULL}, {"refusals", NULL},
+	{NULL, NULL},
+};
+
+static const struct stats_key budget_keys[] = {
+	{"limit", NULL}, {"used", NULL}, {"peak", NULL}, {"users", budget_user_keys},
+	{NULL, NULL},
+};
+
 static const struct stats_key io_thread_keys[] = {
 	{"turns", NULL}, {"polling", NULL}, {"poll_window_ns", NULL},
 	{NULL, NULL},
@@ -57,6 +67,7 @@ static const struct stats_key device_keys[] = {
 
 const struct stats_key stats_keys[] = {
 	{"state", NULL}, {"boots", NULL}, {"cpus", NULL}, {"memory", memory_keys},
+	{"budget", budget_keys},
 	{"io_threads", io_thread_keys}, {"exits", exit_keys}, {"bus", bus_keys},
 	{"devices", device_keys},
 	{NULL, NULL},

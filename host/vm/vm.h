@@ -16,6 +16,7 @@
 #ifndef VM_VM_H
 #define VM_VM_H
 
+#include "base/budget.h"
 #include "base/loop.h"
 #include "base/wakeup.h"
 #include "config/config.h"
@@ -73,6 +74,7 @@ struct vm {
 		struct loop_timer timer;
 	} pause;
 	uint32_t boots;
+	struct budget budget; /* what the guest can make us use beyond its RAM */
 
 	struct loop control;
 	struct signals signals;

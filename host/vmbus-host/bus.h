@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/budget.h"
 #include "base/gmem.h"
 #include "hv/vmbus_msgs.h"
 
@@ -44,6 +45,7 @@ struct bus_config {
 	uint32_t vp_count;
 	uint32_t max_version;     /* VMBUS_VERSION_*; newest offered to the guest */
 	uint64_t gpadl_pages_max; /* quota over all live GPADLs; costs at most 16 bytes each */
+	struct budget *budget;    /* of the VM, for page lists; NULL: no limit */
 	const struct bus_port_ops *port;
 	void *port_ctx;
 };

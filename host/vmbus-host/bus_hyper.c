@@ -141,7 +141,7 @@ void bus_hyper_interrupt(struct bus_hyper *bh, uint32_t vp, uint32_t flag)
 /* ---- life ---------------------------------------------------------------- */
 
 int bus_hyper_create(struct bus_hyper **out, struct partition *p, struct loop *control,
-	uint32_t vp_count, struct err *e)
+	uint32_t vp_count, struct budget *budget, struct err *e)
 {
 	struct bus_hyper *bh = calloc(1, sizeof(*bh));
 	struct bus_config config = {
@@ -149,6 +149,7 @@ int bus_hyper_create(struct bus_hyper **out, struct partition *p, struct loop *c
 		.vp_count = vp_count,
 		.max_version = VMBUS_VERSION_WIN10_V5_3,
 		.gpadl_pages_max = GPADL_PAGES_MAX,
+		.budget = budget,
 		.port = &port_ops,
 		.port_ctx = bh,
 	};

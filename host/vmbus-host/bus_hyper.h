@@ -38,7 +38,7 @@ struct bus_hyper {
 
 /* Creates the bus and connects it to the partition. ON_CONTROL, before VPs start. */
 int bus_hyper_create(struct bus_hyper **bh, struct partition *p, struct loop *control,
-	uint32_t vp_count, struct err *e);
+	uint32_t vp_count, struct budget *budget, struct err *e);
 /* ON_CONTROL, no VP runs: handles the messages that wait. */
 void bus_hyper_drain(struct bus_hyper *bh);
 /* VPs are stopped and bus_shutdown() is done. */

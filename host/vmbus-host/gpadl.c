@@ -16,7 +16,8 @@
  * partition: it is filed under relid 0 until complete.
  *
  * Memory: the page list is allocated whole when the header comes, so that the
- * quotas (pages, count, building) bound it whatever the guest does next.
+ * quotas (pages, count, building) and the VM's budget bound it whatever the guest
+ * does next.
  */
 #include <assert.h>
 #include <errno.h>
@@ -84,6 +85,11 @@ static void gpadl_file(struct gpadl *g, uint32_t relid)
 	list_add_tail(gpadl_bucket(g->bus, g->id, relid), &g->bucket);
 }
 
+static uint64_t gpadl_size(uint32_t words)
+{
+	return sizeof(struct gpadl) + words * sizeof(uint64_t);
+}
+
 static bool gpadl_is_building(const struct gpadl *g)
 {
 	return g->key_relid == RELID_BUILDING;
@@ -107,6 +113,18 @@ static void gpadl_send_created(struct bus *bus, uint32_t relid, uint32_t id, uin
 	bus_send(bus, VMBUS_MSG_GPADL_CREATED, &msg, sizeof(msg));
 }
 
+static struct gpadl *gpadl_alloc(struct bus *bus, uint32_t words)
+{
+	struct gpadl *g;
+
+	if (!budget_take(bus->config.budget, BUDGET_GPADLS, gpadl_size(words)))
+		return NULL;
+	g = malloc(gpadl_size(words));
+	if (!g)
+		budget_give(bus->config.budget, BUDGET_GPADLS, gpadl_size(words));
+	return g;
+}
+
 static void gpadl_free(struct gpadl *g)
 {
 	struct bus *bus = g->bus;
@@ -120,6 +138,7 @@ static void gpadl_free(struct gpadl *g)
 	gpadl_unlink(g);
 	if (g->teardown)
 		bus_send(bus, VMBUS_MSG_GPADL_TORNDOWN, &msg, sizeof(msg));
+	budget_give(bus->config.budget, BUDGET_GPADLS, gpadl_size(g->words_expected));
 	free(g);
 }
 
@@ -219,7 +238,7 @@ static const char *gpadl_refusal(struct bus *bus, const struct vmbus_gpadl_heade
 static struct gpadl *gpadl_create(struct bus *bus, const struct vmbus_gpadl_header *msg)
 {
 	uint32_t words = msg->range_buflen / sizeof(uint64_t);
-	struct gpadl *g = malloc(sizeof(*g) + words * sizeof(g->words[0]));
+	struct gpadl *g = gpadl_alloc(bus, words);
 
 	if (!g) {
 		log_guest("vmbus: no memory for a GPADL");

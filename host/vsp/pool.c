@@ -10,20 +10,66 @@
 
 #define ALIGNMENT 16u
 
-int pool_init(struct pool *pool, size_t size, uint32_t count)
+static uint32_t smaller(uint32_t a, uint32_t b)
 {
-	*pool = (struct pool){.stride = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1)};
-	if (!size || !count)
-		return 0;
-	pool->slots = calloc(count, sizeof(*pool->slots));
-	if (!pool->slots)
-		return -ENOMEM;
+	return a < b ? a : b;
+}
+
+/* ---- the budget ---------------------------------------------------------- */
+
+static uint64_t cost(const struct pool *pool, uint32_t requests)
+{
+	return requests * (uint64_t)(pool->stride + sizeof(*pool->slots));
+}
+
+static bool pay(struct pool *pool, uint32_t requests)
+{
+	if (!budget_take(pool->budget, BUDGET_REQUESTS, cost(pool, requests)))
+		return false;
+	pool->paid += requests;
+	return true;
+}
+
+static bool grow(struct pool *pool)
+{
+	uint32_t left = pool->count - pool->paid;
+
+	return pay(pool, smaller(left, pool->paid)) || pay(pool, smaller(left, POOL_FIRST));
+}
+
+/* ---- life ---------------------------------------------------------------- */
+
+static int reserve(struct pool *pool, uint32_t count)
+{
 	pool->mapped = count * pool->stride;
 	pool->memory = mmap(NULL, pool->mapped, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (pool->memory == MAP_FAILED) {
-		free(pool->slots);
+	if (pool->memory == MAP_FAILED)
 		return -ENOMEM;
+	pool->slots = calloc(count, sizeof(*pool->slots));
+	if (pool->slots)
+		return 0;
+	munmap(pool->memory, pool->mapped);
+	return -ENOMEM;
+}
+
+int pool_init(struct pool *pool, size_t size, uint32_t count, struct budget *budget)
+{
+	int ret;
+
+	*pool = (struct pool){
+		.stride = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1),
+		.budget = budget,
+	};
+	if (!size || !count)
+		return 0;
+	if (!pay(pool, smaller(count, POOL_FIRST)))
+		return -ENOMEM;
+	ret = reserve(pool, count);
+	if (ret) {
+		budget_give(budget, BUDGET_REQUESTS, cost(pool, pool->paid));
+		*pool = (struct pool){0};
+		return ret;
 	}
 	pool->count = count;
 	return 0;
@@ -35,7 +81,10 @@ void pool_fini(struct pool *pool)
 	free(pool->slots);
 	if (pool->mapped)
 		munmap(pool->memory, pool->mapped);
+	budget_give(pool->budget, BUDGET_REQUESTS, cost(pool, pool->paid));
 }
+
+/* ---- requests ------------------------------------------------------------ */
 
 void *pool_get(struct pool *pool)
 {
@@ -45,8 +94,10 @@ void *pool_get(struct pool *pool)
 		return NULL;
 	if (pool->used < pool->fresh)
 		pool->first_free = pool->slots[i].next_free;
-	else
+	else if (pool->fresh < pool->paid || grow(pool))
 		i = pool->fresh++;
+	else
+		return NULL;
 	pool->slots[i].used = true;
 	counter_add(&pool->used, 1);
 	return pool->memory + i * pool->stride;

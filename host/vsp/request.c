@@ -26,7 +26,7 @@ int vsp_pools_init(struct vsp_channel *ch)
 		int rc;
 
 		ops->request_class(ch->dev, i, &class);
-		rc = pool_init(&ch->pools[i].pool, class.size, class.count);
+		rc = pool_init(&ch->pools[i].pool, class.size, class.count, ch->dev->host->budget);
 		if (rc) {
 			vsp_pools_fini(ch);
 			return rc;

@@ -38,6 +38,7 @@
 
 #include <sys/uio.h>
 
+#include "base/budget.h"
 #include "base/err.h"
 #include "base/gmem.h"
 #include "base/loop.h"
@@ -63,9 +64,10 @@ enum vsp_interrupts {
 	VSP_INTERRUPTS_PLAIN,
 };
 
-#define VSP_REQUEST_CLASSES_MAX 4u
+#define VSP_REQUEST_CLASSES_MAX 5u
 
-/* A pool of equal requests. Each open channel has one pool per class. */
+/* A pool of equal requests. Each open channel has one pool per class. It begins with POOL_FIRST
+ * requests and grows up to `count` while the VM's budget lasts. */
 struct vsp_request_class {
 	size_t size;     /* bytes of one request; 0: the class is empty */
 	uint32_t count;  /* requests */
@@ -127,6 +129,8 @@ struct vsp_ops {
 void *vsp_device_priv(struct vsp_device *dev);
 const struct hv_guid *vsp_device_instance(const struct vsp_device *dev);
 const struct gmem *vsp_device_gmem(const struct vsp_device *dev);
+/* What a VSP allocates because of its guest it takes from here; NULL: no limit. */
+struct budget *vsp_device_budget(const struct vsp_device *dev);
 struct loop *vsp_device_control(const struct vsp_device *dev); /* the control thread's loop */
 uint32_t vsp_device_vps(const struct vsp_device *dev);
 /* ON_CONTROL: the open primary channel, or NULL. */

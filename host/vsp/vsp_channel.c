@@ -148,11 +148,36 @@ fini_pools:
 	return rc;
 }
 
+/* With the buffer that its packets are copied to. */
+static uint64_t channel_size(const struct vsp_ops *ops)
+{
+	return sizeof(struct vsp_channel) + ops->channel_size + ops->packet_max;
+}
+
+static struct vsp_channel *channel_alloc(struct vsp_device *dev)
+{
+	struct budget *budget = dev->host->budget;
+	struct vsp_channel *ch;
+
+	if (!budget_take(budget, BUDGET_CHANNELS, channel_size(dev->ops)))
+		return NULL;
+	ch = calloc(1, sizeof(*ch) + dev->ops->channel_size);
+	if (!ch)
+		budget_give(budget, BUDGET_CHANNELS, channel_size(dev->ops));
+	return ch;
+}
+
+static void channel_free(struct vsp_channel *ch)
+{
+	budget_give(ch->dev->host->budget, BUDGET_CHANNELS, channel_size(ch->dev->ops));
+	free(ch);
+}
+
 static int channel_create(
 	struct vsp_channel **out, struct vsp_offer *offer, const struct bus_open_params *params)
 {
 	struct vsp_device *dev = offer->dev;
-	struct vsp_channel *ch = calloc(1, sizeof(*ch) + dev->ops->channel_size);
+	struct vsp_channel *ch = channel_alloc(dev);
 	int rc;
 
 	if (!ch)
@@ -165,7 +190,7 @@ static int channel_create(
 	list_init(&ch->gpadls);
 	rc = channel_init(ch, params);
 	if (rc) {
-		free(ch);
+		channel_free(ch);
 		return rc;
 	}
 	*out = ch;
@@ -182,7 +207,7 @@ static void channel_destroy(struct vsp_channel *ch)
 	vsp_rings_put(&ch->rings);
 	vsp_pools_fini(ch);
 	ch->offer->ch = NULL;
-	free(ch);
+	channel_free(ch);
 }
 
 void vsp_channel_check_gone(struct vsp_channel *ch)

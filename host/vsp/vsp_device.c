@@ -193,6 +193,11 @@ const struct gmem *vsp_device_gmem(const struct vsp_device *dev)
 	return dev->host->gmem;
 }
 
+struct budget *vsp_device_budget(const struct vsp_device *dev)
+{
+	return dev->host->budget;
+}
+
 struct loop *vsp_device_control(const struct vsp_device *dev)
 {
 	return dev->host->control;

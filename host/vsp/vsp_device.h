@@ -24,6 +24,7 @@ struct vsp_host {
 	const struct vsp_host_ops *ops;
 	void *ctx;
 	const struct gmem *gmem;
+	struct budget *budget; /* of the VM; NULL: no limit */
 	struct bus *bus;
 	struct loop *control;
 	struct loop **io_threads;

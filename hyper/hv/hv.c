@@ -41,9 +41,9 @@ static int vp_init(struct hv_vp *vp, uint32_t index)
 	return 0;
 }
 
-static void vp_fini(struct hv_vp *vp)
+static void vp_fini(struct hv *hv, struct hv_vp *vp)
 {
-	synic_vp_fini(vp);
+	synic_vp_fini(hv, vp);
 	pthread_mutex_destroy(&vp->lock);
 }
 
@@ -73,7 +73,7 @@ int hv_init(struct hv *hv, const struct hv_config *config)
 
 fini_vps:
 	while (vps > 0)
-		vp_fini(&hv->vp[--vps]);
+		vp_fini(hv, &hv->vp[--vps]);
 	pthread_rwlock_destroy(&hv->connection_lock);
 destroy_lock:
 	pthread_mutex_destroy(&hv->lock);
@@ -83,7 +83,7 @@ destroy_lock:
 void hv_fini(struct hv *hv)
 {
 	for (uint32_t i = hv->config.vp_count; i > 0; i--)
-		vp_fini(&hv->vp[i - 1]);
+		vp_fini(hv, &hv->vp[i - 1]);
 	pthread_rwlock_destroy(&hv->connection_lock);
 	pthread_mutex_destroy(&hv->lock);
 }

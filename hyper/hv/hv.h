@@ -27,6 +27,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/budget.h"
 #include "base/gmem.h"
 #include "base/list.h"
 #include "hv/hv_reg.h"
@@ -84,6 +85,7 @@ struct hv_port_ops {
 
 struct hv_config {
 	const struct gmem *gmem;
+	struct budget *budget; /* of the VM, for messages that wait; NULL: no limit */
 	uint32_t vp_count;
 	uint64_t tsc_hz;
 	bool tsc_invariant; /* offer TSC_INVARIANT */
@@ -216,8 +218,8 @@ void hv_connection_del(struct hv *hv, struct hv_connection *conn);
 
 /* ---- SynIC (synic.c). Any thread. ---------------------------------------- */
 /* Queues a message for the VP's slot `sint` and delivers it when possible. FIFO per SINT.
- * -ENOBUFS: HV_SYNIC_QUEUE_MAX reached. -ENOMEM. -EINVAL: vp, sint, type (0 or bit 31 set)
- * or size out of range. */
+ * -ENOBUFS: HV_SYNIC_QUEUE_MAX reached. -ENOMEM, also beyond the budget. -EINVAL: vp, sint, type (0
+ * or bit 31 set) or size out of range. */
 int synic_post(struct hv *hv, uint32_t vp, uint32_t sint, uint32_t type, uint64_t sender,
 	const void *payload, uint32_t size);
 /* Sets the event flag; interrupts if it was clear. Kept for later while the SynIC is disabled.

@@ -110,7 +110,7 @@ void reftime_init(struct hv *hv);
 
 /* synic.c */
 void synic_vp_init(struct hv_vp *vp);
-void synic_vp_fini(struct hv_vp *vp);
+void synic_vp_fini(struct hv *hv, struct hv_vp *vp);
 /* Under hv_vp.lock: moves one waiting message of the SINT into its slot, if both are ready. */
 void synic_deliver(struct hv *hv, struct hv_vp *vp, uint32_t sint);
 

@@ -104,7 +104,13 @@ static bool message_waiting(const struct hv_vp *vp, uint32_t sint)
 	return !list_empty(&vp->queue[sint]) || stimer_message_waiting(vp, sint);
 }
 
-static void queue_take(struct hv_vp *vp, uint32_t sint, struct hv_message *msg)
+static void message_free(struct hv *hv, struct hv_synic_message *m)
+{
+	budget_give(hv->config.budget, BUDGET_MESSAGES, sizeof(*m));
+	free(m);
+}
+
+static void queue_take(struct hv *hv, struct hv_vp *vp, uint32_t sint, struct hv_message *msg)
 {
 	struct hv_synic_message *m =
 		container_of(vp->queue[sint].next, struct hv_synic_message, link);
@@ -112,7 +118,7 @@ static void queue_take(struct hv_vp *vp, uint32_t sint, struct hv_message *msg)
 	*msg = m->msg;
 	list_del(&m->link);
 	vp->queued--;
-	free(m);
+	message_free(hv, m);
 }
 
 void synic_deliver(struct hv *hv, struct hv_vp *vp, uint32_t sint)
@@ -129,7 +135,7 @@ void synic_deliver(struct hv *hv, struct hv_vp *vp, uint32_t sint)
 	if (stimer_message_waiting(vp, sint))
 		stimer_message_take(hv, vp, sint, &msg);
 	else
-		queue_take(vp, sint, &msg);
+		queue_take(hv, vp, sint, &msg);
 	msg.flags = message_waiting(vp, sint) ? HV_MESSAGE_FLAG_PENDING : 0;
 	slot_write(slot, &msg);
 	hv_count(&hv->counters.messages_delivered);
@@ -145,10 +151,23 @@ static int queue_add(struct hv_vp *vp, uint32_t sint, struct hv_synic_message *m
 	return 0;
 }
 
-static struct hv_synic_message *message_create(
-	uint32_t type, uint64_t sender, const void *payload, uint32_t size)
+/* Zeroed: the tail reaches the guest. */
+static struct hv_synic_message *message_alloc(struct hv *hv)
 {
-	struct hv_synic_message *m = calloc(1, sizeof(*m)); /* zero: the tail reaches the guest */
+	struct hv_synic_message *m;
+
+	if (!budget_take(hv->config.budget, BUDGET_MESSAGES, sizeof(*m)))
+		return NULL;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		budget_give(hv->config.budget, BUDGET_MESSAGES, sizeof(*m));
+	return m;
+}
+
+static struct hv_synic_message *message_create(
+	struct hv *hv, uint32_t type, uint64_t sender, const void *payload, uint32_t size)
+{
+	struct hv_synic_message *m = message_alloc(hv);
 
 	if (!m)
 		return NULL;
@@ -171,7 +190,7 @@ int synic_post(struct hv *hv, uint32_t vp_index, uint32_t sint, uint32_t type, u
 		type == HV_MESSAGE_TYPE_NONE || (type & HV_MESSAGE_TYPE_RESERVED) ||
 		size > HV_MESSAGE_PAYLOAD_MAX)
 		return -EINVAL;
-	m = message_create(type, sender, payload, size);
+	m = message_create(hv, type, sender, payload, size);
 	if (!m) {
 		hv_count(&hv->counters.messages_refused);
 		return -ENOMEM;
@@ -183,18 +202,18 @@ int synic_post(struct hv *hv, uint32_t vp_index, uint32_t sint, uint32_t type, u
 		synic_deliver(hv, vp, sint);
 	pthread_mutex_unlock(&vp->lock);
 	if (ret) {
-		free(m);
+		message_free(hv, m);
 		hv_count(&hv->counters.messages_refused);
 	}
 	return ret;
 }
 
-static void queue_drop(struct hv_vp *vp, uint32_t sint)
+static void queue_drop(struct hv *hv, struct hv_vp *vp, uint32_t sint)
 {
 	struct hv_message dropped;
 
 	while (!list_empty(&vp->queue[sint]))
-		queue_take(vp, sint, &dropped);
+		queue_take(hv, vp, sint, &dropped);
 }
 
 /* ---- events -------------------------------------------------------------- */
@@ -275,7 +294,7 @@ void synic_flush(struct hv *hv, uint32_t sint)
 		struct hv_vp *vp = &hv->vp[i];
 
 		pthread_mutex_lock(&vp->lock);
-		queue_drop(vp, sint);
+		queue_drop(hv, vp, sint);
 		events_forget(vp, sint);
 		pthread_mutex_unlock(&vp->lock);
 	}
@@ -305,10 +324,10 @@ void synic_vp_init(struct hv_vp *vp)
 	}
 }
 
-void synic_vp_fini(struct hv_vp *vp)
+void synic_vp_fini(struct hv *hv, struct hv_vp *vp)
 {
 	for (uint32_t sint = 0; sint < HV_SINT_COUNT; sint++)
-		queue_drop(vp, sint);
+		queue_drop(hv, vp, sint);
 }
 
 /* ---- registers ----------------------------------------------------------- */

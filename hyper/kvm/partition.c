@@ -366,6 +366,7 @@ int partition_create(struct partition **out, const struct partition_config *conf
 	p->hv_config = (struct hv_config){
 		.gmem = &p->gmem,
 		.vp_count = config->vp_count,
+		.budget = config->budget,
 		.stimer = config->stimer,
 		.flush = !config->nested,
 		.port = &hv_port,

@@ -45,9 +45,10 @@ struct partition_events {
 };
 
 struct partition_config {
-	uint32_t vp_count;    /* 1..HV_VPS_MAX */
-	uint64_t memory_size; /* bytes, MiB multiple */
-	bool memory_shared;   /* base/gmem.h: shared, not anonymous */
+	uint32_t vp_count;     /* 1..HV_VPS_MAX */
+	uint64_t memory_size;  /* bytes, MiB multiple */
+	bool memory_shared;    /* base/gmem.h: shared, not anonymous */
+	struct budget *budget; /* of the VM; NULL: no limit */
 	bool stimer;
 	bool nested; /* VMX or SVM for the guest; creation fails where KVM has neither */
 	bool pmu;    /* performance counters, the same */

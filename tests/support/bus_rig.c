@@ -241,6 +241,7 @@ void rig_init(struct rig *rig, uint32_t max_version, uint64_t gpadl_pages_max)
 		.vp_count = RIG_VPS,
 		.max_version = max_version,
 		.gpadl_pages_max = gpadl_pages_max,
+		.budget = &rig->budget,
 		.port = &port_ops,
 		.port_ctx = rig,
 	};
@@ -248,6 +249,7 @@ void rig_init(struct rig *rig, uint32_t max_version, uint64_t gpadl_pages_max)
 	memset(rig, 0, sizeof(*rig));
 	rig->gmem.memfd = -1;
 	rig->gmem.low_size = rig->gmem.high_size = RIG_RAM_PAGES * GMEM_PAGE_SIZE;
+	budget_init(&rig->budget, BUDGET_DEFAULT);
 	rig->answer_at_once = true;
 	list_init(&rig->devs);
 	check(!bus_create(&rig->bus, &config));
@@ -297,6 +299,7 @@ void rig_fini(struct rig *rig)
 	bus_gpadl_usage(rig->bus, &gpadls, &pages);
 	check(!gpadls && !pages);
 	check(bus_counters(rig->bus)->opens == bus_counters(rig->bus)->closes);
+	check(!budget_used(&rig->budget));
 	bus_destroy(rig->bus);
 	free(rig->sent);
 	list_for_each_safe (pos, &rig->devs) {

@@ -59,6 +59,7 @@ struct rig_dev {
 struct rig {
 	struct gmem gmem; /* only judges addresses: nobody touches a page */
 	struct bus *bus;
+	struct budget budget; /* rig_fini() checks that all is given back */
 	struct list devs;
 
 	bool answer_at_once; /* devices complete inside the call */

@@ -234,6 +234,7 @@ static void create_bus(void *arg)
 		.vp_count = g->host.vp_count,
 		.max_version = VMBUS_VERSION_WIN10_V5_3,
 		.gpadl_pages_max = GPADL_PAGES_MAX,
+		.budget = &g->budget,
 		.port = &port_ops,
 		.port_ctx = g,
 	};
@@ -253,9 +254,11 @@ void guest_start(struct guest *g, const struct guest_config *config)
 		die("memory");
 	start_loops(g, config->io_threads);
 	g->host.vp_count = config->vps;
+	budget_init(&g->budget, config->budget ? config->budget : BUDGET_DEFAULT);
 	loop_call(&g->control, create_bus, g);
 	g->host = (struct vsp_host){
 		.gmem = &g->gmem,
+		.budget = &g->budget,
 		.bus = g->bus,
 		.control = &g->control,
 		.io_threads = g->io_thread_list,
@@ -308,6 +311,9 @@ void guest_stop(struct guest *g)
 		guest_shut_down(g);
 	loop_call(&g->control, destroy_all, g);
 	stop_loops(g);
+	if (budget_used(&g->budget))
+		die("%llu bytes of the budget are not given back",
+			(unsigned long long)budget_used(&g->budget));
 	gmem_destroy(&g->gmem);
 	pthread_cond_destroy(&g->changed);
 	pthread_mutex_destroy(&g->lock);

@@ -25,8 +25,9 @@
 #define GUEST_SCATTERED_MAX  32u /* pages of a ring, when scattered */
 
 struct guest_config {
-	uint64_t ram;        /* bytes */
-	uint32_t vps;        /* for the bus; nothing runs on them */
+	uint64_t ram;    /* bytes */
+	uint32_t vps;    /* for the bus; nothing runs on them */
+	uint64_t budget; /* bytes; 0: BUDGET_DEFAULT. guest_stop() checks that all is given back */
 	uint32_t io_threads; /* threads; 0: no threads at all, everything runs on one loop inside
 			      * the caller's waits and guest_turn() */
 };
@@ -51,6 +52,7 @@ struct guest {
 	struct vsp_host host;
 	bool single;    /* no threads */
 	bool scattered; /* the caller's: no two pages of a ring that is opened are neighbours */
+	struct budget budget;
 	/* caller's */
 	uint64_t next_gpa; /* RAM not given out yet */
 	uint32_t next_gpadl;

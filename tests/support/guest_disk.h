@@ -13,7 +13,7 @@
 #include "tests/support/guest.h"
 
 #define GUEST_DISK_SLOTS    64u
-#define GUEST_DISK_CHANNELS 8u
+#define GUEST_DISK_CHANNELS 64u
 #define GUEST_DISK_BUFFER   (1u << 20) /* bytes of one slot's buffer, and a page */
 
 enum guest_slot_state {

@@ -120,11 +120,8 @@ static bool retire(struct nbd_req *r)
 
 static void answer(struct nbd_req *r)
 {
-	if (r->bounce) {
-		if (!r->error && nbd_disk_req(r)->op == DISK_READ)
-			disk_req_copy(nbd_disk_req(r), r->bounce, false);
-		free(r->bounce);
-	}
+	if (r->bounce)
+		disk_bounce_free(nbd_disk_req(r), r->bounce, r->error);
 	nbd_complete(r);
 }
 
@@ -371,13 +368,8 @@ void nbd_conn_submit(struct nbd_conn *l, struct nbd_req *r)
 	r->conn = l;
 	r->error = l->down || must_not_change(r) ? -EIO : 0;
 	if (!r->error && (req->op == DISK_READ || req->op == DISK_WRITE) &&
-		!nbd_segments_fit(req, l->disk->caps.block_min)) {
-		r->bounce = malloc(req->length);
-		if (!r->bounce)
-			r->error = -ENOMEM;
-		else if (req->op == DISK_WRITE)
-			disk_req_copy(nbd_disk_req(r), r->bounce, true);
-	}
+		!nbd_segments_fit(req, l->disk->caps.block_min))
+		r->error = disk_bounce(req, &r->bounce);
 	if (r->error) {
 		nbd_complete(r);
 		return;

@@ -34,7 +34,8 @@ static struct nbd_req *oldest(const struct nbd_conn *l)
 
 void nbd_fail(struct nbd_req *r, int error)
 {
-	free(r->bounce);
+	if (r->bounce)
+		disk_bounce_free(nbd_disk_req(r), r->bounce, error);
 	r->error = error;
 	nbd_complete(r);
 }

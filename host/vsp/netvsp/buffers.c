@@ -21,7 +21,32 @@ uint32_t recv_section_size(uint32_t mtu)
 	return (size + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE * HV_PAGE_SIZE;
 }
 
-struct netvsp_recv *recv_create(struct vsp_gpadl *gpadl, uint16_t id, uint32_t mtu)
+static uint64_t recv_cost(uint64_t sections)
+{
+	const struct netvsp_recv *recv = NULL;
+
+	return sizeof(*recv) + sections * (sizeof(recv->transfers[0]) + sizeof(*recv->next_free));
+}
+
+static struct netvsp_recv *recv_alloc(uint64_t sections, struct budget *budget)
+{
+	struct netvsp_recv *recv;
+
+	if (!budget_take(budget, BUDGET_GPADLS, recv_cost(sections)))
+		return NULL;
+	recv = calloc(1, recv_cost(sections));
+	if (!recv) {
+		budget_give(budget, BUDGET_GPADLS, recv_cost(sections));
+		return NULL;
+	}
+	recv->budget = budget;
+	recv->sections = (uint32_t)sections;
+	recv->next_free = (uint16_t *)&recv->transfers[sections];
+	return recv;
+}
+
+struct netvsp_recv *recv_create(
+	struct vsp_gpadl *gpadl, uint16_t id, uint32_t mtu, struct budget *budget)
 {
 	uint32_t size = recv_section_size(mtu);
 	uint64_t sections = vsp_gpadl_size(gpadl) / size;
@@ -29,14 +54,13 @@ struct netvsp_recv *recv_create(struct vsp_gpadl *gpadl, uint16_t id, uint32_t m
 
 	if (sections < RECV_SECTIONS_MIN || sections > UINT16_MAX)
 		return NULL;
-	recv = calloc(1, sizeof(*recv) + sections * sizeof(recv->transfers[0]));
+	recv = recv_alloc(sections, budget);
 	if (!recv)
 		return NULL;
 	atomic_init(&recv->refs, 1);
 	recv->gpadl = gpadl;
 	recv->id = id;
 	recv->section_size = size;
-	recv->sections = (uint32_t)sections;
 	recv->pages = (size + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE;
 	return recv;
 }
@@ -62,8 +86,10 @@ void recv_get(struct netvsp_recv *recv)
 
 void recv_put(struct netvsp_recv *recv)
 {
-	if (recv && atomic_fetch_sub_explicit(&recv->refs, 1, memory_order_acq_rel) == 1)
-		free(recv);
+	if (!recv || atomic_fetch_sub_explicit(&recv->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	budget_give(recv->budget, BUDGET_GPADLS, recv_cost(recv->sections));
+	free(recv);
 }
 
 void send_get(struct netvsp_send *send)

@@ -38,6 +38,8 @@ struct netvsp_recv {
 	uint32_t section_size;
 	uint32_t sections;
 	uint32_t pages; /* iovec entries of one section */
+	struct budget *budget;
+	uint16_t *next_free; /* by section: the next one of its channel's free list */
 	/* By first section: the packet that is with the guest, or NULL. Entries of a channel's own
 	 * sections are its own. */
 	struct netvsp_transfer *transfers[];
@@ -52,8 +54,9 @@ struct netvsp_send {
 /* mtu: payload of Ethernet. */
 uint32_t recv_section_size(uint32_t mtu);
 /* With one reference, or NULL: the buffer is too small, or no memory. They use gpadl, which the
- * caller has a reference on. */
-struct netvsp_recv *recv_create(struct vsp_gpadl *gpadl, uint16_t id, uint32_t mtu);
+ * caller has a reference on. What a receive buffer costs is taken from the budget. */
+struct netvsp_recv *recv_create(
+	struct vsp_gpadl *gpadl, uint16_t id, uint32_t mtu, struct budget *budget);
 struct netvsp_send *send_create(struct vsp_gpadl *gpadl);
 /* NULL is legal. */
 void recv_get(struct netvsp_recv *recv);

@@ -120,10 +120,11 @@ static void netvsp_request_class(
 	struct vsp_device *dev, uint32_t number, struct vsp_request_class *class)
 {
 	static const struct vsp_request_class classes[CLASSES] = {
-		[CLASS_TX] = {sizeof(struct netvsp_tx), NETVSP_TX_REQUESTS + 1, false},
+		[CLASS_TX] = {sizeof(struct netvsp_tx), NETVSP_TX_REQUESTS, false},
 		[CLASS_COMMAND] = {sizeof(struct netvsp_command), NETVSP_COMMANDS, false},
 		[CLASS_REPLY] = {sizeof(struct netvsp_reply), RECV_CONTROL_SECTIONS, true},
 		[CLASS_TRANSFER] = {sizeof(struct netvsp_transfer), NETVSP_TRANSFERS, true},
+		[CLASS_TOKEN] = {1, 1, false},
 	};
 
 	*class = classes[number];

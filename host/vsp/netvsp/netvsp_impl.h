@@ -47,7 +47,7 @@
 #define ON_CONTROL(dev) ON_LOOP(vsp_device_control(dev))
 #define ON_IO_THREAD(c) ON_LOOP(vsp_channel_loop((c)->ch))
 
-enum netvsp_class { CLASS_TX, CLASS_COMMAND, CLASS_REPLY, CLASS_TRANSFER, CLASSES };
+enum netvsp_class { CLASS_TX, CLASS_COMMAND, CLASS_REPLY, CLASS_TRANSFER, CLASS_TOKEN, CLASSES };
 
 struct netvsp_channel;
 
@@ -174,14 +174,14 @@ struct netvsp_rx {
 	bool view;                /* a reference on its pages is held */
 	bool revoked;             /* no section is used any more */
 	uint32_t first, end;      /* own sections */
-	uint32_t *free;           /* stack, of them */
+	uint16_t first_free;      /* valid when free_count > 0; see netvsp_recv.next_free */
 	uint32_t free_count;
 	uint32_t per_buffer; /* sections of one buffer */
 	uint32_t spare_count;
 	struct netvsp_rx_buffer *spare[NETVSP_RX_BUFFERS]; /* not with the NIC */
 	uint32_t out;                                      /* buffers with the NIC */
 	uint32_t transfers_out;           /* packets with the guest, or on their way to it */
-	struct netvsp_tx *token;          /* makes a pause wait while buffers are with the NIC */
+	void *token;                      /* makes a pause wait while buffers are with the NIC */
 	struct netvsp_transfer *transfer; /* being filled */
 	uint16_t rsc_id;
 	bool starved; /* the NIC was given no buffer */

@@ -190,7 +190,8 @@ static bool take_recv(struct netvsp_command *cmd, struct vsp_gpadl *gpadl)
 	struct netvsp_channel *c = cmd->channel;
 	struct netvsp *d = c->device;
 
-	c->rx.recv = recv_create(gpadl, cmd->message.send_buf.id, d->next.mtu);
+	c->rx.recv = recv_create(
+		gpadl, cmd->message.send_buf.id, d->next.mtu, vsp_device_budget(d->dev));
 	if (!c->rx.recv)
 		return false;
 	if ((c->rx.recv->sections - RECV_CONTROL_SECTIONS) / d->channels_max == 0) {

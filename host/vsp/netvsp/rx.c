@@ -22,7 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PEEK_MAX 128u /* of a frame's headers: copied, since the guest can write there */
+#define BUFFERS_SIZE (NETVSP_RX_BUFFERS * sizeof(struct netvsp_rx_buffer))
+#define PEEK_MAX     128u /* of a frame's headers: copied, since the guest can write there */
 /* A super frame with tags in its bytes, and one byte more: see recv_section_size(). */
 #define SUPER_ROOM (NIC_FRAME_MAX + 2 * NIC_VLAN_TAG + 1)
 
@@ -46,17 +47,33 @@ bool rx_rsc_fits(const struct netvsp_recv *recv, uint32_t parts)
 	       end - first >= 2 * super_sections(recv);
 }
 
+static void put_section(struct netvsp_rx *rx, uint32_t section)
+{
+	rx->recv->next_free[section] = rx->first_free;
+	rx->first_free = (uint16_t)section;
+	rx->free_count++;
+}
+
+static uint32_t take_section(struct netvsp_rx *rx)
+{
+	uint32_t section = rx->first_free;
+
+	rx->first_free = rx->recv->next_free[section];
+	rx->free_count--;
+	return section;
+}
+
 static void add_free(struct netvsp_rx *rx, uint32_t first, uint32_t end)
 {
 	for (uint32_t i = end; i-- > first;)
-		rx->free[rx->free_count++] = i;
+		put_section(rx, i);
 }
 
 /* False: there are not enough. What was found stays in the buffer. */
 static bool fill(struct netvsp_rx *rx, struct netvsp_rx_buffer *b)
 {
 	while (b->holes && rx->free_count) {
-		uint32_t section = rx->free[--rx->free_count];
+		uint32_t section = take_section(rx);
 
 		b->holes--;
 		b->sections[b->holes] = section;
@@ -68,7 +85,7 @@ static bool fill(struct netvsp_rx *rx, struct netvsp_rx_buffer *b)
 static void empty(struct netvsp_rx *rx, struct netvsp_rx_buffer *b)
 {
 	while (b->holes < rx->per_buffer)
-		rx->free[rx->free_count++] = b->sections[b->holes++];
+		put_section(rx, b->sections[b->holes++]);
 }
 
 static void empty_spares(struct netvsp_rx *rx)
@@ -143,8 +160,7 @@ static void transfer_end(struct netvsp_channel *c, struct netvsp_transfer *t)
 	struct netvsp_rx *rx = &c->rx;
 
 	for (uint32_t i = 0; i < t->sections; i++)
-		rx->free[rx->free_count++] =
-			t->header.ranges[i].byte_offset / rx->recv->section_size;
+		put_section(rx, t->header.ranges[i].byte_offset / rx->recv->section_size);
 	vsp_request_put(c->ch, t);
 }
 
@@ -385,7 +401,7 @@ static bool give(struct netvsp_channel *c, struct nic_frame **frame)
 static bool take_token(struct netvsp_channel *c)
 {
 	if (!c->rx.token)
-		c->rx.token = vsp_request_get(c->ch, CLASS_TX);
+		c->rx.token = vsp_request_get(c->ch, CLASS_TOKEN);
 	return c->rx.token;
 }
 
@@ -502,11 +518,13 @@ int rx_init(struct netvsp_channel *c)
 {
 	struct netvsp_rx *rx = &c->rx;
 
-	rx->buffers = calloc(NETVSP_RX_BUFFERS, sizeof(*rx->buffers));
-	/* Not more than a buffer has: a GPADL is smaller than this many sections. */
-	rx->free = calloc(UINT16_MAX, sizeof(*rx->free));
-	if (!rx->buffers || !rx->free)
+	if (!budget_take(vsp_device_budget(c->device->dev), BUDGET_CHANNELS, BUFFERS_SIZE))
 		return -ENOMEM;
+	rx->buffers = calloc(1, BUFFERS_SIZE);
+	if (!rx->buffers) {
+		budget_give(vsp_device_budget(c->device->dev), BUDGET_CHANNELS, BUFFERS_SIZE);
+		return -ENOMEM;
+	}
 	rx->per_buffer = 1;
 	for (uint32_t i = 0; i < NETVSP_RX_BUFFERS; i++) {
 		struct netvsp_rx_buffer *b = &rx->buffers[i];
@@ -520,8 +538,9 @@ int rx_init(struct netvsp_channel *c)
 
 void rx_fini(struct netvsp_channel *c)
 {
+	if (c->rx.buffers)
+		budget_give(vsp_device_budget(c->device->dev), BUDGET_CHANNELS, BUFFERS_SIZE);
 	free(c->rx.buffers);
-	free(c->rx.free);
 	recv_put(c->rx.recv);
 	c->rx.recv = NULL;
 }

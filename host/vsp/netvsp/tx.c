@@ -274,11 +274,8 @@ static uint32_t take_messages(struct netvsp_channel *c, struct netvsp_tx *t,
 
 int tx_packet(struct netvsp_channel *c, const struct vmbus_pkt *pkt, const struct nvsp_message *m)
 {
-	struct netvsp_tx *t;
+	struct netvsp_tx *t = vsp_request_get(c->ch, CLASS_TX);
 
-	if (vsp_requests_in_use(c->ch, CLASS_TX) - !!c->rx.token >= NETVSP_TX_REQUESTS)
-		return -EAGAIN;
-	t = vsp_request_get(c->ch, CLASS_TX);
 	if (!t)
 		return -EAGAIN;
 	t->channel = c;

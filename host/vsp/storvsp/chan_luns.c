@@ -18,6 +18,9 @@
 
 #include "base/log.h"
 
+/* Of the VM's budget for a disk's queue: an estimate, disks differ. */
+#define QUEUE_BYTES 1024u
+
 static uint8_t lun_of(const struct storvsp_chan_lun *l)
 {
 	return (uint8_t)(l - l->channel->luns);
@@ -28,10 +31,33 @@ static struct loop *loop_of(const struct storvsp_chan_lun *l)
 	return vsp_channel_loop(l->channel->ch);
 }
 
+static struct budget *budget_of(const struct storvsp_chan_lun *l)
+{
+	return vsp_device_budget(vsp_channel_device(l->channel->ch));
+}
+
+static int queue_open(struct storvsp_chan_lun *l, struct disk *disk)
+{
+	int ret;
+
+	if (!budget_take(budget_of(l), BUDGET_CHANNELS, QUEUE_BYTES))
+		return -ENOMEM;
+	ret = disk_queue_open(disk, loop_of(l), &l->queue);
+	if (ret)
+		budget_give(budget_of(l), BUDGET_CHANNELS, QUEUE_BYTES);
+	return ret;
+}
+
+static void queue_close(struct storvsp_chan_lun *l)
+{
+	disk_queue_close(l->queue);
+	budget_give(budget_of(l), BUDGET_CHANNELS, QUEUE_BYTES);
+}
+
 static int attach(struct storvsp_chan_lun *l, struct scsi_unit *unit)
 {
 	struct storvsp_lun *lun = container_of(unit, struct storvsp_lun, scsi);
-	int ret = disk_queue_open(lun->disk, loop_of(l), &l->queue);
+	int ret = queue_open(l, lun->disk);
 
 	l->unit = ret ? NULL : unit;
 	if (!ret)
@@ -46,7 +72,7 @@ static void empty(struct storvsp_chan_lun *l)
 {
 	assert(!l->in_flight);
 	if (l->queue)
-		disk_queue_close(l->queue);
+		queue_close(l);
 	l->queue = NULL;
 	l->unit = NULL;
 }

@@ -128,6 +128,7 @@ static int lun_create(
 	memset(lun, 0, sizeof(*lun));
 	lun->dev = dev;
 	lun->disk = config->disk;
+	disk_set_budget(lun->disk, vsp_device_budget(dev));
 	lun->copied_before = disk_copied_bytes(config->disk);
 	ret = lun_fill(lun, config, e);
 	if (ret) {

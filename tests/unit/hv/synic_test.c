@@ -205,6 +205,35 @@ static void queue_is_bounded(void **state)
 	}
 }
 
+/* 64 VPs with a queue each: 72 MiB without it. */
+static void all_queues_are_bounded_by_the_budget(void **state)
+{
+	struct hv_config config;
+	struct budget budget;
+	uint64_t posted = 0;
+
+	fake_fini(&m);
+	memset(&m, 0, sizeof(m));
+	fake_ram_init(&m.gmem);
+	config = fake_config(&m);
+	config.vp_count = HV_VPS_MAX;
+	config.budget = &budget;
+	budget_init(&budget, BUDGET_MIN);
+	fake_init_config(&m, &config);
+	for (uint32_t vp = 0; vp < HV_VPS_MAX; vp++)
+		for (uint32_t i = 0; i < HV_SYNIC_QUEUE_MAX && !post(vp, i); i++)
+			posted++;
+	assert_true(posted > HV_SYNIC_QUEUE_MAX && posted < HV_VPS_MAX * HV_SYNIC_QUEUE_MAX);
+	assert_true(m.hv.counters.messages_refused > 0);
+	assert_int_equal(budget_used(&budget), posted * sizeof(struct hv_synic_message));
+	synic_flush(&m.hv, FAKE_SINT);
+	assert_int_equal(budget_used(&budget), 0);
+	post(1, 1);
+	hv_fini(&m.hv);
+	assert_int_equal(budget_used(&budget), 0);
+	fake_init_config(&m, &config); /* for the teardown */
+}
+
 static void flush_forgets_what_is_not_in_a_slot(void **state)
 {
 	fake_synic_on(&m, 0);
@@ -599,6 +628,7 @@ int main(void)
 		TEST(polled_sint_gets_no_interrupt),
 		TEST(slots_do_not_block_each_other),
 		TEST(queue_is_bounded),
+		TEST(all_queues_are_bounded_by_the_budget),
 		TEST(flush_forgets_what_is_not_in_a_slot),
 		TEST(post_arguments),
 		TEST(event_interrupts_once_until_taken),

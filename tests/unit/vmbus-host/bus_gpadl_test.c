@@ -309,6 +309,26 @@ static void test_building_quota(void **state)
 	take_nothing(rig);
 }
 
+/* Refused with the status of any other failure; later there is room again. */
+static void test_budget_for_page_lists(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t relid = relid_of(connected_dev(rig));
+	uint64_t others = rig->budget.limit - rig->budget.accounts[BUDGET_GPADLS].share;
+
+	assert_true(budget_take(&rig->budget, BUDGET_BOUNCES, others / 2));
+	while (budget_take(&rig->budget, BUDGET_GPADLS, 4096))
+		;
+	rig_gpadl(rig, relid, 1, 1000);
+	take_created(rig, relid, 1, false);
+	assert_true(budget_refusals(&rig->budget, BUDGET_GPADLS) >= 2);
+	budget_give(&rig->budget, BUDGET_GPADLS, 16384);
+	rig_gpadl(rig, relid, 2, 1000);
+	take_created(rig, relid, 2, true);
+	rig_teardown(rig, relid, 2);
+	budget_init(&rig->budget, BUDGET_DEFAULT);
+}
+
 static void test_page_quota_counts_announced_pages(void **state)
 {
 	static const uint64_t words[] = {RANGE(4096, 0), 1};
@@ -451,6 +471,7 @@ int main(void)
 		bus_test(test_count_quota),
 		bus_test(test_building_quota),
 		bus_test(test_page_quota_counts_announced_pages),
+		bus_test(test_budget_for_page_lists),
 		bus_test(test_reference_delays_teardown),
 		bus_test(test_device_is_called_for_teardown),
 		bus_test(test_ring_delays_teardown),
