@@ -57,6 +57,33 @@ static void end_vm(struct vm *vm, int exit_status)
 		end_loop(vm);
 }
 
+static void restart_due(struct loop_timer *t)
+{
+	struct vm *vm = container_of(t, struct vm, restart_timer);
+
+	ON_CONTROL(vm);
+	vm_handle(vm, VM_START);
+}
+
+static void restart(struct vm *vm)
+{
+	uint64_t delay = restart_delay(&vm->restart, loop_now_ns());
+
+	if (!delay) {
+		log_event(LOG_INFO, "the guest reset: restarting");
+		vm_handle(vm, VM_START);
+		return;
+	}
+	vm_handle(vm, VM_WAIT);
+	loop_timer_start(&vm->control, &vm->restart_timer, delay, restart_due);
+}
+
+static void stop_waiting(struct vm *vm)
+{
+	loop_timer_cancel(&vm->restart_timer);
+	end_vm(vm, vm->stop_status);
+}
+
 /* The guest ended by itself: restarts it, or ends the VM with the matching exit status. */
 static void after_guest_end(struct vm *vm)
 {
@@ -69,8 +96,7 @@ static void after_guest_end(struct vm *vm)
 			end_vm(vm, EXIT_RESET);
 			return;
 		}
-		log_event(LOG_INFO, "the guest reset: restarting");
-		vm_handle(vm, VM_START);
+		restart(vm);
 		return;
 	case PARTITION_TRIPLE_FAULT:
 		log_error("the guest ended in a triple fault %s", vm->end_text);
@@ -129,6 +155,7 @@ static void start(struct vm *vm)
 static void started(struct vm *vm)
 {
 	vm->boots++;
+	restart_began(&vm->restart, loop_now_ns());
 }
 
 static void start_failed(struct vm *vm)
@@ -310,6 +337,9 @@ static const struct {
 	enum vm_state next;            /* set before the action runs */
 } transitions[] = {
 	{VM_OFF, VM_START, start, VM_STARTING},
+	{VM_OFF, VM_WAIT, NULL, VM_WAITING},
+	{VM_WAITING, VM_START, start, VM_STARTING},
+	{VM_WAITING, VM_STOP, stop_waiting, VM_OFF},
 	{VM_STARTING, VM_STARTED, started, VM_RUNNING},
 	{VM_STARTING, VM_START_FAILED, start_failed, VM_OFF},
 	{VM_RUNNING, VM_GUEST_ENDED, stop, VM_STOPPING},
@@ -325,12 +355,13 @@ static const struct {
 	{VM_PAUSED, VM_STOP, stop, VM_STOPPING},
 	{VM_RESUMING, VM_RESUMED, NULL, VM_RUNNING},
 	{VM_STOPPING, VM_HURRY, hurry, VM_STOPPING},
-	{VM_STOPPING, VM_STOPPED, stopped, VM_OFF}, /* or VM_START follows at once */
+	{VM_STOPPING, VM_STOPPED, stopped, VM_OFF}, /* or VM_START, VM_WAIT follow at once */
 	{VM_STOPPING, VM_STOP_LATE, abandon, VM_CRITICAL},
 };
 
 static const char *const state_names[VM_STATES] = {
 	[VM_OFF] = "off",
+	[VM_WAITING] = "waiting to restart",
 	[VM_STARTING] = "starting",
 	[VM_RUNNING] = "running",
 	[VM_PAUSING] = "pausing",

@@ -25,6 +25,7 @@
 #include "vm/console.h"
 #include "vm/devices.h"
 #include "vm/network.h"
+#include "vm/restart.h"
 #include "vm/signals.h"
 #include "vm/storage.h"
 #include "vm/unit.h"
@@ -48,6 +49,7 @@ enum {
 
 enum vm_state {
 	VM_OFF,      /* not started, or ended: the process is about to end */
+	VM_WAITING,  /* the guest reset, and is restarted a little later: restart.h */
 	VM_STARTING, /* units are attached and started */
 	VM_RUNNING,
 	VM_PAUSING, /* units are paused, one after the other */
@@ -67,8 +69,10 @@ struct vm {
 	int stop_status;              /* -1, or the exit status of the first request to stop */
 	struct err error;             /* why exit_status is EXIT_ERROR, or the VM is CRITICAL */
 	struct loop_timer stop_timer; /* STOPPING */
-	bool hurried;                 /* STOPPING: a second signal came */
-	struct vm_pause {             /* PAUSING */
+	struct restart restart;
+	struct loop_timer restart_timer; /* WAITING */
+	bool hurried;                    /* STOPPING: a second signal came */
+	struct vm_pause {                /* PAUSING */
 		void (*done)(void *ctx, const struct err *e);
 		void *ctx;
 		struct loop_timer timer;

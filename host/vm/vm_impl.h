@@ -11,6 +11,7 @@
 
 enum vm_event {
 	VM_START,        /* the process starts, or the guest reset */
+	VM_WAIT,         /* the guest reset, again and again */
 	VM_STARTED,      /* all units are attached and started */
 	VM_START_FAILED, /* a unit is not; vm->error says why */
 	VM_PAUSE,        /* vm_pause() */

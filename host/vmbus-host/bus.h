@@ -29,14 +29,19 @@ struct bus_channel; /* one offer (primary or sub-channel) and its open state */
 struct gpadl;
 struct inspect;
 
+/* Relids that sub-channels leave free. A guest decides when a sub-channel's relid is released, and
+ * may never do it; a device has one for its primary, and finds one whatever the guest holds. */
+#define BUS_RELIDS_PRIMARY 256u
+
 /* What the bus needs of the partition. */
 struct bus_port_ops {
 	/* Queues one channel message (whole, header included) for VP `vp`, SINT `sint`, both
 	 * checked. FIFO. 0, or -ENOMEM when the bounded queue is full (the bus then drops the
 	 * connection). */
 	int (*send)(void *ctx, uint32_t vp, uint32_t sint, const void *msg, uint32_t len);
-	/* Drops messages queued and not yet in a slot: a new connection starts clean. Called at
-	 * every INITIATE_CONTACT, UNLOAD and shutdown. */
+	/* Drops messages queued and not yet in a slot, of all VPs and SINTs: a new connection
+	 * starts clean, and its first message has room. Called at every INITIATE_CONTACT, UNLOAD
+	 * and shutdown. */
 	void (*flush)(void *ctx);
 };
 
@@ -104,8 +109,8 @@ void bus_shutdown(struct bus *bus, void (*done)(void *ctx), void *ctx);
 
 /* Offers a device; at once when the guest has asked for offers (hot add), else at
  * REQUESTOFFERS. Its relid and connection id stay the same over all connections.
- * -EEXIST instance id in use (also while a rescinded one is not yet released), -ENOSPC relids,
- * -ESHUTDOWN after bus_shutdown(). */
+ * -EEXIST instance id in use (also while a rescinded one is not yet released), -ENOSPC relids (no
+ * guest can cause that: BUS_RELIDS_PRIMARY), -ESHUTDOWN after bus_shutdown(). */
 int bus_offer(struct bus *bus, const struct bus_offer_params *params,
 	const struct bus_device_ops *ops, void *ctx, struct bus_channel **chan);
 /* Offers sub-channel `index` (1..) of an open primary. -ENOTCONN primary not open, -EINVAL index

@@ -110,11 +110,14 @@ static void send_modify_response(struct bus *bus, uint32_t relid, bool ok)
 
 /* ---- offers -------------------------------------------------------------- */
 
-static int relid_alloc(struct bus *bus, struct bus_channel *chan)
+static int relid_alloc(struct bus *bus, struct bus_channel *chan, bool sub)
 {
+	if (sub && bus->relid_count >= VMBUS_RELID_MAX - BUS_RELIDS_PRIMARY)
+		return -ENOSPC;
 	for (uint32_t relid = 1; relid <= VMBUS_RELID_MAX; relid++) {
 		if (!bus->relids[relid]) {
 			bus->relids[relid] = chan;
+			bus->relid_count++;
 			chan->relid = relid;
 			return 0;
 		}
@@ -122,8 +125,15 @@ static int relid_alloc(struct bus *bus, struct bus_channel *chan)
 	return -ENOSPC;
 }
 
+static void relid_free(struct bus_channel *chan)
+{
+	chan->bus->relids[chan->relid] = NULL;
+	chan->bus->relid_count--;
+}
+
 static int channel_create(struct bus *bus, const struct bus_offer_params *params,
-	const struct bus_device_ops *ops, void *ctx, struct bus_channel **out)
+	struct bus_channel *primary, const struct bus_device_ops *ops, void *ctx,
+	struct bus_channel **out)
 {
 	struct bus_channel *chan = calloc(1, sizeof(*chan));
 	int ret;
@@ -133,6 +143,7 @@ static int channel_create(struct bus *bus, const struct bus_offer_params *params
 	chan->bus = bus;
 	chan->ops = ops;
 	chan->ctx = ctx;
+	chan->primary = primary;
 	chan->class_id = params->class_id;
 	chan->instance_id = params->instance_id;
 	chan->flags = params->flags;
@@ -143,7 +154,7 @@ static int channel_create(struct bus *bus, const struct bus_offer_params *params
 	list_init(&chan->work);
 	list_init(&chan->subs);
 	list_init(&chan->gpadls);
-	ret = relid_alloc(bus, chan);
+	ret = relid_alloc(bus, chan, primary);
 	if (ret) {
 		free(chan);
 		return ret;
@@ -158,7 +169,7 @@ void channel_free(struct bus_channel *chan)
 	gpadl_drop_all(chan);
 	list_del(&chan->link);
 	list_del(&chan->work);
-	chan->bus->relids[chan->relid] = NULL;
+	relid_free(chan);
 	free(chan);
 }
 
@@ -168,7 +179,7 @@ static void channel_release(struct bus_channel *chan)
 	/* Out of sight first: the device may offer the same instance again at once. */
 	gpadl_drop_all(chan);
 	list_del(&chan->link);
-	chan->bus->relids[chan->relid] = NULL;
+	relid_free(chan);
 	if (chan->primary)
 		channel_queue(chan->primary);
 	chan->ops->released(chan);
@@ -238,7 +249,7 @@ int bus_offer(struct bus *bus, const struct bus_offer_params *params,
 		return -ESHUTDOWN;
 	if (instance_in_use(bus, &params->instance_id))
 		return -EEXIST;
-	ret = channel_create(bus, params, ops, ctx, chan);
+	ret = channel_create(bus, params, NULL, ops, ctx, chan);
 	if (ret)
 		return ret;
 	bus_enter(bus);
@@ -280,11 +291,10 @@ int bus_offer_subchannel(
 		return -ENOTCONN;
 	if (sub_index_in_use(primary, index))
 		return -EEXIST;
-	ret = channel_create(bus, &params, primary->ops, ctx, chan);
+	ret = channel_create(bus, &params, primary, primary->ops, ctx, chan);
 	if (ret)
 		return ret;
 	bus_enter(bus);
-	(*chan)->primary = primary;
 	(*chan)->index = index;
 	list_add_tail(&primary->subs, &(*chan)->link);
 	channel_send_offer(*chan);

@@ -121,11 +121,14 @@ static int port_send(void *ctx, uint32_t vp, uint32_t sint, const void *msg, uin
 		VMBUS_CONN_MESSAGE, msg, len);
 }
 
+/* Some answers go to a SINT that the guest names, and one that never takes them fills the queue of
+ * the VP for all SINTs: the next kernel must not find it so. */
 static void port_flush(void *ctx)
 {
 	struct bus_hyper *bh = ctx;
 
-	synic_flush(partition_hv(bh->partition), VMBUS_SINT);
+	for (uint32_t sint = 0; sint < HV_SINT_COUNT; sint++)
+		synic_flush(partition_hv(bh->partition), sint);
 }
 
 static const struct bus_port_ops port_ops = {

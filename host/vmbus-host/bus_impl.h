@@ -62,6 +62,7 @@ struct bus {
 	/* channels */
 	struct list primaries; /* sorted by class, then instance: the order of offers */
 	struct bus_channel *relids[VMBUS_RELID_MAX + 1];
+	uint32_t relid_count; /* in use */
 
 	/* GPADLs */
 	struct list gpadl_buckets[GPADL_BUCKETS];

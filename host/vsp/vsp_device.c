@@ -61,6 +61,8 @@ static int device_offer(struct vsp_device *dev)
 	return bus_offer(dev->host->bus, &params, &device_ops, &dev->offer, &dev->offer.bus_chan);
 }
 
+static void reoffer_due(struct loop_timer *timer);
+
 void vsp_device_reoffer(struct vsp_device *dev)
 {
 	int rc;
@@ -70,9 +72,11 @@ void vsp_device_reoffer(struct vsp_device *dev)
 	if (dev->pause_wanted)
 		return;
 	rc = device_offer(dev);
-	if (rc && rc != -ESHUTDOWN)
-		log_event(LOG_ERROR, "%s: cannot offer the device again: %s", dev->ops->name,
-			strerror(-rc));
+	if (!rc || rc == -ESHUTDOWN)
+		return;
+	log_event(LOG_ERROR, "%s: cannot offer the device again: %s; trying on", dev->ops->name,
+		strerror(-rc));
+	loop_timer_start(dev->host->control, &dev->reoffer, VSP_REOFFER_NS, reoffer_due);
 }
 
 static void reoffer_due(struct loop_timer *timer)

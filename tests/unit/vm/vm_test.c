@@ -132,6 +132,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	loop_timer_cancel(&vm.stop_timer);
+	loop_timer_cancel(&vm.restart_timer);
 	loop_timer_cancel(&vm.pause.timer);
 	loop_fini(&vm.control);
 	return 0;
@@ -164,6 +165,10 @@ static void enter(enum vm_state state)
 {
 	if (state == VM_OFF)
 		return;
+	if (state == VM_WAITING) {
+		vm_handle(&vm, VM_WAIT);
+		return;
+	}
 	start();
 	switch (state) {
 	case VM_PAUSING:
@@ -193,18 +198,19 @@ static void enter(enum vm_state state)
 /* The state in which the VM is afterwards. Units do not answer by themselves. */
 static const int next[VM_STATES][VM_EVENTS] = {
 	/* clang-format off */
-	/*               START       STARTED START_FAILED PAUSE       UNITS_PAUSED PAUSE_LATE RESUME      RESUMED GUEST_ENDED  STOP         HURRY        STOPPED     STOP_LATE */
-	[VM_OFF]      = {VM_RUNNING, NONE,   NONE,        NONE,       NONE,        NONE,      NONE,       NONE,   NONE,        NONE,        NONE,        NONE,       NONE},
-	[VM_RUNNING]  = {NONE,       NONE,   NONE,        VM_PAUSING, NONE,        NONE,      NONE,       NONE,   VM_STOPPING, VM_STOPPING, NONE,        NONE,       NONE},
-	[VM_PAUSING]  = {NONE,       NONE,   NONE,        NONE,       VM_PAUSED,   VM_RUNNING, VM_RUNNING, NONE,  VM_STOPPING, VM_STOPPING, NONE,        NONE,       NONE},
-	[VM_PAUSED]   = {NONE,       NONE,   NONE,        NONE,       NONE,        NONE,      VM_RUNNING, NONE,   VM_STOPPING, VM_STOPPING, NONE,        NONE,       NONE},
-	[VM_STOPPING] = {NONE,       NONE,   NONE,        NONE,       NONE,        NONE,      NONE,       NONE,   NONE,        NONE,        VM_STOPPING, VM_OFF,     VM_CRITICAL},
-	[VM_CRITICAL] = {NONE,       NONE,   NONE,        NONE,       NONE,        NONE,      NONE,       NONE,   NONE,        NONE,        NONE,        NONE,       NONE},
+	/*               START       WAIT        STARTED START_FAILED PAUSE       UNITS_PAUSED PAUSE_LATE RESUME      RESUMED GUEST_ENDED  STOP         HURRY        STOPPED     STOP_LATE */
+	[VM_OFF]      = {VM_RUNNING, VM_WAITING, NONE,   NONE,        NONE,       NONE,        NONE,      NONE,       NONE,   NONE,        NONE,        NONE,        NONE,       NONE},
+	[VM_WAITING]  = {VM_RUNNING, NONE,       NONE,   NONE,        NONE,       NONE,        NONE,      NONE,       NONE,   NONE,        VM_OFF,      NONE,        NONE,       NONE},
+	[VM_RUNNING]  = {NONE,       NONE,       NONE,   NONE,        VM_PAUSING, NONE,        NONE,      NONE,       NONE,   VM_STOPPING, VM_STOPPING, NONE,        NONE,       NONE},
+	[VM_PAUSING]  = {NONE,       NONE,       NONE,   NONE,        NONE,       VM_PAUSED,   VM_RUNNING, VM_RUNNING, NONE,  VM_STOPPING, VM_STOPPING, NONE,        NONE,       NONE},
+	[VM_PAUSED]   = {NONE,       NONE,       NONE,   NONE,        NONE,       NONE,        NONE,      VM_RUNNING, NONE,   VM_STOPPING, VM_STOPPING, NONE,        NONE,       NONE},
+	[VM_STOPPING] = {NONE,       NONE,       NONE,   NONE,        NONE,       NONE,        NONE,      NONE,       NONE,   NONE,        NONE,        VM_STOPPING, VM_OFF,     VM_CRITICAL},
+	[VM_CRITICAL] = {NONE,       NONE,       NONE,   NONE,        NONE,       NONE,        NONE,      NONE,       NONE,   NONE,        NONE,        NONE,        NONE,       NONE},
 	/* clang-format on */
 };
 
 static const enum vm_state lasting[] = {
-	VM_OFF, VM_RUNNING, VM_PAUSING, VM_PAUSED, VM_STOPPING, VM_CRITICAL};
+	VM_OFF, VM_WAITING, VM_RUNNING, VM_PAUSING, VM_PAUSED, VM_STOPPING, VM_CRITICAL};
 
 static void try_event(enum vm_state state, enum vm_event event)
 {
@@ -462,10 +468,53 @@ static void a_reset_restarts(void **state)
 {
 	answer_at_once = true;
 	start();
-	for (unsigned i = 0; i < 10; i++)
+	for (unsigned i = 0; i < RESTARTS_AT_ONCE; i++)
 		guest_ends(PARTITION_RESET);
 	assert_int_equal(vm_state(&vm), VM_RUNNING);
-	assert_int_equal(vm.boots, 11);
+	assert_int_equal(vm.boots, 1 + RESTARTS_AT_ONCE);
+}
+
+/* One that resets for ever costs a start now and then; it can be stopped meanwhile. */
+static void resets_without_end_restart_later(void **state)
+{
+	answer_at_once = true;
+	start();
+	for (unsigned i = 0; i <= RESTARTS_AT_ONCE; i++)
+		guest_ends(PARTITION_RESET);
+	assert_int_equal(vm_state(&vm), VM_WAITING);
+	assert_true(vm.restart_timer.armed);
+	assert_int_equal(vm.boots, 1 + RESTARTS_AT_ONCE);
+	while (vm_state(&vm) == VM_WAITING) {
+		loop_stop(&vm.control);
+		loop_run(&vm.control);
+	}
+	assert_int_equal(vm_state(&vm), VM_RUNNING);
+	assert_int_equal(vm.boots, 2 + RESTARTS_AT_ONCE);
+	guest_ends(PARTITION_RESET);
+	assert_int_equal(vm_state(&vm), VM_WAITING);
+	vm_stop(&vm, 143);
+	assert_int_equal(vm_state(&vm), VM_OFF);
+	assert_false(vm.restart_timer.armed);
+	assert_int_equal(vm.exit_status, 143);
+}
+
+static void restarts_wait_longer_and_longer(void **state)
+{
+	struct restart r = {0};
+	uint64_t now = 0, delay = 0;
+
+	for (unsigned i = 0; i < 1000; i++) {
+		uint64_t before = delay;
+
+		restart_began(&r, now);
+		delay = restart_delay(&r, ++now);
+		assert_true(delay >= before && delay <= RESTART_DELAY_MAX_NS);
+		assert_int_equal(delay == 0, i < RESTARTS_AT_ONCE);
+	}
+	assert_int_equal(delay, RESTART_DELAY_MAX_NS);
+	restart_began(&r, now);
+	assert_int_equal(restart_delay(&r, now + RESTART_SHORT_NS), 0);
+	assert_int_equal(r.short_boots, 0);
 }
 
 static void a_late_stop_is_critical(void **state)
@@ -530,6 +579,8 @@ int main(void)
 		TEST(the_reason_gives_the_exit_status),
 		TEST(a_stop_outranks_a_reset),
 		TEST(a_reset_restarts),
+		TEST(resets_without_end_restart_later),
+		TEST(restarts_wait_longer_and_longer),
 		TEST(a_late_stop_is_critical),
 		TEST(a_second_signal_hurries),
 		TEST(a_first_signal_does_not_hurry),
