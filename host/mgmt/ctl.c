@@ -421,6 +421,11 @@ int ctl_open(struct ctl *ctl, struct loop *loop, const char *name, ctl_handle_fn
 	return ret;
 }
 
+void ctl_unlink(const struct ctl *ctl)
+{
+	unlink(ctl->path);
+}
+
 void ctl_close(struct ctl *ctl)
 {
 	if (ctl->listen_fd < 0)

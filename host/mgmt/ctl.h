@@ -83,6 +83,8 @@ int ctl_path(char path[CTL_PATH_MAX], const char *name, struct err *e);
 /* -EADDRINUSE when a live process has the name; a stale socket is replaced. */
 int ctl_open(struct ctl *ctl, struct loop *loop, const char *name, ctl_handle_fn *handle, void *ctx,
 	struct err *e);
+/* Any thread, also while the control thread is stuck: the process is about to end. */
+void ctl_unlink(const struct ctl *ctl);
 /* The loop no longer runs. Removes the socket. Requests may still be answered after it; the answers
  * are dropped. */
 void ctl_close(struct ctl *ctl);

@@ -340,13 +340,18 @@ void console_continue(struct console *c)
 	give_input(c);
 }
 
+void console_restore(const struct console *c)
+{
+	if (c->raw && !in_background(c))
+		tcsetattr(c->in_fd, TCSANOW, &c->saved);
+}
+
 void console_close(struct console *c)
 {
 	uint64_t dropped = atomic_load(&c->dropped);
 
 	ON_LOOP(c->loop);
-	if (c->raw && !in_background(c))
-		tcsetattr(c->in_fd, TCSANOW, &c->saved);
+	console_restore(c);
 	if (dropped)
 		log_event(LOG_WARN, "console: %llu bytes of output dropped",
 			(unsigned long long)dropped);

@@ -76,6 +76,8 @@ void console_drain(struct console *c, void (*drained)(void *ctx));
 /* The process was stopped and goes on, or is in the foreground now (SIGCONT): the terminal is raw
  * again, and read. */
 void console_continue(struct console *c);
+/* Any thread, also while the control thread is stuck: the process is about to end. */
+void console_restore(const struct console *c);
 /* Restores the terminal. The loop no longer runs. */
 void console_close(struct console *c);
 /* One byte from the guest. One VP thread at a time. */

@@ -3,30 +3,85 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
-static void start_read(struct signals *s)
+#include "base/thread.h"
+#include "base/time.h"
+
+/* ---- the thread ---------------------------------------------------------- */
+
+/* The process ends by the signal itself. */
+static void end_process(struct signals *s, int signo)
 {
-	io_uring_prep_read(loop_sqe(s->loop, &s->read_op), s->fd, s->buffer,
-		sizeof(struct signalfd_siginfo), 0);
+	sigset_t set;
+
+	s->ops->overdue(s->ctx);
+	signal(signo, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, signo);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	raise(signo);
 }
 
-static void on_read(struct loop_op *op, int res)
+static void forward(struct signals *s, int signo)
 {
-	struct signals *s = container_of(op, struct signals, read_op);
-	struct signalfd_siginfo info;
+	if (!atomic_fetch_or(&s->pending, 1ull << signo))
+		loop_post(s->loop, &s->task);
+}
 
-	_Static_assert(sizeof(info) <= sizeof(s->buffer), "signal buffer");
-	if (res == (int)sizeof(info)) {
-		memcpy(&info, s->buffer, sizeof(info));
-		s->caught(s->ctx, (int)info.ssi_signo);
+/* The next signal; -EAGAIN: the time is over. end_ns 0: waits for ever. Only here the thread can be
+ * cancelled. */
+static int wait_until(const sigset_t *set, uint64_t end_ns)
+{
+	uint64_t now = loop_now_ns();
+	uint64_t left = end_ns > now ? end_ns - now : 0;
+	struct timespec wait = {
+		.tv_sec = (time_t)(left / NS_PER_S), .tv_nsec = (long)(left % NS_PER_S)};
+	int signo, state;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+	do
+		signo = end_ns ? sigtimedwait(set, NULL, &wait) : sigwaitinfo(set, NULL);
+	while (signo < 0 && errno == EINTR);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	return signo < 0 ? -errno : signo;
+}
+
+static void *thread_main(void *arg)
+{
+	struct signals *s = arg;
+	uint64_t end_ns = 0;
+	int first = 0, state;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	for (;;) {
+		int signo = wait_until(&s->set, end_ns);
+
+		if (signo < 0)
+			break;
+		forward(s, signo);
+		if (signo == SIGCONT || first)
+			continue;
+		first = signo;
+		end_ns = loop_now_ns() + s->limit_ns;
 	}
-	if (res > 0 || res == -EINTR)
-		start_read(s);
+	end_process(s, first);
+	return NULL;
+}
+
+/* ---- the loop ------------------------------------------------------------ */
+
+static void caught(struct loop_task *task)
+{
+	struct signals *s = container_of(task, struct signals, task);
+	uint64_t pending = atomic_exchange(&s->pending, 0);
+
+	ON_LOOP(s->loop);
+	for (int signo = 1; signo < 64; signo++)
+		if (pending >> signo & 1)
+			s->ops->caught(s->ctx, signo);
 }
 
 /* nohup, for one, starts programs with SIGHUP ignored. */
@@ -43,32 +98,28 @@ void signals_ignore(void)
 	signal(SIGXFSZ, SIG_IGN);
 }
 
-int signals_open(struct signals *s, struct loop *loop, void (*caught)(void *ctx, int signal),
-	void *ctx, struct err *e)
+int signals_open(struct signals *s, struct loop *loop, const struct signals_ops *ops, void *ctx,
+	uint64_t limit_ns, struct err *e)
 {
-	sigset_t set;
-	int fd;
+	int ret;
 
 	ON_LOOP(loop);
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGCONT);
+	*s = (struct signals){.ops = ops, .ctx = ctx, .limit_ns = limit_ns, .task.fn = caught};
+	sigemptyset(&s->set);
+	sigaddset(&s->set, SIGINT);
+	sigaddset(&s->set, SIGTERM);
+	sigaddset(&s->set, SIGCONT);
 	if (!ignored(SIGHUP))
-		sigaddset(&set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	fd = signalfd(-1, &set, SFD_CLOEXEC);
-	if (fd < 0)
-		return err_set(e, -errno, "signalfd: %s", strerror(errno));
-	*s = (struct signals){
-		.loop = loop,
-		.caught = caught,
-		.ctx = ctx,
-		.fd = fd,
-		.read_op.done = on_read,
-	};
-	start_read(s);
-	return 0;
+		sigaddset(&s->set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &s->set, NULL);
+	s->loop = loop;
+	ret = thread_create(&s->thread, NULL, thread_main, s);
+	if (!ret) {
+		pthread_setname_np(s->thread, "signals");
+		return 0;
+	}
+	s->loop = NULL;
+	return err_set(e, ret, "cannot start a thread for signals: %s", strerror(-ret));
 }
 
 void signals_close(struct signals *s)
@@ -76,6 +127,7 @@ void signals_close(struct signals *s)
 	if (!s->loop)
 		return;
 	ON_LOOP(s->loop);
-	close(s->fd);
+	pthread_cancel(s->thread);
+	pthread_join(s->thread, NULL);
 	s->loop = NULL;
 }

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/time.h"
 #include "vm/commands.h"
 #include "vm/memory.h"
 #include "vm/vm_impl.h"
@@ -451,6 +452,21 @@ static void on_signal(void *ctx, int signal)
 	vm_stop(vm, 128 + signal);
 }
 
+/* On the signals' thread. */
+static void on_overdue(void *ctx)
+{
+	struct vm *vm = ctx;
+
+	log_error("the VM did not end within %llu s after the signal; exiting",
+		SIGNALS_LIMIT_NS / NS_PER_S);
+	if (vm->ctl_open)
+		ctl_unlink(&vm->ctl);
+	if (vm->console_open)
+		console_restore(&vm->console);
+}
+
+static const struct signals_ops signals_ops = {.caught = on_signal, .overdue = on_overdue};
+
 /* ---- from the beginning to the end --------------------------------------- */
 
 static int open_units(struct vm *vm, struct err *e)
@@ -476,7 +492,8 @@ static int open_all(struct vm *vm, struct err *e)
 		vm->ctl_open = !ret;
 	}
 	if (!ret)
-		ret = signals_open(&vm->signals, &vm->control, on_signal, vm, e);
+		ret = signals_open(
+			&vm->signals, &vm->control, &signals_ops, vm, SIGNALS_LIMIT_NS, e);
 	return ret;
 }
 

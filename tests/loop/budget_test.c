@@ -32,7 +32,6 @@
 
 static struct guest g;
 static struct guest_disk d;
-#define budget g.budget
 static struct disk *disk;
 static struct vsp_device *dev;
 static char path[] = "build/enlite-budget-XXXXXX";
@@ -89,8 +88,8 @@ static void start(uint32_t vps, uint64_t limit)
 static void stop(void)
 {
 	guest_stop(&g);
-	assert_int_equal(budget_used(&budget), 0);
-	assert_int_equal(budget.common, 0);
+	assert_int_equal(budget_used(&g.budget), 0);
+	assert_int_equal(g.budget.common, 0);
 }
 
 static int setup(void **state)
@@ -175,7 +174,7 @@ static void send_until_stalled(struct traffic *t, uint32_t bytes)
 	uint32_t idle = 0;
 
 	while (idle < 3) {
-		idle = send_all(t, bytes) || budget.accounts[BUDGET_BOUNCES].used ? 0 : idle + 1;
+		idle = send_all(t, bytes) || g.budget.accounts[BUDGET_BOUNCES].used ? 0 : idle + 1;
 		let_host_run();
 	}
 }
@@ -220,11 +219,12 @@ static void check_memory(const struct traffic *t, uint64_t before, uint64_t limi
 	print_message("# %llu commands, %llu of them refused for now; budget %llu KiB, peak %llu "
 		      "KiB; resident %llu KiB more than before\n",
 		(unsigned long long)t->sent, (unsigned long long)t->full,
-		(unsigned long long)(limit >> 10), (unsigned long long)(budget_peak(&budget) >> 10),
+		(unsigned long long)(limit >> 10),
+		(unsigned long long)(budget_peak(&g.budget) >> 10),
 		(unsigned long long)((t->memory - before) >> 10));
 	if (memory_is_real())
 		assert_true(t->memory - before <= limit + SLACK);
-	assert_true(budget_peak(&budget) <= limit);
+	assert_true(budget_peak(&g.budget) <= limit);
 }
 
 static void untaken_replies(uint64_t limit)
@@ -236,7 +236,7 @@ static void untaken_replies(uint64_t limit)
 		skip();
 	start(64, limit);
 	send_until_stalled(&t, SMALL);
-	assert_true(budget_refusals(&budget, BUDGET_REQUESTS) > 0);
+	assert_true(budget_refusals(&g.budget, BUDGET_REQUESTS) > 0);
 	take_all_replies(&t);
 	assert_int_equal(t.good + t.full, t.sent);
 	check_memory(&t, before, limit);
