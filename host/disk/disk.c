@@ -85,6 +85,13 @@ const char *disk_identity(const struct disk *disk)
 	return disk->identity;
 }
 
+bool disk_maps(const struct disk *disk)
+{
+	while (disk && !disk->ops->map)
+		disk = disk->lower;
+	return disk;
+}
+
 int disk_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped)
 {
 	for (; disk; disk = disk->lower)

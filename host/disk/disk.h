@@ -78,7 +78,7 @@ struct disk_ops {
 	void (*cancel)(struct disk_queue *queue, struct disk_req *req);
 	/* Control thread; optional. Reads the size of the storage; on failure *size stays. */
 	int (*refresh)(struct disk *disk, uint64_t *size, struct err *e);
-	/* Any thread; optional. See disk_map(). */
+	/* A helper thread; optional. See disk_map(). */
 	int (*map)(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped);
 	/* Control thread; optional. Members of this layer's node: its parameters, what it counts.
 	 * What I/O threads own is read as base/counter.h says. */
@@ -142,10 +142,14 @@ const char *disk_path(const struct disk *disk);
  * the contents do not outlive the disk. */
 const char *disk_identity(const struct disk *disk);
 
-/* Any thread. *mapped: whether the byte at offset is allocated; *length: how many bytes, up to the
- * old value and at least one block, have the same state. A disk without this information reports
- * everything as mapped. May block on file system metadata. */
+/* A helper thread (base/blocking.h): may sleep on the file system's metadata. No part of the disk
+ * is closed meanwhile. *mapped: whether the byte at offset is allocated; *length: how many bytes,
+ * up to the old value and at least one block, have the same state. A disk without this information
+ * reports everything as mapped. */
 int disk_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped);
+
+/* Any thread. False: disk_map() reports everything as mapped, and does not sleep. */
+bool disk_maps(const struct disk *disk);
 
 /* Control thread. Size and abilities, and each layer from the top. */
 void disk_inspect(const struct disk *disk, struct inspect *i);

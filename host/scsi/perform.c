@@ -23,11 +23,7 @@
 #include "scsi/reserve.h"
 #include "scsi/scsi_impl.h"
 
-#define LBA_STATUS_HEADER      8u
-#define LBA_STATUS_DESCRIPTOR  16u
-#define LBA_STATUS_MAPPED      0u
-#define LBA_STATUS_DEALLOCATED 1u
-#define PIECES_MAX             (SCSI_SCRATCH_SIZE / sizeof(struct iovec)) /* of a buffer, in scratch */
+#define PIECES_MAX (SCSI_SCRATCH_SIZE / sizeof(struct iovec)) /* of a buffer, in scratch */
 
 static void leave_fence(struct scsi_task *task)
 {
@@ -36,7 +32,7 @@ static void leave_fence(struct scsi_task *task)
 	task->fenced = false;
 }
 
-static void finish(struct scsi_task *task, enum scsi_error error, uint32_t transferred)
+void scsi_finish(struct scsi_task *task, enum scsi_error error, uint32_t transferred)
 {
 	leave_fence(task);
 	task->error = error;
@@ -325,11 +321,11 @@ static void run_steps(struct scsi_task *task)
 			return;
 		}
 		if (!step_of[task->cmd.action](task)) {
-			finish(task, task->verdict, bytes_used(task));
+			scsi_finish(task, task->verdict, bytes_used(task));
 			return;
 		}
 		if (task->cancelled) {
-			finish(task, SCSI_ERR_ABORTED, 0);
+			scsi_finish(task, SCSI_ERR_ABORTED, 0);
 			return;
 		}
 		task->steps++;
@@ -355,7 +351,7 @@ static void step_finished(struct disk_req *req, int error)
 
 static void left_waiting(struct scsi_fence_ticket *ticket)
 {
-	finish(container_of(ticket, struct scsi_task, ticket), SCSI_ERR_ABORTED, 0);
+	scsi_finish(container_of(ticket, struct scsi_task, ticket), SCSI_ERR_ABORTED, 0);
 }
 
 /* Without a step at the disk it waits at the fence, or its resume() is posted and will see the
@@ -365,6 +361,8 @@ void scsi_cancel(struct scsi_task *task)
 	task->cancelled = true;
 	if (task->cmd.action == SCSI_ACTION_RESERVE)
 		scsi_reserve_cancel(&task->reserve_op);
+	else if (task->cmd.action == SCSI_ACTION_LBA_STATUS)
+		scsi_cancel_lba_status(task);
 	else if (!task->step_done)
 		disk_cancel(task->queue, task->req);
 	else
@@ -374,13 +372,13 @@ void scsi_cancel(struct scsi_task *task)
 /* ---- performing ---------------------------------------------------------- */
 
 /* The reply is in scratch. */
-static void reply(struct scsi_task *task, uint32_t length)
+void scsi_reply(struct scsi_task *task, uint32_t length)
 {
 	assert(length <= sizeof(task->scratch));
 	if (length > task->cmd.reply_max)
 		length = task->cmd.reply_max;
 	buffer_fill(task, task->scratch, length);
-	finish(task, SCSI_OK, length);
+	scsi_finish(task, SCSI_OK, length);
 }
 
 static void perform_reply(struct scsi_task *task)
@@ -395,30 +393,7 @@ static void perform_reply(struct scsi_task *task)
 		task->cmd.event = scsi_tray_event(task->unit, &task->cmd);
 	memset(task->scratch, 0, sizeof(task->scratch));
 	length = task->cmd.build(task->unit, &task->cmd, task->scratch);
-	reply(task, length);
-}
-
-/* One descriptor: the requested block and all following blocks of the same state. */
-static void perform_lba_status(struct scsi_task *task)
-{
-	const struct scsi_cmd *cmd = &task->cmd;
-	uint32_t block_size = task->unit->info.block_size;
-	uint64_t length = (cmd->capacity - cmd->lba) * block_size;
-	uint8_t *at = task->scratch + LBA_STATUS_HEADER;
-	bool mapped;
-
-	if (disk_map(task->queue->disk, cmd->lba * block_size, &length, &mapped)) {
-		task->verdict_at = cmd->lba;
-		finish(task, SCSI_ERR_MEDIUM_READ, 0);
-		return;
-	}
-	length /= block_size;
-	memset(task->scratch, 0, LBA_STATUS_HEADER + LBA_STATUS_DESCRIPTOR);
-	put_be32(task->scratch, LBA_STATUS_HEADER - 4 + LBA_STATUS_DESCRIPTOR);
-	put_be64(at, cmd->lba);
-	put_be32(at + 8, length < UINT32_MAX ? (uint32_t)length : UINT32_MAX);
-	at[12] = mapped ? LBA_STATUS_MAPPED : LBA_STATUS_DEALLOCATED;
-	reply(task, LBA_STATUS_HEADER + LBA_STATUS_DESCRIPTOR);
+	scsi_reply(task, length);
 }
 
 static void switch_modes(struct scsi_task *task)
@@ -478,7 +453,7 @@ static void reserve_done(struct scsi_reserve_op *op, enum scsi_error error)
 {
 	struct scsi_task *task = container_of(op, struct scsi_task, reserve_op);
 
-	finish(task, error, bytes_used(task));
+	scsi_finish(task, error, bytes_used(task));
 }
 
 static void perform_reserve(struct scsi_task *task)
@@ -488,7 +463,7 @@ static void perform_reserve(struct scsi_task *task)
 	task->reserve_op.done = reserve_done;
 	task->reserve_op.loop = task->queue->loop;
 	if (scsi_reserve(task->unit->reservation, &task->cmd, &task->reserve_op, &error))
-		finish(task, error, bytes_used(task));
+		scsi_finish(task, error, bytes_used(task));
 }
 
 static void perform(struct scsi_task *task)
@@ -496,19 +471,19 @@ static void perform(struct scsi_task *task)
 	switch_modes(task);
 	switch (task->cmd.action) {
 	case SCSI_ACTION_NONE:
-		finish(task, SCSI_OK, bytes_used(task));
+		scsi_finish(task, SCSI_OK, bytes_used(task));
 		break;
 	case SCSI_ACTION_REPLY:
 		perform_reply(task);
 		break;
 	case SCSI_ACTION_TRAY:
-		finish(task, scsi_tray_perform(task->unit, &task->cmd), bytes_used(task));
+		scsi_finish(task, scsi_tray_perform(task->unit, &task->cmd), bytes_used(task));
 		break;
 	case SCSI_ACTION_RESERVE:
 		perform_reserve(task);
 		break;
 	case SCSI_ACTION_LBA_STATUS:
-		perform_lba_status(task);
+		scsi_perform_lba_status(task);
 		break;
 	default:
 		perform_steps(task);
@@ -561,7 +536,7 @@ void scsi_execute(struct scsi_task *task)
 	error = check(task);
 	task->next_lba = task->cmd.lba;
 	if (error)
-		finish(task, error, 0);
+		scsi_finish(task, error, 0);
 	else
 		perform(task);
 }

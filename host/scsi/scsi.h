@@ -18,6 +18,7 @@
 
 #include <stdatomic.h>
 
+#include "base/blocking.h"
 #include "disk/disk.h"
 #include "scsi/fence.h"
 
@@ -118,6 +119,7 @@ struct scsi_unit {
 	_Atomic uint32_t cache;      /* enum scsi_cache; of a disk whose info has one */
 	_Atomic bool write_protect;  /* SWP of the control mode page */
 	_Atomic uint32_t attentions; /* bit: enum scsi_attention, pending */
+	_Atomic bool mapping;        /* a GET LBA STATUS asks the disk: see lba_status.c */
 };
 
 /* The one rule for serial numbers; SCSI_SERIAL_RULE says it in words. */
@@ -267,6 +269,12 @@ struct scsi_task {
 	bool second; /* phase 2: the write of COMPARE AND WRITE, the reads of WRITE AND VERIFY */
 	struct scsi_fence_ticket ticket;
 	struct scsi_reserve_op reserve_op;
+	struct scsi_map {
+		struct blocking_call call;
+		uint64_t length; /* bytes */
+		bool mapped;
+		int error;
+	} map;
 	uint8_t scratch[SCSI_SCRATCH_SIZE] __attribute__((aligned(16)));
 };
 

@@ -58,6 +58,16 @@ const struct scsi_op *scsi_op_find(const struct scsi_op_table *table, const stru
 	const uint8_t *cdb, bool *opcode_known);
 bool scsi_op_supported(const struct scsi_unit *unit, const struct scsi_op *op);
 
+/* perform.c: ends the task. transferred: bytes of the buffer, 0 after an error. */
+void scsi_finish(struct scsi_task *task, enum scsi_error error, uint32_t transferred);
+/* perform.c: ends it with the reply in scratch, `length` bytes in full. */
+void scsi_reply(struct scsi_task *task, uint32_t length);
+
+/* lba_status.c */
+void scsi_perform_lba_status(struct scsi_task *task);
+/* Before its done(): that comes soon, unless the file system does not answer. */
+void scsi_cancel_lba_status(struct scsi_task *task);
+
 /* The others have a status of their own. */
 static inline bool scsi_error_has_sense(enum scsi_error error)
 {
