@@ -65,6 +65,16 @@ int scsi_reservation_open(
 	return ret;
 }
 
+void scsi_reservation_restart(struct scsi_reservation *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->users++;
+	r->generation = 0;
+	if (!r->state.keep)
+		r->state = (struct scsi_reserve_state){0};
+	pthread_mutex_unlock(&r->lock);
+}
+
 void scsi_reservation_close(struct scsi_reservation *r)
 {
 	release(r);

@@ -64,9 +64,12 @@ enum scsi_reserve_action {
 };
 
 /* disk_path: the state is kept in a file beside the file that this names, behind all symbolic
- * links, and read from there now; NULL: never kept. */
+ * links, and read from there now, which may sleep; NULL: never kept. */
 int scsi_reservation_open(struct scsi_reservation **r, const char *disk_path, struct err *e);
-/* No command is there. */
+/* Another user of it, after a loss of power: what was not to be kept is gone. Reads no file; never
+ * sleeps. */
+void scsi_reservation_restart(struct scsi_reservation *r);
+/* Of one user. No command is there. */
 void scsi_reservation_close(struct scsi_reservation *r);
 
 /* A checked PERSISTENT RESERVE OUT command, on the thread of op->loop. True: *error is its result.

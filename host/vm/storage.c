@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/thread.h"
+#include "scsi/reserve.h"
 #include "vsp/storvsp/storvsp.h"
 
 /* Stable instance ids, so that guests name the disks the same at each boot. */
@@ -39,6 +40,8 @@ static void disk_free(struct storage_disk *d)
 	list_del(&d->link);
 	if (d->disk)
 		disk_close(d->disk);
+	if (d->reservation)
+		scsi_reservation_close(d->reservation);
 	disk_config_free(&d->config);
 	free(d);
 }
@@ -61,7 +64,11 @@ static struct storage_disk *disk_new(struct storage *s, struct disk_config *conf
 
 static int disk_open(struct storage_disk *d, struct err *e)
 {
-	return disk_config_open(&d->disk, &d->config, e);
+	int ret = disk_config_open(&d->disk, &d->config, e);
+
+	if (!ret && !d->config.cdrom)
+		ret = scsi_reservation_open(&d->reservation, disk_path(d->disk), e);
+	return ret;
 }
 
 static struct storage_disk *disk_at(
@@ -76,6 +83,12 @@ static struct storage_disk *disk_at(
 	return NULL;
 }
 
+/* A guest finds it, or did until its removal. */
+static bool has_lun(const struct storage_disk *d)
+{
+	return d->state != STORAGE_OPENING && d->state != STORAGE_CLOSING;
+}
+
 static struct storvsp_lun_config lun_of(const struct storage_disk *d)
 {
 	return (struct storvsp_lun_config){
@@ -84,6 +97,7 @@ static struct storvsp_lun_config lun_of(const struct storage_disk *d)
 		.cdrom = d->config.cdrom,
 		.serial = d->config.serial,
 		.id = d->id,
+		.reservation = d->reservation,
 	};
 }
 
@@ -99,7 +113,7 @@ static int controller_create(struct storage_controller *c, struct err *e)
 	list_for_each (item, &s->disks) {
 		struct storage_disk *d = container_of(item, struct storage_disk, link);
 
-		if (d->controller == c && d->state != STORAGE_OPENING)
+		if (d->controller == c && has_lun(d))
 			luns[config.lun_count++] = lun_of(d);
 	}
 	return vm_device_create(
@@ -158,7 +172,7 @@ static bool is_busy(const struct storage_disk *d)
 {
 	struct storvsp_counters c;
 
-	return d->controller->device.pausing && d->state != STORAGE_OPENING &&
+	return d->controller->device.pausing && has_lun(d) &&
 	       !storvsp_counters(d->controller->device.vsp, d->lun, &c) && c.depth > 0;
 }
 
@@ -183,6 +197,70 @@ void storage_name_busy(const struct storage *s, struct err *e)
 		name_busy(d, e);
 		return;
 	}
+}
+
+/* ---- closing ------------------------------------------------------------- */
+
+/* The change of a controller ends with its last disk. */
+static void closed_one(struct storage_controller *c)
+{
+	if (!--c->closing && c->state != STORAGE_REMOVING)
+		finish_change(&c->change, NULL);
+}
+
+static struct storage_disk *disk_of(struct blocking_call *call)
+{
+	return container_of(call, struct storage_disk, close_call);
+}
+
+static void close_run(struct blocking_call *call)
+{
+	struct storage_disk *d = disk_of(call);
+
+	disk_close(d->disk);
+	d->disk = NULL;
+}
+
+static void close_done(struct blocking_call *call)
+{
+	struct storage_disk *d = disk_of(call);
+	struct storage_controller *c = d->controller;
+	struct storage_change change = d->change;
+
+	disk_free(d);
+	finish_change(&change, NULL);
+	closed_one(c);
+}
+
+static void close_release(struct blocking_call *call)
+{
+	disk_free(disk_of(call));
+}
+
+/* Without a helper thread it is closed here: better late than never. */
+static void close_start(struct storage_disk *d)
+{
+	struct loop *control = d->controller->storage->control;
+
+	ON_LOOP(control);
+	d->state = STORAGE_CLOSING;
+	d->controller->closing++;
+	d->close_call.run = close_run;
+	d->close_call.done = close_done;
+	d->close_call.release = close_release;
+	if (!blocking_start(&d->close_call, control))
+		return;
+	close_run(&d->close_call);
+	close_done(&d->close_call);
+}
+
+/* The loop does not run any more. A close that hangs must not delay our end. */
+static void close_abandon(struct storage_disk *d)
+{
+	finish_change(&d->change, NULL);
+	list_del(&d->link);
+	if (!blocking_abandon(&d->close_call))
+		disk_free(d);
 }
 
 /* ---- the beginning and the end ------------------------------------------- */
@@ -247,6 +325,8 @@ void storage_close(struct storage *s)
 
 		if (d->state == STORAGE_OPENING)
 			open_abandon(d);
+		else if (d->state == STORAGE_CLOSING)
+			close_abandon(d);
 		else
 			disk_free(d);
 	}
@@ -421,7 +501,8 @@ static int find(
 	if (!*d)
 		return err_set(e, -ENOENT, "there is no disk %u:%u; see `disk list`",
 			at->controller, at->lun);
-	if ((*d)->controller->state == STORAGE_REMOVING || (*d)->state == STORAGE_REMOVING)
+	if ((*d)->controller->state == STORAGE_REMOVING || (*d)->state == STORAGE_REMOVING ||
+		(*d)->state == STORAGE_CLOSING)
 		return err_set(e, -EALREADY, "disk %u:%u is being removed already", at->controller,
 			at->lun);
 	if ((*d)->state != STORAGE_PRESENT)
@@ -432,12 +513,7 @@ static int find(
 
 static void disk_removed(void *ctx)
 {
-	struct storage_disk *d = ctx;
-	struct storage_change change = d->change;
-
-	ON_LOOP(d->controller->storage->control);
-	disk_free(d);
-	finish_change(&change, NULL);
+	close_start(ctx);
 }
 
 int storage_remove(struct storage *s, const struct lun_address *at,
@@ -464,16 +540,17 @@ static void controller_removed(void *ctx)
 
 	ON_LOOP(s->control);
 	vm_device_destroy(&c->device);
+	c->closing++; /* until all have begun */
 	list_for_each_safe (item, &s->disks) {
 		struct storage_disk *d = container_of(item, struct storage_disk, link);
 
-		if (d->controller != c || d->state == STORAGE_OPENING)
+		if (d->controller != c || !has_lun(d))
 			continue;
 		assert(d->state == STORAGE_PRESENT);
-		disk_free(d);
+		close_start(d);
 	}
 	c->state = STORAGE_NONE;
-	finish_change(&c->change, NULL);
+	closed_one(c);
 }
 
 int storage_remove_controller(
@@ -488,6 +565,11 @@ int storage_remove_controller(
 	c = &s->controllers[number];
 	if (c->state == STORAGE_REMOVING)
 		return err_set(e, -EALREADY, "controller %u is being removed already", number);
+	if (c->change.done)
+		return err_set(e, -EBUSY,
+			"controller %u: disks of its last removal are still being "
+			"closed; try again",
+			number);
 	c->state = STORAGE_REMOVING;
 	c->change = *change;
 	vsp_device_remove(c->device.vsp, controller_removed, c);

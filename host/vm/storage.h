@@ -4,7 +4,8 @@
  * or removed while a guest ran stays so after its reset. Controllers are offered
  * to the guest from storage_attach() to storage_detach().
  *
- *   disk        (none) --add--> OPENING --> ADDING --> PRESENT --remove--> REMOVING --> (none)
+ *   disk        (none) --add--> OPENING --> ADDING --> PRESENT --remove--> REMOVING --> CLOSING
+ *                                                                              --> (none)
  *   controller  NONE --first disk--> PRESENT --remove--> REMOVING --> NONE, with its disks
  *
  * A controller stays when its last disk goes. While it is REMOVING none of its
@@ -14,11 +15,13 @@
  * opened meanwhile is added only at the resume.
  *
  * Thread: control. Opening a disk may wait for a remote server, so each disk that is added is
- * opened in a thread of its own.
+ * opened in a thread of its own, which also reads its reservation; closing one may wait for its
+ * file system, and is a blocking call. Only the last close, at the end of the process, is not.
  */
 #ifndef VM_STORAGE_H
 #define VM_STORAGE_H
 
+#include "base/blocking.h"
 #include "config/config.h"
 #include "disk/disk.h"
 #include "scsi/scsi.h"
@@ -38,6 +41,7 @@ enum storage_state {
 	STORAGE_ADDING,
 	STORAGE_PRESENT,
 	STORAGE_REMOVING,
+	STORAGE_CLOSING, /* no guest has it any more */
 };
 
 struct storage;
@@ -48,6 +52,7 @@ struct storage_controller {
 	enum storage_state state;
 	struct vm_device device;
 	struct storage_change change;
+	uint32_t closing; /* disks in CLOSING */
 };
 
 struct storage_disk {
@@ -55,7 +60,9 @@ struct storage_disk {
 	struct storage_controller *controller;
 	uint8_t lun;
 	struct disk_config config;
-	struct disk *disk;        /* NULL: OPENING */
+	struct disk *disk;                    /* NULL: OPENING; the helper thread's: CLOSING */
+	struct scsi_reservation *reservation; /* NULL: a DVD, or OPENING */
+	struct blocking_call close_call;
 	uint8_t id[SCSI_ID_SIZE]; /* zeros: OPENING */
 	enum storage_state state;
 	struct storage_change change;

@@ -204,6 +204,7 @@ static const char *const state_names[] = {
 	[STORAGE_ADDING] = "adding",
 	[STORAGE_PRESENT] = "present",
 	[STORAGE_REMOVING] = "removing",
+	[STORAGE_CLOSING] = "closing",
 };
 
 /* File names need not be UTF-8. */
@@ -225,7 +226,7 @@ static json_t *disk_entry(const struct storage_disk *d)
 	json_object_set_new(entry, "lun", json_integer(at.lun));
 	json_object_set_new(entry, "source", source_name(d));
 	json_object_set_new(entry, "serial", json_string(d->config.serial ? d->config.serial : ""));
-	if (d->state != STORAGE_OPENING) {
+	if (d->state != STORAGE_OPENING && d->state != STORAGE_CLOSING) {
 		json_object_set_new(entry, "size", json_integer((json_int_t)disk_size(d->disk)));
 		json_object_set_new(entry, "read_only", json_boolean(d->disk->info.read_only));
 	}

@@ -81,7 +81,10 @@ static void answer_lookup(const struct server *s, const struct fuse_in_header *i
 		.attr = attr_of(s, NODE_FILE),
 	};
 
-	reply(s, in, strcmp((const char *)(in + 1), "disk") ? -ENOENT : 0, &out, sizeof(out));
+	if (strcmp((const char *)(in + 1), "disk"))
+		reply(s, in, -ENOENT, NULL, 0);
+	else
+		reply(s, in, 0, &out, sizeof(out));
 }
 
 static void answer_attr(const struct server *s, const struct fuse_in_header *in)
@@ -120,6 +123,15 @@ static void answer(const struct server *s, const struct fuse_in_header *in)
 		break;
 	case FUSE_FSYNC:
 		atomic_fetch_add(&s->seen->fsyncs, 1);
+		break;
+	case FUSE_LSEEK:
+		atomic_fetch_add(&s->seen->lseeks, 1);
+		break;
+	case FUSE_FLUSH:
+		if (atomic_load(&s->seen->hold_close))
+			atomic_fetch_add(&s->seen->flushes, 1);
+		else
+			reply(s, in, -ENOSYS, NULL, 0);
 		break;
 	case FUSE_FORGET:
 	case FUSE_BATCH_FORGET:

@@ -81,6 +81,16 @@ static int lun_check(const struct storvsp_lun_config *config, struct err *e)
 	return 0;
 }
 
+static int reservation_get(
+	struct scsi_reservation **r, const struct storvsp_lun_config *config, struct err *e)
+{
+	if (!config->reservation)
+		return scsi_reservation_open(r, disk_path(config->disk), e);
+	scsi_reservation_restart(config->reservation);
+	*r = config->reservation;
+	return 0;
+}
+
 static int lun_fill(struct storvsp_lun *lun, const struct storvsp_lun_config *config, struct err *e)
 {
 	struct storvsp *s = vsp_device_priv(lun->dev);
@@ -88,7 +98,7 @@ static int lun_fill(struct storvsp_lun *lun, const struct storvsp_lun_config *co
 	int ret;
 
 	if (!config->cdrom) {
-		ret = scsi_reservation_open(&scsi->reservation, disk_path(config->disk), e);
+		ret = reservation_get(&scsi->reservation, config, e);
 		if (ret)
 			return ret;
 		scsi->fence = scsi_fence_create();

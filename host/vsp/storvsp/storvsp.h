@@ -10,12 +10,17 @@
 #include "disk/disk.h"
 #include "vsp/vsp.h"
 
+struct scsi_reservation;
+
 struct storvsp_lun_config {
 	uint8_t lun;        /* 0..63 */
 	struct disk *disk;  /* stays the caller's; outlives the device */
 	bool cdrom;         /* a DVD-ROM drive with the disk as its medium, read only */
 	const char *serial; /* printable ASCII, at most 32; NULL: none */
 	const uint8_t *id;  /* SCSI_ID_SIZE bytes, no other disk of the VM has them; or NULL */
+	/* Of the disk, read before: a user of it more, restarted. NULL: read now, which may sleep.
+	 */
+	struct scsi_reservation *reservation;
 };
 
 /* The config of vsp_device_create(); copied. */
