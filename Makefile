@@ -13,7 +13,7 @@
 #   make bench-native   storage through the ring beside fio, no virtual machine; BENCH_ARGS=-h
 #   make bench-storage  storage beside QEMU's devices, same kernel and image; BENCH_ARGS=--help
 #   make foreign    test suites of others on our code, no virtual machine
-#   make style deps unit loop fuzz flat cli vm bench clean deps-install
+#   make style deps sleeps unit loop fuzz flat cli vm bench clean deps-install
 #
 # V=1 shows commands. CC=clang builds with clang.
 
@@ -170,7 +170,7 @@ FUZZ_SHORT ?= 3
 FUZZ_TEST ?= 60
 FUZZ_LONG ?= 1200
 
-.PHONY: unit loop fuzz fuzz-long flat cli vm vm-long check test style deps tour harness
+.PHONY: unit loop fuzz fuzz-long flat cli vm vm-long check test style deps tour sleeps harness
 unit: $(UNIT_BIN)
 	$(Q)tests/run unit $^
 loop: $(LOOP_BIN)
@@ -189,12 +189,14 @@ vm-long: $(B)/enlite $(FLAT_GUESTS)
 	$(Q)VM_LONG=1 tests/run vm
 style deps tour harness:
 	$(Q)tests/run $@
+sleeps: $(B)/enlite
+	$(Q)tests/run $@
 
 check: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN)
-	$(Q)tests/run all harness "fuzz --seconds $(FUZZ_SHORT)" loop unit style deps tour
+	$(Q)tests/run all harness "fuzz --seconds $(FUZZ_SHORT)" loop unit style deps tour sleeps
 
 test: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS) $(B)/foreign/sgio.so
-	$(Q)tests/run all vm "fuzz --seconds $(FUZZ_TEST)" cli flat foreign loop unit harness style deps tour
+	$(Q)tests/run all vm "fuzz --seconds $(FUZZ_TEST)" cli flat foreign loop unit harness style deps tour sleeps
 
 # The tests and fuzz targets that are named like the folder or what is in it.
 COVERAGE ?= host/vsp/storvsp

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Shows that each check of style.sh, deps.sh and tour.sh can fail: in a copy of the tree it makes one
+# Shows that each check of style.sh, deps.sh, tour.sh and sleeps.sh can fail: in a copy of the tree it makes one
 # violation, and wants the check to name it. TAP output.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -111,8 +111,18 @@ test_tour() {
 	seeded "a thread that THREADS.md lacks" "does not name $bad" ">" $bad "pthread_create(&t," tour.sh
 }
 
+# Over the object files of this tree, which the copy does not have.
+test_sleeps() {
+	[ -d build/plain/host ] || { echo "ok - style-test: sleeps # SKIP nothing is built"; return; }
+	seeded "a call that sleeps" "base/gmem: ftruncate: may sleep" ">" sleeps.txt "base/err: lseek" \
+		sleeps.sh sleeps.txt "$PWD/build/plain"
+	seeded "a call that is no more" "base/err: lseek: not called" ">>" sleeps.txt "base/err: lseek" \
+		sleeps.sh sleeps.txt "$PWD/build/plain"
+}
+
 make_copy
 test_style
 test_sparse
 test_deps
 test_tour
+test_sleeps
