@@ -122,17 +122,17 @@ struct traffic {
 	uint64_t memory; /* highest */
 };
 
-/* A READ into pages at an offset that O_DIRECT cannot use. All use the same pages. */
+/* A READ into pages at an offset that O_DIRECT cannot use. All of a channel use the same pages. */
 static bool send_read(uint32_t channel, uint32_t bytes, uint64_t id)
 {
 	struct vstor_packet packet;
 	struct vmbus_vec extra;
-	struct guest_slot *s = &d.slots[0];
+	struct guest_slot *s = &d.slots[channel];
 
-	guest_slot_read(&d, 0, LUN, 0, (uint16_t)(bytes / 512));
+	guest_slot_read(&d, channel, LUN, 0, (uint16_t)(bytes / 512));
 	s->byte_offset = 4;
 	storvsc_command_build(&s->cmd, &packet);
-	extra.base = guest_slot_range(&d, 0, &extra.len);
+	extra.base = guest_slot_range(&d, channel, &extra.len);
 	return guest_chan_send(&d.channels[channel], VMBUS_PKT_GPA_DIRECT,
 		VMBUS_PKT_FLAG_COMPLETION_REQUESTED, id, &extra, &packet,
 		storvsc_packet_size(&d.conn));
