@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The memory that a guest can make its VM use beyond the guest's own RAM: one limit
- * for all of it. Whoever allocates for a guest takes the bytes first, and refuses
+ * for all of it. Code that allocates for a guest takes the bytes first, and refuses
  * with the status of its protocol when they are not there.
  *
  * Each user has a share of its own, which no other can use up: so a guest that

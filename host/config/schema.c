@@ -92,8 +92,7 @@ const struct schema_key vm_keys[] = {
 		.step = MIB,
 		.preset = "64M",
 		.arg = "SIZE",
-		.help = "memory beyond its own that the guest can make the VM use: requests, "
-			"copies, queues",
+		.help = "memory beyond its own that the guest can make the VM use",
 	},
 	{
 		.name = "console",

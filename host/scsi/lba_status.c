@@ -73,7 +73,7 @@ void scsi_perform_lba_status(struct scsi_task *task)
 	}
 	*map = (struct scsi_map){.call = {.run = ask, .done = asked}};
 	map->length = (task->cmd.capacity - task->cmd.lba) * task->unit->info.block_size;
-	if (!disk_maps(task->queue->disk)) { /* all of it is mapped: nobody needs to be asked */
+	if (!disk_maps(task->queue->disk)) { /* all of it is mapped: does not sleep */
 		ask(&map->call);
 		asked(&map->call);
 	} else if (blocking_start(&map->call, task->queue->loop)) {
