@@ -567,8 +567,7 @@ int storage_remove_controller(
 		return err_set(e, -EALREADY, "controller %u is being removed already", number);
 	if (c->change.done)
 		return err_set(e, -EBUSY,
-			"controller %u: disks of its last removal are still being "
-			"closed; try again",
+			"controller %u: disks of its last removal are still being closed; try again",
 			number);
 	c->state = STORAGE_REMOVING;
 	c->change = *change;
