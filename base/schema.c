@@ -266,7 +266,9 @@ const struct schema_type schema_text = {
 
 static int file_parse(const struct schema_key *key, const char *text, void *field)
 {
-	return *text ? text_store(field, text) : -EINVAL;
+	if (!*text || (key->max && strlen(text) > key->max))
+		return -EINVAL;
+	return text_store(field, text);
 }
 
 static void file_describe(const struct schema_key *key, char text[SCHEMA_DESCRIPTION_MAX])

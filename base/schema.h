@@ -77,7 +77,8 @@ extern const struct schema_type schema_number_or_word;
 extern const struct schema_type schema_size;
 /* char *, owned: min to max bytes; NULL: not set. */
 extern const struct schema_type schema_text;
-/* The same, but the name of a file: never empty; relative ones can be made absolute. */
+/* The same, but the name of a file: never empty, of any length if max is 0; relative ones can be
+ * made absolute. */
 extern const struct schema_type schema_file;
 /* int: index into choices. */
 extern const struct schema_type schema_choice;

@@ -77,7 +77,7 @@ extern const char *const vm_memory_kinds[]; /* their names */
 enum vm_on_crash { VM_ON_CRASH_EXIT, VM_ON_CRASH_CONTINUE };
 
 /* The keys outside of lists; see schema.c. */
-#define VM_CONFIG_KEYS 19u
+#define VM_CONFIG_KEYS 20u
 
 struct vm_config {
 	char *kernel;
@@ -89,6 +89,7 @@ struct vm_config {
 	uint64_t host_memory; /* bytes; see base/budget.h */
 	char *console;        /* "stdio", "none" or a path */
 	char *name;           /* NULL: no control socket */
+	char *vsock;          /* path of the Unix socket; NULL: none */
 	int64_t io_threads;   /* VM_AUTO: choose */
 	int64_t poll_us;      /* longest busy window of an I/O thread; VM_AUTO: choose */
 	bool pin_memory;

@@ -12,7 +12,9 @@
 #define TEXT_MAX    (64u << 10)
 #define POLL_MAX_US 10000u
 #define MIB         (1ull << 20)
-#define MEMORY_MAX  (512ull << 30)
+/* Of a socket, with room for "_4294967295". */
+#define VSOCK_PATH_LENGTH_MAX 96u
+#define MEMORY_MAX            (512ull << 30)
 
 static const char *const auto_word[] = {"auto", NULL};
 static const char *const poll_words[] = {"auto", "off", NULL};
@@ -112,6 +114,16 @@ const struct schema_key vm_keys[] = {
 		.must_be = "1 to 64 letters, digits, '-', '_' and '.', not starting with '.'",
 		.arg = "NAME",
 		.help = "name of the VM, one running VM per name; opens a control socket for `enlite ctl`",
+	},
+	{
+		.name = "vsock",
+		.type = &schema_file,
+		SCHEMA_FIELD(struct vm_config, vsock),
+		.max = VSOCK_PATH_LENGTH_MAX,
+		.must_be = "the name of a socket, of at most 96 bytes",
+		.arg = "PATH",
+		.help = "Unix socket through which programs reach the guest's AF_VSOCK ports; the "
+			"guest reaches those that listen on PATH_PORT",
 	},
 	{
 		.name = "io_threads",

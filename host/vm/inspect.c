@@ -116,6 +116,7 @@ void vm_inspect(const struct vm *vm, const struct gmem_use *use, struct inspect 
 	inspect_end(i);
 	io_threads_inspect(vm, i);
 	console_inspect(&vm->console, i);
+	vsock_inspect(&vm->vsock, i);
 	boot_inspect(vm, i);
 	inspect_begin_array(i, "devices");
 	storage_inspect(&vm->storage, i);

@@ -49,6 +49,6 @@ struct vm_unit_ops {
 };
 
 extern const struct vm_unit_ops partition_unit, storage_unit, network_unit, devices_unit,
-	io_threads_unit, console_unit;
+	vsock_unit, io_threads_unit, console_unit;
 
 #endif

@@ -29,6 +29,7 @@
 #include "vm/signals.h"
 #include "vm/storage.h"
 #include "vm/unit.h"
+#include "vm/vsock.h"
 #include "vmbus-host/bus_hyper.h"
 #include "vsp/vsp_device.h"
 
@@ -106,6 +107,9 @@ struct vm {
 
 	void (*devices_paused)(struct vm *vm);
 	struct devices devices; /* those that need no back end */
+
+	void (*vsock_paused)(struct vm *vm);
+	struct vsock vsock;
 
 	struct console console;
 	bool console_open;

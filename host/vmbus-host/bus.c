@@ -247,18 +247,34 @@ static void on_request_offers(struct bus *bus, const void *bytes, uint32_t len)
 	bus_send(bus, VMBUS_MSG_ALL_OFFERS_DELIVERED, &msg, sizeof(msg));
 }
 
-/* We offer no socket endpoints. */
-static void on_tl_connect(struct bus *bus, const void *bytes, uint32_t len)
+void bus_refuse_connect(
+	struct bus *bus, const struct hv_guid *endpoint, const struct hv_guid *service)
 {
-	const struct vmbus_tl_connect *msg = bytes;
 	struct vmbus_tl_connect_result result = {
-		.guest_endpoint = msg->guest_endpoint,
-		.host_service = msg->host_service,
+		.guest_endpoint = *endpoint,
+		.host_service = *service,
 		.status = VMBUS_STATUS_CONNECTION_REFUSED,
 	};
 
+	bus_enter(bus);
 	if (bus->version >= VMBUS_VERSION_WIN10_RS3)
 		bus_send(bus, VMBUS_MSG_TL_CONNECT_RESULT, &result, sizeof(result));
+	bus_leave(bus);
+}
+
+void bus_set_connect(struct bus *bus, bus_connect_fn *connect, void *ctx)
+{
+	bus->connect = connect;
+	bus->connect_ctx = ctx;
+}
+
+static void on_tl_connect(struct bus *bus, const void *bytes, uint32_t len)
+{
+	const struct vmbus_tl_connect *msg = bytes;
+
+	if (!bus->connect ||
+		!bus->connect(bus->connect_ctx, &msg->guest_endpoint, &msg->host_service))
+		bus_refuse_connect(bus, &msg->guest_endpoint, &msg->host_service);
 }
 
 static bool reserved_target_ok(struct bus *bus, uint32_t vp, uint32_t sint)

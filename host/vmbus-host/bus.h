@@ -102,6 +102,15 @@ void bus_destroy(struct bus *bus);
  * messages are counted and ignored or answered with a failure, never fatal. */
 void bus_message(struct bus *bus, const void *msg, uint32_t len);
 
+/* The guest wants a connection to a service of the host (TL_CONNECT_REQUEST). True: an offer with
+ * class_id service and instance_id endpoint follows, or bus_refuse_connect(). False: refused. */
+typedef bool bus_connect_fn(
+	void *ctx, const struct hv_guid *endpoint, const struct hv_guid *service);
+/* NULL, the default: all are refused. */
+void bus_set_connect(struct bus *bus, bus_connect_fn *connect, void *ctx);
+void bus_refuse_connect(
+	struct bus *bus, const struct hv_guid *endpoint, const struct hv_guid *service);
+
 /* Closes everything and drops the connection without a message (power off, reset);
  * done(ctx) when the last channel is closed, possibly before this returns; it may destroy the
  * bus. Once, and for good: later messages are ignored and nothing can be offered. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Inside the bus: shared by bus.c (connection, messages), bus_channel.c
- * (channels) and gpadl.c (GPADLs). Nobody else includes this.
+ * (channels) and gpadl.c (GPADLs). No other file includes this.
  */
 #ifndef VMBUS_HOST_BUS_IMPL_H
 #define VMBUS_HOST_BUS_IMPL_H
@@ -54,6 +54,8 @@ struct bus {
 	bool shut;
 	void (*shutdown_done)(void *ctx);
 	void *shutdown_ctx;
+	bus_connect_fn *connect; /* NULL: guests cannot connect to services */
+	void *connect_ctx;
 
 	/* re-entry: see bus_enter() */
 	uint32_t depth;

@@ -52,12 +52,16 @@ static const struct bus_device_ops device_ops;
 
 static int device_offer(struct vsp_device *dev)
 {
-	const struct bus_offer_params params = {
-		.class_id = dev->ops->class_id,
+	struct vsp_offer_params offer = {.class_id = dev->ops->class_id};
+	struct bus_offer_params params = {
 		.instance_id = dev->instance_id,
 		.flags = dev->ops->offer_flags,
+		.user = offer.user,
 	};
 
+	if (dev->ops->offer)
+		dev->ops->offer(dev, &offer);
+	params.class_id = offer.class_id;
 	return bus_offer(dev->host->bus, &params, &device_ops, &dev->offer, &dev->offer.bus_chan);
 }
 

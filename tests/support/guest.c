@@ -507,7 +507,7 @@ static const struct guest_offer *find_offer(
 	return NULL;
 }
 
-/* A relid the guest gave back may be offered again: the old offer must not be found. */
+/* A relid the guest has released may be offered again: the old offer must not be found. */
 static void forget_offer(struct guest *g, uint32_t relid)
 {
 	pthread_mutex_lock(&g->lock);
@@ -528,6 +528,34 @@ struct vmbus_offer guest_wait_offer(
 
 	pthread_mutex_lock(&g->lock);
 	while (!(found = find_offer(g, class_id, instance, index)))
+		wait_changed(g, "an offer");
+	offer = found->offer;
+	pthread_mutex_unlock(&g->lock);
+	return offer;
+}
+
+static const struct guest_offer *find_offer_of(
+	struct guest *g, const struct hv_guid *class_id, const struct hv_guid *instance_id)
+{
+	for (uint32_t i = 0; i < g->offer_count; i++) {
+		const struct vmbus_offer *o = &g->offers[i].offer;
+
+		if (!memcmp(&o->class_id, class_id, sizeof(*class_id)) && !g->offers[i].rescinded &&
+			(!instance_id ||
+				!memcmp(&o->instance_id, instance_id, sizeof(*instance_id))))
+			return &g->offers[i];
+	}
+	return NULL;
+}
+
+struct vmbus_offer guest_wait_offer_of(
+	struct guest *g, const struct hv_guid *class_id, const struct hv_guid *instance_id)
+{
+	const struct guest_offer *found;
+	struct vmbus_offer offer;
+
+	pthread_mutex_lock(&g->lock);
+	while (!(found = find_offer_of(g, class_id, instance_id)))
 		wait_changed(g, "an offer");
 	offer = found->offer;
 	pthread_mutex_unlock(&g->lock);

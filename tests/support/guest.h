@@ -18,7 +18,7 @@
 
 #define GUEST_TIMEOUT_MS     20000
 #define GUEST_IO_THREADS_MAX 4u
-#define GUEST_OFFERS_MAX     128u
+#define GUEST_OFFERS_MAX     512u
 #define GUEST_DEVICES_MAX    8u
 #define GUEST_MESSAGES_MAX   256u
 #define GUEST_DOORBELLS      64u
@@ -115,6 +115,9 @@ void guest_connect(struct guest *g, uint32_t version);
 /* Waits for the live offer number `index` of the class with this last GUID byte. */
 struct vmbus_offer guest_wait_offer(
 	struct guest *g, const struct hv_guid *class_id, uint8_t instance, uint16_t index);
+/* The same by the whole instance id; NULL: any. */
+struct vmbus_offer guest_wait_offer_of(
+	struct guest *g, const struct hv_guid *class_id, const struct hv_guid *instance_id);
 void guest_wait_rescind(struct guest *g, uint32_t relid);
 void guest_release(struct guest *g, uint32_t relid);
 
@@ -151,5 +154,8 @@ bool guest_chan_send(struct guest_chan *c, uint16_t type, uint16_t flags, uint64
 void guest_chan_signal(struct guest_chan *c);
 /* False: empty; an interrupt will come with the next packet. pkt is valid until the next call. */
 bool guest_chan_receive(struct guest_chan *c, struct vmbus_pkt *pkt);
+/* The same into a larger buffer. */
+bool guest_chan_receive_into(
+	struct guest_chan *c, struct vmbus_pkt *pkt, uint8_t *packet, uint32_t size);
 
 #endif

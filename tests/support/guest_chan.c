@@ -184,14 +184,20 @@ static bool really_empty(struct guest_chan *c)
 	return !vmbus_rx_unmask(&c->rx);
 }
 
-bool guest_chan_receive(struct guest_chan *c, struct vmbus_pkt *pkt)
+bool guest_chan_receive_into(
+	struct guest_chan *c, struct vmbus_pkt *pkt, uint8_t *packet, uint32_t size)
 {
 	int ret;
 
 	do
-		ret = vmbus_rx_next(&c->rx, pkt, c->packet, sizeof(c->packet));
+		ret = vmbus_rx_next(&c->rx, pkt, packet, size);
 	while (ret == -EAGAIN && !really_empty(c));
 	if (ret && ret != -EAGAIN)
 		die("receiving: %d", ret);
 	return !ret;
+}
+
+bool guest_chan_receive(struct guest_chan *c, struct vmbus_pkt *pkt)
+{
+	return guest_chan_receive_into(c, pkt, c->packet, sizeof(c->packet));
 }

@@ -230,6 +230,7 @@ static void keys_of_the_vm(void **state)
 		{"{" K ",'name':'a b'}", "t.json:1: name: must be 1 to 64 letters"},
 		{"{" K ",'name':'\xc3\xa4'}", "t.json:1: name: must be 1 to 64 letters"},
 		{"{" K ",'name':'a\\nb'}", "t.json:1: name: must be 1 to 64 letters"},
+		{"{" K ",'vsock':''}", "t.json:1: vsock: must be the name of a socket"},
 		{"{" K ",'name':7}", "t.json:1: name: must be 1 to 64 letters"},
 		{"{" K ",'io_threads':0}", "t.json:1: io_threads: must be auto or a number from 1"},
 		{"{" K ",'io_threads':65}",
@@ -440,6 +441,7 @@ static void too_much(void **state)
 	repeated_refused("{\"disks\":", "[", 1000, "", "t.json:1: not JSON");
 	repeated_refused("{\"append\":\"", "x", 65537, "\"}", "t.json:1: append: must be a text");
 	repeated_refused("{\"", "k", 100000, "\":1}", "t.json:1: kkkkkkkk");
+	repeated_refused("{\"vsock\":\"", "v", 97, "\"}", "t.json:1: vsock: must be the name of");
 	repeated_refused("{\"name\":\"", "n", 65, "\"}", "t.json:1: name: must be 1 to 64");
 	repeated_refused("{\"disks\":[", "{\"memory\":\"1M\"},\n", 64, "{\"null\":\"1M\"}]}",
 		"t.json:65: disks[64]: at most 64 disks");

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+# Guest side: AF_VSOCK. Programs of the host are at CID 2.
+
+sock() { with_tools socat "$@" </dev/null 2>>/tmp/socat; }
+
+# A server for the host: what a connection sends goes to a command, its output back. Its standard
+# input is a pipe: it must not read the console.
+serve() { # port command
+	with_tools socat -t 120 "VSOCK-LISTEN:$1,fork,reuseaddr" "EXEC:$2" </dev/null 2>>/tmp/socat &
+	servers="${servers:-} $!"
+}
+
+# A command with the result of the host's `sha256sum` as its answer.
+send_to_host() { # port
+	with_tools socat -t 120 "FILE:/tmp/data!!STDOUT" "VSOCK-CONNECT:2:$1" 2>>/tmp/socat | cut -c1-64
+}
+
+checksum() { with_tools sha256sum /tmp/data | cut -c1-64; }
+
+reload() {
+	rmmod hv_sock && load hv_sock
+}
+
+job_vsock() {
+	find_disks || return
+	load hv_sock
+	dd if=/dev/urandom of=/tools/tmp/data bs=64k count=$((bytes / 65536)) 2>/dev/null
+	is "a file to the host" "$(send_to_host 7000)" "$(checksum)"
+	say sum "$(checksum)"
+	serve 7001 sha256sum
+	serve 7002 cat
+	checkpoint vsock_to_guest
+	checkpoint vsock_many
+	sock - "VSOCK-CONNECT:2:9999,connect-timeout=20"
+	is "nobody listens" $? 1
+	checkpoint vsock_pause
+	# shellcheck disable=SC2086
+	kill $servers
+	wait
+	wait_until "hv_sock is unloaded and loaded again" reload
+	is "a file to the host, with the module loaded again" "$(send_to_host 7000)" "$(checksum)"
+	dmesg_findings
+}
