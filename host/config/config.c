@@ -42,11 +42,11 @@ static int check_required(const struct vm_config *c, struct err *e)
 		c->file ? c->file : "", c->file ? ":1: " : "", key->name, key->name, key->name);
 }
 
-static int fail_disk(
-	const struct disk_config *d, const char *key, int ret, const struct err *why, struct err *e)
+static int fail_device(const struct device_config *d, const char *key, int ret,
+	const struct err *why, struct err *e)
 {
-	return err_set(e, ret, "%s%s%s: %s", d->device.origin ? d->device.origin : "disk",
-		d->device.joint ? d->device.joint : ": ", key, why->text);
+	return err_set(e, ret, "%s%s%s: %s", d->origin ? d->origin : "device",
+		d->joint ? d->joint : ": ", key, why->text);
 }
 
 static const struct disk_config *disk_at(
@@ -67,7 +67,7 @@ static int check_lun(const struct vm_config *c, const struct disk_config *d, str
 		return 0;
 	err_set(&why, -EINVAL, "LUN %d of controller %u has a disk already (%s); choose another",
 		(int)d->lun, d->controller, other->device.origin ? other->device.origin : "disk");
-	return fail_disk(d, "lun", -EINVAL, &why, e);
+	return fail_device(&d->device, "lun", -EINVAL, &why, e);
 }
 
 /* The lowest free one. There are as many LUNs as disks, so there is one. */
@@ -133,7 +133,15 @@ static int check_source(const struct disk_config *d, struct err *e)
 
 	if (source->check)
 		ret = source->check(d->device.source.object, d->read_only, &why);
-	return ret ? fail_disk(d, source->schema.name, ret, &why, e) : 0;
+	return ret ? fail_device(&d->device, source->schema.name, ret, &why, e) : 0;
+}
+
+static int check_nic(const struct nic_config *n, struct err *e)
+{
+	struct err why;
+	const char *wrong = nic_config_check_host(n, &why);
+
+	return wrong ? fail_device(&n->device, wrong, -EINVAL, &why, e) : 0;
 }
 
 int vm_config_check(const struct vm_config *c, struct err *e)
@@ -142,5 +150,7 @@ int vm_config_check(const struct vm_config *c, struct err *e)
 
 	for (uint32_t i = 0; !ret && i < c->disk_count; i++)
 		ret = check_source(&c->disks[i], e);
+	for (uint32_t i = 0; !ret && i < c->nic_count; i++)
+		ret = check_nic(&c->nics[i], e);
 	return ret;
 }

@@ -69,7 +69,10 @@ struct nic_backend_options {
 };
 struct nic_filter_options {
 	char *value;
+	int direction; /* enum nic_config_direction; pcap: both */
 };
+
+enum nic_config_direction { NIC_CONFIG_BOTH, NIC_CONFIG_TX, NIC_CONFIG_RX };
 
 enum vm_memory_kind { VM_MEMORY_ANONYMOUS, VM_MEMORY_SHARED };
 extern const char *const vm_memory_kinds[]; /* their names */
@@ -156,15 +159,26 @@ char *disk_config_source(const struct disk_config *d);
 
 /* ---- one NIC ------------------------------------------------------------- */
 
+/* As for disks: disk_config_parse() and those behind it. */
+int nic_config_parse(struct nic_config *n, const char *spec, const char *directory, struct err *e);
+int nic_config_from_json(
+	struct nic_config *n, const json_t *json, const char *directory, struct err *e);
+void nic_config_free(struct nic_config *n);
+int nic_config_copy(struct nic_config *to, const struct nic_config *from);
+
 /* A NIC as host/nic wants it, with the texts it refers to. */
 struct nic_config_stack {
 	struct nic_stack stack;
 	char *texts[NIC_CONFIG_TEXTS_MAX];
 	uint32_t text_count;
+	const char *wrong; /* after an error: the key */
 };
 /* 0, -EINVAL, -ENOMEM; nic_config_stack_free() after 0. The config stays as long as the stack. */
 int nic_config_stack(struct nic_config_stack *s, const struct nic_config *c, struct err *e);
 void nic_config_stack_free(struct nic_config_stack *s);
+
+/* Looks for mistakes on the host without opening anything. NULL, or the key that is wrong. */
+const char *nic_config_check_host(const struct nic_config *c, struct err *e);
 
 /* False: no unicast MAC address. */
 bool nic_config_mac(const char *text, uint8_t mac[6]);

@@ -16,6 +16,9 @@ struct device_class {
 	const struct schema *const *filters; /* up to NULL */
 	/* Rules between keys, and what follows from them. NULL, or the key that is wrong. */
 	const char *(*check)(void *device, struct err *e);
+	/* Relative file names inside of texts become names in the directory. 0 or -ENOMEM. NULL:
+	 * there are none. */
+	int (*make_absolute)(void *device, const char *directory);
 };
 
 /* A list of such objects in struct vm_config. */
@@ -39,6 +42,8 @@ extern const struct config_list config_lists[]; /* up to one without a name */
 /* On zeroed memory. 0 or -ENOMEM; device_free() also after a failure. */
 int device_init(const struct device_class *class, void *device);
 void device_free(const struct device_class *class, void *device);
+/* 0 or -ENOMEM; then `to` holds nothing. */
+int device_copy(const struct device_class *class, void *to, const void *from);
 /* The key of the device or of its source; *object: the struct it is in. NULL: unknown. */
 const struct schema_key *device_key(const struct device_class *class, void *device,
 	const char *name, bool option, void **object);
@@ -61,6 +66,12 @@ uint32_t config_list_count(const struct config_list *list, const struct vm_confi
 
 /* Fills an initialised device. flag: one that is set with it, or NULL. */
 int device_parse(const struct device_class *class, void *device, const char *spec, const char *flag,
+	const char *directory, struct err *e);
+/* The same from nothing. After an error nothing is left in it. */
+int device_parse_new(const struct device_class *class, void *device, const char *spec,
+	const char *directory, struct err *e);
+/* json.c: the same from a JSON object. */
+int device_from_json(const struct device_class *class, void *device, const json_t *json,
 	const char *directory, struct err *e);
 /* A key's name on the command line. */
 const char *option_name(const struct schema_key *key, char name[32]);

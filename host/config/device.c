@@ -94,6 +94,46 @@ int device_unknown(const struct device_class *class, void *device, const char *n
 	return names_refuse(&names, name, e);
 }
 
+/* ---- copies ----------------------------------------------------------------- */
+
+static char *copy_text(const char *text, int *ret)
+{
+	char *copy = text ? strdup(text) : NULL;
+
+	if (text && !copy)
+		*ret = -ENOMEM;
+	return copy;
+}
+
+static int copy_values(struct device_config *to, const struct device_config *from)
+{
+	int ret = schema_value_copy(&to->source, &from->source);
+
+	for (uint32_t i = 0; !ret && i < from->filter_count; i++) {
+		ret = schema_value_copy(&to->filters[i], &from->filters[i]);
+		to->filter_count += !ret;
+	}
+	return ret;
+}
+
+int device_copy(const struct device_class *class, void *to_device, const void *from_device)
+{
+	const struct device_config *from = from_device;
+	struct device_config *to = to_device;
+	int ret;
+
+	memset(to_device, 0, class->size);
+	ret = schema_copy(class->keys, to_device, from_device);
+	to->origin = copy_text(from->origin, &ret);
+	to->joint = from->joint;
+	to->note = copy_text(from->note, &ret);
+	if (!ret)
+		ret = copy_values(to, from);
+	if (ret)
+		device_free(class, to_device);
+	return ret;
+}
+
 /* ---- file names ---------------------------------------------------------- */
 
 static int make_absolute(char **name, const char *directory)
@@ -122,6 +162,9 @@ int device_make_absolute(const struct device_class *class, void *device, const c
 {
 	struct device_config *d = device;
 	int ret = make_all_absolute(&d->source, directory);
+
+	if (!ret && class->make_absolute)
+		ret = class->make_absolute(device, directory);
 
 	for (uint32_t i = 0; !ret && i < d->filter_count; i++)
 		ret = make_all_absolute(&d->filters[i], directory);
@@ -190,33 +233,9 @@ void disk_config_free(struct disk_config *d)
 	device_free(&disk_class, d);
 }
 
-static char *copy_text(const char *text, int *ret)
-{
-	char *copy = text ? strdup(text) : NULL;
-
-	if (text && !copy)
-		*ret = -ENOMEM;
-	return copy;
-}
-
 int disk_config_copy(struct disk_config *to, const struct disk_config *from)
 {
-	int ret;
-
-	memset(to, 0, sizeof(*to));
-	ret = schema_copy(disk_class.keys, to, from);
-	to->device.origin = copy_text(from->device.origin, &ret);
-	to->device.joint = from->device.joint;
-	to->device.note = copy_text(from->device.note, &ret);
-	if (!ret)
-		ret = schema_value_copy(&to->device.source, &from->device.source);
-	for (uint32_t i = 0; !ret && i < from->device.filter_count; i++) {
-		ret = schema_value_copy(&to->device.filters[i], &from->device.filters[i]);
-		to->device.filter_count += !ret;
-	}
-	if (ret)
-		disk_config_free(to);
-	return ret;
+	return device_copy(&disk_class, to, from);
 }
 
 /* The name of the source only where the value does not say it: of a file never, of a URI neither.

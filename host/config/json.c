@@ -416,24 +416,36 @@ static int read_device(const struct reader *r, const struct place *at,
 	return ret ? ret : check_device(r, at, class, device, json, e);
 }
 
-int disk_config_from_json(
-	struct disk_config *d, const json_t *json, const char *directory, struct err *e)
+int device_from_json(const struct device_class *class, void *device, const json_t *json,
+	const char *directory, struct err *e)
 {
 	const struct reader r = {.name = ""};
 	const struct place document = {.up = NULL};
 	int ret;
 
-	memset(d, 0, sizeof(*d));
-	ret = device_init(&disk_class, d);
+	memset(device, 0, class->size);
+	ret = device_init(class, device);
 	if (ret)
 		err_set(e, ret, "out of memory");
 	else
-		ret = read_device(&r, &document, &disk_class, d, (json_t *)json, e);
-	if (!ret && directory && device_make_absolute(&disk_class, d, directory))
+		ret = read_device(&r, &document, class, device, (json_t *)json, e);
+	if (!ret && directory && device_make_absolute(class, device, directory))
 		ret = err_set(e, -ENOMEM, "out of memory");
 	if (ret)
-		disk_config_free(d);
+		device_free(class, device);
 	return ret;
+}
+
+int disk_config_from_json(
+	struct disk_config *d, const json_t *json, const char *directory, struct err *e)
+{
+	return device_from_json(&disk_class, d, json, directory, e);
+}
+
+int nic_config_from_json(
+	struct nic_config *n, const json_t *json, const char *directory, struct err *e)
+{
+	return device_from_json(&nic_class, n, json, directory, e);
 }
 
 /* ---- the document -------------------------------------------------------- */

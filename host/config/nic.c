@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config/config_impl.h"
+#include "nic/types.h"
 
 #define TEXT_MAX 4096u
 
@@ -47,7 +48,7 @@ static bool is_mac(const char *text)
 	return nic_config_mac(text, mac);
 }
 
-/* ---- the class ----------------------------------------------------------- */
+/* ---- tables -------------------------------------------------------------- */
 
 static const struct schema_key backend_keys[] = {
 	{
@@ -90,29 +91,88 @@ static const struct schema backend_schema = {
 
 static const struct schema *const sources[] = {&backend_schema, NULL};
 
-#define FILTER(filter_name, value_type, value_arg, text)                                           \
-	static const struct schema_key filter_name##_keys[] = {                                    \
-		{                                                                                  \
-			.name = "value",                                                           \
-			.type = value_type,                                                        \
-			SCHEMA_FIELD(struct nic_filter_options, value),                            \
-			.max = TEXT_MAX,                                                           \
-			.required = true,                                                          \
-			.arg = value_arg,                                                          \
-			.help = text,                                                              \
-		},                                                                                 \
-		{0},                                                                               \
-	};                                                                                         \
-	static const struct schema filter_name##_schema = {                                        \
-		.name = #filter_name,                                                              \
+static const char *const directions[] = {
+	[NIC_CONFIG_BOTH] = "both", [NIC_CONFIG_TX] = "tx", [NIC_CONFIG_RX] = "rx", NULL};
+
+#define DIRECTION_KEY                                                                              \
+	{                                                                                          \
+		.name = "direction", .type = &schema_choice,                                       \
+		SCHEMA_FIELD(struct nic_filter_options, direction), .choices = directions,         \
+		.preset = "both", .arg = "both|tx|rx",                                             \
+		.help = "frames the guest sends, or receives; without it both",                    \
+	}
+
+static const struct schema_key pcap_keys[] = {
+	{
+		.name = "file",
+		.type = &schema_file,
+		SCHEMA_FIELD(struct nic_filter_options, value),
+		.required = true,
+		.arg = "FILE",
+		.help = "is made anew",
+	},
+	{0},
+};
+
+static const struct schema_key delay_keys[] = {
+	{
+		.name = "time",
+		.type = &schema_text,
+		SCHEMA_FIELD(struct nic_filter_options, value),
+		.max = TEXT_MAX,
+		.valid = nic_delay_valid,
+		.must_be = NIC_DELAY_RULE,
+		.required = true,
+		.arg = "TIME[-TIME]",
+		.help = "fixed, or random in a range; the order of frames stays",
+	},
+	DIRECTION_KEY,
+	{0},
+};
+
+static const struct schema_key loss_keys[] = {
+	{
+		.name = "rate",
+		.type = &schema_text,
+		SCHEMA_FIELD(struct nic_filter_options, value),
+		.max = TEXT_MAX,
+		.valid = nic_loss_valid,
+		.must_be = NIC_LOSS_RULE,
+		.required = true,
+		.arg = "N%",
+		.help = "share of all frames",
+	},
+	DIRECTION_KEY,
+	{0},
+};
+
+static const struct schema_key limit_keys[] = {
+	{
+		.name = "rate",
+		.type = &schema_text,
+		SCHEMA_FIELD(struct nic_filter_options, value),
+		.max = TEXT_MAX,
+		.valid = nic_limit_valid,
+		.must_be = NIC_LIMIT_RULE,
+		.required = true,
+		.arg = "BITS[K|M|G]",
+		.help = "bits per second, all queues together",
+	},
+	DIRECTION_KEY,
+	{0},
+};
+
+#define FILTER(filter, text)                                                                       \
+	static const struct schema filter##_schema = {                                             \
+		.name = #filter,                                                                   \
 		.help = text,                                                                      \
-		.keys = filter_name##_keys,                                                        \
+		.keys = filter##_keys,                                                             \
 		.size = sizeof(struct nic_filter_options),                                         \
 	}
-FILTER(pcap, &schema_file, "FILE", "records all frames, with offload metadata, in a pcapng file");
-FILTER(delay, &schema_text, "TIME[-TIME][:tx|rx]", "holds frames for a time, fixed or random");
-FILTER(loss, &schema_text, "N%[:tx|rx]", "loses frames at random");
-FILTER(limit, &schema_text, "BITS[K|M|G][:tx|rx]", "bits per second, all queues together");
+FILTER(pcap, "records all frames, with offload metadata, in a pcapng file");
+FILTER(delay, "holds frames for a time");
+FILTER(loss, "loses frames at random");
+FILTER(limit, "limits bits per second");
 
 static const struct schema *const filters[] = {
 	&pcap_schema, &delay_schema, &loss_schema, &limit_schema, NULL};
@@ -177,18 +237,19 @@ static int next_setting(const char *key, const char **values, char **text, struc
 	return 0;
 }
 
-static int add_text(struct nic_config_stack *s, char *text, struct err *e)
+static int add_text(struct nic_config_stack *s, const char *key, char *text, struct err *e)
 {
 	int ret;
 
+	s->wrong = key;
 	if (s->text_count == NIC_CONFIG_TEXTS_MAX) {
 		free(text);
-		return err_set(e, -EINVAL, "too many settings");
+		return err_set(e, -EINVAL, "too many values");
 	}
 	s->texts[s->text_count++] = text;
 	ret = nic_stack_option(&s->stack, text, e);
-	return ret > 0 ? err_set(e, -EINVAL, "net %s: it has no setting %.*s", s->stack.type->name,
-				 (int)strcspn(text, "="), text)
+	return ret > 0 ? err_set(e, -EINVAL, "net %s: it has no setting %s", s->stack.type->name,
+				 key)
 		       : ret;
 }
 
@@ -202,7 +263,7 @@ static int add_settings(
 
 		ret = next_setting(key, &values, &text, e);
 		if (!ret)
-			ret = add_text(s, text, e);
+			ret = add_text(s, key, text, e);
 	}
 	return ret;
 }
@@ -210,11 +271,13 @@ static int add_settings(
 static int add_filter(struct nic_config_stack *s, const struct schema_value *filter, struct err *e)
 {
 	const struct nic_filter_options *o = filter->object;
+	bool one_way = o->direction != NIC_CONFIG_BOTH;
 	char *text;
 
-	if (asprintf(&text, "%s=%s", filter->schema->name, o->value) < 0)
+	if (asprintf(&text, "%s=%s%s%s", filter->schema->name, o->value, one_way ? ":" : "",
+		    one_way ? directions[o->direction] : "") < 0)
 		return err_set(e, -ENOMEM, "out of memory");
-	return add_text(s, text, e);
+	return add_text(s, filter->schema->name, text, e);
 }
 
 int nic_config_stack(struct nic_config_stack *s, const struct nic_config *c, struct err *e)
@@ -223,6 +286,7 @@ int nic_config_stack(struct nic_config_stack *s, const struct nic_config *c, str
 	int ret;
 
 	s->text_count = 0;
+	s->wrong = "backend";
 	ret = nic_stack_backend(&s->stack, o->backend, e);
 	if (!ret)
 		ret = add_settings(s, "forward", o->forward, e);
@@ -242,15 +306,57 @@ void nic_config_stack_free(struct nic_config_stack *s)
 	s->text_count = 0;
 }
 
-/* What is wrong with a NIC that is not a key of its own is the back end's. */
+const char *nic_config_check_host(const struct nic_config *c, struct err *e)
+{
+	struct nic_config_stack s;
+	const char *wrong;
+
+	if (nic_config_stack(&s, c, e))
+		return s.wrong;
+	wrong = nic_stack_check_host(&s.stack, e);
+	nic_config_stack_free(&s);
+	return wrong;
+}
+
+/* ---- the class ----------------------------------------------------------- */
+
 static const char *nic_check(void *device, struct err *e)
 {
 	struct nic_config_stack s;
+	const char *wrong;
 
 	if (nic_config_stack(&s, device, e))
-		return "backend";
+		return s.wrong;
+	wrong = nic_stack_check(&s.stack, e);
 	nic_config_stack_free(&s);
-	return NULL;
+	return wrong;
+}
+
+/* The path of a pair is a file name, too. */
+static int nic_make_absolute(void *device, const char *directory)
+{
+	static const char pair[] = "pair:";
+	struct nic_backend_options *o = ((struct nic_config *)device)->device.source.object;
+	const char *path = o->backend + sizeof(pair) - 1;
+	char *absolute;
+
+	if (strncmp(o->backend, pair, sizeof(pair) - 1) || *path == '/')
+		return 0;
+	if (asprintf(&absolute, "%s%s/%s", pair, directory, path) < 0)
+		return -ENOMEM;
+	free(o->backend);
+	o->backend = absolute;
+	return 0;
+}
+
+void nic_config_free(struct nic_config *n)
+{
+	device_free(&nic_class, n);
+}
+
+int nic_config_copy(struct nic_config *to, const struct nic_config *from)
+{
+	return device_copy(&nic_class, to, from);
 }
 
 const struct device_class nic_class = {
@@ -260,4 +366,5 @@ const struct device_class nic_class = {
 	.sources = sources,
 	.filters = filters,
 	.check = nic_check,
+	.make_absolute = nic_make_absolute,
 };

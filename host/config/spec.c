@@ -338,17 +338,28 @@ int device_parse(const struct device_class *class, void *device, const char *spe
 	return ret;
 }
 
-int disk_config_parse(struct disk_config *d, const char *spec, const char *directory, struct err *e)
+int device_parse_new(const struct device_class *class, void *device, const char *spec,
+	const char *directory, struct err *e)
 {
 	int ret;
 
-	memset(d, 0, sizeof(*d));
-	ret = device_init(&disk_class, d);
+	memset(device, 0, class->size);
+	ret = device_init(class, device);
 	if (ret)
 		err_set(e, ret, "out of memory");
 	else
-		ret = device_parse(&disk_class, d, spec, NULL, directory, e);
+		ret = device_parse(class, device, spec, NULL, directory, e);
 	if (ret)
-		disk_config_free(d);
+		device_free(class, device);
 	return ret;
+}
+
+int disk_config_parse(struct disk_config *d, const char *spec, const char *directory, struct err *e)
+{
+	return device_parse_new(&disk_class, d, spec, directory, e);
+}
+
+int nic_config_parse(struct nic_config *n, const char *spec, const char *directory, struct err *e)
+{
+	return device_parse_new(&nic_class, n, spec, directory, e);
 }

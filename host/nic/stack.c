@@ -99,6 +99,32 @@ int nic_stack_option(struct nic_stack *s, const char *text, struct err *e)
 	return filter ? add_filter(s, filter, value, e) : 1;
 }
 
+/* ---- checking and opening ------------------------------------------------ */
+
+static struct nic_open backend_of(const struct nic_stack *s, const struct nic_env *env)
+{
+	return (struct nic_open){
+		.env = env,
+		.argument = s->argument,
+		.settings = s->settings,
+		.setting_count = s->setting_count,
+	};
+}
+
+const char *nic_stack_check(const struct nic_stack *s, struct err *e)
+{
+	struct nic_open o = backend_of(s, NULL);
+
+	return s->type->check ? s->type->check(&o, e) : NULL;
+}
+
+const char *nic_stack_check_host(const struct nic_stack *s, struct err *e)
+{
+	struct nic_open o = backend_of(s, NULL);
+
+	return s->type->check_host ? s->type->check_host(&o, e) : NULL;
+}
+
 static void ignore(void *ctx)
 {
 }
@@ -106,12 +132,7 @@ static void ignore(void *ctx)
 int nic_stack_open(
 	struct nic **nic, const struct nic_stack *s, const struct nic_env *env, struct err *e)
 {
-	struct nic_open o = {
-		.env = env,
-		.argument = s->argument,
-		.settings = s->settings,
-		.setting_count = s->setting_count,
-	};
+	struct nic_open o = backend_of(s, env);
 	struct nic *top;
 	int ret = s->type->open(&top, &o, e);
 

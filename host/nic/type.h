@@ -37,6 +37,11 @@ struct nic_type {
 	const char *help;
 	const struct nic_key *keys; /* NULL: none */
 	bool filter;
+	/* Mistakes in argument and settings that can be seen without opening anything: the key of
+	 * the setting, or "backend". NULL: there is none. The function is optional. */
+	const char *(*check)(const struct nic_open *o, struct err *e);
+	/* The same for what must be there on the host, now. */
+	const char *(*check_host)(const struct nic_open *o, struct err *e);
 	/* Control. On failure o->lower stays the caller's. */
 	int (*open)(struct nic **nic, const struct nic_open *o, struct err *e);
 };

@@ -5,6 +5,18 @@
 
 #include "nic/type.h"
 
+/* ---- values of filters --------------------------------------------------- */
+
+/* Whether a text is a value, without its direction; and what it must be. */
+bool nic_delay_valid(const char *range);
+#define NIC_DELAY_RULE "a time such as 5ms or 1ms-20ms (ns, us, ms, s), at most 3600s"
+bool nic_loss_valid(const char *rate);
+#define NIC_LOSS_RULE "a share of all frames such as 1% or 0.05%"
+bool nic_limit_valid(const char *rate);
+#define NIC_LIMIT_RULE "bits per second such as 100M, from 8K to 1000G"
+
+/* ---- types --------------------------------------------------------------- */
+
 extern const struct nic_type nic_type_tap;   /* tap/tap.c */
 extern const struct nic_type nic_type_fd;    /* tap/tap.c */
 extern const struct nic_type nic_type_user;  /* user/user.c */

@@ -3,6 +3,7 @@
  * client's property that is outstanding, so it bounds how many there are. */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,18 +73,35 @@ static const struct nic_ops delay_ops = {
 };
 
 /* "5ms", "1ms-20ms". */
-static int parse(const char *text, struct delay_nic *d)
+static int parse_range(const char *text, uint64_t *min_ns, uint64_t *max_ns)
 {
 	char range[64], *dash;
 
-	if (nic_filter_direction(text, range, sizeof(range), &d->directions))
+	if (strlen(text) >= sizeof(range))
 		return -EINVAL;
+	snprintf(range, sizeof(range), "%s", text);
 	dash = strchr(range, '-');
 	if (dash)
 		*dash++ = '\0';
-	if (nic_filter_time(range, &d->min_ns) || nic_filter_time(dash ? dash : range, &d->max_ns))
+	if (nic_filter_time(range, min_ns) || nic_filter_time(dash ? dash : range, max_ns))
 		return -EINVAL;
-	return d->min_ns <= d->max_ns ? 0 : -EINVAL;
+	return *min_ns <= *max_ns ? 0 : -EINVAL;
+}
+
+bool nic_delay_valid(const char *range)
+{
+	uint64_t min_ns, max_ns;
+
+	return !parse_range(range, &min_ns, &max_ns);
+}
+
+static int parse(const char *text, struct delay_nic *d)
+{
+	char range[64];
+
+	if (nic_filter_direction(text, range, sizeof(range), &d->directions))
+		return -EINVAL;
+	return parse_range(range, &d->min_ns, &d->max_ns);
 }
 
 static int delay_open(struct nic **nic, const struct nic_open *o, struct err *e)
@@ -93,7 +111,7 @@ static int delay_open(struct nic **nic, const struct nic_open *o, struct err *e)
 	if (d && parse(o->argument, d)) {
 		free(d);
 		return err_set(e, -EINVAL,
-			"net: delay=%s: write 5ms or 1ms-20ms, then :tx or :rx for one way; at most 3600s",
+			"net: delay=%s: must be " NIC_DELAY_RULE ", then :tx or :rx for one way",
 			o->argument);
 	}
 	if (!d || nic_filter_init(&d->nic, &delay_ops, o)) {

@@ -101,27 +101,40 @@ static const struct nic_ops limit_ops = {
 };
 
 /* Bits per second, powers of 1000 as usual for networks: "100M". */
-static int parse(const char *text, struct limit_nic *l)
+static int parse_rate(const char *text, uint64_t *rate)
 {
 	static const char suffixes[] = "KMG";
-	char value[32];
+	size_t digits = strspn(text, "0123456789");
+	const char *suffix = strchr(suffixes, text[digits]);
+	char number[24];
 	uint64_t unit = 1;
-	const char *suffix;
-	size_t len;
 
-	if (nic_filter_direction(text, value, sizeof(value), &l->directions))
+	if (!digits || digits >= sizeof(number) || !suffix || (*suffix && text[digits + 1]))
 		return -EINVAL;
-	len = strlen(value);
-	suffix = strchr(suffixes, value[len - 1]);
-	if (suffix) {
-		for (const char *at = suffixes; at <= suffix; at++)
-			unit *= 1000;
-		value[len - 1] = '\0';
-	}
-	if (parse_number(value, 1, RATE_MAX / unit, &l->rate))
+	for (const char *at = suffixes; *suffix && at <= suffix; at++)
+		unit *= 1000;
+	memcpy(number, text, digits);
+	number[digits] = '\0';
+	if (parse_number(number, 1, RATE_MAX / unit, rate))
 		return -EINVAL;
-	l->rate *= unit;
-	return l->rate >= RATE_MIN ? 0 : -EINVAL;
+	*rate *= unit;
+	return *rate >= RATE_MIN ? 0 : -EINVAL;
+}
+
+bool nic_limit_valid(const char *rate)
+{
+	uint64_t bits;
+
+	return !parse_rate(rate, &bits);
+}
+
+static int parse(const char *text, struct limit_nic *l)
+{
+	char rate[32];
+
+	if (nic_filter_direction(text, rate, sizeof(rate), &l->directions))
+		return -EINVAL;
+	return parse_rate(rate, &l->rate);
 }
 
 static int limit_open(struct nic **nic, const struct nic_open *o, struct err *e)
@@ -131,7 +144,7 @@ static int limit_open(struct nic **nic, const struct nic_open *o, struct err *e)
 	if (l && parse(o->argument, l)) {
 		free(l);
 		return err_set(e, -EINVAL,
-			"net: limit=%s: write bits per second, 8K to 1000G, then :tx or :rx for one way",
+			"net: limit=%s: must be " NIC_LIMIT_RULE ", then :tx or :rx for one way",
 			o->argument);
 	}
 	if (!l || nic_filter_init(&l->nic, &limit_ops, o)) {

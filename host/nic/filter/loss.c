@@ -99,18 +99,32 @@ static int parse_per_cent(char *text, uint32_t *ppm)
 	return 0;
 }
 
+static int parse_rate(const char *text, uint32_t *ppm)
+{
+	size_t len = strlen(text);
+	char value[32];
+
+	if (!len || len >= sizeof(value) || text[len - 1] != '%')
+		return -EINVAL;
+	memcpy(value, text, len - 1);
+	value[len - 1] = '\0';
+	return parse_per_cent(value, ppm);
+}
+
+bool nic_loss_valid(const char *rate)
+{
+	uint32_t ppm;
+
+	return !parse_rate(rate, &ppm);
+}
+
 static int parse(const char *text, struct loss_nic *l)
 {
-	char value[32];
-	size_t len;
+	char rate[32];
 
-	if (nic_filter_direction(text, value, sizeof(value), &l->directions))
+	if (nic_filter_direction(text, rate, sizeof(rate), &l->directions))
 		return -EINVAL;
-	len = strlen(value);
-	if (value[len - 1] != '%')
-		return -EINVAL;
-	value[len - 1] = '\0';
-	return parse_per_cent(value, &l->ppm);
+	return parse_rate(rate, &l->ppm);
 }
 
 static int loss_open(struct nic **nic, const struct nic_open *o, struct err *e)
@@ -119,9 +133,8 @@ static int loss_open(struct nic **nic, const struct nic_open *o, struct err *e)
 
 	if (l && parse(o->argument, l)) {
 		free(l);
-		return err_set(e, -EINVAL,
-			"net: loss=%s: write 1%% or 0.05%%, then :tx or :rx for one way",
-			o->argument);
+		return err_set(e, -EINVAL, "net: loss=%s: must be %s, then :tx or :rx for one way",
+			o->argument, NIC_LOSS_RULE);
 	}
 	if (!l || nic_filter_init(&l->nic, &loss_ops, o)) {
 		free(l);

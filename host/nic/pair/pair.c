@@ -429,9 +429,20 @@ static int pair_open(struct nic **nic, const struct nic_open *o, struct err *e)
 	return 0;
 }
 
+static const char *pair_check(const struct nic_open *o, struct err *e)
+{
+	const size_t max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+
+	if (strlen(o->argument) <= max)
+		return NULL;
+	err_set(e, -ENAMETOOLONG, "net pair: the path is longer than %zu bytes", max);
+	return "backend";
+}
+
 const struct nic_type nic_type_pair = {
 	.name = "pair",
 	.argument = "PATH",
 	.help = "another virtual machine of this host that was given the same PATH",
+	.check = pair_check,
 	.open = pair_open,
 };

@@ -2,6 +2,7 @@
 /* The NIC over a TAP: states of the interface (tap_impl.h), control thread. */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <stdatomic.h>
@@ -232,14 +233,27 @@ close_dev:
 	return ret;
 }
 
+/* As the kernel sees it: dev_valid_name(). A '%' would make it choose a number. */
+static const char *tap_check(const struct nic_open *o, struct err *e)
+{
+	const char *name = o->argument;
+
+	if (strlen(name) < IFNAMSIZ && strcmp(name, ".") && strcmp(name, "..") &&
+		!strpbrk(name, "/: \t\n\v\f\r%"))
+		return NULL;
+	err_set(e, -EINVAL,
+		"net tap:%s: must be the name of an interface, 1 to %d bytes without blanks, '/', ':' and '%%'",
+		name, IFNAMSIZ - 1);
+	return "backend";
+}
+
 static int tap_open(struct nic **nic, const struct nic_open *o, struct err *e)
 {
 	struct tap *tap;
 	int ret;
 
-	if (strlen(o->argument) >= IFNAMSIZ)
-		return err_set(e, -EINVAL, "net tap:%s: names of interfaces have at most %d bytes",
-			o->argument, IFNAMSIZ - 1);
+	if (tap_check(o, e))
+		return -EINVAL;
 	tap = calloc(1, sizeof(*tap));
 	if (!tap)
 		return err_set(e, -ENOMEM, "net tap:%s: out of memory", o->argument);
@@ -276,6 +290,31 @@ static int parse_fds(const char *text, int *fds, uint32_t *count, struct err *e)
 	return err_set(e, -EINVAL, "net fd: write fd:N, or fd:N:N... with one for each queue");
 }
 
+static const char *fd_check(const struct nic_open *o, struct err *e)
+{
+	int fds[NIC_QUEUES_MAX];
+	uint32_t count;
+
+	return parse_fds(o->argument, fds, &count, e) ? "backend" : NULL;
+}
+
+static const char *fd_check_host(const struct nic_open *o, struct err *e)
+{
+	int fds[NIC_QUEUES_MAX];
+	uint32_t count;
+
+	if (parse_fds(o->argument, fds, &count, e))
+		return "backend";
+	for (uint32_t i = 0; i < count; i++) {
+		if (fcntl(fds[i], F_GETFD) >= 0)
+			continue;
+		err_set(e, -EBADF, "net fd: descriptor %d is not open; it must be inherited",
+			fds[i]);
+		return "backend";
+	}
+	return NULL;
+}
+
 static int fd_open(struct nic **nic, const struct nic_open *o, struct err *e)
 {
 	int fds[NIC_QUEUES_MAX];
@@ -302,6 +341,7 @@ const struct nic_type nic_type_tap = {
 	.name = "tap",
 	.argument = "IF",
 	.help = "a TAP interface; made when it is not there and that is allowed",
+	.check = tap_check,
 	.open = tap_open,
 };
 
@@ -309,5 +349,7 @@ const struct nic_type nic_type_fd = {
 	.name = "fd",
 	.argument = "N[:N]...",
 	.help = "inherited descriptors of a TAP, one for each queue",
+	.check = fd_check,
+	.check_host = fd_check_host,
 	.open = fd_open,
 };

@@ -80,18 +80,40 @@ static bool forward_spec(const char *text, char *spec, size_t size)
 	return n > 0 && (size_t)n < size;
 }
 
+#define FORWARD_MAX 96u
+
+/* *option: passt's, for the protocol. */
+static int parse_forward(
+	const char *value, const char **option, char spec[FORWARD_MAX], struct err *e)
+{
+	*option = !strncmp(value, "tcp:", 4) ? "-t" : !strncmp(value, "udp:", 4) ? "-u" : NULL;
+	if (*option && forward_spec(value + 4, spec, FORWARD_MAX))
+		return 0;
+	return err_set(e, -EINVAL,
+		"net user: forward=%s: write tcp:8080-:80 or udp:127.0.0.1:5353-:53", value);
+}
+
 static int add_forward(struct user_command *c, const char *value, struct err *e)
 {
-	bool tcp = !strncmp(value, "tcp:", 4), udp = !strncmp(value, "udp:", 4);
-	char spec[96];
-	int ret;
+	char spec[FORWARD_MAX];
+	const char *option;
+	int ret = parse_forward(value, &option, spec, e);
 
-	if ((!tcp && !udp) || !forward_spec(value + 4, spec, sizeof(spec)))
-		return err_set(e, -EINVAL,
-			"net user: forward=%s: write tcp:8080-:80 or udp:127.0.0.1:5353-:53",
-			value);
-	ret = add(c, tcp ? "-t" : "-u");
+	if (!ret)
+		ret = add(c, option);
 	return ret ? ret : add(c, spec);
+}
+
+const char *user_command_check(const struct nic_open *o, struct err *e)
+{
+	char spec[FORWARD_MAX];
+	const char *option;
+
+	for (uint32_t i = 0; i < o->setting_count; i++)
+		if (!strcmp(o->settings[i].name, "forward") &&
+			parse_forward(o->settings[i].value, &option, spec, e))
+			return "forward";
+	return NULL;
 }
 
 static int add_settings(struct user_command *c, const struct nic_open *o, struct err *e)
@@ -110,6 +132,17 @@ static const char *program(const struct nic_open *o)
 		if (!strcmp(o->settings[i].name, "program"))
 			return o->settings[i].value;
 	return PROGRAM;
+}
+
+/* passt itself is looked for in PATH only when it is started: it may be installed later. */
+const char *user_command_check_host(const struct nic_open *o, struct err *e)
+{
+	const char *path = program(o);
+
+	if (!strchr(path, '/') || !access(path, X_OK))
+		return NULL;
+	err_set(e, -errno, "net user: %s: %s", path, strerror(errno));
+	return "program";
 }
 
 static int add_mtu(struct user_command *c, uint32_t mtu)

@@ -46,6 +46,9 @@ struct user_command {
 
 /* Arguments of passt from settings. 0 or -errno. */
 int user_command_make(struct user_command *c, const struct nic_open *o, struct err *e);
+/* nic_type.check, nic_type.check_host. */
+const char *user_command_check(const struct nic_open *o, struct err *e);
+const char *user_command_check_host(const struct nic_open *o, struct err *e);
 void user_command_free(struct user_command *c);
 /* The process of passt with the other end of *fd. Returns its id or -errno. */
 pid_t user_spawn(struct user_command *c, int *fd);

@@ -172,6 +172,49 @@ static void put_disk(struct line *l)
 	put_option(l, "--disk", spec);
 }
 
+static void append_nic_filter(char *spec)
+{
+	static const char *const filters[] = {"delay=5ms", "delay=1ms-20ms:tx", "delay=0s:both",
+		"loss=1%", "loss=0.0001%:rx", "loss=100%:tx", "limit=8K", "limit=1000G:rx",
+		"limit=10M:both", NULL};
+	char name[TEXT_MAX], quoted[2 * TEXT_MAX + 3];
+
+	if (below(4)) {
+		append(spec, ",%s", one_of(filters));
+		return;
+	}
+	make_name(name);
+	quote(quoted, name);
+	append(spec, ",pcap=%s", quoted);
+}
+
+static void put_nic(struct line *l)
+{
+	static const char *const backends[] = {"tap:net0", "fd:3", "fd:3:4:5", "user", "null",
+		"loop", "none", "pair:/run/a\\,b", "\"pair:a b\"", NULL};
+	char spec[4 * TEXT_MAX] = "";
+	unsigned filters = below(3);
+
+	append(spec, "%s", one_of(backends));
+	if (!strcmp(spec, "user") && coin())
+		append(spec, ",forward=tcp:8080-:80+udp:127.0.0.1:53-:53");
+	if (!strcmp(spec, "user") && coin())
+		append(spec, ",program=/usr/bin/passt");
+	if (coin())
+		append(spec, ",mac=02:00:00:0%u:00:fF", below(10));
+	if (coin())
+		append(spec, ",queues=%u", 1 + below(64));
+	if (coin())
+		append(spec, ",mtu=%u", 68 + below(9149));
+	if (coin())
+		append(spec, ",vlan=%u", 1 + below(4094));
+	if (coin())
+		append(spec, ",mac-lock");
+	while (filters--)
+		append_nic_filter(spec);
+	put_option(l, "--net", spec);
+}
+
 static void make_line(struct line *l)
 {
 	static const char *const cpus[] = {"1", "64", "7", NULL};
@@ -179,7 +222,7 @@ static void make_line(struct line *l)
 	static const char *const threads[] = {"auto", "1", "64", NULL};
 	static const char *const poll[] = {"auto", "off", "1", "10000", NULL};
 	char name[TEXT_MAX];
-	unsigned disks = below(6);
+	unsigned disks = below(6), nics = below(4);
 
 	memset(l, 0, sizeof(*l));
 	put(l, "run");
@@ -208,6 +251,8 @@ static void make_line(struct line *l)
 		put_option(l, "--pin-memory", NULL);
 	while (disks--)
 		put_disk(l);
+	while (nics--)
+		put_nic(l);
 }
 
 static void free_line(struct line *l)
@@ -254,6 +299,48 @@ static void check_same(const struct vm_config *a, const struct vm_config *b)
 	}
 }
 
+static void check_same_text(const char *a, const char *b)
+{
+	assert_string_equal(a ? a : "(none)", b ? b : "(none)");
+}
+
+static void check_same_nic(const struct nic_config *a, const struct nic_config *b)
+{
+	const struct nic_backend_options *x = a->device.source.object, *y = b->device.source.object;
+
+	check_same_text(x->backend, y->backend);
+	check_same_text(x->forward, y->forward);
+	check_same_text(x->program, y->program);
+	check_same_text(a->mac, b->mac);
+	assert_int_equal(a->queues, b->queues);
+	assert_int_equal(a->mtu, b->mtu);
+	assert_int_equal(a->vlan, b->vlan);
+	assert_int_equal(a->mac_lock, b->mac_lock);
+	assert_int_equal(a->device.filter_count, b->device.filter_count);
+	for (uint32_t i = 0; i < a->device.filter_count; i++) {
+		const struct nic_filter_options *f = a->device.filters[i].object;
+		const struct nic_filter_options *g = b->device.filters[i].object;
+
+		assert_ptr_equal(a->device.filters[i].schema, b->device.filters[i].schema);
+		check_same_text(f->value, g->value);
+		assert_int_equal(f->direction, g->direction);
+	}
+}
+
+/* A copy is the same, too. */
+static void check_same_nics(const struct vm_config *a, const struct vm_config *b)
+{
+	assert_int_equal(a->nic_count, b->nic_count);
+	for (uint32_t i = 0; i < a->nic_count; i++) {
+		struct nic_config copy;
+
+		check_same_nic(&a->nics[i], &b->nics[i]);
+		assert_int_equal(nic_config_copy(&copy, &a->nics[i]), 0);
+		check_same_nic(&copy, &b->nics[i]);
+		nic_config_free(&copy);
+	}
+}
+
 static void check_names(const struct line *l, const struct vm_config *c)
 {
 	assert_int_equal(c->disk_count, l->disks);
@@ -281,6 +368,7 @@ static void round_trip(struct line *l)
 		vm_config_complete(&second, &e))
 		fail_msg("%s\n%s", e.text, text);
 	check_same(&first, &second);
+	check_same_nics(&first, &second);
 	again = print(&second);
 	assert_string_equal(text, again);
 	free(text);
