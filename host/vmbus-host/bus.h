@@ -130,6 +130,9 @@ int bus_offer_subchannel(
  * for release. A channel the guest does not know is released before this returns (unless called
  * from a device function). Harmless when repeated while chan lives. */
 void bus_rescind(struct bus_channel *chan);
+/* The same for a guest that still waits for answers when it reads the RESCIND: an open channel is
+ * served until the guest closes or releases it. bus_rescind() after this closes it at once. */
+void bus_rescind_while_open(struct bus_channel *chan);
 
 /* Completions: exactly one per call of the device's open, close, retarget. */
 void bus_open_done(struct bus_channel *chan, bool ok);

@@ -28,6 +28,9 @@
  *   MODIFYCHANNEL    failure    retarget if OPEN  failure                   failure
  *   RELID_RELEASED   hidden     bad, ignored      hidden; OPENING: bad      hidden
  *
+ * A channel that was rescinded while open is RESCINDED and OPEN: CLOSECHANNEL and
+ * RELID_RELEASED close it.
+ *
  * Every OPENCHANNEL that is not ignored gets one OPENCHANNEL_RESULT, unless the
  * connection ends before. A sub-channel whose primary closes is rescinded; one
  * the guest releases is freed.
@@ -287,7 +290,7 @@ int bus_offer_subchannel(
 	if (primary->primary || !index)
 		return -EINVAL;
 	if ((primary->state != BUS_CHANNEL_OPEN && primary->state != BUS_CHANNEL_RETARGETING) ||
-		primary->close_wanted)
+		primary->close_wanted || primary->rescind_wanted)
 		return -ENOTCONN;
 	if (sub_index_in_use(primary, index))
 		return -EEXIST;
@@ -371,16 +374,21 @@ static void channel_start_retarget(struct bus_channel *chan)
 	chan->ops->retarget(chan, chan->retarget_vp);
 }
 
-/* The offer ends, and nothing uses guest memory any more. */
-static void channel_retract(struct bus_channel *chan)
+static void channel_send_rescind(struct bus_channel *chan)
 {
 	struct vmbus_relid_msg msg = {.relid = chan->relid};
 
+	chan->offer = OFFER_RESCINDED;
+	bus_send(chan->bus, VMBUS_MSG_RESCIND, &msg, sizeof(msg));
+}
+
+/* The offer ends, and nothing uses guest memory any more. */
+static void channel_retract(struct bus_channel *chan)
+{
 	if (chan->offer == OFFER_MADE) {
 		channel_cancel_open(chan);
 		gpadl_fail_building(chan);
-		chan->offer = OFFER_RESCINDED;
-		bus_send(chan->bus, VMBUS_MSG_RESCIND, &msg, sizeof(msg));
+		channel_send_rescind(chan);
 	} else if (chan->offer == OFFER_HIDDEN && list_empty(&chan->subs)) {
 		channel_release(chan);
 	}
@@ -405,11 +413,12 @@ static void channel_want_close(struct bus_channel *chan);
 
 static void channel_want_rescind(struct bus_channel *chan)
 {
-	if (chan->rescind_wanted)
-		return;
+	bool wanted = chan->rescind_wanted;
+
 	chan->rescind_wanted = true;
 	channel_want_close(chan);
-	channel_queue(chan);
+	if (!wanted)
+		channel_queue(chan);
 }
 
 static void channel_want_close(struct bus_channel *chan)
@@ -428,6 +437,35 @@ void bus_rescind(struct bus_channel *chan)
 
 	bus_enter(bus);
 	channel_want_rescind(chan);
+	bus_leave(bus);
+}
+
+static void channel_rescind_while_open(struct bus_channel *chan)
+{
+	bool open = chan->state == BUS_CHANNEL_OPEN || chan->state == BUS_CHANNEL_RETARGETING;
+	bool known = chan->offer == OFFER_MADE && !chan->close_wanted;
+
+	if (chan->rescind_wanted)
+		return;
+	if (known && open) {
+		chan->rescind_wanted = true;
+		channel_send_rescind(chan);
+	} else if (known && chan->state == BUS_CHANNEL_CLOSED) {
+		chan->rescind_wanted = true;
+		channel_retract(chan); /* now: sub-channels before their primary */
+	} else {
+		channel_want_rescind(chan);
+	}
+}
+
+void bus_rescind_while_open(struct bus_channel *chan)
+{
+	struct bus *bus = chan->bus;
+
+	bus_enter(bus);
+	list_for_each (pos, &chan->subs)
+		channel_rescind_while_open(container_of(pos, struct bus_channel, link));
+	channel_rescind_while_open(chan);
 	bus_leave(bus);
 }
 
@@ -551,10 +589,12 @@ void channel_on_released(struct bus *bus, const void *bytes, uint32_t len)
 	struct bus_channel *chan = channel_by_relid(bus, msg->relid);
 
 	/* A channel that opens still needs its OPENCHANNEL_RESULT. */
-	if (!chan || channel_in_use(chan) || chan->state == BUS_CHANNEL_OPENING) {
+	if (!chan || (chan->offer == OFFER_MADE && channel_in_use(chan)) ||
+		chan->state == BUS_CHANNEL_OPENING) {
 		bus_bad(bus, "RELID_RELEASED for a relid unknown or in use");
 		return;
 	}
+	channel_want_close(chan); /* nothing, unless it was rescinded while open */
 	chan->offer = OFFER_HIDDEN;
 	gpadl_drop_all(chan);
 	if (chan->primary)

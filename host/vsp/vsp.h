@@ -141,6 +141,8 @@ const struct gmem *vsp_device_gmem(const struct vsp_device *dev);
 struct budget *vsp_device_budget(const struct vsp_device *dev);
 struct loop *vsp_device_control(const struct vsp_device *dev); /* the control thread's loop */
 uint32_t vsp_device_vps(const struct vsp_device *dev);
+/* ON_CONTROL: it pauses, or is paused. */
+bool vsp_device_pauses(const struct vsp_device *dev);
 /* ON_CONTROL: the open primary channel, or NULL. */
 struct vsp_channel *vsp_device_primary(struct vsp_device *dev);
 /* ON_CONTROL: calls fn for every channel, also one that opens or closes; the primary first. */

@@ -161,7 +161,8 @@ void vsp_device_destroy(struct vsp_device *dev)
 	free(dev);
 }
 
-void vsp_device_remove(struct vsp_device *dev, void (*removed)(void *ctx), void *ctx)
+static void device_remove(struct vsp_device *dev, void (*rescind)(struct bus_channel *chan),
+	void (*removed)(void *ctx), void *ctx)
 {
 	ON_CONTROL(dev);
 	assert(!dev->removed);
@@ -169,11 +170,29 @@ void vsp_device_remove(struct vsp_device *dev, void (*removed)(void *ctx), void 
 	dev->removed_ctx = ctx;
 	dev->reoffer_waits = false;
 	if (dev->offer.bus_chan) {
-		bus_rescind(dev->offer.bus_chan);
+		rescind(dev->offer.bus_chan);
 	} else {
 		loop_timer_cancel(&dev->reoffer);
 		removed(ctx);
 	}
+}
+
+void vsp_device_remove(struct vsp_device *dev, void (*removed)(void *ctx), void *ctx)
+{
+	device_remove(dev, bus_rescind, removed, ctx);
+}
+
+void vsp_device_remove_while_open(struct vsp_device *dev, void (*removed)(void *ctx), void *ctx)
+{
+	device_remove(dev, bus_rescind_while_open, removed, ctx);
+}
+
+void vsp_device_remove_now(struct vsp_device *dev)
+{
+	ON_CONTROL(dev);
+	assert(dev->removed);
+	if (dev->offer.bus_chan)
+		bus_rescind(dev->offer.bus_chan);
 }
 
 /* ---- faults -------------------------------------------------------------- */
@@ -214,6 +233,12 @@ struct loop *vsp_device_control(const struct vsp_device *dev)
 uint32_t vsp_device_vps(const struct vsp_device *dev)
 {
 	return dev->host->vp_count;
+}
+
+bool vsp_device_pauses(const struct vsp_device *dev)
+{
+	ON_CONTROL(dev);
+	return dev->pause_wanted;
 }
 
 struct vsp_channel *vsp_device_primary(struct vsp_device *dev)

@@ -39,6 +39,10 @@ int vsp_device_create(struct vsp_device **dev, struct vsp_host *host, const stru
  * ended (bus_shutdown() too, before its own callback), possibly before this returns. Once, and not
  * after bus_shutdown(). */
 void vsp_device_remove(struct vsp_device *dev, void (*removed)(void *ctx), void *ctx);
+/* The same, but open channels are served until the guest closes them or releases the offer. */
+void vsp_device_remove_while_open(struct vsp_device *dev, void (*removed)(void *ctx), void *ctx);
+/* After the latter, while removed() has not run: closes the channels now. */
+void vsp_device_remove_now(struct vsp_device *dev);
 /* After bus_shutdown(), or after (or in) vsp_device_remove()'s callback. */
 void vsp_device_destroy(struct vsp_device *dev);
 

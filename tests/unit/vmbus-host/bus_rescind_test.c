@@ -249,6 +249,89 @@ static void test_offer_again_from_released(void **state)
 	take_nothing(rig);
 }
 
+/* ---- while open ---------------------------------------------------------- */
+
+static void test_open_channel_is_served_on(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_dev *dev = rig_offer(rig, 1, 1), *sub;
+	uint32_t relid, sub_relid;
+
+	rig_connect(rig);
+	rig_open_dev(rig, dev);
+	sub = rig_sub(dev, 1);
+	take_offer(rig, sub);
+	relid = relid_of(dev);
+	sub_relid = relid_of(sub);
+	bus_rescind_while_open(dev->chan);
+	take_rescind(rig, sub_relid); /* was not open */
+	take_rescind(rig, relid);
+	assert_int_equal(dev->state, DEV_OPEN);
+	assert_int_equal(rig_try_sub(dev, 2, &sub), -ENOTCONN);
+	bus_rescind_while_open(dev->chan); /* harmless */
+	take_nothing(rig);
+	rig_relid(rig, VMBUS_MSG_RELID_RELEASED, sub_relid);
+	rig_relid(rig, VMBUS_MSG_CLOSE, relid);
+	assert_int_equal(dev->state, DEV_CLOSED);
+	rig_teardown(rig, relid, relid);
+	take_torndown(rig, relid);
+	rig_relid(rig, VMBUS_MSG_RELID_RELEASED, relid);
+	assert_int_equal(dev->released, 1);
+	take_nothing(rig);
+}
+
+static void test_release_closes(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_dev *dev = rig_offer(rig, 1, 1);
+	uint32_t relid;
+
+	rig_connect(rig);
+	rig_open_dev(rig, dev);
+	relid = relid_of(dev);
+	bus_rescind_while_open(dev->chan);
+	take_rescind(rig, relid);
+	rig->answer_at_once = false;
+	rig_relid(rig, VMBUS_MSG_RELID_RELEASED, relid);
+	assert_int_equal(dev->state, DEV_CLOSING);
+	assert_int_equal(dev->released, 0);
+	rig_answer(dev, true);
+	assert_int_equal(dev->released, 1);
+	take_nothing(rig);
+}
+
+/* The guest does not react: the host closes the channel by itself. */
+static void test_rescind_after_rescind_while_open(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_dev *dev = rig_offer(rig, 1, 1);
+	uint32_t relid;
+
+	rig_connect(rig);
+	rig_open_dev(rig, dev);
+	relid = relid_of(dev);
+	bus_rescind_while_open(dev->chan);
+	take_rescind(rig, relid);
+	bus_rescind(dev->chan);
+	assert_int_equal(dev->state, DEV_CLOSED);
+	take_nothing(rig); /* not a second RESCIND */
+	rig_relid(rig, VMBUS_MSG_RELID_RELEASED, relid);
+	assert_int_equal(dev->released, 1);
+}
+
+static void test_contact_ends_rescind_while_open(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_dev *dev = rig_offer(rig, 1, 1);
+
+	rig_connect(rig);
+	rig_open_dev(rig, dev);
+	bus_rescind_while_open(dev->chan);
+	rig_simple(rig, VMBUS_MSG_UNLOAD);
+	assert_int_equal(dev->closes, 1);
+	assert_int_equal(dev->released, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,6 +346,10 @@ int main(void)
 		bus_test(test_not_offered_yet),
 		bus_test(test_connection_end_releases),
 		bus_test(test_offer_again_from_released),
+		bus_test(test_open_channel_is_served_on),
+		bus_test(test_release_closes),
+		bus_test(test_rescind_after_rescind_while_open),
+		bus_test(test_contact_ends_rescind_while_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
