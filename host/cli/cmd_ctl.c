@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "cli/cmd.h"
-#include "cli/disk_tables.h"
+#include "cli/list_tables.h"
 #include "cli/stats_tables.h"
 #include "cli/table.h"
 #include "vm/commands.h"
@@ -53,6 +53,7 @@ static const struct {
 	{"stats", stats_tables_print},
 	{"inspect", inspect_print},
 	{"disk list", disk_tables_print},
+	{"nic list", nic_table_print},
 };
 
 static bool print_for_people(const char *words, json_t *reply)

@@ -23,4 +23,13 @@ int command_disk_resize(
 int command_controller_remove(
 	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
 
+/* ---- rows of network_commands.c ------------------------------------------ */
+
+int command_nic_list(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_nic_add(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_nic_remove(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_nic_link(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_nic_mtu(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+
 #endif

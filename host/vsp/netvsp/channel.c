@@ -72,7 +72,17 @@ void netvsp_set_link(struct vsp_device *dev, bool up)
 
 	ON_CONTROL(dev);
 	atomic_store(&d->cable, up);
+	nic_set_carrier(d->nic, up && d->published.filter);
 	link_changed(d);
+}
+
+void netvsp_set_mtu_max(struct vsp_device *dev, uint32_t mtu_max)
+{
+	struct netvsp *d = vsp_device_priv(dev);
+
+	ON_CONTROL(dev);
+	assert(mtu_max >= NETVSP_MTU_MIN && mtu_max <= NETVSP_MTU_MAX);
+	atomic_store(&d->mtu_max, mtu_max);
 }
 
 static uint32_t smaller(uint32_t a, uint32_t b)
@@ -91,15 +101,14 @@ static int netvsp_create(struct vsp_device *dev, const void *config, struct err 
 	if (d->config.name)
 		strncpy(d->name, d->config.name, sizeof(d->name) - 1);
 	d->config.name = NULL;
-	if (!d->config.mtu_max)
-		d->config.mtu_max = NETVSP_MTU_MAX;
-	if (d->config.mtu_max < NETVSP_MTU_MIN || d->config.mtu_max > NETVSP_MTU_MAX)
+	atomic_init(&d->mtu_max, d->config.mtu_max ? d->config.mtu_max : NETVSP_MTU_MAX);
+	if (d->mtu_max < NETVSP_MTU_MIN || d->mtu_max > NETVSP_MTU_MAX)
 		return err_set(e, -EINVAL, "mtu: must be %u to %u", NETVSP_MTU_MIN, NETVSP_MTU_MAX);
 	queues = smaller(vsp_device_vps(dev), d->nic->info.queues_max);
 	if (d->config.queues)
 		queues = smaller(queues, d->config.queues);
 	d->channels_max = smaller(queues, NETVSP_CHANNELS_MAX);
-	atomic_init(&d->cable, true);
+	atomic_init(&d->cable, !d->config.unplugged);
 	d->watcher.changed = nic_changed;
 	nic_watch(d->nic, &d->watcher);
 	return 0;
@@ -110,6 +119,7 @@ static void netvsp_destroy(struct vsp_device *dev)
 	struct netvsp *d = vsp_device_priv(dev);
 
 	nic_watch(d->nic, NULL);
+	loop_timer_cancel(&d->quiesce.timer);
 	recv_put(d->published.recv);
 	send_put(d->published.send);
 	recv_put(d->next.recv);
@@ -243,7 +253,7 @@ static void reset_settings(struct netvsp *d)
 	recv_put(d->next.recv);
 	send_put(d->next.send);
 	d->next = (struct netvsp_settings){
-		.mtu = smaller(NETVSP_MTU_DEFAULT, d->config.mtu_max),
+		.mtu = smaller(NETVSP_MTU_DEFAULT, atomic_load(&d->mtu_max)),
 		.parts = d->channels_max,
 	};
 	memcpy(d->next.mac, d->config.mac, sizeof(d->next.mac));

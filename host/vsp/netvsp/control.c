@@ -39,11 +39,18 @@ struct netvsp_reply *control_reply(struct netvsp_channel *c)
 	return reply;
 }
 
+static void note_link(struct netvsp_channel *c)
+{
+	atomic_store(&c->device->link_down_seen, !c->link.shown && !c->link.reply);
+}
+
 static void reply_end(struct netvsp_channel *c, struct netvsp_reply *reply)
 {
 	c->replies[reply->section] = NULL;
-	if (c->link.reply == reply)
+	if (c->link.reply == reply) {
 		c->link.reply = NULL;
+		note_link(c);
+	}
 	vsp_request_put(c->ch, reply);
 }
 
@@ -118,9 +125,17 @@ void control_link(struct netvsp_channel *c)
 	if (!c->link.reply)
 		return; /* again when one is completed */
 	c->link.shown = up;
+	note_link(c);
+	atomic_store(&c->device->link_shown_ns, loop_now_ns());
 	memcpy(c->link.reply->bytes, &indicate, sizeof(indicate));
 	c->link.reply->length = sizeof(indicate);
 	control_send(c, c->link.reply);
+}
+
+void control_link_known(struct netvsp_channel *c)
+{
+	c->link.shown = netvsp_link_up(c->device);
+	note_link(c);
 }
 
 /* ---- messages ------------------------------------------------------------ */
@@ -184,7 +199,7 @@ static void on_init(struct netvsp_command *cmd)
 		return;
 	}
 	next->running = true;
-	cmd->channel->link.shown = netvsp_link_up(cmd->channel->device);
+	control_link_known(cmd->channel);
 	netvsp_apply(cmd, init_applied);
 }
 

@@ -21,6 +21,7 @@ struct netvsp_config {
 	uint32_t queues;  /* at most so many channels; 0: one per VP */
 	uint16_t vlan;    /* access VLAN, which the guest does not see; 0: none */
 	bool mac_lock;    /* the guest sends from its MAC only, and cannot change it */
+	bool unplugged;   /* the cable is out at first: see netvsp_set_link() */
 	const char *name; /* shown to the guest as the name of the interface; NULL: none */
 };
 
@@ -29,7 +30,8 @@ struct netvsp_counters {
 	uint64_t tx_multicast, tx_broadcast;
 	uint64_t tx_multicast_bytes, tx_broadcast_bytes;
 	uint64_t tx_invalid; /* refused: bytes that are no frame, or break a rule */
-	uint64_t tx_dropped; /* by the NIC */
+	uint64_t tx_spoofed; /* refused by mac_lock or vlan; in tx_invalid, too */
+	uint64_t tx_dropped; /* by the NIC, or the cable was out */
 	uint64_t rx_frames, rx_bytes;
 	uint64_t rx_multicast, rx_broadcast;
 	uint64_t rx_multicast_bytes, rx_broadcast_bytes;
@@ -44,8 +46,18 @@ extern const struct vsp_ops netvsp_ops;
 /* Any thread. Sums over all channels since the device was created. */
 void netvsp_counters(struct vsp_device *dev, struct netvsp_counters *sum);
 
-/* ON_CONTROL. The cable: false: the guest sees no link, whatever the NIC says. True at first. */
+/* ON_CONTROL. The cable: false: the guest sees no link, whatever the NIC says, and no frame passes.
+ */
 void netvsp_set_link(struct vsp_device *dev, bool up);
+
+/* ON_CONTROL. As netvsp_config.mtu_max, for guest drivers that connect after this: one that runs
+ * reads it only then. */
+void netvsp_set_mtu_max(struct vsp_device *dev, uint32_t mtu_max);
+
+/* ON_CONTROL. Before vsp_device_remove_while_open(): takes the cable out, and waits until the guest
+ * sends nothing any more, 4.5 s at most. Once. quiet(ctx), possibly before this returns; not after
+ * the device was destroyed. */
+void netvsp_quiesce(struct vsp_device *dev, void (*quiet)(void *ctx), void *ctx);
 
 /* ON_CONTROL. What the guest has negotiated. */
 struct netvsp_info {

@@ -7,6 +7,7 @@
  *   control.c  RNDIS control messages; replies and indications
  *   oid.c      the table of OIDs
  *   tx.c rx.c  frames
+ *   quiesce.c  before hot removal
  *   rndis.c offload.c rss.c buffers.c    pure parts
  *
  * Settings: all that the guest decides and channels need is one value, struct
@@ -72,6 +73,15 @@ struct netvsp_settings {
 
 /* ---- device -------------------------------------------------------------- */
 
+/* quiesce.c. */
+struct netvsp_quiesce {
+	struct loop_timer timer;
+	void (*quiet)(void *ctx);
+	void *ctx;
+	uint64_t packets; /* of the guest, at the last tick */
+	uint32_t ticks, quiet_ticks, ticks_min;
+};
+
 struct netvsp_apply {
 	struct vsp_call call; /* of the primary, to the control thread */
 	uint32_t waiting;     /* channels that do not have the settings yet; control thread */
@@ -92,8 +102,12 @@ struct netvsp {
 	struct nic_watcher watcher;
 	bool link_calling; /* link_call of the primary is not done */
 	bool link_again;
+	struct netvsp_quiesce quiesce;
 	/* any thread */
 	_Atomic bool cable;
+	_Atomic uint32_t mtu_max;
+	_Atomic bool link_down_seen;    /* the guest knows that there is no link */
+	_Atomic uint64_t link_shown_ns; /* when it was last told of a change; 0: never */
 	_Atomic uint32_t open_channels;
 	struct netvsp_counters counters[NETVSP_CHANNELS_MAX]; /* one writer each */
 };
@@ -275,6 +289,8 @@ void control_send(struct netvsp_channel *c, struct netvsp_reply *reply);
 void control_stop(struct netvsp_channel *c);
 /* A completion of the guest: false: not of a reply that it has. */
 bool control_completed(struct netvsp_channel *c, uint64_t id);
+/* The guest asks for the state of the link: from here on it is told of changes. */
+void control_link_known(struct netvsp_channel *c);
 /* Shows the guest the state of the link, unless it knows. */
 void control_link(struct netvsp_channel *c);
 

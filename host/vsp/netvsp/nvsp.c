@@ -124,7 +124,7 @@ static void op_init(struct netvsp_command *cmd)
 static void op_config(struct netvsp_command *cmd)
 {
 	struct netvsp *d = cmd->channel->device;
-	uint32_t mtu = cmd->message.ndis_config.mtu;
+	uint32_t mtu = cmd->message.ndis_config.mtu, mtu_max;
 
 	if (d->next.recv || d->next.running) { /* its sections are cut for the old one */
 		nvsp_done(cmd);
@@ -133,7 +133,8 @@ static void op_config(struct netvsp_command *cmd)
 	mtu = mtu > NIC_ETH_HEADER ? mtu - NIC_ETH_HEADER : 0;
 	if (mtu < NETVSP_MTU_MIN)
 		mtu = NETVSP_MTU_DEFAULT;
-	d->next.mtu = mtu < d->config.mtu_max ? mtu : d->config.mtu_max;
+	mtu_max = atomic_load(&d->mtu_max);
+	d->next.mtu = mtu < mtu_max ? mtu : mtu_max;
 	d->next.capabilities = cmd->message.ndis_config.capabilities;
 	netvsp_apply(cmd, nvsp_done);
 }

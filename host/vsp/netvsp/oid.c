@@ -171,10 +171,9 @@ static void q_max_speed(struct netvsp_channel *c, struct oid_value *v)
 	put(v, both, sizeof(both));
 }
 
-/* From here on the guest hears about changes. */
 static void q_connected(struct netvsp_channel *c, struct oid_value *v)
 {
-	c->link.shown = netvsp_link_up(c->device);
+	control_link_known(c);
 	put32(v, !c->link.shown);
 }
 
@@ -321,7 +320,7 @@ static uint32_t set_filter(struct oid_set_args *a)
 
 	memcpy(&filter, a->info, sizeof(filter));
 	if (!filter != !a->next->filter)
-		want_nic_call(a, NIC_CALL_CARRIER, filter != 0);
+		want_nic_call(a, NIC_CALL_CARRIER, filter && atomic_load(&a->c->device->cable));
 	a->next->filter = filter;
 	return RNDIS_STATUS_SUCCESS;
 }

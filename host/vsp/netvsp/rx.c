@@ -331,6 +331,8 @@ static void add_sections(
 
 static bool passes(struct netvsp_channel *c, struct nic_frame *f, const struct peek *p)
 {
+	if (!atomic_load_explicit(&c->device->cable, memory_order_relaxed))
+		return false;
 	if (!receives(c) && !c->paused)
 		return false;
 	return vlan_passes(c, &f->offload) && size_passes(c, f) &&

@@ -248,6 +248,8 @@ static int take_message(struct netvsp_channel *c, struct netvsp_tx *t, struct rn
 		send_frame(c, t);
 	else
 		netvsp_count(&c->counters->tx_invalid, 1);
+	if (ret == -EPERM)
+		netvsp_count(&c->counters->tx_spoofed, 1);
 	rndis_stream_skip(s, rf.message_length);
 	return ret == -EPERM ? 0 : ret;
 }
@@ -262,6 +264,10 @@ static uint32_t take_messages(struct netvsp_channel *c, struct netvsp_tx *t,
 
 	if (!c->settings.running || !c->queue)
 		return NVSP_STATUS_FAIL;
+	if (!atomic_load_explicit(&c->device->cable, memory_order_relaxed)) {
+		netvsp_count(&c->counters->tx_dropped, 1);
+		return NVSP_STATUS_SUCCESS;
+	}
 	pieces = tx_pieces(c, pkt, m, iov, NETVSP_TX_PIECES_MAX, &s.left);
 	if (pieces < 0 || !s.left)
 		return NVSP_STATUS_INVALID_RNDIS;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/disk_tables.h"
+#include "cli/list_tables.h"
 #include "cli/table.h"
 
 static char *text;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/disk_tables.h"
+#include "cli/list_tables.h"
 
 #include "cli/table.h"
 
@@ -20,7 +20,24 @@ static const struct table_column controller_columns[] = {
 	{"state", "state", cell_text},
 	{NULL, NULL, NULL},
 };
+
+static const struct table_column nic_columns[] = {
+	{"ID", "id", cell_text},
+	{"state", "state", cell_text},
+	{"link", "link", cell_text},
+	{"back end up", "backend_link", cell_flag},
+	{"MAC", "mac", cell_text},
+	{"back end", "backend", cell_text},
+	{NULL, NULL, NULL},
+};
 /* clang-format on */
+
+void nic_table_print(FILE *out, json_t *list)
+{
+	struct table_page page = {.out = out};
+
+	table_print(&page, nic_columns, json_object_get(list, "nics"));
+}
 
 void disk_tables_print(FILE *out, json_t *list)
 {
