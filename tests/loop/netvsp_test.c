@@ -86,11 +86,36 @@ static void test_sub_channels(void **state)
 	bring_up(NVSP_VERSION_4, 3);
 }
 
+/* Frames that are not for the guest take all buffers, and bring none of them to the guest: what
+ * waits for a buffer must go on when they are back. */
+static void test_filtered_burst(void **state)
+{
+	struct netvsp_rig *rig = netvsp_rig_create("loop,delay=3ms:rx", 4, 2, NULL);
+	struct netvsc_tx tx = {.length = 1514};
+	uint8_t bytes[1514] = {2, 0, 0, 0, 0, 0xcc, 2, 0, 0, 0, 0, 0xaa, 0x88, 0xb5};
+	struct guest_nic *n = &rig->n;
+	struct netvsp_counters c;
+
+	guest_nic_open(n, NVSP_VERSION_6_1, 0, true);
+	guest_nic_set_filter(n, NDIS_FILTER_DIRECTED);
+	for (uint32_t i = 0; i < 20; i++) {
+		while (guest_nic_send(n, 0, NIC_LAYOUT_RANGES, &tx, bytes))
+			;
+		guest_nic_wait_sent(n);
+	}
+	c = netvsp_rig_counters(rig);
+	assert_true(c.rx_starved > 0);
+	assert_int_equal(c.tx_dropped, 0);
+	guest_nic_close(n);
+	netvsp_rig_destroy(rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_sub_channels),
+		cmocka_unit_test(test_filtered_burst),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -376,6 +376,7 @@ static void buffer_back(struct netvsp_channel *c, struct nic_frame *f)
 	b->out = false;
 	c->rx.out--;
 	c->rx.spare[c->rx.spare_count++] = b;
+	c->rx.resume |= c->rx.starved; /* its frame may not have been for the guest */
 	if (c->rx.revoked)
 		empty(&c->rx, b);
 }
