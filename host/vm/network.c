@@ -118,6 +118,8 @@ int network_open(struct network *n, struct loop *control, const struct vm_config
 
 	n->control = control;
 	n->name = o->name;
+	n->tick_ns = NETVSP_QUIESCE_TICK_NS;
+	n->release_s = NETWORK_RELEASE_S;
 	n->queues = o->cpus < NIC_QUEUES_MAX ? o->cpus : NIC_QUEUES_MAX;
 	device_group_init(&n->devices);
 	for (uint32_t i = 0; i < VM_NICS_MAX; i++)
@@ -288,7 +290,7 @@ static void give_up_waiting(struct network_nic *nic)
 	vsp_device_remove_now(nic->device.vsp);
 	err_set(&e, -ETIMEDOUT,
 		"nic remove: the guest did not release nic%u within %u s; its channels are closed, and it is removed when the guest does",
-		nic->number, NETWORK_RELEASE_S);
+		nic->number, nic->waited_s);
 	finish_change(nic, &e);
 }
 
@@ -298,7 +300,7 @@ static void tick(struct loop_timer *timer)
 	struct network_nic *nic = container_of(timer, struct network_nic, timer);
 
 	nic->waited_s += !nic->network->paused;
-	if (nic->waited_s < NETWORK_RELEASE_S)
+	if (nic->waited_s < nic->network->release_s)
 		arm(nic);
 	else
 		give_up_waiting(nic);
@@ -325,7 +327,7 @@ int network_remove(
 	assert(n->host);
 	nic->change = *change;
 	nic->state = NETWORK_QUIESCING;
-	netvsp_quiesce(nic->device.vsp, quiet, nic);
+	netvsp_quiesce(nic->device.vsp, n->tick_ns, quiet, nic);
 	return 0;
 }
 

@@ -94,6 +94,20 @@ uint32_t vsp_requests_in_use(const struct vsp_channel *ch, uint32_t class)
 	return ch->pools[class].pool.used;
 }
 
+bool vsp_channel_is_idle(const struct vsp_channel *ch)
+{
+	struct chan_rings rings;
+
+	ON_CONTROL(ch->dev);
+	chan_rings(&ch->chan, &rings);
+	if (rings.rx_used || rings.tx_used)
+		return false;
+	for (uint32_t class = 0; class < ch->dev->ops->request_classes; class ++)
+		if (!ch->pools[class].with_guest && counter_get(&ch->pools[class].pool.used))
+			return false;
+	return true;
+}
+
 /* ---- packets ------------------------------------------------------------- */
 
 void vsp_packet_sent(struct chan *chan, struct chan_out *packet)

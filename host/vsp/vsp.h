@@ -149,6 +149,10 @@ struct vsp_channel *vsp_device_primary(struct vsp_device *dev);
 void vsp_device_each_channel(
 	struct vsp_device *dev, void (*fn)(void *ctx, struct vsp_channel *ch), void *ctx);
 
+/* ON_CONTROL, for a channel of vsp_device_each_channel(): at this moment both rings are empty, and
+ * no request is in use but those with the guest. */
+bool vsp_channel_is_idle(const struct vsp_channel *ch);
+
 /* ---- channels ------------------------------------------------------------ */
 
 /* Any thread. */

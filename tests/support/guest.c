@@ -578,6 +578,16 @@ void guest_wait_rescind(struct guest *g, uint32_t relid)
 	pthread_mutex_unlock(&g->lock);
 }
 
+bool guest_is_rescinded(struct guest *g, uint32_t relid)
+{
+	bool rescinded;
+
+	pthread_mutex_lock(&g->lock);
+	rescinded = is_rescinded(g, relid);
+	pthread_mutex_unlock(&g->lock);
+	return rescinded;
+}
+
 void guest_release(struct guest *g, uint32_t relid)
 {
 	struct vmbus_relid_msg msg = {.relid = relid};

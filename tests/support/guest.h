@@ -119,6 +119,7 @@ struct vmbus_offer guest_wait_offer(
 struct vmbus_offer guest_wait_offer_of(
 	struct guest *g, const struct hv_guid *class_id, const struct hv_guid *instance_id);
 void guest_wait_rescind(struct guest *g, uint32_t relid);
+bool guest_is_rescinded(struct guest *g, uint32_t relid);
 void guest_release(struct guest *g, uint32_t relid);
 
 /* Nothing happens when the channel is not open. */

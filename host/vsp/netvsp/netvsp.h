@@ -55,9 +55,10 @@ void netvsp_set_link(struct vsp_device *dev, bool up);
 void netvsp_set_mtu_max(struct vsp_device *dev, uint32_t mtu_max);
 
 /* ON_CONTROL. Before vsp_device_remove_while_open(): takes the cable out, and waits until the guest
- * sends nothing any more, 4.5 s at most. Once. quiet(ctx), possibly before this returns; not after
- * the device was destroyed. */
-void netvsp_quiesce(struct vsp_device *dev, void (*quiet)(void *ctx), void *ctx);
+ * sends nothing any more, 90 ticks at most. Once. quiet(ctx), possibly before this returns; not
+ * after the device was destroyed. tick_ns: NETVSP_QUIESCE_TICK_NS, but for tests. */
+#define NETVSP_QUIESCE_TICK_NS 50000000ull
+void netvsp_quiesce(struct vsp_device *dev, uint64_t tick_ns, void (*quiet)(void *ctx), void *ctx);
 
 /* ON_CONTROL. What the guest has negotiated. */
 struct netvsp_info {

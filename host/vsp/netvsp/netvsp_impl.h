@@ -76,6 +76,7 @@ struct netvsp_settings {
 /* quiesce.c. */
 struct netvsp_quiesce {
 	struct loop_timer timer;
+	uint64_t tick_ns;
 	void (*quiet)(void *ctx);
 	void *ctx;
 	uint64_t packets; /* of the guest, at the last tick */

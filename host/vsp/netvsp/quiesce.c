@@ -8,14 +8,13 @@
  *
  * Linux handles one change of the link per LINK_CHANGE_TICKS; a later one waits.
  *
- *   netvsp_quiesce() --> link down --seen by the guest, no packet for QUIET_TICKS--> quiet()
- *                                  `------------- TICKS_MAX -----------------------'
+ *   netvsp_quiesce() --> link down --seen by the guest, idle for QUIET_TICKS--> quiet()
+ *                                  `------------- TICKS_MAX ------------------'
  *
  * Ticks do not count while the device is paused. ON_CONTROL.
  */
 #include "vsp/netvsp/netvsp_impl.h"
 
-#define TICK_NS           50000000ull
 #define QUIET_TICKS       4u  /* 200 ms */
 #define LINK_CHANGE_TICKS 44u /* 2.2 s: the guest's 2 s, and its work queue's time */
 #define TICKS_MAX         90u /* 4.5 s */
@@ -28,12 +27,21 @@ static uint64_t packets_of_guest(struct netvsp *d)
 	return n.tx_frames + n.tx_dropped + n.tx_invalid;
 }
 
+static void check_idle(void *ctx, struct vsp_channel *ch)
+{
+	bool *idle = ctx;
+
+	*idle &= vsp_channel_is_idle(ch);
+}
+
 static bool is_quiet(struct netvsp *d)
 {
 	struct netvsp_quiesce *q = &d->quiesce;
 	uint64_t packets = packets_of_guest(d);
+	bool idle = packets == q->packets;
 
-	q->quiet_ticks = packets == q->packets ? q->quiet_ticks + 1 : 0;
+	vsp_device_each_channel(d->dev, check_idle, &idle);
+	q->quiet_ticks = idle ? q->quiet_ticks + 1 : 0;
 	q->packets = packets;
 	return atomic_load(&d->link_down_seen) && q->quiet_ticks >= QUIET_TICKS &&
 	       q->ticks >= q->ticks_min;
@@ -43,7 +51,7 @@ static void tick(struct loop_timer *timer);
 
 static void arm(struct netvsp *d)
 {
-	loop_timer_start(vsp_device_control(d->dev), &d->quiesce.timer, TICK_NS, tick);
+	loop_timer_start(vsp_device_control(d->dev), &d->quiesce.timer, d->quiesce.tick_ns, tick);
 }
 
 static void tick(struct loop_timer *timer)
@@ -62,17 +70,18 @@ static void tick(struct loop_timer *timer)
 		q->quiet(q->ctx);
 }
 
-void netvsp_quiesce(struct vsp_device *dev, void (*quiet)(void *ctx), void *ctx)
+void netvsp_quiesce(struct vsp_device *dev, uint64_t tick_ns, void (*quiet)(void *ctx), void *ctx)
 {
 	struct netvsp *d = vsp_device_priv(dev);
 	struct netvsp_quiesce *q = &d->quiesce;
 	uint64_t shown_ns = atomic_load(&d->link_shown_ns);
 
 	ON_CONTROL(dev);
+	q->tick_ns = tick_ns;
 	q->quiet = quiet;
 	q->ctx = ctx;
 	q->packets = packets_of_guest(d);
-	if (shown_ns && loop_now_ns() - shown_ns < LINK_CHANGE_TICKS * TICK_NS)
+	if (shown_ns && loop_now_ns() - shown_ns < LINK_CHANGE_TICKS * tick_ns)
 		q->ticks_min = LINK_CHANGE_TICKS;
 	netvsp_set_link(dev, false);
 	if (d->published.running)

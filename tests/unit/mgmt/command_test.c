@@ -235,6 +235,9 @@ static void man_head(const struct command *command, char head[128])
 
 	if (!arg->key)
 		snprintf(head, 128, ".TP\n.B %s\n", command->words);
+	else if (arg[1].key)
+		snprintf(head, 128, ".TP\n.BI \"%s \" \"%s \" %s\n", command->words, arg->usage,
+			arg[1].usage);
 	else if (arg->optional)
 		snprintf(head, 128, ".TP\n.BI \"%s \\fR[\\fP\" %s \"\\fR]\\fP\"\n", command->words,
 			arg->usage);
