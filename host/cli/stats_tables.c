@@ -127,6 +127,46 @@ static const struct table_column channel_io_columns[] = {
 	{NULL, NULL, NULL},
 };
 
+#define FRAME_COLUMNS                         \
+	{"tx frames", "tx_frames", cell_count}, \
+	{"tx", "tx_bytes", cell_bytes},         \
+	{"dropped", "tx_dropped", cell_count},  \
+	{"rx frames", "rx_frames", cell_count}, \
+	{"rx", "rx_bytes", cell_bytes},         \
+	{"dropped", "rx_dropped", cell_count}
+
+static const struct table_column nic_columns[] = {
+	{"NIC", "id", cell_text},
+	{"state", "state", cell_text},
+	{"NVSP", "version", cell_text},
+	{"link", "link", cell_flag},
+	{"MTU", "mtu", cell_count},
+	{"MAC", "mac", cell_text},
+	{"back end", "backend", cell_text},
+	{NULL, NULL, NULL},
+};
+
+static const struct table_column layer_columns[] = {
+	{"device", "device", cell_text},
+	{"layer", "kind", cell_text},
+	FRAME_COLUMNS,
+	{"tx GSO", "tx_gso_frames", cell_count},
+	{"rx GSO", "rx_gso_frames", cell_count},
+	{NULL, NULL, NULL},
+};
+
+static const struct table_column channel_frame_columns[] = {
+	{"device", "device", cell_text},
+	{"channel", "index", cell_count},
+	FRAME_COLUMNS,
+	{"invalid", "tx_invalid", cell_count},
+	{"spoofed", "tx_spoofed", cell_count},
+	{"filtered", "rx_filtered", cell_count},
+	{"starved", "rx_starved", cell_count},
+	{"sections", "sections_with_guest", cell_count},
+	{NULL, NULL, NULL},
+};
+
 static const struct table_column latency_columns[] = {
 	{"device", "device", cell_text},
 	{"LUN", "lun", cell_count},
@@ -195,6 +235,26 @@ static json_t *device_rows(const json_t *devices, const char *key)
 	return rows;
 }
 
+/* The elements that have this key. */
+static json_t *rows_with(const json_t *rows, const char *key)
+{
+	json_t *some = json_array();
+
+	for (size_t i = 0; i < json_array_size(rows); i++)
+		if (json_object_get(json_array_get(rows, i), key))
+			json_array_append(some, json_array_get(rows, i));
+	return some;
+}
+
+static void print_rows_with(struct table_page *page, const struct table_column *columns,
+	const json_t *rows, const char *key)
+{
+	json_t *some = rows_with(rows, key);
+
+	table_print(page, columns, some);
+	json_decref(some);
+}
+
 /* One for each LUN and kind of command; commands that never came have none. */
 static json_t *latency_rows(const json_t *luns)
 {
@@ -221,7 +281,8 @@ static void print_channels(struct table_page *page, const json_t *devices)
 {
 	json_t *channels = device_rows(devices, "channels");
 
-	table_print(page, channel_io_columns, channels);
+	print_rows_with(page, channel_io_columns, channels, "reads");
+	print_rows_with(page, channel_frame_columns, channels, "tx_frames");
 	table_print(page, channel_columns, channels);
 	table_print(page, ring_columns, channels);
 	json_decref(channels);
@@ -236,6 +297,15 @@ static void print_luns(struct table_page *page, const json_t *devices)
 	table_print(page, latency_columns, latencies);
 	json_decref(latencies);
 	json_decref(luns);
+}
+
+static void print_nics(struct table_page *page, const json_t *devices)
+{
+	json_t *layers = device_rows(devices, "layers");
+
+	print_rows_with(page, nic_columns, devices, "layers");
+	table_print(page, layer_columns, layers);
+	json_decref(layers);
 }
 
 void stats_tables_print(FILE *out, json_t *stats)
@@ -253,5 +323,6 @@ void stats_tables_print(FILE *out, json_t *stats)
 	table_print_row(&page, bus_columns, json_object_get(stats, "bus"));
 	table_print(&page, device_columns, devices);
 	print_luns(&page, devices);
+	print_nics(&page, devices);
 	print_channels(&page, devices);
 }

@@ -12,9 +12,9 @@
 #include "nic/offload.h"
 
 const char *const nic_drop_names[NIC_DROP_COUNT] = {
-	[NIC_DROP_LINK_DOWN] = "link-down",
+	[NIC_DROP_LINK_DOWN] = "link_down",
 	[NIC_DROP_INVALID] = "invalid",
-	[NIC_DROP_TOO_BIG] = "too-big",
+	[NIC_DROP_TOO_BIG] = "too_big",
 	[NIC_DROP_FULL] = "full",
 	[NIC_DROP_OFFLOAD] = "offload",
 	[NIC_DROP_FILTER] = "filter",

@@ -49,6 +49,16 @@ static const struct stats_key lun_keys[] = {
 	{NULL, NULL},
 };
 
+#define FRAME_KEYS                                                             \
+	{"tx_frames", NULL}, {"tx_bytes", NULL}, {"tx_dropped", NULL},         \
+	{"rx_frames", NULL}, {"rx_bytes", NULL}, {"rx_dropped", NULL}
+
+static const struct stats_key layer_keys[] = {
+	{"kind", NULL}, FRAME_KEYS, {"tx_gso_frames", NULL}, {"rx_gso_frames", NULL},
+	{"tx_segmented", NULL}, {"rx_segmented", NULL},
+	{NULL, NULL},
+};
+
 static const struct stats_key channel_keys[] = {
 	{"index", NULL}, {"relid", NULL}, {"target_vp", NULL}, {"requests_in_use", NULL},
 	{"packets", NULL}, {"batches", NULL}, {"sent", NULL}, {"sent_batches", NULL},
@@ -56,12 +66,16 @@ static const struct stats_key channel_keys[] = {
 	{"interrupts_masked", NULL}, {"interrupts_unneeded", NULL}, {"tx_full", NULL},
 	{"stalls", NULL}, {"rx_used", NULL}, {"rx_highest", NULL}, {"rx_size", NULL},
 	{"tx_used", NULL}, {"tx_highest", NULL}, {"tx_size", NULL}, IO_KEYS,
+	FRAME_KEYS, {"tx_invalid", NULL}, {"tx_spoofed", NULL}, {"rx_filtered", NULL},
+	{"rx_packets", NULL}, {"rx_starved", NULL}, {"sections_with_guest", NULL},
 	{NULL, NULL},
 };
 
 static const struct stats_key device_keys[] = {
 	{"id", NULL}, {"class", NULL}, {"instance", NULL}, {"channel_faults", NULL},
 	{"channels", channel_keys}, {"controller", NULL}, {"luns", lun_keys},
+	{"state", NULL}, {"version", NULL}, {"mac", NULL}, {"mtu", NULL}, {"link", NULL},
+	{"backend", NULL}, {"layers", layer_keys},
 	{NULL, NULL},
 };
 

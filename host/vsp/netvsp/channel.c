@@ -466,4 +466,6 @@ const struct vsp_ops netvsp_ops = {
 	.close = netvsp_close,
 	.pause = netvsp_pause,
 	.resume = netvsp_resume,
+	.inspect = netvsp_inspect,
+	.inspect_channel = netvsp_inspect_channel,
 };

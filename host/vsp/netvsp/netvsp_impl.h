@@ -8,6 +8,7 @@
  *   oid.c      the table of OIDs
  *   tx.c rx.c  frames
  *   quiesce.c  before hot removal
+ *   inspect.c  state for people
  *   rndis.c offload.c rss.c buffers.c    pure parts
  *
  * Settings: all that the guest decides and channels need is one value, struct
@@ -195,8 +196,8 @@ struct netvsp_rx {
 	uint32_t spare_count;
 	struct netvsp_rx_buffer *spare[NETVSP_RX_BUFFERS]; /* not with the NIC */
 	uint32_t out;                                      /* buffers with the NIC */
-	uint32_t transfers_out;           /* packets with the guest, or on their way to it */
-	void *token;                      /* makes a pause wait while buffers are with the NIC */
+	uint64_t sections_out;   /* with the guest, or on their way to it; base/counter.h */
+	void *token;             /* makes a pause wait while buffers are with the NIC */
 	struct netvsp_transfer *transfer; /* being filled */
 	uint16_t rsc_id;
 	bool starved; /* the NIC was given no buffer */
@@ -263,6 +264,11 @@ static inline void netvsp_count(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 bool netvsp_link_up(struct netvsp *d);
+
+/* ---- inspect.c: ON_CONTROL ----------------------------------------------- */
+
+void netvsp_inspect(struct vsp_device *dev, struct inspect *i);
+void netvsp_inspect_channel(struct vsp_channel *ch, struct inspect *i);
 
 /* ---- nvsp.c: ON_IO_THREAD(primary) --------------------------------------- */
 

@@ -15,6 +15,7 @@
  *
  * The guest is interrupted once per loop turn, for all frames of the turn.
  */
+#include "base/counter.h"
 #include "base/log.h"
 #include "vsp/netvsp/netvsp_impl.h"
 
@@ -118,6 +119,7 @@ static void flush(struct netvsp_channel *c)
 	id = first_section(rx, t);
 	assert(!rx->recv->transfers[id]);
 	rx->recv->transfers[id] = t;
+	counter_add(&rx->sections_out, t->sections);
 	t->sent = false;
 	t->header.pages =
 		(struct vmbus_xfer_pages){.pageset_id = rx->recv->id, .range_count = t->sections};
@@ -164,6 +166,15 @@ static void transfer_end(struct netvsp_channel *c, struct netvsp_transfer *t)
 	vsp_request_put(c->ch, t);
 }
 
+static void transfer_back(struct netvsp_channel *c, uint32_t id)
+{
+	struct netvsp_transfer *t = c->rx.recv->transfers[id];
+
+	c->rx.recv->transfers[id] = NULL;
+	counter_add(&c->rx.sections_out, 0 - (uint64_t)t->sections);
+	transfer_end(c, t);
+}
+
 bool rx_completed(struct netvsp_channel *c, uint64_t id)
 {
 	struct netvsp_rx *rx = &c->rx;
@@ -174,8 +185,7 @@ bool rx_completed(struct netvsp_channel *c, uint64_t id)
 	t = rx->recv->transfers[id];
 	if (!t || !t->sent)
 		return false;
-	rx->recv->transfers[id] = NULL;
-	transfer_end(c, t);
+	transfer_back(c, (uint32_t)id);
 	rx->resume |= rx->starved;
 	return true;
 }
@@ -562,13 +572,9 @@ void rx_stop(struct netvsp_channel *c)
 {
 	struct netvsp_rx *rx = &c->rx;
 
-	for (uint32_t id = rx->first; rx->recv && id < rx->end; id++) {
-		struct netvsp_transfer *t = rx->recv->transfers[id];
-
-		rx->recv->transfers[id] = NULL;
-		if (t)
-			transfer_end(c, t);
-	}
+	for (uint32_t id = rx->first; rx->recv && id < rx->end; id++)
+		if (rx->recv->transfers[id])
+			transfer_back(c, id);
 	if (rx->transfer)
 		transfer_end(c, rx->transfer);
 	rx->transfer = NULL;
