@@ -13,6 +13,8 @@ bool nic_delay_valid(const char *range);
 bool nic_loss_valid(const char *rate);
 #define NIC_LOSS_RULE "a share of all frames such as 1% or 0.05%"
 bool nic_limit_valid(const char *rate);
+/* The rate in bits per second, or 0: it is none. */
+uint64_t nic_limit_rate(const char *text);
 #define NIC_LIMIT_RULE "bits per second such as 100M, from 8K to 1000G"
 
 /* ---- types --------------------------------------------------------------- */

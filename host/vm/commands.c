@@ -268,6 +268,14 @@ const struct command vm_commands[] = {
 		.run = command_nic_link,
 	},
 	{
+		.words = "nic speed",
+		.args = {{.key = "id", .usage = "ID"}, {.key = "speed", .usage = "BITS"}},
+		.help = "the link's speed as the guest sees it; limits nothing",
+		.states = RUNNING | PAUSED,
+		.timeout_ms = CTL_TIMEOUT_MS,
+		.run = command_nic_speed,
+	},
+	{
 		.words = "nic mtu",
 		.args = {{.key = "id", .usage = "ID"}, {.key = "mtu",
 							       .usage = "BYTES",

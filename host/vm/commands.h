@@ -30,6 +30,8 @@ int command_nic_add(struct vm *vm, struct ctl_request *request, const json_t *js
 int command_nic_remove(
 	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
 int command_nic_link(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_nic_speed(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
 int command_nic_mtu(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
 
 #endif

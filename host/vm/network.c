@@ -189,6 +189,7 @@ static int nic_attach(struct network_nic *nic, struct vsp_host *host, struct err
 		.nic = nic->nic,
 		.mtu_max = c->mtu,
 		.unplugged = !nic->link,
+		.speed_bps = nic->speed_bps,
 		.queues = c->queues,
 		.vlan = (uint16_t)c->vlan,
 		.mac_lock = c->mac_lock,
@@ -331,7 +332,7 @@ int network_remove(
 	return 0;
 }
 
-/* ---- link and MTU -------------------------------------------------------- */
+/* ---- link, speed, MTU --------------------------------------------------------- */
 
 int network_set_link(struct network *n, uint32_t number, bool up, struct err *e)
 {
@@ -343,6 +344,19 @@ int network_set_link(struct network *n, uint32_t number, bool up, struct err *e)
 	nic->link = up;
 	if (nic->device.vsp)
 		netvsp_set_link(nic->device.vsp, up);
+	return 0;
+}
+
+int network_set_speed(struct network *n, uint32_t number, uint64_t bps, struct err *e)
+{
+	struct network_nic *nic;
+	int ret = find(n, number, &nic, e);
+
+	if (ret)
+		return ret;
+	nic->speed_bps = bps;
+	if (nic->device.vsp)
+		netvsp_set_speed(nic->device.vsp, bps);
 	return 0;
 }
 

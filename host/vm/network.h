@@ -48,8 +48,9 @@ struct network_nic {
 	enum network_state state;
 	struct nic_config config;
 	uint8_t mac[6];
-	bool link;       /* the cable is in */
-	struct nic *nic; /* NULL: NONE, CLOSING */
+	bool link;          /* the cable is in */
+	uint64_t speed_bps; /* 0: the back end's */
+	struct nic *nic;    /* NULL: NONE, CLOSING */
 	struct vm_device device;
 	struct network_change change;
 	struct loop_timer timer; /* RESCINDED */
@@ -88,13 +89,14 @@ void network_resume(struct network *n);
 /* One line in e: which NICs are not at rest. */
 void network_name_busy(const struct network *n, struct err *e);
 
-/* Changes. Only network_add() and the last two are allowed without a guest, too.
+/* Changes. Only network_add() and the last three are allowed without a guest, too.
  * network_add() takes config over, also after an error; the guest finds the NIC by itself. */
 int network_add(struct network *n, struct nic_config *config, uint32_t *number, struct err *e);
 /* 0: change->done runs later, or before this returns; else never. number < VM_NICS_MAX. */
 int network_remove(
 	struct network *n, uint32_t number, const struct network_change *change, struct err *e);
 int network_set_link(struct network *n, uint32_t number, bool up, struct err *e);
+int network_set_speed(struct network *n, uint32_t number, uint64_t bps, struct err *e);
 /* For guest drivers that connect from now on. */
 int network_set_mtu(struct network *n, uint32_t number, uint32_t mtu, struct err *e);
 

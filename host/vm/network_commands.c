@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "nic/types.h"
 #include "vm/commands.h"
 #include "vm/vm.h"
 
@@ -116,6 +117,22 @@ int command_nic_link(struct vm *vm, struct ctl_request *request, const json_t *j
 		ret = err_set(e, -EINVAL, "nic link: '%s': up or down is needed", state);
 	if (!ret)
 		ret = network_set_link(&vm->network, number, !strcmp(state, "up"), e);
+	if (!ret)
+		ctl_answer(request, json_object());
+	return ret;
+}
+
+int command_nic_speed(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	const char *text = json_string_value(json_object_get(json, "speed"));
+	uint64_t bps = nic_limit_rate(text);
+	uint32_t number;
+	int ret = get_id(json, &number, e);
+
+	if (!ret && !bps)
+		ret = err_set(e, -EINVAL, "nic speed: '%s': must be %s", text, NIC_LIMIT_RULE);
+	if (!ret)
+		ret = network_set_speed(&vm->network, number, bps, e);
 	if (!ret)
 		ctl_answer(request, json_object());
 	return ret;

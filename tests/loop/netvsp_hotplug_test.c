@@ -26,13 +26,14 @@
 #define RAM      (64ull << 20)
 #define VPS      4u
 #define FRAME    600u
-#define TICK_NS  NS_PER_MS
 #define INSTANCE 0x65 /* of nic0 */
 
 #ifdef __SANITIZE_THREAD__
-#define CYCLES 60u
+#define CYCLES  60u
+#define TICK_NS (5 * NS_PER_MS)
 #else
-#define CYCLES 200u
+#define CYCLES  200u
+#define TICK_NS (2 * NS_PER_MS)
 #endif
 
 struct hot {
@@ -47,16 +48,22 @@ struct hot {
 	struct err e;
 	bool pausing;
 	struct loop_timer pauser;
+	uint64_t pauser_random;
 	uint32_t pauses;
 	/* any thread */
 	_Atomic uint32_t ended; /* removals */
 	_Atomic bool failed;    /* the last one */
 };
 
+static uint32_t random_below(uint64_t *random, uint32_t limit)
+{
+	*random = *random * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)(*random >> 33) % limit;
+}
+
 static uint32_t below(struct hot *h, uint32_t limit)
 {
-	h->random = h->random * 6364136223846793005ull + 1442695040888963407ull;
-	return (uint32_t)(h->random >> 33) % limit;
+	return random_below(&h->random, limit);
 }
 
 /* ---- pausing (control thread) -------------------------------------------- */
@@ -85,7 +92,8 @@ static void pause_tick(struct loop_timer *timer)
 		h->pausing = true;
 		network_pause(&h->net, at_rest, h);
 	}
-	loop_timer_start(&h->g.control, &h->pauser, (1 + below(h, 4)) * NS_PER_MS, pause_tick);
+	loop_timer_start(&h->g.control, &h->pauser,
+		(1 + random_below(&h->pauser_random, 4)) * NS_PER_MS, pause_tick);
 }
 
 static void pauser_start(void *arg)
@@ -240,8 +248,8 @@ static bool link_is_down(const struct hot *h)
 	return h->n.indications && h->n.last_indication == RNDIS_STATUS_MEDIA_DISCONNECT;
 }
 
-/* With traffic until the guest knows that its link is down. What was in its rings before the RESCIND
- * has interrupted it before. */
+/* With traffic until the guest knows that its link is down. What was in its rings before the
+ * RESCIND has interrupted it before. */
 static void use_until_rescind(struct hot *h)
 {
 	struct guest_nic *n = &h->n;

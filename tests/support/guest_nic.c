@@ -51,25 +51,44 @@ static void judge(const struct guest_nic *n, const char *fault)
 		die("%s", fault);
 }
 
+/* As strict as Linux is with the speed. */
+static void take_indication(struct guest_nic *n, const uint8_t *bytes, uint32_t len)
+{
+	struct rndis_indicate m;
+
+	memcpy(&m, bytes, sizeof(m));
+	if (m.buffer_offset != sizeof(m) - RNDIS_OFFSET_BASE ||
+		m.buffer_length != len - sizeof(m) ||
+		m.buffer_length > sizeof(n->indication_info)) {
+		judge(n, "indication that lies");
+		return;
+	}
+	n->indications++;
+	n->last_indication = m.status;
+	n->indication_length = m.buffer_length;
+	memcpy(n->indication_info, bytes + sizeof(m), m.buffer_length);
+}
+
 static void take_control(struct guest_nic *n, const struct vmbus_xfer_range *range)
 {
+	uint8_t bytes[sizeof(n->control)];
 	struct netvsc_control a;
 
-	if (range->byte_count > sizeof(n->control))
+	if (range->byte_count > sizeof(bytes))
 		die("control message of %u bytes", range->byte_count);
-	guest_nic_copy(n, n->recv_gpa, GUEST_NIC_RECV, range->byte_offset, n->control,
-		range->byte_count, false);
-	if (netvsc_control_parse(n->control, range->byte_count, &a)) {
+	guest_nic_copy(n, n->recv_gpa, GUEST_NIC_RECV, range->byte_offset, bytes, range->byte_count,
+		false);
+	if (netvsc_control_parse(bytes, range->byte_count, &a)) {
 		judge(n, "control message that lies");
 		return;
 	}
 	if (a.type == RNDIS_INDICATE) {
-		n->indications++;
-		n->last_indication = a.status;
+		take_indication(n, bytes, range->byte_count);
 		return;
 	}
 	if (n->control_there && !n->tolerant)
 		die("control message nobody has asked for");
+	memcpy(n->control, bytes, range->byte_count);
 	n->control_there = true;
 	n->control_length = range->byte_count;
 }

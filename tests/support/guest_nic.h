@@ -54,7 +54,8 @@ struct guest_nic {
 	uint32_t last_status; /* of a completion */
 	uint64_t failed;      /* completions with another status than success */
 	uint64_t completions, frames, transfers, indications, tables;
-	uint32_t last_indication;
+	uint32_t last_indication, indication_length;
+	uint8_t indication_info[256];
 	uint32_t table[NVSP_TABLE_ENTRIES];
 	bool answers_early; /* it has answered packets that it has not read */
 	bool tolerant;      /* answers without a request are legal: a fuzzer asks at random */

@@ -121,11 +121,16 @@ static int parse_rate(const char *text, uint64_t *rate)
 	return *rate >= RATE_MIN ? 0 : -EINVAL;
 }
 
-bool nic_limit_valid(const char *rate)
+uint64_t nic_limit_rate(const char *text)
 {
 	uint64_t bits;
 
-	return !parse_rate(rate, &bits);
+	return parse_rate(text, &bits) ? 0 : bits;
+}
+
+bool nic_limit_valid(const char *rate)
+{
+	return nic_limit_rate(rate);
 }
 
 static int parse(const char *text, struct limit_nic *l)

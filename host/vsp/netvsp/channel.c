@@ -29,7 +29,7 @@ static void link_on_io_thread(struct vsp_call *call)
 {
 	struct netvsp_channel *c = container_of(call, struct netvsp_channel, link_call);
 
-	control_link(c);
+	indicate_changes(c);
 	vsp_call_done(call);
 }
 
@@ -76,6 +76,15 @@ void netvsp_set_link(struct vsp_device *dev, bool up)
 	link_changed(d);
 }
 
+void netvsp_set_speed(struct vsp_device *dev, uint64_t bits_per_second)
+{
+	struct netvsp *d = vsp_device_priv(dev);
+
+	ON_CONTROL(dev);
+	atomic_store(&d->speed_bps, bits_per_second);
+	link_changed(d);
+}
+
 void netvsp_set_mtu_max(struct vsp_device *dev, uint32_t mtu_max)
 {
 	struct netvsp *d = vsp_device_priv(dev);
@@ -108,6 +117,8 @@ static int netvsp_create(struct vsp_device *dev, const void *config, struct err 
 	if (d->config.queues)
 		queues = smaller(queues, d->config.queues);
 	d->channels_max = smaller(queues, NETVSP_CHANNELS_MAX);
+	atomic_init(
+		&d->speed_bps, d->config.speed_bps ? d->config.speed_bps : d->nic->info.speed_bps);
 	atomic_init(&d->cable, !d->config.unplugged);
 	d->watcher.changed = nic_changed;
 	nic_watch(d->nic, &d->watcher);
@@ -414,7 +425,7 @@ static void netvsp_resume(struct vsp_channel *ch)
 
 	c->paused = false;
 	rx_resume(c);
-	control_link(c);
+	indicate_changes(c);
 }
 
 /* ---- packets ------------------------------------------------------------- */

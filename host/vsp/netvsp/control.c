@@ -12,12 +12,11 @@
 #include "base/log.h"
 #include "vsp/netvsp/netvsp_impl.h"
 
-#define TRANSFER_MAX         0xEFFFFFFFu
-#define ALIGNMENT_SHIFT      3u
-#define CONNECTIONLESS       1u
-#define QUERY_INFO_OFFSET    (sizeof(struct rndis_query_complete) - RNDIS_OFFSET_BASE)
-#define INDICATE_INFO_OFFSET 12u
-#define ADDRESSING_RESET     1u
+#define TRANSFER_MAX      0xEFFFFFFFu
+#define ALIGNMENT_SHIFT   3u
+#define CONNECTIONLESS    1u
+#define QUERY_INFO_OFFSET (sizeof(struct rndis_query_complete) - RNDIS_OFFSET_BASE)
+#define ADDRESSING_RESET  1u
 
 /* ---- replies ------------------------------------------------------------- */
 
@@ -39,18 +38,10 @@ struct netvsp_reply *control_reply(struct netvsp_channel *c)
 	return reply;
 }
 
-static void note_link(struct netvsp_channel *c)
-{
-	atomic_store(&c->device->link_down_seen, !c->link.shown && !c->link.reply);
-}
-
 static void reply_end(struct netvsp_channel *c, struct netvsp_reply *reply)
 {
 	c->replies[reply->section] = NULL;
-	if (c->link.reply == reply) {
-		c->link.reply = NULL;
-		note_link(c);
-	}
+	indicate_ended(c, reply);
 	vsp_request_put(c->ch, reply);
 }
 
@@ -94,7 +85,7 @@ bool control_completed(struct netvsp_channel *c, uint64_t id)
 	if (!reply || !reply->sent)
 		return false;
 	reply_end(c, reply);
-	control_link(c);
+	indicate_changes(c);
 	return true;
 }
 
@@ -103,39 +94,6 @@ void control_stop(struct netvsp_channel *c)
 	for (uint32_t i = 0; i < RECV_CONTROL_SECTIONS; i++)
 		if (c->replies[i] && c->replies[i]->sent)
 			reply_end(c, c->replies[i]);
-}
-
-/* ---- link ---------------------------------------------------------------- */
-
-/* One indication at a time: a link that goes up and down faster than the guest reads is seen in its
- * last state. */
-void control_link(struct netvsp_channel *c)
-{
-	bool up = netvsp_link_up(c->device);
-	struct rndis_indicate indicate = {
-		.header = {RNDIS_INDICATE, sizeof(indicate)},
-		.status = up ? RNDIS_STATUS_MEDIA_CONNECT : RNDIS_STATUS_MEDIA_DISCONNECT,
-		.buffer_offset = INDICATE_INFO_OFFSET,
-	};
-
-	if (!c->primary || !c->open || c->stopping || c->paused || !c->settings.running ||
-		c->link.reply || c->link.shown == up)
-		return;
-	c->link.reply = control_reply(c);
-	if (!c->link.reply)
-		return; /* again when one is completed */
-	c->link.shown = up;
-	note_link(c);
-	atomic_store(&c->device->link_shown_ns, loop_now_ns());
-	memcpy(c->link.reply->bytes, &indicate, sizeof(indicate));
-	c->link.reply->length = sizeof(indicate);
-	control_send(c, c->link.reply);
-}
-
-void control_link_known(struct netvsp_channel *c)
-{
-	c->link.shown = netvsp_link_up(c->device);
-	note_link(c);
 }
 
 /* ---- messages ------------------------------------------------------------ */
@@ -199,7 +157,7 @@ static void on_init(struct netvsp_command *cmd)
 		return;
 	}
 	next->running = true;
-	control_link_known(cmd->channel);
+	indicate_known(cmd->channel);
 	netvsp_apply(cmd, init_applied);
 }
 
@@ -260,23 +218,25 @@ static void on_query(struct netvsp_command *cmd)
 	nvsp_done(cmd);
 }
 
-static bool sets_rss(const struct netvsp_command *cmd)
+static uint32_t oid_of(const struct netvsp_command *cmd)
 {
 	struct rndis_oid_request r;
 
 	memcpy(&r, cmd->rndis, sizeof(r));
-	return r.oid == OID_GEN_RSS_PARAMETERS;
+	return r.oid;
 }
 
 static void set_applied(struct netvsp_command *cmd)
 {
 	struct netvsp_channel *c = cmd->channel;
-	bool table = sets_rss(cmd) && c->settings.rss.enabled && c->settings.parts > 1 &&
-		     c->sub_channels_requested;
+	uint32_t oid = oid_of(cmd);
 
 	answer_status(cmd, RNDIS_SET, RNDIS_STATUS_SUCCESS);
-	if (table)
+	if (oid == OID_GEN_RSS_PARAMETERS && c->settings.rss.enabled && c->settings.parts > 1 &&
+		c->sub_channels_requested)
 		nvsp_send_table(c);
+	if (oid == OID_TCP_OFFLOAD_PARAMETERS)
+		indicate_offloads_changed(c);
 }
 
 /* What the NIC cannot do it does not do; the guest has been served all the same. */

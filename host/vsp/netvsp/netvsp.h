@@ -17,12 +17,13 @@
 struct netvsp_config {
 	struct nic *nic; /* stays the caller's; outlives the device, which is its only user */
 	uint8_t mac[6];
-	uint32_t mtu_max; /* payload of Ethernet; 0: NETVSP_MTU_MAX */
-	uint32_t queues;  /* at most so many channels; 0: one per VP */
-	uint16_t vlan;    /* access VLAN, which the guest does not see; 0: none */
-	bool mac_lock;    /* the guest sends from its MAC only, and cannot change it */
-	bool unplugged;   /* the cable is out at first: see netvsp_set_link() */
-	const char *name; /* shown to the guest as the name of the interface; NULL: none */
+	uint32_t mtu_max;   /* payload of Ethernet; 0: NETVSP_MTU_MAX */
+	uint32_t queues;    /* at most so many channels; 0: one per VP */
+	uint64_t speed_bps; /* shown to the guest; 0: the NIC's */
+	uint16_t vlan;      /* access VLAN, which the guest does not see; 0: none */
+	bool mac_lock;      /* the guest sends from its MAC only, and cannot change it */
+	bool unplugged;     /* the cable is out at first: see netvsp_set_link() */
+	const char *name;   /* shown to the guest as the name of the interface; NULL: none */
 };
 
 struct netvsp_counters {
@@ -49,6 +50,9 @@ void netvsp_counters(struct vsp_device *dev, struct netvsp_counters *sum);
 /* ON_CONTROL. The cable: false: the guest sees no link, whatever the NIC says, and no frame passes.
  */
 void netvsp_set_link(struct vsp_device *dev, bool up);
+
+/* ON_CONTROL. The speed that the guest sees; nothing becomes faster or slower. */
+void netvsp_set_speed(struct vsp_device *dev, uint64_t bits_per_second);
 
 /* ON_CONTROL. As netvsp_config.mtu_max, for guest drivers that connect after this: one that runs
  * reads it only then. */

@@ -4,7 +4,8 @@
  *
  *   channel.c  device and channels: create, open, close, pause; settings reach all channels
  *   nvsp.c     NVSP messages on the primary; commands, one after the other
- *   control.c  RNDIS control messages; replies and indications
+ *   control.c  RNDIS control messages; replies
+ *   indicate.c what the guest is told without asking
  *   oid.c      the table of OIDs
  *   tx.c rx.c  frames
  *   quiesce.c  before hot removal
@@ -108,6 +109,7 @@ struct netvsp {
 	/* any thread */
 	_Atomic bool cable;
 	_Atomic uint32_t mtu_max;
+	_Atomic uint64_t speed_bps;
 	_Atomic bool link_down_seen;    /* the guest knows that there is no link */
 	_Atomic uint64_t link_shown_ns; /* when it was last told of a change; 0: never */
 	_Atomic uint32_t open_channels;
@@ -238,9 +240,12 @@ struct netvsp_channel {
 		struct nvsp_table_message message;
 	} table;
 	struct {
-		bool shown;                 /* the state the guest has seen last */
-		struct netvsp_reply *reply; /* with the guest */
-	} link;
+		bool link; /* what the guest knows, or will when it has read `reply` */
+		uint32_t speed;
+		bool offloads_due;
+		struct netvsp_reply *reply; /* an indication that is with the guest */
+		uint32_t status;            /* which one; 0: none */
+	} indicated;
 	struct {
 		bool recv, send; /* the guest has torn down this buffer's GPADL */
 		bool queued;
@@ -296,10 +301,17 @@ void control_send(struct netvsp_channel *c, struct netvsp_reply *reply);
 void control_stop(struct netvsp_channel *c);
 /* A completion of the guest: false: not of a reply that it has. */
 bool control_completed(struct netvsp_channel *c, uint64_t id);
+
+/* ---- indicate.c: ON_IO_THREAD(primary) ----------------------------------- */
+
+/* Tells the guest what has changed: link, speed. */
+void indicate_changes(struct netvsp_channel *c);
+/* The same, and the offloads in use. */
+void indicate_offloads_changed(struct netvsp_channel *c);
 /* The guest asks for the state of the link: from here on it is told of changes. */
-void control_link_known(struct netvsp_channel *c);
-/* Shows the guest the state of the link, unless it knows. */
-void control_link(struct netvsp_channel *c);
+void indicate_known(struct netvsp_channel *c);
+/* The guest has read a control message. */
+void indicate_ended(struct netvsp_channel *c, const struct netvsp_reply *reply);
 
 /* ---- oid.c: ON_IO_THREAD(primary) ---------------------------------------- */
 
@@ -310,6 +322,10 @@ uint32_t oid_query(
 /* Changes device->next. What the NIC must be asked for first is in nic_call->op and value. */
 uint32_t oid_set(struct netvsp_channel *c, uint32_t oid, const uint8_t *info, uint32_t len,
 	struct nic_call *nic_call, bool *needs_nic_call);
+
+/* Any thread: as the guest gets it, in 100 bits per second. */
+uint32_t oid_speed(struct netvsp *d);
+void oid_offloads_in_use(struct netvsp *d, struct ndis_offload *o);
 
 /* ---- tx.c ---------------------------------------------------------------- */
 

@@ -154,14 +154,19 @@ static void q_name(struct netvsp_channel *c, struct oid_value *v)
 
 static uint64_t speed(struct netvsp_channel *c)
 {
-	return c->device->nic->info.speed_bps;
+	return atomic_load(&c->device->speed_bps);
+}
+
+uint32_t oid_speed(struct netvsp *d)
+{
+	uint64_t units = atomic_load(&d->speed_bps) / SPEED_UNIT;
+
+	return units > SPEED_MAX ? SPEED_MAX : (uint32_t)units;
 }
 
 static void q_speed(struct netvsp_channel *c, struct oid_value *v)
 {
-	uint64_t units = speed(c) / SPEED_UNIT;
-
-	put32(v, units > SPEED_MAX ? SPEED_MAX : units);
+	put32(v, oid_speed(c->device));
 }
 
 static void q_max_speed(struct netvsp_channel *c, struct oid_value *v)
@@ -173,8 +178,8 @@ static void q_max_speed(struct netvsp_channel *c, struct oid_value *v)
 
 static void q_connected(struct netvsp_channel *c, struct oid_value *v)
 {
-	control_link_known(c);
-	put32(v, !c->link.shown);
+	indicate_known(c);
+	put32(v, !c->indicated.link);
 }
 
 static void q_link_state(struct netvsp_channel *c, struct oid_value *v)
@@ -231,6 +236,14 @@ static void fill_offload(struct ndis_offload *o, bool rsc)
 		.rsc4 = rsc,
 		.rsc6 = rsc,
 	};
+}
+
+void oid_offloads_in_use(struct netvsp *d, struct ndis_offload *o)
+{
+	fill_offload(o, false);
+	o->rsc4 = d->next.rsc4;
+	o->rsc6 = d->next.rsc6;
+	o->header = (struct ndis_object_header){NDIS_OBJECT_OFFLOAD, 3, NDIS_OFFLOAD_SIZE_3};
 }
 
 /* Guests of NDIS 6.0 and 6.1 ask for a shorter one. */
