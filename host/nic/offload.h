@@ -64,13 +64,26 @@ int nic_offload_check(const struct nic_frame *frame);
 
 /* ---- segmentation -------------------------------------------------------- */
 
+/* A part of a super frame: one or more whole segments. */
+struct nic_part {
+	uint32_t length; /* bytes, headers included */
+	uint32_t payload_before;
+	uint32_t segments_before;
+	bool last;
+};
+
+/* Makes of the whole frame's header that of a part: all but the TCP or UDP checksum. h->l4 is set,
+ * and the header is there up to h->payload. */
+void nic_part_header(uint8_t *header, const struct nic_headers *h, const struct nic_part *part);
+
 /* Cuts one frame into others: GSO into segments, or a frame without GSO into itself with its
  * checksum completed. Payload is not copied: a segment is a header of our own and slices of the
  * frame's iovecs. */
 struct nic_seg {
 	const struct nic_frame *frame;
 	struct nic_headers h;
-	uint8_t header[NIC_HEADERS_MAX];
+	uint8_t whole[NIC_HEADERS_MAX];  /* the header of the frame */
+	uint8_t header[NIC_HEADERS_MAX]; /* of the segment */
 	uint32_t header_len;
 	uint32_t field;   /* where the checksum is stored; 0: nowhere */
 	uint64_t pseudo;  /* its sum without the length */

@@ -38,6 +38,43 @@ static void store16(uint8_t *at, uint32_t value)
 	memcpy(at, &v, sizeof(v));
 }
 
+/* ---- headers ------------------------------------------------------------- */
+
+static void edit_ip(uint8_t *header, const struct nic_headers *h, const struct nic_part *part)
+{
+	uint8_t *ip = header + h->l3;
+
+	if (h->version == 6) {
+		store16(ip + 4, part->length - h->l3 - IP6_HEADER);
+		return;
+	}
+	store16(ip + 2, part->length - h->l3);
+	store16(ip + IP4_ID, ntohs(load16(ip + IP4_ID)) + part->segments_before);
+	nic_ip_checksum(header, h);
+}
+
+static void edit_tcp(uint8_t *tcp, const struct nic_part *part)
+{
+	uint32_t seq;
+
+	memcpy(&seq, tcp + TCP_SEQ, sizeof(seq));
+	seq = htonl(ntohl(seq) + part->payload_before);
+	memcpy(tcp + TCP_SEQ, &seq, sizeof(seq));
+	if (!part->last)
+		tcp[TCP_FLAGS] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
+	if (part->segments_before)
+		tcp[TCP_FLAGS] &= (uint8_t)~TCP_CWR;
+}
+
+void nic_part_header(uint8_t *header, const struct nic_headers *h, const struct nic_part *part)
+{
+	edit_ip(header, h, part);
+	if (h->protocol == NIC_PROTO_UDP)
+		store16(header + h->l4 + UDP_LENGTH, part->length - h->l4);
+	else
+		edit_tcp(header + h->l4, part);
+}
+
 /* ---- begin --------------------------------------------------------------- */
 
 static bool headers_match(const struct nic_headers *h, const struct nic_offload *o)
@@ -81,7 +118,8 @@ int nic_seg_init(struct nic_seg *s, const struct nic_frame *frame)
 	if (!s->header_len || s->header_len > NIC_HEADERS_MAX || s->header_len > frame->length ||
 		s->header_len > frame->iov[1].iov_len)
 		return -EINVAL;
-	memcpy(s->header, frame->iov[1].iov_base, s->header_len);
+	memcpy(s->whole, frame->iov[1].iov_base, s->header_len);
+	memcpy(s->header, s->whole, s->header_len);
 	s->field = o->flags & NIC_CSUM_PARTIAL ? o->csum_start + o->csum_offset : 0;
 	s->pseudo = s->field ? load16(s->header + s->field) : 0;
 	/* In one's complement arithmetic, subtracting is adding the complement. */
@@ -121,43 +159,15 @@ static uint32_t slice(struct nic_seg *s, uint32_t length, struct iovec *iov)
 	return n;
 }
 
-static void edit_ip(struct nic_seg *s, uint32_t length)
-{
-	uint8_t *ip = s->header + s->h.l3;
-
-	if (s->h.version == 6) {
-		store16(ip + 4, length - s->h.l3 - IP6_HEADER);
-		return;
-	}
-	store16(ip + 2, length - s->h.l3);
-	if (s->index)
-		store16(ip + IP4_ID, ntohs(load16(ip + IP4_ID)) + 1u);
-	nic_ip_checksum(s->header, &s->h);
-}
-
-static void edit_tcp(struct nic_seg *s, bool last)
-{
-	const uint8_t *whole = (const uint8_t *)s->frame->iov[1].iov_base + s->h.l4;
-	uint8_t *tcp = s->header + s->h.l4;
-	uint32_t seq;
-
-	memcpy(&seq, whole + TCP_SEQ, sizeof(seq));
-	seq = htonl(ntohl(seq) + s->done);
-	memcpy(tcp + TCP_SEQ, &seq, sizeof(seq));
-	tcp[TCP_FLAGS] = whole[TCP_FLAGS];
-	if (!last)
-		tcp[TCP_FLAGS] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
-	if (s->index)
-		tcp[TCP_FLAGS] &= (uint8_t)~TCP_CWR;
-}
-
 static void edit(struct nic_seg *s, uint32_t length, bool last)
 {
-	edit_ip(s, length);
-	if (s->frame->offload.gso == NIC_GSO_UDP)
-		store16(s->header + s->h.l4 + UDP_LENGTH, length - s->h.l4);
-	else
-		edit_tcp(s, last);
+	const struct nic_part part = {.length = length,
+		.payload_before = s->done,
+		.segments_before = s->index,
+		.last = last};
+
+	memcpy(s->header, s->whole, s->header_len);
+	nic_part_header(s->header, &s->h, &part);
 }
 
 /* Adds up the segment behind csum_start and stores the result. */

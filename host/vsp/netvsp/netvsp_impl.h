@@ -45,6 +45,7 @@
 #define NETVSP_TRANSFERS       256u /* packets with the guest per channel */
 #define NETVSP_TRANSFER_RANGES 340u /* in one packet: guests take 375 */
 #define NETVSP_LSO_MAX         62780u
+#define NETVSP_RSC_MAX         62780u /* longer ones: Linux finds no memory for them */
 #define NETVSP_PACKET_MAX      16384u
 
 #define ON_CONTROL(dev) ON_LOOP(vsp_device_control(dev))

@@ -27,14 +27,33 @@
 #define PEEK_MAX     128u /* of a frame's headers: copied, since the guest can write there */
 /* A super frame with tags in its bytes, and one byte more: see recv_section_size(). */
 #define SUPER_ROOM (NIC_FRAME_MAX + 2 * NIC_VLAN_TAG + 1)
+/* What of one may be behind the cut: less than a segment more than what is too long. */
+#define REST_MAX (NIC_FRAME_MAX - NETVSP_RSC_MAX + NETVSP_MTU_MAX + NIC_HEADERS_MAX)
 
 _Static_assert(sizeof(struct rndis_rsc_id) == 4, "is a PPI's value");
 
 /* ---- sections ------------------------------------------------------------ */
 
+static uint32_t sections_for(const struct netvsp_recv *recv, uint32_t bytes)
+{
+	return (bytes + recv_payload(recv) - 1) / recv_payload(recv);
+}
+
+/* Of each buffer for super frames, at its end: for the second half of one that is cut. */
+static uint32_t rest_sections(const struct netvsp_recv *recv)
+{
+	return sections_for(recv, REST_MAX);
+}
+
 static uint32_t super_sections(const struct netvsp_recv *recv)
 {
-	return (SUPER_ROOM + recv_payload(recv) - 1) / recv_payload(recv);
+	return sections_for(recv, SUPER_ROOM) + rest_sections(recv);
+}
+
+static struct iovec *section_iov(
+	const struct netvsp_rx *rx, struct netvsp_rx_buffer *b, uint32_t index)
+{
+	return &b->iov[1 + index * rx->recv->pages];
 }
 
 bool rx_rsc_fits(const struct netvsp_recv *recv, uint32_t parts)
@@ -78,7 +97,7 @@ static bool fill(struct netvsp_rx *rx, struct netvsp_rx_buffer *b)
 
 		b->holes--;
 		b->sections[b->holes] = section;
-		recv_section_iov(rx->recv, section, &b->iov[1 + b->holes * rx->recv->pages]);
+		recv_section_iov(rx->recv, section, section_iov(rx, b, b->holes));
 	}
 	return !b->holes;
 }
@@ -190,6 +209,47 @@ bool rx_completed(struct netvsp_channel *c, uint64_t id)
 	return true;
 }
 
+/* ---- buffers ------------------------------------------------------------- */
+
+static struct netvsp_rx_buffer *buffer_of(struct nic_frame *f)
+{
+	return container_of(f, struct netvsp_rx_buffer, frame);
+}
+
+static void buffer_back(struct netvsp_channel *c, struct nic_frame *f)
+{
+	struct netvsp_rx_buffer *b = buffer_of(f);
+
+	assert(b->out);
+	b->out = false;
+	c->rx.out--;
+	c->rx.spare[c->rx.spare_count++] = b;
+	c->rx.resume |= c->rx.starved; /* its frame may not have been for the guest */
+	if (c->rx.revoked)
+		empty(&c->rx, b);
+}
+
+static bool give(struct netvsp_channel *c, struct nic_frame **frame)
+{
+	struct netvsp_rx *rx = &c->rx;
+	struct netvsp_rx_buffer *b;
+	uint32_t room;
+
+	if (!rx->spare_count || !has_room(c, rx->per_buffer))
+		return false;
+	b = rx->spare[rx->spare_count - 1];
+	if (!fill(rx, b))
+		return false;
+	rx->spare_count--;
+	rx->out++;
+	b->out = true;
+	room = rx->per_buffer > 1 ? rx->per_buffer - rest_sections(rx->recv) : 1;
+	b->frame.iov_count = 1 + room * rx->recv->pages;
+	b->frame.room = room * recv_payload(rx->recv);
+	*frame = &b->frame;
+	return true;
+}
+
 /* ---- which frames -------------------------------------------------------- */
 
 static bool in_multicast_list(const struct netvsp_settings *s, const uint8_t *mac)
@@ -261,16 +321,16 @@ static bool receives(const struct netvsp_channel *c)
 /* ---- frames -------------------------------------------------------------- */
 
 struct peek {
-	uint8_t bytes[PEEK_MAX];
+	uint8_t bytes[NIC_HEADERS_MAX];
 	uint32_t have;
 	struct nic_headers h;
 };
 
 /* The first bytes lie in the first piece: it is as long as half a page less its headroom. */
-static void peek_headers(const struct nic_frame *f, struct peek *p)
+static void peek_headers(const struct nic_frame *f, struct peek *p, uint32_t max)
 {
-	memset(p->bytes, 0, sizeof(p->bytes));
-	p->have = f->length < PEEK_MAX ? f->length : PEEK_MAX;
+	memset(p->bytes, 0, max);
+	p->have = f->length < max ? f->length : max;
 	memcpy(p->bytes, (const uint8_t *)f->iov[1].iov_base + f->skip, p->have);
 	nic_parse(p->bytes, p->have, &p->h);
 }
@@ -349,66 +409,123 @@ static bool passes(struct netvsp_channel *c, struct nic_frame *f, const struct p
 	       filter_passes(&c->settings, p->bytes);
 }
 
-static void take_frame(struct netvsp_channel *c, struct netvsp_rx_buffer *b)
+static void give_frame(struct netvsp_channel *c, struct netvsp_rx_buffer *b, const struct peek *p)
 {
 	struct rndis_rx_info info;
-	struct peek p;
 
-	if (c->stopping || c->rx.revoked || !c->rx.view)
-		return;
-	peek_headers(&b->frame, &p);
-	if (!passes(c, &b->frame, &p)) {
-		netvsp_count(&c->counters->rx_filtered, 1);
-		return;
-	}
 	if (!has_room(c, c->rx.per_buffer)) {
 		netvsp_count(&c->counters->rx_dropped, 1);
 		return;
 	}
-	frame_info(c, &b->frame, &p, &info);
-	count_frame(c, &b->frame, p.bytes);
+	frame_info(c, &b->frame, p, &info);
+	count_frame(c, &b->frame, p->bytes);
 	add_sections(c, b, &info);
 	c->rx.rsc_id++;
 }
 
-/* ---- the NIC's calls ----------------------------------------------------- */
-
-static struct netvsp_rx_buffer *buffer_of(struct nic_frame *f)
+/* Copies what is behind `from` bytes of the frame to `at` bytes behind a piece. They do not
+ * overlap. */
+static void copy_rest(const struct nic_frame *f, uint32_t from, const struct iovec *to, size_t at)
 {
-	return container_of(f, struct netvsp_rx_buffer, frame);
+	uint32_t left = f->length - from;
+	const struct iovec *piece = f->iov + 1;
+	size_t offset = f->skip + from;
+
+	while (left) {
+		size_t n = left;
+
+		for (; offset >= piece->iov_len; piece++)
+			offset -= piece->iov_len;
+		for (; at >= to->iov_len; to++)
+			at -= to->iov_len;
+		n = n < piece->iov_len - offset ? n : piece->iov_len - offset;
+		n = n < to->iov_len - at ? n : to->iov_len - at;
+		memcpy((uint8_t *)to->iov_base + at, (const uint8_t *)piece->iov_base + offset, n);
+		left -= (uint32_t)n;
+		offset += n;
+		at += n;
+	}
 }
 
-static void buffer_back(struct netvsp_channel *c, struct nic_frame *f)
+static void put_header(void *to, const struct peek *p, const struct nic_part *part)
 {
-	struct netvsp_rx_buffer *b = buffer_of(f);
+	uint8_t header[NIC_HEADERS_MAX];
 
-	assert(b->out);
-	b->out = false;
-	c->rx.out--;
-	c->rx.spare[c->rx.spare_count++] = b;
-	c->rx.resume |= c->rx.starved; /* its frame may not have been for the guest */
-	if (c->rx.revoked)
-		empty(&c->rx, b);
+	memcpy(header, p->bytes, p->h.payload);
+	nic_part_header(header, &p->h, part);
+	memcpy(to, header, p->h.payload);
 }
 
-static bool give(struct netvsp_channel *c, struct nic_frame **frame)
+static void swap_sections(struct netvsp_rx *rx, struct netvsp_rx_buffer *b, uint32_t i, uint32_t k)
+{
+	uint32_t section = b->sections[i];
+
+	b->sections[i] = b->sections[k];
+	b->sections[k] = section;
+	recv_section_iov(rx->recv, b->sections[i], section_iov(rx, b, i));
+	recv_section_iov(rx->recv, b->sections[k], section_iov(rx, b, k));
+}
+
+/* Where a super frame is cut. False: it cannot be, or its rest does not fit. */
+static bool cut(const struct netvsp_rx *rx, const struct nic_frame *f, const struct peek *p,
+	struct nic_part *first, struct nic_part *rest)
+{
+	uint32_t header = p->h.payload, size = f->offload.gso_size;
+	uint32_t segments = size ? (NETVSP_RSC_MAX - header) / size : 0;
+
+	*first = (struct nic_part){.length = header + segments * size};
+	*rest = (struct nic_part){.length = f->length - segments * size,
+		.payload_before = segments * size,
+		.segments_before = segments,
+		.last = true};
+	return segments && p->h.l4 && header <= p->have &&
+	       rest->length <= rest_sections(rx->recv) * recv_payload(rx->recv);
+}
+
+/* A super frame that is too long for the guest becomes two. The rest moves to the sections that
+ * every buffer has for that, which then follow those of the first. */
+static void give_two(struct netvsp_channel *c, struct netvsp_rx_buffer *b, const struct peek *p)
 {
 	struct netvsp_rx *rx = &c->rx;
-	struct netvsp_rx_buffer *b;
+	uint32_t reserve = rx->per_buffer - rest_sections(rx->recv);
+	struct iovec *to = section_iov(rx, b, reserve);
+	struct nic_part first, rest;
 
-	if (!rx->spare_count || !has_room(c, rx->per_buffer))
-		return false;
-	b = rx->spare[rx->spare_count - 1];
-	if (!fill(rx, b))
-		return false;
-	rx->spare_count--;
-	rx->out++;
-	b->out = true;
-	b->frame.iov_count = 1 + rx->per_buffer * rx->recv->pages;
-	b->frame.room = rx->per_buffer * recv_payload(rx->recv);
-	*frame = &b->frame;
-	return true;
+	if (!cut(rx, &b->frame, p, &first, &rest)) {
+		netvsp_count(&c->counters->rx_dropped, 1);
+		return;
+	}
+	copy_rest(&b->frame, first.length, to, p->h.payload);
+	put_header((uint8_t *)b->frame.iov[1].iov_base + b->frame.skip, p, &first);
+	put_header(to->iov_base, p, &rest);
+	b->frame.length = first.length;
+	give_frame(c, b, p);
+	for (uint32_t i = 0; i < rest_sections(rx->recv); i++)
+		swap_sections(rx, b, b->holes + i, reserve + i);
+	b->frame.length = rest.length;
+	b->frame.skip = 0;
+	give_frame(c, b, p);
 }
+
+static void take_frame(struct netvsp_channel *c, struct netvsp_rx_buffer *b)
+{
+	bool is_long = b->frame.offload.gso && b->frame.length > NETVSP_RSC_MAX;
+	struct peek p;
+
+	if (c->stopping || c->rx.revoked || !c->rx.view)
+		return;
+	peek_headers(&b->frame, &p, is_long ? NIC_HEADERS_MAX : PEEK_MAX);
+	if (!passes(c, &b->frame, &p)) {
+		netvsp_count(&c->counters->rx_filtered, 1);
+		return;
+	}
+	if (is_long)
+		give_two(c, b, &p);
+	else
+		give_frame(c, b, &p);
+}
+
+/* ---- the NIC's calls ----------------------------------------------------- */
 
 /* A pause waits for it. */
 static bool take_token(struct netvsp_channel *c)
