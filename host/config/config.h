@@ -61,6 +61,7 @@ struct nic_config {
 	char *mac;                  /* NULL: choose */
 	uint32_t queues, mtu, vlan; /* 0: not set */
 	bool mac_lock;
+	bool monitor;
 };
 
 /* Objects of device.source and device.filters of a NIC; see nic.c. */

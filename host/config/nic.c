@@ -221,6 +221,13 @@ static const struct schema_key nic_keys[] = {
 		SCHEMA_FIELD(struct nic_config, mac_lock),
 		.help = "the guest sends from its MAC address only, and cannot change it",
 	},
+	{
+		.name = "monitor",
+		.type = &schema_flag,
+		SCHEMA_FIELD(struct nic_config, monitor),
+		.help = "all NICs of the VM have monitor IDs, which DPDK needs: the guest does not "
+			"signal them, and they are polled every 100 us",
+	},
 	{0},
 };
 

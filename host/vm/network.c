@@ -108,6 +108,7 @@ static int nic_open(struct network *n, uint32_t number, struct nic_config *confi
 		return ret;
 	}
 	nic->state = NETWORK_PRESENT;
+	n->monitored |= config->monitor;
 	n->open++;
 	return 0;
 }
@@ -189,6 +190,7 @@ static int nic_attach(struct network_nic *nic, struct vsp_host *host, struct err
 		.nic = nic->nic,
 		.mtu_max = c->mtu,
 		.unplugged = !nic->link,
+		.monitored = nic->network->monitored,
 		.speed_bps = nic->speed_bps,
 		.queues = c->queues,
 		.vlan = (uint16_t)c->vlan,

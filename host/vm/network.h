@@ -66,8 +66,9 @@ struct network {
 	bool closing;          /* network_close() waits for them */
 	struct vsp_host *host; /* NULL: no guest */
 	bool paused;
-	uint64_t tick_ns;            /* of netvsp_quiesce(); tests make it shorter */
-	uint32_t release_s;          /* NETWORK_RELEASE_S; tests make it shorter */
+	bool monitored;     /* a NIC was configured with "monitor", so all are offered so */
+	uint64_t tick_ns;   /* of netvsp_quiesce(); tests make it shorter */
+	uint32_t release_s; /* NETWORK_RELEASE_S; tests make it shorter */
 	struct device_group devices; /* the NICs that are offered */
 };
 

@@ -90,6 +90,7 @@ struct bus_offer_params {
 	struct hv_guid class_id;
 	struct hv_guid instance_id;
 	uint16_t flags;      /* VMBUS_OFFER_* */
+	bool monitored;      /* with a monitor id, sub-channels too, as long as there are ids */
 	const uint8_t *user; /* VMBUS_OFFER_USER_SIZE bytes, or NULL = zero */
 };
 
@@ -141,6 +142,8 @@ void bus_retarget_done(struct bus_channel *chan, bool ok);
 
 uint32_t bus_channel_relid(const struct bus_channel *chan);
 uint32_t bus_channel_connection_id(const struct bus_channel *chan);
+/* VMBUS_MONITOR_ID_NONE: the guest signals the channel by hypercall. */
+uint8_t bus_channel_monitor_id(const struct bus_channel *chan);
 uint16_t bus_channel_index(const struct bus_channel *chan); /* 0 primary */
 void *bus_channel_ctx(const struct bus_channel *chan);
 struct bus *bus_channel_bus(const struct bus_channel *chan);

@@ -134,6 +134,26 @@ static void relid_free(struct bus_channel *chan)
 	chan->bus->relid_count--;
 }
 
+/* As long as there are ids: without one the guest signals as usual. */
+static void monitor_alloc(struct bus_channel *chan)
+{
+	struct bus *bus = chan->bus;
+
+	for (uint8_t id = 0; id < VMBUS_MONITOR_IDS; id++) {
+		if (bus->monitor_ids[id])
+			continue;
+		bus->monitor_ids[id] = true;
+		chan->monitor_id = id;
+		return;
+	}
+}
+
+static void monitor_free(struct bus_channel *chan)
+{
+	if (chan->monitor_id != VMBUS_MONITOR_ID_NONE)
+		chan->bus->monitor_ids[chan->monitor_id] = false;
+}
+
 static int channel_create(struct bus *bus, const struct bus_offer_params *params,
 	struct bus_channel *primary, const struct bus_device_ops *ops, void *ctx,
 	struct bus_channel **out)
@@ -150,6 +170,8 @@ static int channel_create(struct bus *bus, const struct bus_offer_params *params
 	chan->class_id = params->class_id;
 	chan->instance_id = params->instance_id;
 	chan->flags = params->flags;
+	chan->monitored = params->monitored;
+	chan->monitor_id = VMBUS_MONITOR_ID_NONE;
 	if (params->user)
 		memcpy(chan->user, params->user, sizeof(chan->user));
 	chan->target_vp = VMBUS_VP_NONE;
@@ -162,6 +184,8 @@ static int channel_create(struct bus *bus, const struct bus_offer_params *params
 		free(chan);
 		return ret;
 	}
+	if (chan->monitored)
+		monitor_alloc(chan);
 	*out = chan;
 	return 0;
 }
@@ -173,6 +197,7 @@ void channel_free(struct bus_channel *chan)
 	list_del(&chan->link);
 	list_del(&chan->work);
 	relid_free(chan);
+	monitor_free(chan);
 	free(chan);
 }
 
@@ -183,6 +208,7 @@ static void channel_release(struct bus_channel *chan)
 	gpadl_drop_all(chan);
 	list_del(&chan->link);
 	relid_free(chan);
+	monitor_free(chan);
 	if (chan->primary)
 		channel_queue(chan->primary);
 	chan->ops->released(chan);
@@ -198,7 +224,8 @@ void channel_send_offer(struct bus_channel *chan)
 		.flags = chan->flags,
 		.sub_channel_index = chan->index,
 		.relid = chan->relid,
-		.monitor_id = VMBUS_MONITOR_ID_NONE,
+		.monitor_id = chan->monitor_id,
+		.monitor_allocated = chan->monitor_id != VMBUS_MONITOR_ID_NONE,
 		.is_dedicated_interrupt = 1,
 		.connection_id = bus_channel_connection_id(chan),
 	};
@@ -282,6 +309,7 @@ int bus_offer_subchannel(
 		.class_id = primary->class_id,
 		.instance_id = primary->instance_id,
 		.flags = primary->flags,
+		.monitored = primary->monitored,
 		.user = primary->user,
 	};
 	struct bus *bus = primary->bus;
@@ -613,6 +641,11 @@ uint32_t bus_channel_relid(const struct bus_channel *chan)
 uint32_t bus_channel_connection_id(const struct bus_channel *chan)
 {
 	return chan->relid | VMBUS_SINT << 12;
+}
+
+uint8_t bus_channel_monitor_id(const struct bus_channel *chan)
+{
+	return chan->monitor_id;
 }
 
 uint16_t bus_channel_index(const struct bus_channel *chan)

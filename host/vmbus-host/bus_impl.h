@@ -63,6 +63,7 @@ struct bus {
 
 	/* channels */
 	struct list primaries; /* sorted by class, then instance: the order of offers */
+	bool monitor_ids[VMBUS_MONITOR_IDS]; /* in use */
 	struct bus_channel *relids[VMBUS_RELID_MAX + 1];
 	uint32_t relid_count; /* in use */
 
@@ -120,6 +121,8 @@ struct bus_channel {
 	struct hv_guid class_id, instance_id;
 	uint16_t flags;
 	uint16_t index;
+	bool monitored;
+	uint8_t monitor_id; /* VMBUS_MONITOR_ID_NONE: none */
 	uint32_t relid;
 	uint8_t user[VMBUS_OFFER_USER_SIZE];
 

@@ -351,6 +351,30 @@ static void chan_doorbell(struct loop_event *ev, uint64_t count)
 		chan_drain(chan);
 }
 
+/* ---- channels with a monitor id ------------------------------------------ */
+
+static void chan_scan(struct loop_timer *timer);
+
+static void chan_scan_start(struct chan *chan)
+{
+	if (chan->scan_ns && !chan->faulted)
+		loop_timer_start(chan->loop, &chan->scan, chan->scan_ns, chan_scan);
+}
+
+/* The guest does not signal such a channel: it sets a bit in a page of its own memory, for the host
+ * to find some time later. The rings say the same as the bit. */
+static void chan_scan(struct loop_timer *timer)
+{
+	struct chan *chan = container_of(timer, struct chan, scan);
+
+	chan_scan_start(chan);
+	chan_send_waiting(chan);
+	if (chan->drain_posted || chan->stalled || !vmbus_rx_pending(&chan->rx))
+		return;
+	counter_add(&chan->counters.polls, 1);
+	chan_drain(chan);
+}
+
 void chan_retry(struct chan *chan)
 {
 	ON_LOOP(chan->loop);
@@ -383,6 +407,7 @@ int chan_init(struct chan *chan, const struct chan_params *params)
 		.polled = params->polled,
 		.moderated = params->moderated,
 		.packet_max = params->packet_max,
+		.scan_ns = params->scan_ns,
 		.drain_ns = DRAIN_NS,
 		.hook.fn = chan_hook,
 		.drain_task.fn = chan_drain_task,
@@ -422,6 +447,8 @@ void chan_start(struct chan *chan)
 	loop_hook_add(chan->loop, &chan->hook);
 	loop_event_start(chan->loop, &chan->doorbell, chan->doorbell_fd, chan_doorbell);
 	chan_post_drain(chan);
+	if (!chan->paused)
+		chan_scan_start(chan);
 }
 
 void chan_pause(struct chan *chan)
@@ -437,6 +464,7 @@ void chan_freeze(struct chan *chan)
 {
 	ON_LOOP(chan->loop);
 	assert(chan->paused && !chan->quiesced);
+	loop_timer_cancel(&chan->scan);
 	if (chan->started)
 		chan_hook(&chan->hook); /* not polled: the interrupt is not deferred */
 	chan->frozen = true;
@@ -450,8 +478,10 @@ void chan_resume(struct chan *chan)
 	chan->paused = false;
 	chan->frozen = false;
 	chan_send_waiting(chan);
-	if (chan->started)
-		chan_post_drain(chan);
+	if (!chan->started)
+		return;
+	chan_post_drain(chan);
+	chan_scan_start(chan);
 }
 
 void chan_quiesce(struct chan *chan)
@@ -460,6 +490,7 @@ void chan_quiesce(struct chan *chan)
 	assert(!chan->frozen);
 	chan->quiesced = true;
 	loop_poller_del(chan->loop, &chan->poller);
+	loop_timer_cancel(&chan->scan);
 	chan_drop_out(chan);
 }
 

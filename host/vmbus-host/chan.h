@@ -69,7 +69,9 @@ struct chan {
 	bool moderated;  /* interrupts may wait while it is polled */
 	uint32_t packet_max;
 	uint8_t *packet_buf; /* private copy of the packet being handled */
-	uint64_t drain_ns;   /* longest batch while there are answers to publish */
+	uint64_t scan_ns; /* the rings are looked at so often: the guest does not signal; 0: it does
+			   */
+	uint64_t drain_ns; /* longest batch while there are answers to publish */
 
 	_Atomic uint32_t target_vp; /* VMBUS_VP_NONE: never interrupt */
 
@@ -80,6 +82,7 @@ struct chan {
 	struct loop_hook hook;
 	struct loop_poller poller;
 	struct loop_task drain_task;
+	struct loop_timer scan;
 	struct list out;   /* chan_out waiting for room, in order */
 	bool started;      /* doorbell and hook are on the loop */
 	bool drain_posted; /* drain_task is posted */
@@ -110,6 +113,7 @@ struct chan_params {
 	const struct chan_ops *ops;
 	struct loop *loop;
 	bool polled, moderated; /* see struct chan */
+	uint64_t scan_ns;       /* the same */
 	uint32_t relid;
 	uint32_t target_vp;
 	struct chan_ring g2h; /* the guest produces into it */

@@ -82,6 +82,8 @@ struct vsp_offer_params {
 	uint8_t user[VMBUS_OFFER_USER_SIZE];
 };
 
+#define VSP_SCAN_NS 100000ull
+
 struct vsp_ops {
 	const char *name;
 	struct hv_guid class_id;
@@ -104,6 +106,9 @@ struct vsp_ops {
 	void (*request_class)(
 		struct vsp_device *dev, uint32_t number, struct vsp_request_class *class);
 
+	/* ON_CONTROL: the device is offered with a monitor id: the guest does not signal its
+	 * channels, which are looked at every VSP_SCAN_NS while they are open. */
+	bool (*monitored)(struct vsp_device *dev);
 	/* ON_CONTROL: the channel is about to be opened, no other thread has it yet. */
 	void (*prepare)(struct vsp_channel *ch);
 	/* ON_IO_THREAD. 0: the channel is open, and what was sent meanwhile reaches the guest. Else

@@ -97,11 +97,13 @@ static const struct chan_ops chan_ops = {
 static int channel_init_chan(struct vsp_channel *ch, const struct bus_open_params *params)
 {
 	const struct vsp_ops *ops = ch->dev->ops;
+	bool monitored = bus_channel_monitor_id(ch->offer->bus_chan) != VMBUS_MONITOR_ID_NONE;
 	struct chan_params p = {
 		.ops = &chan_ops,
 		.loop = ch->io_thread,
 		.polled = ops->interrupts != VSP_INTERRUPTS_PLAIN,
 		.moderated = ops->interrupts == VSP_INTERRUPTS_MODERATED,
+		.scan_ns = monitored ? VSP_SCAN_NS : 0,
 		.relid = ch->relid,
 		.target_vp = params->target_vp,
 		.g2h = ch->rings.g2h,

@@ -57,6 +57,7 @@ static int device_offer(struct vsp_device *dev)
 		.instance_id = dev->instance_id,
 		.flags = dev->ops->offer_flags,
 		.user = offer.user,
+		.monitored = dev->ops->monitored && dev->ops->monitored(dev),
 	};
 
 	if (dev->ops->offer)

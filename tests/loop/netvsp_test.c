@@ -46,10 +46,10 @@ static void send_echo(struct guest_nic *n, uint32_t channel, uint32_t length, ui
 	assert_int_equal(n->last_status, NVSP_STATUS_SUCCESS);
 }
 
-static void bring_up(uint32_t version, uint32_t vps)
+static void bring_up_with(const struct netvsp_config *config, uint32_t version, uint32_t vps)
 {
 	static struct echo e;
-	struct netvsp_rig *rig = netvsp_rig_create("loop", vps, 2, NULL);
+	struct netvsp_rig *rig = netvsp_rig_create("loop", vps, 2, config);
 	struct guest_nic *n = &rig->n;
 
 	n->rx = echoed;
@@ -73,6 +73,11 @@ static void bring_up(uint32_t version, uint32_t vps)
 	netvsp_rig_destroy(rig);
 }
 
+static void bring_up(uint32_t version, uint32_t vps)
+{
+	bring_up_with(NULL, version, vps);
+}
+
 static void test_versions(void **state)
 {
 	for (uint32_t i = 0; i < NETVSC_VERSIONS; i++)
@@ -84,6 +89,28 @@ static void test_sub_channels(void **state)
 	bring_up(NVSP_VERSION_6_1, 4);
 	bring_up(NVSP_VERSION_5, 2);
 	bring_up(NVSP_VERSION_4, 3);
+}
+
+/* The guest of this test never signals a channel that has a monitor id. */
+static void test_monitored(void **state)
+{
+	static const struct netvsp_config config = {.monitored = true};
+	struct netvsp_rig *rig = netvsp_rig_create("loop", 4, 2, &config);
+	uint32_t ids = 0;
+
+	guest_nic_open(&rig->n, NVSP_VERSION_6_1, 3, true);
+	for (uint32_t i = 0; i < rig->n.channel_count; i++) {
+		const struct vmbus_offer *offer = &rig->n.channels[i].offer;
+
+		assert_int_equal(offer->monitor_allocated, 1);
+		assert_true(offer->monitor_id < 32);
+		assert_false(ids >> offer->monitor_id & 1);
+		ids |= 1u << offer->monitor_id;
+	}
+	guest_nic_close(&rig->n);
+	netvsp_rig_destroy(rig);
+	bring_up_with(&config, NVSP_VERSION_6_1, 4);
+	bring_up_with(&config, NVSP_VERSION_1, 1);
 }
 
 /* Frames that are not for the guest take all buffers, and bring none of them to the guest: what
@@ -115,6 +142,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_sub_channels),
+		cmocka_unit_test(test_monitored),
 		cmocka_unit_test(test_filtered_burst),
 	};
 

@@ -167,20 +167,22 @@ bool guest_chan_send(struct guest_chan *c, uint16_t type, uint16_t flags, uint64
 	if (ret && ret != -EAGAIN)
 		die("sending: %d", ret);
 	if (vmbus_tx_commit(&c->tx))
-		guest_ring_doorbell(c->g, c->offer.connection_id);
+		guest_chan_signal(c);
 	return !ret;
 }
 
+/* With a monitor id a guest sets a bit in a page of its own, and makes no hypercall. */
 void guest_chan_signal(struct guest_chan *c)
 {
-	guest_ring_doorbell(c->g, c->offer.connection_id);
+	if (!c->offer.monitor_allocated)
+		guest_ring_doorbell(c->g, c->offer.connection_id);
 }
 
 /* Publishes the read index, then checks once more. */
 static bool really_empty(struct guest_chan *c)
 {
 	if (vmbus_rx_commit(&c->rx))
-		guest_ring_doorbell(c->g, c->offer.connection_id);
+		guest_chan_signal(c);
 	return !vmbus_rx_unmask(&c->rx);
 }
 

@@ -137,6 +137,11 @@ static void netvsp_destroy(struct vsp_device *dev)
 	send_put(d->next.send);
 }
 
+static bool netvsp_monitored(struct vsp_device *dev)
+{
+	return ((struct netvsp *)vsp_device_priv(dev))->config.monitored;
+}
+
 static void netvsp_request_class(
 	struct vsp_device *dev, uint32_t number, struct vsp_request_class *class)
 {
@@ -470,6 +475,7 @@ const struct vsp_ops netvsp_ops = {
 	.create = netvsp_create,
 	.destroy = netvsp_destroy,
 	.request_class = netvsp_request_class,
+	.monitored = netvsp_monitored,
 	.prepare = netvsp_prepare,
 	.open = netvsp_open,
 	.packet = netvsp_packet,

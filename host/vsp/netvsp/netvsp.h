@@ -22,6 +22,7 @@ struct netvsp_config {
 	uint64_t speed_bps; /* shown to the guest; 0: the NIC's */
 	uint16_t vlan;      /* access VLAN, which the guest does not see; 0: none */
 	bool mac_lock;      /* the guest sends from its MAC only, and cannot change it */
+	bool monitored;     /* see vsp_ops.monitored */
 	bool unplugged;     /* the cable is out at first: see netvsp_set_link() */
 	const char *name;   /* shown to the guest as the name of the interface; NULL: none */
 };

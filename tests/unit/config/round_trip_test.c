@@ -210,6 +210,8 @@ static void put_nic(struct line *l)
 		append(spec, ",vlan=%u", 1 + below(4094));
 	if (coin())
 		append(spec, ",mac-lock");
+	if (coin())
+		append(spec, ",monitor");
 	while (filters--)
 		append_nic_filter(spec);
 	put_option(l, "--net", spec);
@@ -316,6 +318,7 @@ static void check_same_nic(const struct nic_config *a, const struct nic_config *
 	assert_int_equal(a->mtu, b->mtu);
 	assert_int_equal(a->vlan, b->vlan);
 	assert_int_equal(a->mac_lock, b->mac_lock);
+	assert_int_equal(a->monitor, b->monitor);
 	assert_int_equal(a->device.filter_count, b->device.filter_count);
 	for (uint32_t i = 0; i < a->device.filter_count; i++) {
 		const struct nic_filter_options *f = a->device.filters[i].object;
