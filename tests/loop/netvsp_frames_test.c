@@ -28,6 +28,7 @@
 #define BATCH        12u
 #define EXPECTED_MAX 4096u
 #define RSC_MAX      62780u
+#define SECTION      6144u
 #define SUM_GARBAGE  0x1234u
 
 struct expected {
@@ -43,7 +44,7 @@ struct oracle {
 	bool rsc;
 	uint32_t first[CHANNELS], count[CHANNELS];
 	struct expected expected[CHANNELS][EXPECTED_MAX];
-	uint64_t super, fragments, hashes, split;
+	uint64_t super, fragments, hashes, split, messages;
 };
 
 /* ---- what must come ------------------------------------------------------ */
@@ -262,6 +263,47 @@ static void run_frames(struct guest_nic *n, uint32_t frames)
 	}
 }
 
+/* ---- several frames in one packet ---------------------------------------- */
+
+#define PACKETS 8u /* at once: as many sections of the send buffer */
+
+/* Adds one frame to the packet; false: this one does not fit. */
+static bool add_message(struct oracle *o, uint32_t channel, uint8_t *packet, uint32_t *len)
+{
+	static uint8_t bytes[NIC_FRAME_MAX];
+	static const enum nic_frame_kind kinds[] = {
+		NIC_FRAME_PLAIN, NIC_FRAME_PARTIAL, NIC_FRAME_TSO};
+	struct nic_offload offload;
+	struct netvsc_tx tx = {0};
+	uint32_t headers, header, pad;
+
+	nic_frame_make(&o->random, kinds[nic_random(&o->random, 3)], bytes, &tx.length, &headers,
+		&offload);
+	if (*len + NETVSC_HEADER_MAX + tx.length + 8 > SECTION)
+		return false;
+	expect_frame(o, channel, bytes, tx.length, &offload, &tx);
+	hand_over(o, bytes, tx.length, &offload, &tx);
+	header = netvsc_frame_header(packet + *len, &tx, 0);
+	pad = (8 - (header + tx.length) % 8) % 8;
+	netvsc_frame_header(packet + *len, &tx, pad);
+	memcpy(packet + *len + header, bytes, tx.length);
+	memset(packet + *len + header + tx.length, 0xEE, pad);
+	*len += header + tx.length + pad;
+	o->messages++;
+	return true;
+}
+
+static void send_packet(struct guest_nic *n, uint32_t section)
+{
+	struct oracle *o = n->ctx;
+	uint32_t channel = nic_random(&o->random, n->channel_count), len = 0, count = 0;
+	uint8_t packet[SECTION];
+
+	while (count < 8 && (add_message(o, channel, packet, &len) || !count))
+		count += len > 0;
+	assert_true(guest_nic_send_raw(n, channel, section, len, packet, len));
+}
+
 static struct netvsp_rig *start(const char *stack, struct oracle *o, uint32_t version, bool rsc)
 {
 	struct netvsp_rig *rig = netvsp_rig_create(stack, CHANNELS, 2, NULL);
@@ -321,6 +363,29 @@ static void test_old_guest(void **state)
 	free(o);
 }
 
+static void test_many_in_a_packet(void **state)
+{
+	struct oracle *o = oracle_new(16);
+	struct netvsp_rig *rig = start("loop", o, NVSP_VERSION_6_1, true);
+	uint32_t rounds = FRAMES / 100;
+
+	for (uint32_t i = 0; i < rounds; i++) {
+		uint64_t before = rig->n.frames;
+
+		memset(o->first, 0, sizeof(o->first));
+		memset(o->count, 0, sizeof(o->count));
+		for (uint32_t k = 0; k < PACKETS; k++)
+			send_packet(&rig->n, k);
+		guest_nic_wait_sent(&rig->n);
+		guest_nic_wait_frames(&rig->n, before + all_expected(o));
+		assert_int_equal(rig->n.failed, 0);
+	}
+	assert_true(o->messages > 2ull * rounds * PACKETS);
+	guest_nic_close(&rig->n);
+	netvsp_rig_destroy(rig);
+	free(o);
+}
+
 /* Buffers that a filter holds for a time, on the way up. */
 static void test_delay(void **state)
 {
@@ -369,6 +434,7 @@ int main(void)
 		cmocka_unit_test(test_rsc),
 		cmocka_unit_test(test_no_rsc),
 		cmocka_unit_test(test_old_guest),
+		cmocka_unit_test(test_many_in_a_packet),
 		cmocka_unit_test(test_delay),
 		cmocka_unit_test(test_pause),
 	};
