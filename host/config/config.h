@@ -178,7 +178,7 @@ struct nic_config_stack {
 int nic_config_stack(struct nic_config_stack *s, const struct nic_config *c, struct err *e);
 void nic_config_stack_free(struct nic_config_stack *s);
 
-/* Looks for mistakes on the host without opening anything. NULL, or the key that is wrong. */
+/* Checks for mistakes on the host without opening anything. NULL, or the key that is wrong. */
 const char *nic_config_check_host(const struct nic_config *c, struct err *e);
 
 /* False: no unicast MAC address. */

@@ -69,7 +69,7 @@ struct chan {
 	bool moderated;  /* interrupts may wait while it is polled */
 	uint32_t packet_max;
 	uint8_t *packet_buf; /* private copy of the packet being handled */
-	uint64_t scan_ns; /* the rings are looked at so often: the guest does not signal; 0: it does
+	uint64_t scan_ns; /* the rings are polled so often: the guest does not signal; 0: it does
 			   */
 	uint64_t drain_ns; /* longest batch while there are answers to publish */
 

@@ -107,7 +107,7 @@ struct vsp_ops {
 		struct vsp_device *dev, uint32_t number, struct vsp_request_class *class);
 
 	/* ON_CONTROL: the device is offered with a monitor id: the guest does not signal its
-	 * channels, which are looked at every VSP_SCAN_NS while they are open. */
+	 * channels, which are polled every VSP_SCAN_NS while they are open. */
 	bool (*monitored)(struct vsp_device *dev);
 	/* ON_CONTROL: the channel is about to be opened, no other thread has it yet. */
 	void (*prepare)(struct vsp_channel *ch);

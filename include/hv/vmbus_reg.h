@@ -41,7 +41,7 @@ HV_ASSERT_SIZE(struct vmbus_msg_header, 8);
 #define VMBUS_OFFER_TLNPI_PROVIDER   0x2000u
 #define VMBUS_OFFER_USER_SIZE        120u
 #define VMBUS_MONITOR_ID_NONE        0xFFu
-#define VMBUS_MONITOR_IDS 128u /* four trigger groups of 32 bits */
+#define VMBUS_MONITOR_IDS            128u /* four trigger groups of 32 bits */
 
 /* h2g: a device, or a sub-channel, is present. */
 struct vmbus_offer {

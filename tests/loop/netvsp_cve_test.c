@@ -40,7 +40,7 @@ static void stop(struct netvsp_rig *rig)
 	netvsp_rig_destroy(rig);
 }
 
-/* ---- CVE-2010-3960, CVE-2011-1872: a packet that costs the host its CPU --- */
+/* ---- CVE-2010-3960, CVE-2011-1872: a packet costs too much --- */
 
 /* As many elements of per-packet information as a message has room for. */
 static void a_packet_full_of_ppis(void **state)
@@ -68,7 +68,7 @@ static void a_packet_full_of_ppis(void **state)
 	stop(rig);
 }
 
-/* ---- 2016: multicast list overflow, RSS and offload parameters out of bounds */
+/* ---- 2016: lists and parameters out of bounds --- */
 
 static void multicast_lists(void **state)
 {

@@ -556,6 +556,7 @@ static void test_mac_lock(void **state)
 	assert_true(guest_nic_send(n, 0, NIC_LAYOUT_PAGES, &tx, bytes));
 	guest_nic_wait_sent(n);
 	assert_int_equal(netvsp_rig_counters(rig).tx_invalid, 1);
+	assert_int_equal(netvsp_rig_counters(rig).tx_spoofed, 1);
 	assert_int_equal(netvsp_rig_counters(rig).tx_frames, 1);
 	guest_nic_close(n);
 	netvsp_rig_destroy(rig);

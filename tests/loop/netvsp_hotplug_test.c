@@ -318,7 +318,7 @@ static void pause_at_any_time(void **state)
 	stop(h);
 }
 
-/* One that does not look at its link is served after the RESCIND, too. */
+/* One that ignores its link is served after the RESCIND, too. */
 static void a_guest_that_sends_on(void **state)
 {
 	struct hot *h = start();
@@ -475,6 +475,87 @@ static void link_flaps(void **state)
 	stop(h);
 }
 
+/* ---- addresses and MTU --------------------------------------------------- */
+
+static void open_twice(void *arg)
+{
+	struct hot *h = arg;
+	static const char *const names[] = {"hot", "hot", "other"};
+	struct network net[3];
+	struct nic_config config;
+	uint32_t number;
+
+	for (uint32_t i = 0; i < 3; i++) {
+		net[i] = (struct network){0};
+		h->options.name = (char *)names[i];
+		assert_int_equal(network_open(&net[i], &h->g.control, &h->options, &h->e), 0);
+		for (uint32_t k = 0; k < 2; k++) {
+			assert_int_equal(nic_config_parse(&config, "null", NULL, &h->e), 0);
+			assert_int_equal(network_add(&net[i], &config, &number, &h->e), 0);
+			assert_int_equal(number, k);
+			assert_int_equal(net[i].nics[k].mac[0], 2);
+		}
+	}
+	for (uint32_t k = 0; k < 2; k++) {
+		assert_memory_equal(net[0].nics[k].mac, net[1].nics[k].mac, 6);
+		assert_memory_not_equal(net[0].nics[k].mac, net[2].nics[k].mac, 6);
+	}
+	assert_memory_not_equal(net[0].nics[0].mac, net[0].nics[1].mac, 6);
+	assert_int_equal(nic_config_parse(&config, "null,mac=02:00:00:00:00:01", NULL, &h->e), 0);
+	assert_int_equal(network_add(&net[0], &config, &number, &h->e), 0);
+	assert_int_equal(nic_config_parse(&config, "null,mac=02:00:00:00:00:01", NULL, &h->e), 0);
+	assert_int_equal(network_add(&net[0], &config, &number, &h->e), -EEXIST);
+	for (uint32_t i = 0; i < 3; i++)
+		network_close(&net[i]);
+}
+
+static void addresses_depend_on_name_and_number(void **state)
+{
+	struct hot *h = start();
+
+	guest_control(&h->g, open_twice, h);
+	stop(h);
+}
+
+static uint32_t mtu_of_guest(struct hot *h)
+{
+	const uint8_t *info;
+	uint32_t len, mtu;
+
+	assert_int_equal(guest_nic_query(&h->n, OID_GEN_MAXIMUM_FRAME_SIZE, &info, &len), 0);
+	memcpy(&mtu, info, sizeof(mtu));
+	return mtu;
+}
+
+static void set_mtu(void *arg)
+{
+	struct hot *h = arg;
+
+	assert_int_equal(network_set_mtu(&h->net, 0, 67, &h->e), -EINVAL);
+	assert_int_equal(network_set_mtu(&h->net, 0, 9217, &h->e), -EINVAL);
+	assert_int_equal(network_set_mtu(&h->net, 0, 1300, &h->e), 0);
+}
+
+/* The sections of a driver that is connected are cut for its MTU. */
+static void mtu_is_for_the_next_driver(void **state)
+{
+	struct hot *h = start();
+
+	add(h, "loop,mtu=1400");
+	open_nic(h, NVSP_VERSION_6_1);
+	assert_int_equal(mtu_of_guest(h), 1400);
+	guest_control(&h->g, set_mtu, h);
+	assert_int_equal(mtu_of_guest(h), 1400);
+	guest_nic_close(&h->n);
+	open_nic(h, NVSP_VERSION_6_1);
+	assert_int_equal(mtu_of_guest(h), 1300);
+	begin_removal(h);
+	use_until_rescind(h);
+	release(h);
+	wait_ended(h, 1);
+	stop(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -486,6 +567,8 @@ int main(void)
 		cmocka_unit_test(a_guest_that_never_releases),
 		cmocka_unit_test(the_end_at_any_time),
 		cmocka_unit_test(link_flaps),
+		cmocka_unit_test(addresses_depend_on_name_and_number),
+		cmocka_unit_test(mtu_is_for_the_next_driver),
 	};
 
 	cmocka_set_test_filter(getenv("NETVSP_TEST"));

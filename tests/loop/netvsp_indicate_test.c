@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the NIC tells the guest without being asked: link, speed, offloads. */
+/* Indications of the NIC to the guest: link, speed, offloads. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -82,7 +82,7 @@ static void speed(void **state)
 		memcpy(&units, n->indication_info, sizeof(units));
 		assert_int_equal(units, i < 3 ? speeds[i] / 100 : 0xFFFFFFFE);
 		assert_int_equal(query32(n, OID_GEN_LINK_SPEED), units);
-		guest_control(&rig->g, set_speed, &change); /* the same: nothing to tell */
+		guest_control(&rig->g, set_speed, &change); /* the same: no indication */
 	}
 	query32(n, OID_GEN_LINK_SPEED);
 	assert_int_equal(n->indications, seen);

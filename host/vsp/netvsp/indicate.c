@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the guest is told without asking: link, its speed, offloads. One indication is
+ * Indications, which the guest does not ask for: link, its speed, offloads. One indication is
  * with the guest at a time; the next one shows the state of then, so a link that
  * flaps faster than the guest reads is seen in its last state.
  *

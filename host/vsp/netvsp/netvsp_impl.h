@@ -5,7 +5,7 @@
  *   channel.c  device and channels: create, open, close, pause; settings reach all channels
  *   nvsp.c     NVSP messages on the primary; commands, one after the other
  *   control.c  RNDIS control messages; replies
- *   indicate.c what the guest is told without asking
+ *   indicate.c indications to the guest
  *   oid.c      the table of OIDs
  *   tx.c rx.c  frames
  *   quiesce.c  before hot removal
@@ -112,7 +112,7 @@ struct netvsp {
 	_Atomic uint32_t mtu_max;
 	_Atomic uint64_t speed_bps;
 	_Atomic bool link_down_seen;    /* the guest knows that there is no link */
-	_Atomic uint64_t link_shown_ns; /* when it was last told of a change; 0: never */
+	_Atomic uint64_t link_shown_ns; /* when a change was last indicated; 0: never */
 	_Atomic uint32_t open_channels;
 	struct netvsp_counters counters[NETVSP_CHANNELS_MAX]; /* one writer each */
 };
@@ -305,11 +305,11 @@ bool control_completed(struct netvsp_channel *c, uint64_t id);
 
 /* ---- indicate.c: ON_IO_THREAD(primary) ----------------------------------- */
 
-/* Tells the guest what has changed: link, speed. */
+/* Indicates to the guest what has changed: link, speed. */
 void indicate_changes(struct netvsp_channel *c);
 /* The same, and the offloads in use. */
 void indicate_offloads_changed(struct netvsp_channel *c);
-/* The guest asks for the state of the link: from here on it is told of changes. */
+/* The guest asks for the state of the link: from here on changes are indicated. */
 void indicate_known(struct netvsp_channel *c);
 /* The guest has read a control message. */
 void indicate_ended(struct netvsp_channel *c, const struct netvsp_reply *reply);
