@@ -69,9 +69,9 @@ struct chan {
 	bool moderated;  /* interrupts may wait while it is polled */
 	uint32_t packet_max;
 	uint8_t *packet_buf; /* private copy of the packet being handled */
-	uint64_t scan_ns; /* the rings are polled so often: the guest does not signal; 0: it does
-			   */
-	uint64_t drain_ns; /* longest batch while there are answers to publish */
+	uint64_t scan_ns;    /* the rings are polled so often: the guest does not signal; 0: it does
+			      */
+	uint64_t drain_ns;   /* longest batch while there are answers to publish */
 
 	_Atomic uint32_t target_vp; /* VMBUS_VP_NONE: never interrupt */
 
