@@ -10,7 +10,8 @@
  * it would take one: out of KVM_RUN, with no exit left to complete, and ready by its registers. A
  * kick brings it there; when it is not ready, a timer kicks it again.
  *
- * It costs a kick and five or six short ioctls an interrupt. SINTs without AutoEOI do not come here.
+ * It costs a kick and five or six short ioctls an interrupt. SINTs without AutoEOI do not come
+ * here.
  *
  * Thread: the VP's own, but auto_eoi_inject().
  */
