@@ -183,7 +183,7 @@ static struct vmbus_ring_place put_across(const struct vmbus_ring_data *data,
 }
 
 /* Copies in. Returns the place behind it. */
-static inline struct vmbus_ring_place put(const struct vmbus_ring_data *data,
+static inline struct vmbus_ring_place place_put(const struct vmbus_ring_data *data,
 	struct vmbus_ring_place place, const void *src, uint32_t len)
 {
 	if (len >= place.left)
@@ -195,7 +195,7 @@ static inline struct vmbus_ring_place put(const struct vmbus_ring_data *data,
 static struct vmbus_ring_place put_vec(const struct vmbus_ring_data *data,
 	struct vmbus_ring_place place, const struct vmbus_vec *vec)
 {
-	return vec->len ? put(data, place, vec->base, vec->len) : place;
+	return vec->len ? place_put(data, place, vec->base, vec->len) : place;
 }
 
 /* Zeroes the padding up to the next unit: the peer reads it. A run is a multiple of the unit. */
@@ -205,7 +205,7 @@ static struct vmbus_ring_place put_padding(
 	static const uint8_t zero[PKT_UNIT];
 	uint32_t len = place.left % PKT_UNIT;
 
-	return len ? put(data, place, zero, len) : place;
+	return len ? place_put(data, place, zero, len) : place;
 }
 
 /* Bytes that can be staged by the read index last loaded: never all, since a full ring would look
@@ -285,7 +285,7 @@ static void tx_put_packet(struct vmbus_tx *tx, const struct vmbus_pkt_desc *desc
 {
 	const uint32_t trailer[2] = {0, tx->write};
 	const struct vmbus_ring_data *data = &tx->data;
-	struct vmbus_ring_place place = put(data, tx->place, desc, sizeof(*desc));
+	struct vmbus_ring_place place = place_put(data, tx->place, desc, sizeof(*desc));
 	uint32_t i;
 
 	if (extra)
@@ -293,7 +293,7 @@ static void tx_put_packet(struct vmbus_tx *tx, const struct vmbus_pkt_desc *desc
 	for (i = 0; i < payload_count; i++)
 		place = put_vec(data, place, &payload[i]);
 	place = put_padding(data, place);
-	tx->place = put(data, place, trailer, sizeof(trailer));
+	tx->place = place_put(data, place, trailer, sizeof(trailer));
 	tx->write =
 		index_add(tx->write, desc->len8 * PKT_UNIT + (uint32_t)sizeof(trailer), tx->size);
 }
@@ -410,7 +410,7 @@ static struct vmbus_ring_place get_across(const struct vmbus_ring_data *data,
 }
 
 /* Copies out. Returns the place behind it. */
-static inline struct vmbus_ring_place get(
+static inline struct vmbus_ring_place place_get(
 	const struct vmbus_ring_data *data, struct vmbus_ring_place place, void *dst, uint32_t len)
 {
 	if (len >= place.left)
@@ -468,7 +468,7 @@ int vmbus_rx_next(struct vmbus_rx *rx, struct vmbus_pkt *pkt, void *buf, uint32_
 		return err;
 	if (!used)
 		return -EAGAIN;
-	place = get(&rx->data, rx->place, &pkt->desc, sizeof(pkt->desc));
+	place = place_get(&rx->data, rx->place, &pkt->desc, sizeof(pkt->desc));
 	ring_compiler_barrier(); /* only the copy of the descriptor from here on */
 	if (!desc_valid(&pkt->desc, used))
 		return -EPROTO;
@@ -477,7 +477,8 @@ int vmbus_rx_next(struct vmbus_rx *rx, struct vmbus_pkt *pkt, void *buf, uint32_
 	if (len > buf_size)
 		return -EMSGSIZE;
 	memcpy(bytes, &pkt->desc, sizeof(pkt->desc));
-	place = get(&rx->data, place, bytes + sizeof(pkt->desc), len - (uint32_t)sizeof(pkt->desc));
+	place = place_get(
+		&rx->data, place, bytes + sizeof(pkt->desc), len - (uint32_t)sizeof(pkt->desc));
 	ring_compiler_barrier(); /* and of the packet, in the caller */
 	pkt->extra = bytes + sizeof(pkt->desc);
 	pkt->extra_len = offset - (uint32_t)sizeof(pkt->desc);
