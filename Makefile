@@ -12,6 +12,7 @@
 #   make fuzz-long  every fuzz target for FUZZ_LONG seconds (default 1200)
 #   make bench-native   storage through the ring beside fio, no virtual machine; BENCH_ARGS=-h
 #   make bench-storage  storage beside QEMU's devices, same kernel and image; BENCH_ARGS=--help
+#   make bench-network  the NIC beside QEMU's, same kernel; BENCH_ARGS=--help
 #   make foreign    test suites of others on our code, no virtual machine
 #   make style deps sleeps unit loop fuzz flat cli vm bench clean deps-install
 #
@@ -125,6 +126,12 @@ $(B)/enlite: $(MAIN_SRC:%.c=$(B)/plain/%.o) $(B)/plain/libenlite.a $(FLAT_EMBEDD
 	$(call say,LD,$@)
 	$(Q)$(CC_plain) $(FLAGS_plain) -o $@ $^ $(LIBS)
 
+# Runs in guests, where there are no libraries.
+$(B)/netload: tests/vm/guest/netload.c | $(B)/.deps
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC_plain) $(CFLAGS_COMMON) $(FLAGS_plain) -static -o $@ $<
+
 define test_rules
 $(B)/$(1)/tests/%: $(B)/$(1)/tests/%.o $(B)/$(1)/libsupport.a $(B)/$(1)/libenlite.a
 	$$(call say,LD,$$@)
@@ -183,9 +190,9 @@ flat: $(B)/enlite $(FLAT_GUESTS)
 	$(Q)tests/run flat
 cli: $(B)/enlite $(FLAT_GUESTS)
 	$(Q)tests/run cli
-vm: $(B)/enlite $(FLAT_GUESTS)
+vm: $(B)/enlite $(B)/netload $(FLAT_GUESTS)
 	$(Q)tests/run vm
-vm-long: $(B)/enlite $(FLAT_GUESTS)
+vm-long: $(B)/enlite $(B)/netload $(FLAT_GUESTS)
 	$(Q)VM_LONG=1 tests/run vm
 style deps tour harness:
 	$(Q)tests/run $@
@@ -195,7 +202,7 @@ sleeps: $(B)/enlite
 check: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN)
 	$(Q)tests/run all harness "fuzz --seconds $(FUZZ_SHORT)" loop unit style deps tour sleeps
 
-test: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS) $(B)/foreign/sgio.so
+test: $(B)/enlite $(B)/netload $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS) $(B)/foreign/sgio.so
 	$(Q)tests/run all vm "fuzz --seconds $(FUZZ_TEST)" cli flat foreign loop unit harness style deps tour sleeps
 
 # The tests and fuzz targets that are named like the folder or what is in it.
@@ -213,8 +220,8 @@ CAMPAIGN_SEED ?= 1
 campaign-kill campaign-powercut: campaign-%: $(B)/tests/campaign/%
 	$(Q)$< -s $(CAMPAIGN_SEED)
 
-.PHONY: demo demo-debian bench bench-native bench-storage clean
-demo: $(B)/enlite
+.PHONY: demo demo-debian bench bench-native bench-storage bench-network clean
+demo: $(B)/enlite $(B)/netload
 	$(Q)bench/demo/run
 demo-debian: $(B)/enlite
 	$(Q)bench/demo-debian/run
@@ -228,6 +235,10 @@ bench-native: $(B)/bench/io
 # The same guest on our storvsp and on QEMU's devices; about 16 minutes in the nested bed.
 bench-storage: $(B)/enlite
 	$(Q)bench/storage/run $(BENCH_ARGS)
+
+# The same guest with our NIC and with QEMU's, on TAP interfaces.
+bench-network: $(B)/enlite $(B)/netload
+	$(Q)bench/network/run $(BENCH_ARGS)
 
 clean:
 	$(Q)[ ! -x bed/down ] || bed/down

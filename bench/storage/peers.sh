@@ -1,33 +1,14 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash disable=SC2034,SC2054,SC2154
-# What a peer and a cell of the storage bench are called, and what that means. Sourced by `run` and,
-# in the bed, by `inside`.
-#
-# A peer is KIND[@BINARY][:OPTION[=VALUE]]... Options of "enlite" are those of `enlite run` without
-# "--" (a flag has no value), except disk=PART, which goes into the --disk SPEC; those of the others
-# go to their QEMU device. A cell is RW-BLOCK-dIODEPTH-jJOBS.
+# The peers and cells of the storage bench, and what they mean. Sourced by `run` and, in the bed, by
+# `inside`. What a peer is called: bench/lib/peers.sh; an option disk=PART of ours goes into the --disk
+# SPEC. A cell is RW-BLOCK-dIODEPTH-jJOBS.
+. bench/lib/peers.sh
 
-storage_kinds="enlite virtio-blk virtio-scsi ide sata"
-storage_cells="randread-4k-d1-j1 randread-4k-d1-j4 randread-4k-d32-j1 randread-4k-d32-j4
+kinds="enlite virtio-blk virtio-scsi ide sata"
+default_cells="randread-4k-d1-j1 randread-4k-d1-j4 randread-4k-d32-j1 randread-4k-d32-j4
 	randwrite-4k-d1-j1 randwrite-4k-d1-j4 randwrite-4k-d32-j1 randwrite-4k-d32-j4
 	read-128k-d32-j1 read-128k-d32-j4 write-128k-d32-j1 write-128k-d32-j4"
-
-peer_kind() { # peer
-	local name=${1%%:*}
-	echo "${name%%@*}"
-}
-
-# The program that is the host; "" when the peer does not say.
-peer_binary() { # peer
-	local name=${1%%:*}
-	[[ $name != *@* ]] || echo "${name#*@}"
-}
-
-# Sets the array `peer_options` to OPTION[=VALUE]...
-split_peer() { # peer
-	peer_options=()
-	[[ $1 != *:* ]] || IFS=: read -ra peer_options <<<"${1#*:}"
-}
 
 # Prints "RW BLOCK_BYTES IODEPTH JOBS"; status 1 when it is no cell.
 parse_cell() { # cell
@@ -35,37 +16,19 @@ parse_cell() { # cell
 	echo "${BASH_REMATCH[1]} $((BASH_REMATCH[2] * 1024)) ${BASH_REMATCH[3]} ${BASH_REMATCH[4]}"
 }
 
-# A word with * stands for all default cells that match.
-expand_cells() { # cell or pattern...
-	local word cell
-	for word; do
-		case $word in
-		*'*'*)
-			for cell in $storage_cells; do
-				# shellcheck disable=SC2053 # a pattern
-				[[ $cell != $word ]] || echo "$cell"
-			done
-			;;
-		*) echo "$word" ;;
-		esac
-	done
-}
-
 # ---- command lines: each sets the array `command` ----------------------------
+
+device_option() { # option
+	[[ $1 == disk=* ]]
+}
 
 enlite_command() { # name binary kernel initrd append image
 	local option spec=$6
-	command=("$2" run --name "$1" --kernel "$3" --initrd "$4" --append "$5" --cpus "$vps"
-		--memory "${memory}M" --console stdio)
+	enlite_base_command "${@:1:5}"
 	for option in "${peer_options[@]}"; do
-		case $option in
-		disk=*) spec+=,${option#disk=} ;;
-		*=*) command+=("--${option%%=*}" "${option#*=}") ;;
-		*) command+=("--$option") ;;
-		esac
+		! device_option "$option" || spec+=,${option#disk=}
 	done
-	# shellcheck disable=SC2206 # words
-	command+=($enlite_args --disk "$spec")
+	command+=(--disk "$spec")
 }
 
 # Sets the array `device`: what makes drive "disk" a disk of that kind.
@@ -81,15 +44,9 @@ qemu_device() { # kind options
 }
 
 qemu_command() { # kind kernel initrd append image
-	local machine=q35 option extra=
+	local machine=q35
 	[ "$1" != ide ] || machine=pc
-	for option in "${peer_options[@]}"; do
-		extra+=,$option
-	done
-	qemu_device "$1" "$extra"
-	command=(qemu-system-x86_64 -M "$machine" -accel kvm -cpu "host,-xsave" -smp "$vps" -m "${memory}M"
-		-nodefaults -no-user-config -no-reboot -display none -serial stdio
-		-kernel "$2" -initrd "$3" -append "$4"
-		-drive "file=$5,if=none,id=disk,format=raw,cache=writeback,aio=io_uring"
-		"${device[@]}")
+	qemu_device "$1" "$(qemu_device_options)"
+	qemu_base_command "$machine" "${@:2:3}"
+	command+=(-drive "file=$5,if=none,id=disk,format=raw,cache=writeback,aio=io_uring" "${device[@]}")
 }
