@@ -55,7 +55,7 @@ static void chan_interrupt(struct chan *chan)
 
 	if (!chan->irq_wanted)
 		return;
-	chan->irq_wanted = false;
+	chan->irq_wanted = chan->irq_urgent = false;
 	moderation_interrupted(&chan->moderation, chan->published);
 	if (vp == VMBUS_VP_NONE)
 		return;
@@ -81,12 +81,14 @@ static bool chan_defers(struct chan *chan)
 	       moderation_defer(&chan->moderation, &view, loop_turn_ns(chan->loop), gap_ns);
 }
 
-/* An interrupt is deferred only while the ring is polled; it is sent before the loop sleeps. */
+/* An interrupt is deferred only while the ring is polled; it is sent before the loop sleeps. The
+ * guest expects answers, and sends more meanwhile; it may be idle until it sees what is no answer.
+ */
 static void chan_interrupt_soon(struct chan *chan)
 {
 	if (!chan->irq_wanted)
 		return;
-	if (chan->moderated && chan_is_polled(chan) && chan_defers(chan))
+	if (chan->moderated && !chan->irq_urgent && chan_is_polled(chan) && chan_defers(chan))
 		return;
 	chan_interrupt(chan);
 }
@@ -111,6 +113,10 @@ static void chan_publish(struct chan *chan)
 	bool signal = vmbus_tx_commit(&chan->tx);
 
 	chan->irq_wanted |= signal;
+	/* Behind answers of which the guest does not know, this publication alone signals nothing.
+	 */
+	chan->irq_urgent |= chan->irq_wanted && chan->news;
+	chan->news = false;
 	if (chan->published == chan->counters.sent)
 		return;
 	chan->published = chan->counters.sent;
@@ -171,6 +177,8 @@ static int chan_try_send(struct chan *chan, struct chan_out *out)
 		return -EAGAIN;
 	if (out->type == VMBUS_PKT_COMPLETION)
 		counter_add(&chan->in_flight, -1);
+	else
+		chan->news = true;
 	if (!rc)
 		counter_add(&chan->counters.sent, 1);
 	else if (rc != -EAGAIN)

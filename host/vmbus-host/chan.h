@@ -66,7 +66,7 @@ struct chan {
 	uint32_t relid;  /* for the log */
 	int doorbell_fd; /* eventfd, owned; signalled by the guest */
 	bool polled;     /* may be polled */
-	bool moderated;  /* interrupts may wait while it is polled */
+	bool moderated;  /* interrupts for answers may wait while it is polled */
 	uint32_t packet_max;
 	uint8_t *packet_buf; /* private copy of the packet being handled */
 	uint64_t scan_ns;    /* the rings are polled so often: the guest does not signal; 0: it does
@@ -88,7 +88,9 @@ struct chan {
 	bool drain_posted; /* drain_task is posted */
 	int64_t in_flight; /* packets that need an answer and have none; a VSP may answer more */
 	struct moderation moderation;
+	bool news;          /* something that is no answer was sent, and is not published */
 	bool irq_wanted;    /* there is something to interrupt for */
+	bool irq_urgent;    /* ... that does not wait */
 	bool stalled;       /* packet() returned -EAGAIN */
 	bool paused;        /* no packet is taken */
 	bool frozen;        /* paused, and the rings are not touched */

@@ -55,12 +55,12 @@ struct inspect;
 /* When packets that were sent interrupt the guest. At most once per loop turn in each case, and
  * only when the guest's ring was empty and it has not masked interrupts. */
 enum vsp_interrupts {
-	/* Requests and answers: while the guest goes on sending and the I/O thread polls, the
-	 * interrupt waits until enough is answered (vmbus-host/moderation.h). */
+	/* For answers (completions): while the guest goes on sending and the I/O thread polls, the
+	 * interrupt waits until enough is answered (vmbus-host/moderation.h). For other packets,
+	 * which the guest does not expect: at the end of the turn, with the answers there are. */
 	VSP_INTERRUPTS_MODERATED,
-	/* At the end of the turn, never later: packets that the guest does not expect. */
-	VSP_INTERRUPTS_IMMEDIATE,
-	/* The same, and the ring is not polled: channels that carry a packet now and then. */
+	/* At the end of the turn, and the ring is not polled: channels that carry a packet now and
+	 * then. */
 	VSP_INTERRUPTS_PLAIN,
 };
 

@@ -209,6 +209,35 @@ static void a_moderated_channel_defers_interrupts(void **state)
 	assert_in_range(f->irqs, 0, ROUNDS_READ - 1);
 }
 
+static void a_moderated_channel_does_not_defer_news(void **state)
+{
+	f->out_type = VMBUS_PKT_INBAND;
+	run_against_reading_guest(true, true);
+	assert_true(f->chan.counters.polls > 0);
+	assert_int_equal(f->irqs, ROUNDS_READ);
+}
+
+/* The ring is not empty when the news is published, since the guest does not know of the answer. */
+static void news_behind_a_deferred_answer_interrupt(void **state)
+{
+	f->echo = true;
+	start();
+	f->loop.poll_ns = 40000000000; /* a gap of 10 s */
+	guest_send(0);
+	run_idle();
+	assert_int_equal(f->taken, 1);
+	assert_int_equal(f->irqs, 0);
+	f->out_type = VMBUS_PKT_XFER_PAGES;
+	host_send(1, 1, 8);
+	run_idle();
+	assert_int_equal(f->irqs, 1);
+	f->out_type = VMBUS_PKT_COMPLETION;
+	assert_int_equal(guest_receive(0), 2);
+	guest_send(2);
+	run_idle();
+	assert_int_equal(f->irqs, 1);
+}
+
 static void an_immediate_channel_is_polled_and_never_defers(void **state)
 {
 	run_against_reading_guest(true, false);
@@ -238,6 +267,8 @@ int main(void)
 		T(stops_while_paused),
 		T(resume_without_a_pause_is_harmless),
 		T(a_moderated_channel_defers_interrupts),
+		T(a_moderated_channel_does_not_defer_news),
+		T(news_behind_a_deferred_answer_interrupt),
 		T(an_immediate_channel_is_polled_and_never_defers),
 		T(a_plain_channel_is_not_polled),
 	};

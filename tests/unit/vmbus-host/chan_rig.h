@@ -56,6 +56,7 @@ struct fixture {
 	int packet_result;
 	unsigned int refuse_after; /* packet() returns -EAGAIN from this many on */
 	bool echo;
+	uint16_t out_type; /* VMBUS_PKT_* of what host_send() sends */
 	unsigned int
 		linger; /* packet() takes its time, up to this long, each time a little longer */
 	bool mask_seen;
@@ -117,7 +118,7 @@ static inline void host_send(unsigned int n, uint64_t id, uint32_t len)
 	static const uint8_t payload[2 * RING_BYTES];
 
 	f->outs[n] = (struct chan_out){
-		.type = VMBUS_PKT_COMPLETION,
+		.type = f->out_type,
 		.trans_id = id,
 		.payload = {payload, len},
 	};
@@ -236,6 +237,7 @@ static inline int setup(void **state)
 	memset(f->ring, 0, sizeof(*f->ring));
 	f->refuse_after = UINT32_MAX;
 	f->linger = 1;
+	f->out_type = VMBUS_PKT_COMPLETION;
 	if (loop_init(&f->loop, "io", NULL))
 		return -1;
 	f->watch.fn = watch;
