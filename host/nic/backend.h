@@ -83,6 +83,29 @@ static inline void nic_rx_put(struct nic_queue *queue, struct nic_frame *frame)
 	queue->client->ops->rx_put(queue->client, &frame, 1);
 }
 
+/* ---- what a loop turn brings --------------------------------------------- */
+
+/* The client publishes at the end of a turn, so a turn that copies many long frames keeps the
+ * first one from it for as long. Short ones come NIC_BATCH at a time. */
+#define NIC_TURN_BYTES (128u << 10)
+
+/* Zero at the beginning of a turn. */
+struct nic_turn {
+	uint32_t frames, bytes;
+};
+
+static inline void nic_turn_count(struct nic_turn *turn, uint32_t length)
+{
+	turn->frames++;
+	turn->bytes += length;
+}
+
+/* The next frame waits for the next turn. */
+static inline bool nic_turn_is_full(const struct nic_turn *turn)
+{
+	return turn->frames >= NIC_BATCH || turn->bytes >= NIC_TURN_BYTES;
+}
+
 /* ---- frames that wait ---------------------------------------------------- */
 
 /* First in, first out, linked by nic_frame.next. */

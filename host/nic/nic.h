@@ -24,8 +24,8 @@
  * nic_rx_resume(); packets wait, or are lost, in the transport. A queue is
  * paused when it is opened. No buffer is held while nothing is received. A TAP
  * asks for one buffer at a time, so that the client can use what a short frame
- * left; one loop turn brings up to NIC_BATCH frames, and a client that batches
- * publishes them in a loop hook.
+ * left; one loop turn brings up to NIC_BATCH frames, long ones a few, and a client
+ * that batches publishes them in a loop hook.
  *
  * Life of a queue:   open (paused) -> running -> nic_queue_stop() -> stopped -> close
  *

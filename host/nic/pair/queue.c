@@ -125,7 +125,7 @@ static void release(struct pair_queue *q, struct pair_consumer *c)
 }
 
 /* False: nothing there, no buffer, or the end. */
-static bool receive_frame(struct pair_queue *q, struct pair_consumer *c)
+static bool receive_frame(struct pair_queue *q, struct pair_consumer *c, struct nic_turn *turn)
 {
 	const struct nic_frame *frame;
 	int ret = 1;
@@ -144,6 +144,7 @@ static bool receive_frame(struct pair_queue *q, struct pair_consumer *c)
 		q->paused = true;
 		return false;
 	}
+	nic_turn_count(turn, frame->length);
 	pair_skip(c);
 	return !q->queue.stopping;
 }
@@ -152,13 +153,13 @@ static bool receive_frame(struct pair_queue *q, struct pair_consumer *c)
  * there may be more. */
 static bool receive_batch(struct pair_queue *q)
 {
-	uint32_t n = 0, empty = 0;
+	struct nic_turn turn = {0};
+	uint32_t empty = 0;
 
-	while (n < NIC_BATCH && empty < q->consumer_count && usable(q)) {
+	while (!nic_turn_is_full(&turn) && empty < q->consumer_count && usable(q)) {
 		struct pair_consumer *c = &q->consumers[q->next];
 
-		if (receive_frame(q, c)) {
-			n++;
+		if (receive_frame(q, c, &turn)) {
 			empty = 0;
 			continue;
 		}
@@ -168,7 +169,7 @@ static bool receive_batch(struct pair_queue *q)
 		q->next = (q->next + 1) % q->consumer_count;
 		empty++;
 	}
-	if (n < NIC_BATCH)
+	if (!nic_turn_is_full(&turn))
 		return false;
 	release(q, &q->consumers[q->next]);
 	q->next = (q->next + 1) % q->consumer_count; /* a busy ring does not starve the others */

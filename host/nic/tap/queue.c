@@ -6,7 +6,7 @@
  * that a stop had to cancel. The ring holds one poll while the queue is idle.
  *
  *   idle --POLLIN--> reading --EAGAIN--> idle          one poll in the ring
- *        reading --NIC_BATCH frames--> posted --> reading
+ *        reading --turn is full--> posted --> reading
  *        reading --no buffer--> paused --nic_rx_resume()--> posted
  *        any --EBADFD--> gone --new generation--> posted
  */
@@ -368,7 +368,7 @@ static void read_ended(struct tap_queue *q, int error)
 }
 
 /* False: no frame now; the next step is scheduled. */
-static bool read_frame(struct tap_queue *q)
+static bool read_frame(struct tap_queue *q, struct nic_turn *turn)
 {
 	struct nic_frame *frame = nic_rx_get(&q->queue);
 	struct tap_header header;
@@ -383,6 +383,7 @@ static bool read_frame(struct tap_queue *q)
 		n = readv(q->fd, frame->iov, (int)frame->iov_count);
 	while (n < 0 && errno == EINTR);
 	if (n >= 0) {
+		nic_turn_count(turn, (uint32_t)n);
 		receive(q, frame, &header, (size_t)n);
 		return true;
 	}
@@ -395,11 +396,11 @@ static bool read_frame(struct tap_queue *q)
 
 static void read_frames(struct tap_queue *q)
 {
-	uint32_t n = 0;
+	struct nic_turn turn = {0};
 
-	while (n < NIC_BATCH && !q->queue.stopping && read_frame(q))
-		n++;
-	if (n == NIC_BATCH && !q->queue.stopping)
+	while (!nic_turn_is_full(&turn) && !q->queue.stopping && read_frame(q, &turn))
+		;
+	if (nic_turn_is_full(&turn) && !q->queue.stopping)
 		read_later(q);
 }
 

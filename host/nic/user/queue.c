@@ -246,24 +246,24 @@ static bool deliver(struct user_queue *q, const uint8_t *bytes, uint32_t length)
 /* A batch of what is in the buffer; then, when it is empty, more is received. */
 static void receive(struct user_queue *q)
 {
+	struct nic_turn turn = {0};
 	const uint8_t *frame;
-	uint32_t n = 0;
 	int length = 0;
 
 	if (q->running || q->paused || q->receiving || !usable(q) || q->queue.stopping)
 		return;
 	q->running = true;
-	while (n < NIC_BATCH && (length = stream_next(&q->conn->stream, &frame)) > 0) {
+	while (!nic_turn_is_full(&turn) && (length = stream_next(&q->conn->stream, &frame)) > 0) {
 		q->paused = !deliver(q, frame, (uint32_t)length);
 		if (q->paused || q->queue.stopping)
 			break;
 		stream_skip(&q->conn->stream, length);
-		n++;
+		nic_turn_count(&turn, (uint32_t)length);
 	}
 	q->running = false;
 	if (length < 0)
 		user_broken(user_of(q), q->conn);
-	else if (n == NIC_BATCH)
+	else if (nic_turn_is_full(&turn))
 		post(q);
 	else if (!q->paused && !q->queue.stopping)
 		receive_arm(q);

@@ -175,6 +175,49 @@ static void frames_that_the_buffer_cannot_hold_are_dropped(void **state)
 	close_both();
 }
 
+/* ---- turns of the loop --------------------------------------------------- */
+
+static struct {
+	uint32_t bytes; /* in this turn */
+	uint32_t most;  /* in a turn, without the last frame of it */
+} turn;
+
+static void count_in_turn(struct nic_rig *rig, const uint8_t *bytes, const struct nic_frame *frame)
+{
+	if (turn.bytes > turn.most)
+		turn.most = turn.bytes;
+	turn.bytes += frame->length;
+}
+
+static void end_of_turn(struct loop_hook *hook)
+{
+	turn.bytes = 0;
+}
+
+/* The client publishes at the end of a turn: it gets the first frames while the next are copied. */
+static void long_frames_come_a_few_per_turn(void **state)
+{
+	struct nic_random r = {.state = 23};
+	struct loop_hook hook = {.fn = end_of_turn};
+
+	open_both();
+	assert_int_equal(nic_set_rx_offloads(b.nic, NIC_CAN_ALL), 0);
+	b.buffers_out = RIG_BUFFERS;
+	for (uint32_t i = 0; i < 100; i++)
+		send_wanted(&r, NIC_FRAME_TSO, 0);
+	assert_int_equal(a.sent, 100);
+	b.buffers_out = 0;
+	b.rx = count_in_turn;
+	turn.most = 0;
+	loop_hook_add(&loop, &hook);
+	nic_rx_resume(b.queue);
+	nic_rig_wait_received(&b, 100);
+	loop_hook_del(&loop, &hook);
+	/* In the turn in which the queue wakes up there are two batches. */
+	assert_in_range(turn.most, 1, 2 * (NIC_TURN_BYTES + NIC_FRAME_MAX));
+	close_both();
+}
+
 /* ---- back-pressure ------------------------------------------------------- */
 
 static void paused_queues_leave_frames_in_the_kernel(void **state)
@@ -405,6 +448,7 @@ int main(void)
 		TEST(frames_stay_whole),
 		TEST(offloads_switched_under_traffic),
 		TEST(frames_that_the_buffer_cannot_hold_are_dropped),
+		TEST(long_frames_come_a_few_per_turn),
 		TEST(paused_queues_leave_frames_in_the_kernel),
 		TEST(eagain_storms),
 		TEST(changes_of_the_interface_are_seen),
