@@ -74,6 +74,7 @@ static bool chan_defers(struct chan *chan)
 		.packets = chan->counters.packets,
 		.answers = chan->published,
 		.in_flight = chan->in_flight > 0 ? (uint64_t)chan->in_flight : 0,
+		.patience = chan->patience,
 	};
 	uint64_t gap_ns = loop_poll_ns(chan->loop) / GAPS_PER_POLL_WINDOW;
 
@@ -414,6 +415,7 @@ int chan_init(struct chan *chan, const struct chan_params *params)
 		.relid = params->relid,
 		.polled = params->polled,
 		.moderated = params->moderated,
+		.patience = params->patience,
 		.packet_max = params->packet_max,
 		.scan_ns = params->scan_ns,
 		.drain_ns = DRAIN_NS,

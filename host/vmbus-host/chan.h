@@ -63,10 +63,11 @@ struct chan {
 	/* fixed */
 	const struct chan_ops *ops;
 	struct loop *loop;
-	uint32_t relid;  /* for the log */
-	int doorbell_fd; /* eventfd, owned; signalled by the guest */
-	bool polled;     /* may be polled */
-	bool moderated;  /* interrupts for answers may wait while it is polled */
+	uint32_t relid;    /* for the log */
+	int doorbell_fd;   /* eventfd, owned; signalled by the guest */
+	bool polled;       /* may be polled */
+	bool moderated;    /* interrupts for answers may wait while it is polled */
+	uint32_t patience; /* see moderation_view */
 	uint32_t packet_max;
 	uint8_t *packet_buf; /* private copy of the packet being handled */
 	uint64_t scan_ns;    /* the rings are polled so often: the guest does not signal; 0: it does
@@ -116,6 +117,7 @@ struct chan_params {
 	struct loop *loop;
 	bool polled, moderated; /* see struct chan */
 	uint64_t scan_ns;       /* the same */
+	uint32_t patience;      /* see moderation_view */
 	uint32_t relid;
 	uint32_t target_vp;
 	struct chan_ring g2h; /* the guest produces into it */

@@ -40,7 +40,8 @@ bool moderation_defer(
 	uint64_t unsignalled = view->answers - m->signalled;
 	uint64_t outstanding = view->in_flight + unsignalled;
 
-	if (m->confident && outstanding >= m->depth && 2 * unsignalled >= m->depth) {
+	if (m->confident && m->depth >= view->patience && outstanding >= m->depth &&
+		2 * unsignalled >= m->depth) {
 		m->confident--;
 		forget_undershoots(m);
 		return false;

@@ -19,7 +19,9 @@
  * of them.
  *
  * One request at a time is a depth of one: no interrupt waits, except while the
- * depth is estimated.
+ * depth is estimated. That is so for a guest that waits for its answers. One that
+ * sends frames waits only when it has filled a queue: as long as its depth is small,
+ * all interrupts wait for the idle gap, or for the frames it receives (chan.c).
  *
  * No lock, allocation or clock. Thread: the channel's I/O thread.
  */
@@ -47,6 +49,7 @@ struct moderation_view {
 	uint64_t packets;   /* received */
 	uint64_t answers;   /* published */
 	uint64_t in_flight; /* packets that need an answer and have none */
+	uint64_t patience;  /* a guest with a smaller depth does not wait for answers; 0: it does */
 };
 
 /* There are unsignalled answers. True: defer the interrupt, ask again soon. gap_ns: a burst is over

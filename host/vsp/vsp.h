@@ -59,6 +59,8 @@ enum vsp_interrupts {
 	 * interrupt waits until enough is answered (vmbus-host/moderation.h). For other packets,
 	 * which the guest does not expect: at the end of the turn, with the answers there are. */
 	VSP_INTERRUPTS_MODERATED,
+	/* The same for a guest that does not wait for the answers, unless they are many: frames. */
+	VSP_INTERRUPTS_PATIENT,
 	/* At the end of the turn, and the ring is not polled: channels that carry a packet now and
 	 * then. */
 	VSP_INTERRUPTS_PLAIN,

@@ -45,6 +45,10 @@
 #include "base/log.h"
 #include "vsp/vsp_impl.h"
 
+/* Answers that a guest must have outstanding to be taken for one that waits: more than TCP keeps
+ * below its socket (two), fewer than fill the socket buffer of small datagrams. */
+#define PATIENCE 8u
+
 /* ---- calls of the ring (I/O thread) -------------------------------------- */
 
 static struct vsp_channel *channel_of(struct chan *chan)
@@ -102,7 +106,8 @@ static int channel_init_chan(struct vsp_channel *ch, const struct bus_open_param
 		.ops = &chan_ops,
 		.loop = ch->io_thread,
 		.polled = ops->interrupts != VSP_INTERRUPTS_PLAIN,
-		.moderated = ops->interrupts == VSP_INTERRUPTS_MODERATED,
+		.moderated = ops->interrupts != VSP_INTERRUPTS_PLAIN,
+		.patience = ops->interrupts == VSP_INTERRUPTS_PATIENT ? PATIENCE : 0,
 		.scan_ns = monitored ? VSP_SCAN_NS : 0,
 		.relid = ch->relid,
 		.target_vp = params->target_vp,

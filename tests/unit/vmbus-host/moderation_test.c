@@ -162,6 +162,30 @@ static void answers_that_come_slowly_do_not_wait_for_each_other(void **state)
 	assert_int_equal(m.raises, 5);
 }
 
+/* Frames: the guest does not wait until one is sent, but until there is room for more. */
+static void few_answers_of_a_patient_guest_wait(void **state)
+{
+	struct model m = {.now = 1, .view.patience = 8};
+
+	for (unsigned i = 1; i <= 100; i++) {
+		burst(&m, 1 + i % 7, 20);
+		assert_int_equal(m.raises, i);
+		assert_in_range(m.waited, GAP - 1, GAP + 1);
+	}
+}
+
+static void many_answers_of_a_patient_guest_do_not_wait(void **state)
+{
+	struct model m = {.now = 1, .view.patience = 8};
+	unsigned waits = 0;
+
+	for (unsigned i = 0; i < 1000; i++) {
+		burst(&m, 32, 20);
+		waits += m.waited > 0;
+	}
+	assert_in_range(waits, 1, 40);
+}
+
 static void an_endless_burst_is_interrupted(void **state)
 {
 	struct moderation m = {0};
@@ -188,6 +212,8 @@ int main(void)
 		cmocka_unit_test(a_pause_does_not_make_bursts_shorter),
 		cmocka_unit_test(half_of_the_answers_need_not_wait_for_the_others),
 		cmocka_unit_test(answers_that_come_slowly_do_not_wait_for_each_other),
+		cmocka_unit_test(few_answers_of_a_patient_guest_wait),
+		cmocka_unit_test(many_answers_of_a_patient_guest_do_not_wait),
 		cmocka_unit_test(an_endless_burst_is_interrupted),
 	};
 
