@@ -29,17 +29,18 @@ new_disk() { # file size
 	truncate -s "$2" "$1"
 }
 
-# Runs a guest named "vm" with LUN 0 ($disk, default a file) and LUN 1 (tools); its console goes to
-# $console, our own messages to $errors; sets $status, 124 when it took longer than $guest_timeout
-# seconds. $guest_set is for the guest's script.
+# Runs a guest named "vm", or $guest_name, with LUN 0 ($disk, default a file) and LUN 1 (tools); its
+# console goes to $console, our own messages to $errors; sets $status, 124 when it took longer than
+# $guest_timeout seconds, times VM_PATIENCE on a busy machine. $guest_set is for the guest's script.
 boot_guest() { # flavour cpus job [enlite options...]
-	local flavour=$1 cpus=$2 job=$3 line pid read_status=0 deadline=$((SECONDS + ${guest_timeout:-300}))
+	local flavour=$1 cpus=$2 job=$3 line pid read_status=0
+	local deadline=$((SECONDS + ${guest_timeout:-300} * ${VM_PATIENCE:-1}))
 	shift 3
 	console=$work/$flavour-$cpus-$job.console
 	errors=$work/$flavour-$cpus-$job.errors
 	: >"$console"
 	coproc GUEST {
-		exec $ENLITE run --name vm --kernel "$work/$flavour/vmlinuz" \
+		exec $ENLITE run --name "${guest_name:-vm}" --kernel "$work/$flavour/vmlinuz" \
 			--initrd "$work/$flavour/initrd" --cpus "$cpus" --memory "${guest_memory:-512M}" \
 			--append "$BOOT_ARGS enlite.job=$job enlite.set=${guest_set:-}" \
 			--disk "${disk:-$work/disk.img,serial=ENLITE0001}" \

@@ -12,17 +12,47 @@ begin_network() {
 	done
 	in_network ip link set lo up
 	in_network iperf3 -s >"$work/iperf3.log" 2>&1 &
-	server=$!
+	servers=$!
+	in_network build/netload server 5202 >"$work/netload.log" 2>&1 &
+	servers+=" $!"
 	host_enlite=$ENLITE
 	ENLITE="nsenter -t $namespace -n $ENLITE"
 }
 
 end_network() {
 	# shellcheck disable=SC2086 # of the DHCP server there may be none
-	kill "$server" "$namespace" $dhcp
+	kill -KILL $servers $dhcp "$namespace"
 	# shellcheck disable=SC2086
-	wait "$server" "$namespace" $dhcp 2>/dev/null
+	wait $servers $dhcp "$namespace" 2>/dev/null
 	ENLITE=$host_enlite
+}
+
+# passt copies the addresses of the interface with the default route.
+add_uplink() { # address, router
+	in_network ip tuntap add up0 mode tap
+	in_network ip addr add "$1/24" dev up0
+	in_network ip link set up0 up
+	in_network ip route add default via "$2"
+}
+
+# Says why not, for a skip.
+why_no_passt() {
+	[ "$(id -u)" = 0 ] || { echo "making network namespaces needs root"; return; }
+	unshare -U true 2>/dev/null || echo "passt needs user namespaces, which this kernel refuses"
+}
+
+add_tap() { # name, IPv4 address, IPv6 address
+	in_network ip tuntap add "$1" mode tap multi_queue vnet_hdr
+	in_network ip addr add "$2/24" dev "$1"
+	in_network ip addr add "$3/64" dev "$1" nodad
+	in_network ip link set "$1" up
+}
+
+# False, and the test is skipped: not root.
+can_have_network() {
+	[ "$(id -u)" != 0 ] || return 0
+	echo "ok - $test_name # SKIP making network namespaces needs root"
+	return 1
 }
 
 start_dhcp() { # interface, address for the guest
@@ -52,16 +82,10 @@ report_speeds() { # what for
 
 test_tap() { # flavour cpus
 	begin "vm/$1, $2 VP: tap"
-	if [ "$(id -u)" != 0 ]; then
-		echo "ok - $test_name # SKIP making network namespaces needs root"
-		return
-	fi
+	can_have_network || return
 	new_disk "$work/disk.img" 128M
 	begin_network
-	in_network ip tuntap add net0 mode tap multi_queue vnet_hdr
-	in_network ip addr add 192.168.77.1/24 dev net0
-	in_network ip addr add fd77::1/64 dev net0 nodad
-	in_network ip link set net0 up
+	add_tap net0 192.168.77.1 fd77::1
 	start_dhcp net0 192.168.77.2
 	guest_timeout=300
 	guest_set="host=192.168.77.1,me=192.168.77.2,host6=fd77::1,me6=fd77::2,channels=$2,mac=52:54:00:77:00:02"
@@ -72,23 +96,21 @@ test_tap() { # flavour cpus
 	finish
 }
 
+# The process that carries the frames dies; another one takes over.
+checkpoint_kill_passt() {
+	pkill -KILL -P "$(pgrep -f "enlite run --name vm ")" passt >&2
+	echo go
+}
+
 test_user() { # flavour cpus
 	begin "vm/$1, $2 VP: user"
-	if [ "$(id -u)" != 0 ]; then
-		echo "ok - $test_name # SKIP making network namespaces needs root"
-		return
-	fi
-	if ! unshare -U true 2>/dev/null; then
-		echo "ok - $test_name # SKIP passt needs user namespaces, which this kernel refuses"
+	if [ -n "$(why_no_passt)" ]; then
+		echo "ok - $test_name # SKIP $(why_no_passt)"
 		return
 	fi
 	new_disk "$work/disk.img" 128M
 	begin_network
-	# passt copies the addresses of the interface with the default route.
-	in_network ip tuntap add up0 mode tap
-	in_network ip addr add 10.77.0.2/24 dev up0
-	in_network ip link set up0 up
-	in_network ip route add default via 10.77.0.1
+	add_uplink 10.77.0.2 10.77.0.1
 	guest_set="me=10.77.0.2"
 	boot_guest "$1" "$2" user --net user
 	end_network

@@ -12,7 +12,8 @@
  * checked
  *
  * The client prints "up RATE down RATE sent COUNT received COUNT bad COUNT"; up is
- * from the client to the server. The client sends the server one line, as above
+ * from the client to the server. A client of "tcp up" or "tcp both" that gets SIGTERM ends the load
+ * early, as if its time were up. The client sends the server one line, as above
  * without HOST and PORT; the server answers with the port that the load is for, and
  * at the end with what it has sent and received.
  */
@@ -59,6 +60,7 @@ struct peer {
 };
 
 static char data[WRITE_BYTES];
+static volatile sig_atomic_t ended_early;
 
 static void die(const char *what)
 {
@@ -72,6 +74,11 @@ static double now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void end_early(int signal)
+{
+	ended_early = 1;
 }
 
 /* ---- what a load is ------------------------------------------------------ */
@@ -165,8 +172,11 @@ static void run_tcp(const struct load *l, const struct peer *p, struct counts *c
 		polls[i] = (struct pollfd){
 			.fd = p->fd[i], .events = (short)(POLLIN | (sending ? POLLOUT : 0))};
 	while (sending || open) {
-		if (poll(polls, (nfds_t)p->count, sending ? 100 : -1) < 0)
-			die("poll");
+		if (poll(polls, (nfds_t)p->count, sending ? 100 : -1) < 0) {
+			if (errno != EINTR)
+				die("poll");
+			continue;
+		}
 		for (int i = 0; i < p->count; i++) {
 			if (polls[i].revents & POLLOUT && sending)
 				send_stream(polls[i].fd, c);
@@ -179,7 +189,8 @@ static void run_tcp(const struct load *l, const struct peer *p, struct counts *c
 					polls[i].fd = -1;
 			}
 		}
-		if (!sending || now() < end)
+		/* The server ends when all its clients' streams have ended. */
+		if (!sending || (now() < end && !ended_early && open))
 			continue;
 		sending = false;
 		end_sending(polls, p->count);
@@ -615,6 +626,7 @@ int main(int argc, char **argv)
 	char line[128];
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, end_early);
 	if (argc == 3 && is(argv[1], "server")) {
 		server(argv[2]);
 		return 1;
