@@ -98,6 +98,8 @@ job_demo() {
 	fio_phase randread1 --rw=randread --iodepth=1 --io_size=12M
 	fio_phase randread32 --rw=randread --iodepth=32
 	fio_phase randwrite32 --rw=randwrite --iodepth=32 --do_verify=1
+	# shellcheck disable=SC2154 # set by the host's script
+	[ "$nics" = 0 ] || demo_network
 	dmesg_findings
 }
 
