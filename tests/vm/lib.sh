@@ -54,6 +54,7 @@ boot_guest() { # flavour cpus job [enlite options...]
 		[ $read_status -eq 0 ] || break
 		line=${line%$'\r'}
 		printf '%s\n' "$line" >>"$console"
+		[ -z "${VM_SHOW:-}" ] || printf '%s: %s\n' "${guest_name:-vm}" "$line" >&2
 		case $line in
 		@checkpoint\ *) at_checkpoint ${line#@checkpoint } >&8 ;;
 		esac
