@@ -202,6 +202,12 @@ static void run_against_reading_guest(bool polled, bool moderated)
 	assert_int_equal(f->taken, ROUNDS_READ);
 }
 
+/* The guest may have read an answer before the host looks whether it must signal. */
+static void expect_no_deferred_interrupt(void)
+{
+	assert_int_equal(f->irqs + f->chan.counters.interrupts_unneeded, ROUNDS_READ);
+}
+
 static void a_moderated_channel_defers_interrupts(void **state)
 {
 	run_against_reading_guest(true, true);
@@ -214,7 +220,7 @@ static void a_moderated_channel_does_not_defer_news(void **state)
 	f->out_type = VMBUS_PKT_INBAND;
 	run_against_reading_guest(true, true);
 	assert_true(f->chan.counters.polls > 0);
-	assert_int_equal(f->irqs, ROUNDS_READ);
+	expect_no_deferred_interrupt();
 }
 
 /* The ring is not empty when the news is published, since the guest does not know of the answer. */
@@ -242,14 +248,14 @@ static void an_immediate_channel_is_polled_and_never_defers(void **state)
 {
 	run_against_reading_guest(true, false);
 	assert_true(f->chan.counters.polls > 0);
-	assert_int_equal(f->irqs, ROUNDS_READ);
+	expect_no_deferred_interrupt();
 }
 
 static void a_plain_channel_is_not_polled(void **state)
 {
 	run_against_reading_guest(false, false);
 	assert_int_equal(f->chan.counters.polls, 0);
-	assert_int_equal(f->irqs, ROUNDS_READ);
+	expect_no_deferred_interrupt();
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
