@@ -308,6 +308,85 @@ const struct schema_type schema_choice = {
 	.describe = join_choices,
 };
 
+/* ---- sets of words ------------------------------------------------------- */
+
+static uint32_t word_count(const struct schema_key *key)
+{
+	uint32_t count = 0;
+
+	while (key->choices[count])
+		count++;
+	return count;
+}
+
+static uint32_t all_words(const struct schema_key *key)
+{
+	return (uint32_t)((1ull << word_count(key)) - 1);
+}
+
+/* Adds the bit of the word of this length. -EINVAL: there is no such word. */
+static int add_word(const struct schema_key *key, const char *text, size_t len, uint32_t *bits)
+{
+	for (uint32_t i = 0; key->choices[i]; i++) {
+		if (strlen(key->choices[i]) != len || strncmp(key->choices[i], text, len))
+			continue;
+		*bits |= 1u << i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int words_parse(const struct schema_key *key, const char *text, void *field)
+{
+	uint32_t bits = 0;
+	int ret = 0;
+
+	if (!strcmp(text, "all"))
+		bits = all_words(key);
+	else if (strcmp(text, "none"))
+		for (const char *end; !ret; text = end + 1) {
+			end = strchrnul(text, ',');
+			ret = add_word(key, text, (size_t)(end - text), &bits);
+			if (!*end)
+				break;
+		}
+	if (!ret)
+		*(uint32_t *)field = bits;
+	return ret;
+}
+
+static int words_format(const struct schema_key *key, const void *field, char **text)
+{
+	uint32_t bits = *(const uint32_t *)field;
+	char words[SCHEMA_DESCRIPTION_MAX] = "";
+	size_t used = 0;
+
+	if (!bits || bits == all_words(key))
+		return format_text(text, bits ? "all" : "none");
+	for (uint32_t i = 0; key->choices[i] && used < sizeof(words); i++)
+		if (bits >> i & 1)
+			used += (size_t)snprintf(words + used, sizeof(words) - used, "%s%s",
+				used ? "," : "", key->choices[i]);
+	return format_text(text, words);
+}
+
+static void words_describe(const struct schema_key *key, char text[SCHEMA_DESCRIPTION_MAX])
+{
+	size_t used = (size_t)snprintf(
+		text, SCHEMA_DESCRIPTION_MAX, "all, none or a list with commas of");
+
+	for (uint32_t i = 0; key->choices[i] && used < SCHEMA_DESCRIPTION_MAX; i++)
+		used += (size_t)snprintf(text + used, SCHEMA_DESCRIPTION_MAX - used, "%s %s",
+			i ? "," : "", key->choices[i]);
+}
+
+const struct schema_type schema_words = {
+	.json = SCHEMA_JSON_STRING,
+	.parse = words_parse,
+	.format = words_format,
+	.describe = words_describe,
+};
+
 /* ---- fields -------------------------------------------------------------- */
 
 static void describe(const struct schema_key *key, char text[SCHEMA_DESCRIPTION_MAX])

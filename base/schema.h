@@ -82,6 +82,8 @@ extern const struct schema_type schema_text;
 extern const struct schema_type schema_file;
 /* int: index into choices. */
 extern const struct schema_type schema_choice;
+/* uint32_t: bit n is choices[n], at most 32 of them; "all", "none", or some with ',' between. */
+extern const struct schema_type schema_words;
 
 /* Never NULL. */
 const struct schema_key *schema_keys(const struct schema *schema);

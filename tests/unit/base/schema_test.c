@@ -22,9 +22,11 @@ struct thing {
 	char *text;
 	char *file;
 	int choice;
+	uint32_t words;
 };
 
 static const char *const words[] = {"auto", "off", NULL};
+static const char *const set_words[] = {"a", "ab", "c", NULL};
 static const char *const choices[] = {"red", "green", "blue", NULL};
 
 static bool no_x(const char *text)
@@ -71,6 +73,11 @@ static const struct schema_key keys[] = {
 		SCHEMA_FIELD(struct thing, choice),
 		.choices = choices,
 		.preset = "green"},
+	{.name = "words",
+		.type = &schema_words,
+		SCHEMA_FIELD(struct thing, words),
+		.choices = set_words,
+		.preset = "none"},
 	{0},
 };
 
@@ -144,7 +151,9 @@ static void values(void **state)
 		{"a_word", "9", "9"}, {"a_word", "auto", "auto"}, {"bytes", "512", "512"},
 		{"bytes", "1M", "1M"}, {"bytes", "1024", "1K"}, {"bytes", "1023K", "1023K"},
 		{"text", "ab", "ab"}, {"text", "abcd", "abcd"}, {"file", "/x,y", "/x,y"},
-		{"choice", "red", "red"}, {"choice", "blue", "blue"}};
+		{"choice", "red", "red"}, {"choice", "blue", "blue"}, {"words", "a", "a"},
+		{"words", "c,ab", "ab,c"}, {"words", "ab,c,a,a", "all"}, {"words", "all", "all"},
+		{"words", "none", "none"}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		assert_int_equal(set(rows[i][0], rows[i][1]), 0);
@@ -169,6 +178,12 @@ static void mistakes(void **state)
 	refuses("text", "axb", "must be a text of 2 to 4 bytes, not 'axb'");
 	refuses("file", "", "must be the name of a file, not ''");
 	refuses("choice", "grey", "must be red, green or blue, not 'grey'");
+	refuses("words", "", "must be all, none or a list with commas of a, ab, c, not ''");
+	refuses("words", "a,", "must be all, none or a list with commas of a, ab, c, not 'a,'");
+	refuses("words", ",a", "must be all, none or a list with commas of a, ab, c, not ',a'");
+	refuses("words", "a,none",
+		"must be all, none or a list with commas of a, ab, c, not 'a,none'");
+	refuses("words", "abc", "must be all, none or a list with commas of a, ab, c, not 'abc'");
 	refuses("choice", "a\nb", "must be red, green or blue, not 'a?b'");
 	assert_int_equal(schema_refuse(schema_find(keys, "flag"), "a list", &e), -EINVAL);
 	assert_string_equal(e.text, "must be true or false, not a list");
@@ -218,6 +233,7 @@ static void copies_own_their_texts(void **state)
 	assert_int_equal(copy.large, 7);
 	assert_int_equal(copy.word, -1);
 	assert_int_equal(copy.choice, 1);
+	assert_int_equal(copy.words, t.words);
 	schema_fini(keys, &copy);
 }
 
