@@ -240,6 +240,8 @@ uint64_t hv_ref_time(struct hv *hv); /* 100 ns since the partition started, mono
  * No VP and no timer thread runs from before the first to after the second. Control thread. */
 void hv_time_pause(struct hv *hv);
 void hv_time_resume(struct hv *hv);
+/* Any thread: between the two. */
+bool hv_time_is_paused(struct hv *hv);
 /* The host timer of this VP expired: handles due timers, arms it for the others. Harmless when
  * early or repeated. Any thread. */
 void hv_stimer_expire(struct hv *hv, uint32_t vp);

@@ -119,3 +119,8 @@ void hv_time_resume(struct hv *hv)
 	pthread_mutex_unlock(&hv->lock);
 	atomic_store(&hv->time_paused, false);
 }
+
+bool hv_time_is_paused(struct hv *hv)
+{
+	return atomic_load(&hv->time_paused);
+}
