@@ -92,6 +92,13 @@ static int check_reply(const char *name, json_t *reply, struct err *e)
 	return err_set(e, -EINVAL, "ctl %s: %s", name, text ? text : "refused");
 }
 
+/* What the user allows the guest comes on top. */
+static unsigned patience_ms(const struct command *command, const json_t *request)
+{
+	return command->timeout_ms +
+	       1000 * (unsigned)json_integer_value(json_object_get(request, "timeout"));
+}
+
 static int ask(const char *name, const struct command *command, const json_t *request, bool json,
 	struct err *e)
 {
@@ -99,7 +106,7 @@ static int ask(const char *name, const struct command *command, const json_t *re
 	int ret;
 
 	report_interruption();
-	ret = ctl_call(name, request, command->timeout_ms, &reply, e);
+	ret = ctl_call(name, request, patience_ms(command, request), &reply, e);
 	if (ret)
 		return ret;
 	ret = check_reply(name, reply, e);
@@ -118,26 +125,21 @@ struct invocation {
 	bool help;
 };
 
-/* Removes the options from argv, in front of `--` if that is there. */
-static int take_options(struct invocation *in, int argc, char **argv, struct err *e)
+/* Removes its own options from argv, in front of `--` if that is there; the command's stay. */
+static void take_options(struct invocation *in, int argc, char **argv)
 {
 	bool options = true;
 
 	*in = (struct invocation){.argv = argv};
 	for (int i = 0; i < argc; i++) {
-		if (!options || strncmp(argv[i], "--", 2))
-			argv[in->argc++] = argv[i];
-		else if (!argv[i][2])
-			options = false;
-		else if (!strcmp(argv[i], "--json"))
+		options &= strcmp(argv[i], "--") != 0;
+		if (options && !strcmp(argv[i], "--json"))
 			in->json = true;
-		else if (!strcmp(argv[i], "--help"))
+		else if (options && !strcmp(argv[i], "--help"))
 			in->help = true;
 		else
-			return err_set(e, -EINVAL,
-				"ctl: unknown option %s; see `enlite ctl --help`", argv[i]);
+			argv[in->argc++] = argv[i];
 	}
-	return 0;
 }
 
 static int help(void)
@@ -168,8 +170,7 @@ int cmd_ctl(int argc, char **argv)
 	struct err e;
 	int ret;
 
-	if (take_options(&in, argc - 1, argv + 1, &e))
-		return cmd_fail(&e, EXIT_USAGE);
+	take_options(&in, argc - 1, argv + 1);
 	if (in.help)
 		return help();
 	if (parse(&in, &command, &request, &e))

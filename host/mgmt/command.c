@@ -20,6 +20,22 @@ static uint32_t arg_count(const struct command *command)
 	return count;
 }
 
+static bool is_choice(const struct command_arg *arg, const char *text)
+{
+	for (const char *const *choice = arg->choices; *choice; choice++)
+		if (!strcmp(*choice, text))
+			return true;
+	return false;
+}
+
+static const struct command_arg *find_option(const struct command *command, const char *key)
+{
+	for (uint32_t i = 0; i < COMMAND_OPTIONS_MAX && command->options[i].key; i++)
+		if (!strcmp(command->options[i].key, key))
+			return &command->options[i];
+	return NULL;
+}
+
 /* ---- server: the request against its row --------------------------------- */
 
 const struct command *command_find(const struct command *table, const char *words)
@@ -35,7 +51,10 @@ static int check_value(const struct command_arg *arg, json_t *json, json_error_t
 	const char *text;
 	json_int_t number;
 	json_t *object;
+	int flag;
 
+	if (arg->kind == COMMAND_FLAG)
+		return json_unpack_ex(json, error, 0, "{s:b}", arg->key, &flag);
 	if (arg->kind == COMMAND_SPEC && json_is_object(json_object_get(json, arg->key)))
 		return json_unpack_ex(json, error, 0, "{s:o}", arg->key, &object);
 	if (arg->kind != COMMAND_NUMBER)
@@ -50,22 +69,50 @@ static bool number_fits(const struct command_arg *arg, const json_t *json)
 	return number >= 0 && (uint64_t)number <= arg->max;
 }
 
-static int check_arg(const struct command *command, const struct command_arg *arg,
+static int check_choice(const struct command *command, const struct command_arg *arg,
+	const char *text, struct err *e)
+{
+	if (is_choice(arg, text))
+		return 0;
+	return err_set(
+		e, -EINVAL, "%s: %s: must be one of %s", command->words, arg->key, arg->usage);
+}
+
+/* The key is there. */
+static int check_present(const struct command *command, const struct command_arg *arg,
 	const json_t *json, struct err *e)
 {
 	json_error_t error;
 
-	if (!json_object_get(json, arg->key)) {
-		if (arg->optional)
-			return 0;
-		return err_set(e, -EINVAL, "%s: \"%s\" is missing", command->words, arg->key);
-	}
 	if (check_value(arg, (json_t *)json, &error))
 		return err_set(e, -EINVAL, "%s: \"%s\": %s", command->words, arg->key, error.text);
 	if (arg->kind == COMMAND_NUMBER && !number_fits(arg, json))
 		return err_set(e, -EINVAL, "%s: \"%s\": a number from 0 to %" PRIu64 " is needed",
 			command->words, arg->key, arg->max);
+	if (arg->kind == COMMAND_CHOICE)
+		return check_choice(
+			command, arg, json_string_value(json_object_get(json, arg->key)), e);
 	return 0;
+}
+
+static int check_arg(const struct command *command, const struct command_arg *arg,
+	const json_t *json, struct err *e)
+{
+	if (json_object_get(json, arg->key))
+		return check_present(command, arg, json, e);
+	if (arg->optional)
+		return 0;
+	return err_set(e, -EINVAL, "%s: \"%s\" is missing", command->words, arg->key);
+}
+
+static int check_options(const struct command *command, const json_t *json, struct err *e)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; !ret && i < COMMAND_OPTIONS_MAX && command->options[i].key; i++)
+		if (json_object_get(json, command->options[i].key))
+			ret = check_present(command, &command->options[i], json, e);
+	return ret;
 }
 
 static bool key_known(const struct command *command, const char *key)
@@ -75,7 +122,7 @@ static bool key_known(const struct command *command, const char *key)
 	for (uint32_t i = 0; i < arg_count(command); i++)
 		if (!strcmp(key, command->args[i].key))
 			return true;
-	return false;
+	return find_option(command, key);
 }
 
 static int check_keys(const struct command *command, const json_t *json, struct err *e)
@@ -96,6 +143,8 @@ int command_check(const struct command *command, const json_t *json, struct err 
 
 	for (uint32_t i = 0; !ret && i < arg_count(command); i++)
 		ret = check_arg(command, &command->args[i], json, e);
+	if (!ret)
+		ret = check_options(command, json, e);
 	if (!ret && command->files)
 		ret = check_arg(command, &directory, json, e);
 	return ret;
@@ -148,6 +197,14 @@ void command_usage(const struct command *command, char text[COMMAND_USAGE_MAX])
 		used += (size_t)snprintf(text + used, COMMAND_USAGE_MAX - used,
 			arg->optional ? " [%s]" : " %s", arg->usage);
 	}
+	for (uint32_t i = 0; i < COMMAND_OPTIONS_MAX && command->options[i].key; i++) {
+		const struct command_arg *option = &command->options[i];
+
+		if (used < COMMAND_USAGE_MAX)
+			used += (size_t)snprintf(text + used, COMMAND_USAGE_MAX - used,
+				" [--%s%s%s]", option->key, option->usage ? " " : "",
+				option->usage ? option->usage : "");
+	}
 }
 
 void command_help(const struct command *table, FILE *out)
@@ -156,7 +213,10 @@ void command_help(const struct command *table, FILE *out)
 
 	for (const struct command *c = table; c->words; c++) {
 		command_usage(c, text);
-		fprintf(out, "  %-*s  %s\n", HELP_COLUMN, text, c->help);
+		if (strlen(text) > HELP_COLUMN)
+			fprintf(out, "  %s\n  %-*s  %s\n", text, HELP_COLUMN, "", c->help);
+		else
+			fprintf(out, "  %-*s  %s\n", HELP_COLUMN, text, c->help);
 	}
 }
 
@@ -214,6 +274,8 @@ static json_t *arg_value(const struct command *command, const struct command_arg
 			command->words, arg->usage, text, arg->max);
 		return NULL;
 	}
+	if (arg->kind == COMMAND_CHOICE && check_choice(command, arg, text, e))
+		return NULL;
 	value = arg->kind == COMMAND_SPEC ? spec_object(text) : NULL;
 	if (!value)
 		value = json_string(text);
@@ -233,18 +295,72 @@ static int add_directory(json_t *request, struct err *e)
 	return 0;
 }
 
-static int build(
-	const struct command *command, int argc, char **argv, json_t *request, struct err *e)
+static int set_value(const struct command *command, const struct command_arg *arg, const char *text,
+	json_t *request, struct err *e)
 {
-	json_object_set_new(request, "command", json_string(command->words));
-	for (int i = 0; i < argc; i++) {
-		const struct command_arg *arg = &command->args[i];
-		json_t *value = arg_value(command, arg, argv[i], e);
+	json_t *value = text ? arg_value(command, arg, text, e) : json_true();
 
-		if (!value || json_object_set_new(request, arg->key, value))
-			return -EINVAL;
+	return !value || json_object_set_new(request, arg->key, value) ? -EINVAL : 0;
+}
+
+/* Options are taken from the words, arguments stay. */
+struct line {
+	int argc;
+	char **argv;
+	int taken; /* words behind *argv that are arguments */
+};
+
+static int usage_error(const struct command *command, struct err *e)
+{
+	char usage[COMMAND_USAGE_MAX];
+
+	command_usage(command, usage);
+	return err_set(e, -EINVAL, "usage: enlite ctl NAME %s [--json]", usage);
+}
+
+/* words[0] is "--KEY" or "--KEY=VALUE". How many words it takes, or -EINVAL. */
+static int take_option(
+	const struct command *command, int left, char **words, json_t *request, struct err *e)
+{
+	char *equals = strchr(words[0], '='), key[32];
+	const struct command_arg *option;
+	int ret;
+
+	snprintf(key, sizeof(key), "%.*s",
+		(int)(equals ? equals - words[0] - 2 : (ptrdiff_t)strlen(words[0]) - 2),
+		words[0] + 2);
+	option = find_option(command, key);
+	if (!option)
+		return err_set(e, -EINVAL, "unknown option %s; see `enlite ctl --help`", words[0]);
+	if (option->kind == COMMAND_FLAG ? equals != NULL : !equals && left < 2)
+		return usage_error(command, e);
+	if (option->kind == COMMAND_FLAG)
+		return set_value(command, option, NULL, request, e) ? -EINVAL : 1;
+	ret = set_value(command, option, equals ? equals + 1 : words[1], request, e);
+	return ret ? ret : equals ? 1 : 2;
+}
+
+/* Behind "--" nothing is an option. */
+static int take_options(
+	const struct command *command, struct line *line, json_t *request, struct err *e)
+{
+	int i = 0;
+
+	while (i < line->argc && strcmp(line->argv[i], "--")) {
+		int words;
+
+		if (strncmp(line->argv[i], "--", 2)) {
+			line->argv[line->taken++] = line->argv[i++];
+			continue;
+		}
+		words = take_option(command, line->argc - i, line->argv + i, request, e);
+		if (words < 0)
+			return words;
+		i += words;
 	}
-	return command->files ? add_directory(request, e) : 0;
+	for (i++; i < line->argc; i++)
+		line->argv[line->taken++] = line->argv[i];
+	return 0;
 }
 
 static bool args_fit(const struct command *command, int argc)
@@ -253,6 +369,21 @@ static bool args_fit(const struct command *command, int argc)
 	int least = most && command->args[most - 1].optional ? most - 1 : most;
 
 	return argc >= least && argc <= most;
+}
+
+static int build(
+	const struct command *command, int argc, char **argv, json_t *request, struct err *e)
+{
+	struct line line = {.argc = argc, .argv = argv};
+	int ret;
+
+	json_object_set_new(request, "command", json_string(command->words));
+	ret = take_options(command, &line, request, e);
+	if (!ret && !args_fit(command, line.taken))
+		ret = usage_error(command, e);
+	for (int i = 0; !ret && i < line.taken; i++)
+		ret = set_value(command, &command->args[i], argv[i], request, e);
+	return !ret && command->files ? add_directory(request, e) : ret;
 }
 
 /* "disk add": as much of it as may be the name of a command. */
@@ -266,15 +397,10 @@ int command_parse(const struct command *table, int argc, char **argv,
 	const struct command **command, json_t **request, struct err *e)
 {
 	int taken, ret;
-	char usage[COMMAND_USAGE_MAX];
 
 	*command = match(table, argc, argv, &taken);
 	if (!*command)
 		return unknown_words(argc, argv, e);
-	if (!args_fit(*command, argc - taken)) {
-		command_usage(*command, usage);
-		return err_set(e, -EINVAL, "usage: enlite ctl NAME %s [--json]", usage);
-	}
 	*request = json_object();
 	ret = *request ? build(*command, argc - taken, argv + taken, *request, e)
 		       : err_set(e, -ENOMEM, "out of memory");

@@ -5,7 +5,7 @@
  * `enlite ctl --help`, and the man page (tests/unit/mgmt/command_test.c compares).
  *
  * A request is one JSON object:
- *   {"command": WORDS, KEY: VALUE ...}   a key for each argument of the row
+ *   {"command": WORDS, KEY: VALUE ...}   a key for each argument of the row, and for options
  *   "directory": PATH                    only with `files`: relative names start there
  *
  * Thread: command_start() control; everything else any.
@@ -21,7 +21,8 @@
 #include "base/err.h"
 #include "mgmt/ctl.h"
 
-#define COMMAND_ARGS_MAX 2u
+#define COMMAND_ARGS_MAX    2u
+#define COMMAND_OPTIONS_MAX 6u
 
 struct vm;
 
@@ -29,6 +30,8 @@ enum command_arg_kind {
 	COMMAND_TEXT,
 	COMMAND_SPEC, /* a text, or a JSON object; a client sends one that begins with { as such */
 	COMMAND_NUMBER, /* 0 to max */
+	COMMAND_CHOICE, /* a text, one of `choices` */
+	COMMAND_FLAG,   /* an option without a value; in the request: true */
 };
 
 struct command_arg {
@@ -36,16 +39,19 @@ struct command_arg {
 	const char *usage; /* "ID" */
 	enum command_arg_kind kind;
 	uint64_t max;
-	bool optional; /* only as the last one */
+	const char *const *choices; /* up to NULL */
+	bool optional;              /* only as the last one */
 };
 
 struct command {
 	const char *words; /* "disk add"; NULL: the end of the table */
 	struct command_arg args[COMMAND_ARGS_MAX];
-	bool files;          /* its arguments name files, relative to the client's directory */
-	const char *help;    /* one line */
-	uint32_t states;     /* bit n: runs in state n of the VM */
-	unsigned timeout_ms; /* how long a client waits for the answer */
+	struct command_arg options[COMMAND_OPTIONS_MAX]; /* --KEY VALUE, or --KEY; in any place */
+	bool files;       /* its arguments name files, relative to the client's directory */
+	const char *help; /* one line */
+	uint32_t states;  /* bit n: runs in state n of the VM */
+	/* How long a client waits for the answer, besides the seconds of an option "timeout". */
+	unsigned timeout_ms;
 	/* ON_CONTROL. The request has all keys of the row, checked. 0: exactly one ctl_answer() or
 	 * ctl_refuse(), now or later. -errno with e: neither. */
 	int (*run)(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
@@ -79,7 +85,7 @@ int command_parse(const struct command *table, int argc, char **argv,
 	const struct command **command, json_t **request, struct err *e);
 
 /* "disk add SPEC" */
-#define COMMAND_USAGE_MAX 80u
+#define COMMAND_USAGE_MAX 128u
 void command_usage(const struct command *command, char text[COMMAND_USAGE_MAX]);
 /* All rows, one a line, with their help. */
 void command_help(const struct command *table, FILE *out);
