@@ -78,10 +78,21 @@ enum nic_config_direction { NIC_CONFIG_BOTH, NIC_CONFIG_TX, NIC_CONFIG_RX };
 enum vm_memory_kind { VM_MEMORY_ANONYMOUS, VM_MEMORY_SHARED };
 extern const char *const vm_memory_kinds[]; /* their names */
 
+/* Integration services: bits of vm_config.ic. */
+enum vm_ic {
+	VM_IC_HEARTBEAT,
+	VM_IC_SHUTDOWN,
+	VM_IC_TIMESYNC,
+	VM_IC_KVP,
+	VM_IC_VSS,
+	VM_IC_COPY,
+	VM_IC_SERVICES,
+};
+
 enum vm_on_crash { VM_ON_CRASH_EXIT, VM_ON_CRASH_CONTINUE };
 
 /* The keys outside of lists; see schema.c. */
-#define VM_CONFIG_KEYS 20u
+#define VM_CONFIG_KEYS 21u
 
 struct vm_config {
 	char *kernel;
@@ -102,6 +113,7 @@ struct vm_config {
 	bool nested, pmu; /* CPU features for the guest */
 	bool reboot;      /* a guest reset restarts the VM */
 	int on_crash;     /* enum vm_on_crash */
+	uint32_t ic;      /* bit n: service n of enum vm_ic */
 	bool verbose;
 	struct disk_config *disks;
 	uint32_t disk_count;

@@ -22,6 +22,14 @@ const char *const vm_memory_kinds[] = {
 	[VM_MEMORY_ANONYMOUS] = "anonymous", [VM_MEMORY_SHARED] = "shared", NULL};
 static const char *const on_crash_choices[] = {
 	[VM_ON_CRASH_EXIT] = "exit", [VM_ON_CRASH_CONTINUE] = "continue", NULL};
+static const char *const ic_choices[VM_IC_SERVICES + 1] = {
+	[VM_IC_HEARTBEAT] = "heartbeat",
+	[VM_IC_SHUTDOWN] = "shutdown",
+	[VM_IC_TIMESYNC] = "timesync",
+	[VM_IC_KVP] = "kvp",
+	[VM_IC_VSS] = "vss",
+	[VM_IC_COPY] = "copy",
+};
 
 /* ---- the VM -------------------------------------------------------------- */
 
@@ -163,6 +171,16 @@ const struct schema_key vm_keys[] = {
 		.preset = "exit",
 		.arg = "exit|continue",
 		.help = "what to do after the guest reported its crash; continue lets kdump run",
+	},
+	{
+		.name = "ic",
+		.type = &schema_words,
+		SCHEMA_FIELD(struct vm_config, ic),
+		.choices = ic_choices,
+		.preset = "heartbeat,shutdown,timesync,kvp,vss",
+		.arg = "all|none|LIST",
+		.help = "integration services to offer; LIST: some of heartbeat, shutdown, "
+			"timesync, kvp, vss and copy with commas between them",
 	},
 	{
 		.name = "pin_memory",

@@ -121,6 +121,7 @@ void vm_inspect(const struct vm *vm, const struct gmem_use *use, struct inspect 
 	inspect_begin_array(i, "devices");
 	storage_inspect(&vm->storage, i);
 	network_inspect(&vm->network, i);
+	ic_inspect(&vm->ic, i);
 	devices_inspect(&vm->devices, i);
 	inspect_end(i);
 }

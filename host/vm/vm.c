@@ -24,6 +24,7 @@ static const struct vm_unit_ops *const vm_units[] = {
 	&partition_unit,
 	&storage_unit,
 	&network_unit,
+	&ic_unit,
 	&devices_unit,
 	&vsock_unit,
 	&io_threads_unit, /* they end before the disks and NICs they use are closed */

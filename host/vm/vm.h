@@ -24,6 +24,7 @@
 #include "mgmt/ctl.h"
 #include "vm/console.h"
 #include "vm/devices.h"
+#include "vm/ic.h"
 #include "vm/network.h"
 #include "vm/restart.h"
 #include "vm/signals.h"
@@ -104,6 +105,9 @@ struct vm {
 
 	void (*network_paused)(struct vm *vm);
 	struct network network; /* NICs */
+
+	void (*ic_paused)(struct vm *vm);
+	struct ic ic; /* integration services */
 
 	void (*devices_paused)(struct vm *vm);
 	struct devices devices; /* those that need no back end */

@@ -89,6 +89,7 @@ static void defaults(void **state)
 	assert_true(o.reboot);
 	assert_int_equal(o.on_crash, VM_ON_CRASH_EXIT);
 	assert_int_equal(o.memory_kind, VM_MEMORY_ANONYMOUS);
+	assert_int_equal(o.ic, (1u << VM_IC_SERVICES) - 1 - (1u << VM_IC_COPY));
 	assert_false(o.pin_memory || o.stimer || o.test_device || o.verbose || o.nested || o.pmu);
 }
 
@@ -98,7 +99,8 @@ static void every_option(void **state)
 		parse("--initrd", "I", "--append", "a=b c", "--cpus=64", "--memory", "3G",
 			"--console", "none", "--name", "A-b_c.9", "--io-threads", "64",
 			"--no-reboot", "--on-crash", "continue", "--pin-memory", "--stimer",
-			"--test-device", "--verbose", "--nested", "--pmu", NULL),
+			"--test-device", "--verbose", "--nested", "--pmu", "--ic",
+			"copy,heartbeat", NULL),
 		0);
 	assert_string_equal(o.initrd, "I");
 	assert_string_equal(o.append, "a=b c");
@@ -109,6 +111,7 @@ static void every_option(void **state)
 	assert_int_equal(o.io_threads, 64);
 	assert_false(o.reboot);
 	assert_int_equal(o.on_crash, VM_ON_CRASH_CONTINUE);
+	assert_int_equal(o.ic, 1u << VM_IC_COPY | 1u << VM_IC_HEARTBEAT);
 	assert_true(o.pin_memory && o.stimer && o.test_device && o.verbose && o.nested && o.pmu);
 }
 
@@ -335,6 +338,11 @@ static void unknown_and_incomplete(void **state)
 	refused("disk.img", NULL, "unexpected argument 'disk.img'");
 	refused("--", "x", "unexpected argument 'x'");
 	refused("--on-crash", "maybe", "exit or continue");
+	refused("--ic", "", "all, none or a list");
+	refused("--ic", "kvp,", "all, none or a list");
+	refused("--ic", "kvp,all", "all, none or a list");
+	refused("--ic", "kv", "all, none or a list");
+	refused("--ic", "kvpp", "vss, copy");
 	refused("--kernel", "", "--kernel: must be the name of a file, not ''");
 	refused("--initrd", "", "--initrd: must be the name of a file, not ''");
 	refused("--console", "", "--console: must be stdio, none or a file");

@@ -290,6 +290,7 @@ static void check_same(const struct vm_config *a, const struct vm_config *b)
 	assert_int_equal(a->poll_us, b->poll_us);
 	assert_int_equal(a->reboot, b->reboot);
 	assert_int_equal(a->on_crash, b->on_crash);
+	assert_int_equal(a->ic, b->ic);
 	assert_int_equal(a->pin_memory, b->pin_memory);
 	assert_int_equal(a->disk_count, b->disk_count);
 	for (uint32_t i = 0; i < a->disk_count; i++) {

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* ic.h as a unit. */
+#include "vm/vm_impl.h"
+
+/* On an I/O thread, while the partition exists. */
+static bool ref_time(void *ctx, uint64_t *time)
+{
+	struct vm *vm = ctx;
+	struct hv *hv = partition_hv(vm->partition);
+
+	if (hv_time_is_paused(hv))
+		return false;
+	*time = hv_ref_time(hv);
+	return true;
+}
+
+static int open_unit(struct vm *vm, struct err *e)
+{
+	ic_init(&vm->ic, vm->options, ref_time, vm);
+	return 0;
+}
+
+static int attach(struct vm *vm, struct err *e)
+{
+	return ic_attach(&vm->ic, vm->options, &vm->vsp_host, e);
+}
+
+static void at_rest(void *ctx)
+{
+	struct vm *vm = ctx;
+
+	vm->ic_paused(vm);
+}
+
+static void pause_unit(struct vm *vm, void (*paused)(struct vm *vm))
+{
+	vm->ic_paused = paused;
+	device_group_pause(&vm->ic.devices, at_rest, vm);
+}
+
+static void resume(struct vm *vm)
+{
+	device_group_resume(&vm->ic.devices);
+}
+
+static void detach(struct vm *vm)
+{
+	ic_detach(&vm->ic);
+}
+
+const struct vm_unit_ops ic_unit = {
+	.name = "integration services",
+	.open = open_unit,
+	.attach = attach,
+	.pause = pause_unit,
+	.resume = resume,
+	.detach = detach,
+};
