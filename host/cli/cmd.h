@@ -6,6 +6,8 @@
 #ifndef CLI_CMD_H
 #define CLI_CMD_H
 
+#include <jansson.h>
+
 #include "base/err.h"
 
 /* argv[0] is the subcommand's name. The process exit status. */
@@ -13,6 +15,14 @@ int cmd_run(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
+int cmd_cp(int argc, char **argv);
+int cmd_freeze(int argc, char **argv);
+
+/* cmd_ctl.c: sends a request of this row to a VM. 0: *reply, a new object, is its answer; -errno
+ * with one line in e: there is none, or the VM refused. */
+struct command;
+int cmd_ask(const char *name, const struct command *command, const json_t *request, json_t **reply,
+	struct err *e);
 
 /* cmd_config.c: fills *config from a command line as of `enlite run`. 0; 1: the help text was
  * printed; -errno with one line in e. vm_config_free() in any case. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli/cmd.h"
+#include "cli/guest_tables.h"
 #include "cli/list_tables.h"
 #include "cli/stats_tables.h"
 #include "cli/table.h"
@@ -45,6 +46,11 @@ static void inspect_print(FILE *out, json_t *reply)
 	tree_print(out, json_object_get(reply, "inspect"));
 }
 
+static void tree_reply_print(FILE *out, json_t *reply)
+{
+	tree_print(out, reply);
+}
+
 /* How people see the answer of a command. */
 static const struct {
 	const char *words;
@@ -54,6 +60,10 @@ static const struct {
 	{"inspect", inspect_print},
 	{"disk list", disk_tables_print},
 	{"nic list", nic_table_print},
+	{"status", status_print},
+	{"kvp list", kvp_pairs_print},
+	{"kvp get", kvp_value_print},
+	{"ip show", tree_reply_print},
 };
 
 static bool print_for_people(const char *words, json_t *reply)
@@ -99,6 +109,19 @@ static unsigned patience_ms(const struct command *command, const json_t *request
 	       1000 * (unsigned)json_integer_value(json_object_get(request, "timeout"));
 }
 
+int cmd_ask(const char *name, const struct command *command, const json_t *request, json_t **reply,
+	struct err *e)
+{
+	int ret = ctl_call(name, request, patience_ms(command, request), reply, e);
+
+	if (ret)
+		return ret;
+	ret = check_reply(name, *reply, e);
+	if (ret)
+		json_decref(*reply);
+	return ret;
+}
+
 static int ask(const char *name, const struct command *command, const json_t *request, bool json,
 	struct err *e)
 {
@@ -106,14 +129,12 @@ static int ask(const char *name, const struct command *command, const json_t *re
 	int ret;
 
 	report_interruption();
-	ret = ctl_call(name, request, patience_ms(command, request), &reply, e);
+	ret = cmd_ask(name, command, request, &reply, e);
 	if (ret)
 		return ret;
-	ret = check_reply(name, reply, e);
-	if (!ret)
-		print_reply(command, reply, json);
+	print_reply(command, reply, json);
 	json_decref(reply);
-	return ret;
+	return 0;
 }
 
 /* ---- command line -------------------------------------------------------- */

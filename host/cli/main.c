@@ -29,6 +29,9 @@ static const struct subcommand {
 	{"config", NULL, "config --check FILE | --print OPTIONS", "check or print a configuration",
 		cmd_config},
 	{"ctl", NULL, "ctl NAME COMMAND [--json]", "send a command to a running VM", cmd_ctl},
+	{"cp", NULL, "cp FILE NAME:PATH [--force] [--parents]", "copy a file into a guest", cmd_cp},
+	{"freeze", NULL, "freeze NAME [--timeout S] -- COMMAND",
+		"run a command while a guest's file systems are frozen", cmd_freeze},
 	{"probe", NULL, "probe [--json]", "report what /dev/kvm can do here", cmd_probe},
 	{"version", "--version", "version", "print the version", cmd_version},
 	{"help", "--help", "help", "print this text", cmd_help},
@@ -46,7 +49,7 @@ static int cmd_help(int argc, char **argv)
 {
 	puts("usage: enlite COMMAND [OPTIONS]\n");
 	for (size_t i = 0; i < SUBCOMMANDS; i++)
-		printf("  %-38s  %s\n", subcommands[i].usage, subcommands[i].help);
+		printf("  %-40s  %s\n", subcommands[i].usage, subcommands[i].help);
 	puts("\nSee `enlite run --help`, `enlite ctl --help` and enlite(1).");
 	return EXIT_SUCCESS;
 }

@@ -72,10 +72,17 @@ static bool number_fits(const struct command_arg *arg, const json_t *json)
 static int check_choice(const struct command *command, const struct command_arg *arg,
 	const char *text, struct err *e)
 {
+	char known[sizeof(e->text)] = "";
+
 	if (is_choice(arg, text))
 		return 0;
-	return err_set(
-		e, -EINVAL, "%s: %s: must be one of %s", command->words, arg->key, arg->usage);
+	for (const char *const *choice = arg->choices; *choice; choice++) {
+		size_t used = strlen(known);
+
+		snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "", *choice);
+	}
+	return err_set(e, -EINVAL, "%s: %s '%.64s': must be one of %s", command->words, arg->key,
+		text, known);
 }
 
 /* The key is there. */

@@ -29,9 +29,10 @@
 #define CTL_REQUEST_MAX 16384u /* two paths, with room for escapes */
 #define CTL_PATH_MAX    108u   /* sockaddr_un */
 #define CTL_NAME_MAX    64u
-#define CTL_RETRY_MS    100u   /* after accept() failed */
-#define CTL_TIMEOUT_MS  10000u /* for an answer that comes at once */
-#define CTL_WAIT_MS     90000u /* for an answer that waits for a disk or the guest */
+#define CTL_RETRY_MS    100u      /* after accept() failed */
+#define CTL_TIMEOUT_MS  10000u    /* for an answer that comes at once */
+#define CTL_WAIT_MS     90000u    /* for an answer that waits for a disk or the guest */
+#define CTL_COPY_MS     86400000u /* for a whole file */
 
 struct ctl;
 struct ctl_client;

@@ -147,6 +147,17 @@ static int command_resume(
 	return ret;
 }
 
+static const char *const then_words[] = {"stop", "nothing", NULL};
+
+/* clang-format off */
+#define TIMEOUT                                                                                    \
+	{.key = "timeout", .usage = "S", .kind = COMMAND_NUMBER, .max = 3600}
+#define POOL                                                                                       \
+	{.key = "pool", .usage = "POOL", .kind = COMMAND_CHOICE, .choices = kvp_pool_names}
+#define NIC                                                                                        \
+	{.key = "nic", .usage = "N", .kind = COMMAND_NUMBER, .max = VM_NICS_MAX - 1}
+/* clang-format on */
+
 /* In the order of `enlite ctl --help` and of the man page, which has the same rows. */
 const struct command vm_commands[] = {
 	{
@@ -165,6 +176,13 @@ const struct command vm_commands[] = {
 		.run = command_inspect,
 	},
 	{
+		.words = "status",
+		.help = "print what the VM and its guest do",
+		.states = ANY,
+		.timeout_ms = CTL_TIMEOUT_MS,
+		.run = command_status,
+	},
+	{
 		.words = "pause",
 		.help = "stop the guest and its clocks; it uses no CPU",
 		.states = RUNNING,
@@ -177,6 +195,18 @@ const struct command vm_commands[] = {
 		.states = PAUSED | 1u << VM_PAUSING,
 		.timeout_ms = CTL_TIMEOUT_MS,
 		.run = command_resume,
+	},
+	{
+		.words = "shutdown",
+		.options = {{.key = "reboot", .kind = COMMAND_FLAG}, TIMEOUT,
+			{.key = "then",
+				.usage = "stop|nothing",
+				.kind = COMMAND_CHOICE,
+				.choices = then_words}},
+		.help = "ask the guest to power off or to reboot, and wait for it",
+		.states = RUNNING,
+		.timeout_ms = CTL_WAIT_MS,
+		.run = command_shutdown,
 	},
 	{
 		.words = "power-button",
@@ -285,6 +315,86 @@ const struct command vm_commands[] = {
 		.states = RUNNING | PAUSED,
 		.timeout_ms = CTL_TIMEOUT_MS,
 		.run = command_nic_mtu,
+	},
+	{
+		.words = "kvp list",
+		.options = {POOL},
+		.help = "list the guest's key-value pairs",
+		.states = RUNNING,
+		.timeout_ms = CTL_WAIT_MS,
+		.run = command_kvp_list,
+	},
+	{
+		.words = "kvp get",
+		.args = {{.key = "key", .usage = "KEY"}},
+		.options = {POOL},
+		.help = "print the value of a key, of the first pool that has it",
+		.states = RUNNING,
+		.timeout_ms = CTL_WAIT_MS,
+		.run = command_kvp_get,
+	},
+	{
+		.words = "kvp set",
+		.args = {{.key = "key", .usage = "KEY"}, {.key = "value", .usage = "VALUE"}},
+		.options = {POOL},
+		.help = "set a key in the guest",
+		.states = RUNNING,
+		.timeout_ms = CTL_WAIT_MS,
+		.run = command_kvp_set,
+	},
+	{
+		.words = "kvp remove",
+		.args = {{.key = "key", .usage = "KEY"}},
+		.options = {POOL},
+		.help = "remove a key from the guest",
+		.states = RUNNING,
+		.timeout_ms = CTL_WAIT_MS,
+		.run = command_kvp_remove,
+	},
+	{
+		.words = "ip show",
+		.args = {NIC},
+		.help = "print the addresses that the guest has on a NIC",
+		.states = RUNNING,
+		.timeout_ms = CTL_WAIT_MS,
+		.run = command_ip_show,
+	},
+	{
+		.words = "ip set",
+		.args = {NIC},
+		.options = {{.key = "dhcp", .kind = COMMAND_FLAG},
+			{.key = "address", .usage = "LIST"}, {.key = "subnet", .usage = "LIST"},
+			{.key = "gateway", .usage = "LIST"}, {.key = "dns", .usage = "LIST"}},
+		.help = "change the addresses that the guest has on a NIC",
+		.states = RUNNING,
+		.timeout_ms = CTL_WAIT_MS,
+		.run = command_ip_set,
+	},
+	{
+		.words = "freeze",
+		.options = {TIMEOUT},
+		.help = "freeze the guest's file systems",
+		.states = RUNNING,
+		.timeout_ms = CTL_WAIT_MS,
+		.run = command_freeze,
+	},
+	{
+		.words = "thaw",
+		.help = "thaw them again",
+		.states = RUNNING,
+		.timeout_ms = CTL_WAIT_MS,
+		.run = command_thaw,
+	},
+	{
+		.words = "copy",
+		.args = {{.key = "file", .usage = "FILE"}, {.key = "path", .usage = "PATH"}},
+		.options = {{.key = "force", .kind = COMMAND_FLAG},
+			{.key = "parents", .kind = COMMAND_FLAG}},
+		.files = true,
+		.help = "copy a file into the guest",
+		.states = RUNNING,
+		.timeout_ms = CTL_COPY_MS,
+		.run = command_copy,
 	},
 	{.words = NULL},
 };

@@ -34,4 +34,25 @@ int command_nic_speed(
 	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
 int command_nic_mtu(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
 
+/* ---- rows of ic_commands.c ----------------------------------------------- */
+
+int command_status(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_shutdown(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_freeze(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_thaw(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_copy(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+/* ON_CONTROL: the guest ended; answers a `shutdown` that waits for it. */
+void ic_shutdown_guest_ended(struct vm *vm);
+
+/* ---- rows of kvp_commands.c ---------------------------------------------- */
+
+extern const char *const kvp_pool_names[]; /* up to NULL */
+int command_kvp_list(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_kvp_get(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_kvp_set(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_kvp_remove(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_ip_show(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_ip_set(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+
 #endif

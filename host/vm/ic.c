@@ -45,12 +45,13 @@ static const void *settings_of(const struct ic *ic, enum vm_ic service)
 	}
 }
 
-void ic_init(struct ic *ic, const struct vm_config *options,
+void ic_init(struct ic *ic, struct loop *control, const struct vm_config *options,
 	bool (*ref_time)(void *ctx, uint64_t *time), void *ctx)
 {
 	ic->timesync = (struct ic_timesync_settings){.ref_time = ref_time, .ctx = ctx};
 	fill_facts(ic, options);
 	device_group_init(&ic->devices);
+	ic_freeze_init(&ic->freeze, control, &ic->services[VM_IC_VSS].device.vsp);
 	for (uint32_t n = 0; n < VM_IC_SERVICES; n++)
 		ic->services[n].config = (struct ic_config){
 			.service = services[n],
@@ -73,6 +74,19 @@ int ic_attach(struct ic *ic, const struct vm_config *options, struct vsp_host *h
 void ic_detach(struct ic *ic)
 {
 	device_group_destroy_all(&ic->devices);
+	ic_freeze_guest_gone(&ic->freeze);
+}
+
+void ic_close(struct ic *ic)
+{
+	if (ic->copy)
+		ic_copy_abandon(ic->copy);
+	ic->copy = NULL;
+}
+
+const char *ic_service_name(enum vm_ic service)
+{
+	return ic_name(services[service]);
 }
 
 struct vsp_device *ic_device(struct ic *ic, enum vm_ic service)

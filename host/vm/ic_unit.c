@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* ic.h as a unit. */
+#include "vm/commands.h"
 #include "vm/vm_impl.h"
 
 /* On an I/O thread, while the partition exists. */
@@ -16,7 +17,7 @@ static bool ref_time(void *ctx, uint64_t *time)
 
 static int open_unit(struct vm *vm, struct err *e)
 {
-	ic_init(&vm->ic, vm->options, ref_time, vm);
+	ic_init(&vm->ic, &vm->control, vm->options, ref_time, vm);
 	return 0;
 }
 
@@ -43,9 +44,30 @@ static void resume(struct vm *vm)
 	device_group_resume(&vm->ic.devices);
 }
 
+static void stop_answered(struct loop_task *task)
+{
+	struct vm *vm = container_of(task, struct vm, ic_stop_task);
+
+	vm->ic_stopped(vm);
+}
+
+/* In a turn of its own: the answer to `shutdown` is on its way before the process can end. */
+static void stop(struct vm *vm, void (*stopped)(struct vm *vm))
+{
+	ic_shutdown_guest_ended(vm);
+	vm->ic_stopped = stopped;
+	vm->ic_stop_task.fn = stop_answered;
+	loop_post(&vm->control, &vm->ic_stop_task);
+}
+
 static void detach(struct vm *vm)
 {
 	ic_detach(&vm->ic);
+}
+
+static void close_unit(struct vm *vm)
+{
+	ic_close(&vm->ic);
 }
 
 const struct vm_unit_ops ic_unit = {
@@ -54,5 +76,7 @@ const struct vm_unit_ops ic_unit = {
 	.attach = attach,
 	.pause = pause_unit,
 	.resume = resume,
+	.stop = stop,
 	.detach = detach,
+	.close = close_unit,
 };

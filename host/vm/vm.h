@@ -107,6 +107,8 @@ struct vm {
 	struct network network; /* NICs */
 
 	void (*ic_paused)(struct vm *vm);
+	void (*ic_stopped)(struct vm *vm);
+	struct loop_task ic_stop_task;
 	struct ic ic; /* integration services */
 
 	void (*devices_paused)(struct vm *vm);

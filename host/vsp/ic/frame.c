@@ -81,7 +81,7 @@ static void send_message(struct ic_channel *c, uint16_t type, uint32_t body_size
 	c->out = (struct vsp_out){
 		.packet = {.type = VMBUS_PKT_INBAND,
 			.trans_id = c->transaction,
-			.payload = {header, IC_MESSAGE(body_size)}},
+			.payload = {header, (uint32_t)sizeof(*header) + body_size}},
 		.sent = sent,
 	};
 	vsp_send(c->ch, &c->out);
@@ -218,9 +218,10 @@ static void tick(struct loop_timer *timer)
 
 static void start_tick(struct ic_channel *c)
 {
-	uint64_t period = c->service->tick_ns;
+	uint64_t wanted = config_of(c)->tick_ns;
+	uint64_t period = wanted ? wanted : c->service->tick_ns;
 
-	if (period && c->state == IC_READY && !c->paused)
+	if (c->service->tick && c->state == IC_READY && !c->paused)
 		loop_timer_start(
 			vsp_channel_loop(c->ch), &c->tick, period - loop_now_ns() % period, tick);
 }

@@ -23,6 +23,7 @@ extern const struct ic_service ic_heartbeat, ic_shutdown, ic_timesync, ic_kvp, i
 struct ic_config {
 	const struct ic_service *service;
 	const void *settings; /* the service's own; outlives the device. NULL: it has none */
+	uint64_t tick_ns;     /* 0: the service's own period */
 };
 
 const struct vsp_ops *ic_vsp_ops(const struct ic_service *service);

@@ -25,6 +25,8 @@ static int count_run(
 	return 0;
 }
 
+static const char *const means[] = {"car", "bus", NULL};
+
 static const struct command table[] = {
 	{.words = "look", .states = 1, .run = count_run},
 	{.words = "set",
@@ -35,6 +37,13 @@ static const struct command table[] = {
 	{.words = "set name",
 		.args = {{.key = "name", .usage = "NAME"}},
 		.states = 2,
+		.run = count_run},
+	{.words = "go",
+		.args = {{.key = "where", .usage = "WHERE"}, {.key = "n", .usage = "N"}},
+		.options = {{.key = "fast", .kind = COMMAND_FLAG},
+			{.key = "speed", .usage = "S", .kind = COMMAND_NUMBER, .max = 9},
+			{.key = "by", .usage = "MEANS", .kind = COMMAND_CHOICE, .choices = means}},
+		.states = 3,
 		.run = count_run},
 	{.words = "open",
 		.args = {{.key = "file", .usage = "FILE", .kind = COMMAND_SPEC}},
@@ -61,6 +70,8 @@ static int start(const char *text, uint32_t state)
 	return ret;
 }
 
+#define GO "{\"command\": \"go\", \"where\": \"x\""
+
 static void errors_name_the_key(void **state)
 {
 	static const struct {
@@ -69,7 +80,7 @@ static void errors_name_the_key(void **state)
 		{"{}", "\"command\": a text is needed"},
 		{"{\"command\": 7}", "\"command\": a text is needed"},
 		{"{\"command\": \"fly\"}",
-			"unknown command fly; known are look, set, set name, open"},
+			"unknown command fly; known are look, set, set name, go, open"},
 		{"{\"command\": \"set name\"}", "set name: \"name\" is missing"},
 		{"{\"command\": \"set name\", \"name\": 7}",
 			"set name: \"name\": Expected string, got integer"},
@@ -84,6 +95,13 @@ static void errors_name_the_key(void **state)
 		{"{\"command\": \"set\", \"n\": -1}", "set: \"n\": a number from 0 to 7 is needed"},
 		{"{\"command\": \"set\", \"n\": 1, \"why\": []}",
 			"set: \"why\": Expected string, got array"},
+		{GO "}", "go: \"n\" is missing"},
+		{GO ", \"n\": \"1\", \"fast\": 1}",
+			"go: \"fast\": Expected true or false, got integer"},
+		{GO ", \"n\": \"1\", \"speed\": 10}",
+			"go: \"speed\": a number from 0 to 9 is needed"},
+		{GO ", \"n\": \"1\", \"by\": \"ship\"}", "go: by 'ship': must be one of car, bus"},
+		{GO ", \"n\": \"1\", \"slow\": true}", "go: unknown key \"slow\""},
 		{"{\"command\": \"open\", \"file\": \"x\"}", "open: \"directory\" is missing"},
 		{"{\"command\": \"open\", \"file\": [], \"directory\": \"/\"}",
 			"open: \"file\": Expected string, got array"},
@@ -143,6 +161,13 @@ static void lines_become_requests(void **state)
 	static const struct {
 		const char *line, *request;
 	} right[] = {
+		{"go a b", "{\"command\":\"go\",\"where\":\"a\",\"n\":\"b\"}"},
+		{"go --fast a b", "{\"command\":\"go\",\"fast\":true,\"where\":\"a\",\"n\":\"b\"}"},
+		{"go a --speed 3 b",
+			"{\"command\":\"go\",\"speed\":3,\"where\":\"a\",\"n\":\"b\"}"},
+		{"go a b --by=bus",
+			"{\"command\":\"go\",\"by\":\"bus\",\"where\":\"a\",\"n\":\"b\"}"},
+		{"go a -- --fast", "{\"command\":\"go\",\"where\":\"a\",\"n\":\"--fast\"}"},
 		{"look", "{\"command\":\"look\"}"},
 		{"set name x", "{\"command\":\"set name\",\"name\":\"x\"}"},
 		{"set 3", "{\"command\":\"set\",\"n\":3}"},
@@ -204,6 +229,15 @@ static void wrong_lines_say_what_is_right(void **state)
 		{"set name a b", "usage: enlite ctl NAME set name NAME [--json]"},
 		{"set", "usage: enlite ctl NAME set N [WHY] [--json]"},
 		{"set 1 2 3", "usage: enlite ctl NAME set N [WHY] [--json]"},
+		{"go a",
+			"usage: enlite ctl NAME go WHERE N [--fast] [--speed S] [--by MEANS] [--json]"},
+		{"go a b --speed", "usage: enlite ctl NAME go"},
+		{"go a b --fast=1", "usage: enlite ctl NAME go"},
+		{"go a b --slow", "unknown option --slow; see `enlite ctl --help`"},
+		{"go a b --speed 10", "go: S '10': a number from 0 to 9 is needed"},
+		{"go a b --by ship", "go: by 'ship': must be one of car, bus"},
+		{"go -- a b --fast", "usage: enlite ctl NAME go"},
+		{"look --fast", "unknown option --fast"},
 		{"set 8", "set: N '8': a number from 0 to 7 is needed"},
 		{"set -1", "set: N '-1': a number from 0 to 7 is needed"},
 		{"set name \xff", "set name: NAME: is not UTF-8 text"},
@@ -228,21 +262,36 @@ static void rows_are_complete(void **state)
 	}
 }
 
+#define MAN_HEAD_MAX 300
+
+/* The usage, in which a '-' of an option is no hyphen. */
+static void man_long_head(const struct command *command, char head[MAN_HEAD_MAX])
+{
+	char usage[COMMAND_USAGE_MAX];
+	size_t used;
+
+	command_usage(command, usage);
+	used = (size_t)snprintf(head, MAN_HEAD_MAX, ".TP\n.B \"");
+	for (const char *at = usage; *at; at++)
+		used += (size_t)snprintf(
+			head + used, MAN_HEAD_MAX - used, *at == '-' ? "\\-" : "%c", *at);
+	snprintf(head + used, MAN_HEAD_MAX - used, "\"\n");
+}
+
 /* The paragraph head of a row in the man page. */
-static void man_head(const struct command *command, char head[128])
+static void man_head(const struct command *command, char head[MAN_HEAD_MAX])
 {
 	const struct command_arg *arg = &command->args[0];
 
-	if (!arg->key)
-		snprintf(head, 128, ".TP\n.B %s\n", command->words);
-	else if (arg[1].key)
-		snprintf(head, 128, ".TP\n.BI \"%s \" \"%s \" %s\n", command->words, arg->usage,
-			arg[1].usage);
+	if (command->options[0].key || command->args[1].key)
+		man_long_head(command, head);
+	else if (!arg->key)
+		snprintf(head, MAN_HEAD_MAX, ".TP\n.B %s\n", command->words);
 	else if (arg->optional)
-		snprintf(head, 128, ".TP\n.BI \"%s \\fR[\\fP\" %s \"\\fR]\\fP\"\n", command->words,
-			arg->usage);
+		snprintf(head, MAN_HEAD_MAX, ".TP\n.BI \"%s \\fR[\\fP\" %s \"\\fR]\\fP\"\n",
+			command->words, arg->usage);
 	else
-		snprintf(head, 128, ".TP\n.BI \"%s \" %s\n", command->words, arg->usage);
+		snprintf(head, MAN_HEAD_MAX, ".TP\n.BI \"%s \" %s\n", command->words, arg->usage);
 }
 
 static char *man_commands(void)
@@ -266,7 +315,7 @@ static char *man_commands(void)
 /* The man page has these rows in this order, and no others. */
 static void man_page_has_the_rows(void **state)
 {
-	char *section = man_commands(), *at = section, head[128];
+	char *section = man_commands(), *at = section, head[MAN_HEAD_MAX];
 
 	for (const struct command *c = vm_commands; c->words; c++) {
 		man_head(c, head);

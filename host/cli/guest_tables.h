@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Answers of `status` and `kvp ...` for people. Thread: the main thread. */
+#ifndef CLI_GUEST_TABLES_H
+#define CLI_GUEST_TABLES_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+void status_print(FILE *out, json_t *reply);
+void kvp_pairs_print(FILE *out, json_t *reply);
+/* The value alone; control characters, which a guest may have put there, as '?'. */
+void kvp_value_print(FILE *out, json_t *reply);
+
+#endif

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/* Commands on the guest's key-value pairs and addresses. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vm/commands.h"
+#include "vm/vm_impl.h"
+#include "vsp/ic/kvp.h"
+
+#define REQUEST_NS 10000000000ull
+#define WALK_NS    60000000000ull /* all pairs: less than a client waits */
+
+const char *const kvp_pool_names[] = {
+	[IC_KVP_EXTERNAL] = "external",
+	[IC_KVP_GUEST] = "guest",
+	[IC_KVP_AUTO] = "auto",
+	[IC_KVP_AUTO_EXTERNAL] = "auto-external",
+	[IC_KVP_AUTO_INTERNAL] = "auto-internal",
+	NULL,
+};
+
+/* IC_KVP_POOLS: not given. */
+static uint32_t pool_of(const json_t *json)
+{
+	const char *name = json_string_value(json_object_get(json, "pool"));
+	uint32_t pool = 0;
+
+	while (pool < IC_KVP_POOLS && (!name || strcmp(kvp_pool_names[pool], name)))
+		pool++;
+	return pool;
+}
+
+/* ---- one request --------------------------------------------------------- */
+
+/* A command in progress. */
+struct kvp_command {
+	struct vm *vm;
+	struct ctl_request *request;
+	struct ic_kvp_request ask;
+	const char *what; /* for errors */
+	/* list and get */
+	uint64_t end_ns;
+	uint32_t pool, last, index;
+	char *key; /* get: the one that is wanted */
+	json_t *items;
+};
+
+static struct kvp_command *command_new(
+	struct vm *vm, struct ctl_request *request, const char *what, struct err *e)
+{
+	struct kvp_command *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		err_set(e, -ENOMEM, "%s: out of memory", what);
+		return NULL;
+	}
+	c->vm = vm;
+	c->request = request;
+	c->what = what;
+	c->ask.request.timeout_ns = REQUEST_NS;
+	return c;
+}
+
+static void command_free(struct kvp_command *c)
+{
+	json_decref(c->items);
+	free(c->key);
+	free(c);
+}
+
+static void start(struct kvp_command *c, void (*done)(struct ic_request *r))
+{
+	c->ask.request.done = done;
+	ic_request_start(ic_device(&c->vm->ic, VM_IC_KVP), &c->ask.request);
+}
+
+static struct kvp_command *command_of(struct ic_request *r)
+{
+	return container_of(r, struct kvp_command, ask.request);
+}
+
+static void refuse(struct kvp_command *c, const struct err *e)
+{
+	ctl_refuse(c->request, e);
+	command_free(c);
+}
+
+static void finish(struct kvp_command *c, json_t *reply)
+{
+	ctl_answer(c->request, reply);
+	command_free(c);
+}
+
+static void changed(struct ic_request *r)
+{
+	struct kvp_command *c = command_of(r);
+	struct err e;
+
+	if (ic_request_error(&ic_kvp, r, c->what, &e))
+		refuse(c, &e);
+	else
+		finish(c, json_object());
+}
+
+/* With `filled` from the functions that fill a body, whose error text lacks the command. */
+static int start_change(struct kvp_command *c, int filled, const struct err *why, struct err *e)
+{
+	if (filled) {
+		err_set(e, filled, "%s: %s", c->what, why->text);
+		command_free(c);
+		return filled;
+	}
+	start(c, changed);
+	return 0;
+}
+
+/* ---- set, remove --------------------------------------------------------- */
+
+int command_kvp_set(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	struct kvp_command *c = command_new(vm, request, "kvp set", e);
+	uint32_t pool = pool_of(json);
+	struct err why;
+	int ret;
+
+	if (!c)
+		return -ENOMEM;
+	ret = ic_kvp_fill_set(&c->ask, pool == IC_KVP_POOLS ? IC_KVP_EXTERNAL : pool,
+		json_string_value(json_object_get(json, "key")),
+		json_string_value(json_object_get(json, "value")), &why);
+	return start_change(c, ret, &why, e);
+}
+
+int command_kvp_remove(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	struct kvp_command *c = command_new(vm, request, "kvp remove", e);
+	uint32_t pool = pool_of(json);
+	struct err why;
+	int ret;
+
+	if (!c)
+		return -ENOMEM;
+	ret = ic_kvp_fill_delete(&c->ask, pool == IC_KVP_POOLS ? IC_KVP_EXTERNAL : pool,
+		json_string_value(json_object_get(json, "key")), &why);
+	return start_change(c, ret, &why, e);
+}
+
+/* ---- list, get: one pair after the other, one pool after the other ------- */
+
+static void walk(struct kvp_command *c);
+
+static json_t *pair(const struct kvp_command *c, const struct ic_kvp_item *item)
+{
+	return json_pack("{s:s, s:s, s:s}", "pool", kvp_pool_names[c->pool], "key", item->key,
+		"value", item->value);
+}
+
+static void walk_next_pool(struct kvp_command *c)
+{
+	struct err e;
+
+	c->index = 0;
+	if (c->pool++ < c->last) {
+		walk(c);
+		return;
+	}
+	if (!c->key) {
+		finish(c, json_pack("{s:O}", "pairs", c->items));
+		return;
+	}
+	err_set(&e, -ENOENT, "kvp get: the guest has no key '%.100s' there", c->key);
+	refuse(c, &e);
+}
+
+static void take_item(struct kvp_command *c)
+{
+	struct ic_kvp_item item;
+	bool good = ic_kvp_item(&c->ask, &item);
+
+	if (good && c->key && !strcmp(c->key, item.key)) {
+		finish(c, pair(c, &item));
+		return;
+	}
+	if (good && !c->key)
+		json_array_append_new(c->items, pair(c, &item));
+	if (++c->index < IC_KVP_ITEMS_MAX)
+		walk(c);
+	else
+		walk_next_pool(c);
+}
+
+static void walked(struct ic_request *r)
+{
+	struct kvp_command *c = command_of(r);
+	struct err e;
+
+	if (!r->error && r->status == IC_STATUS_NO_MORE_ITEMS) {
+		walk_next_pool(c);
+	} else if (ic_request_error(&ic_kvp, r, c->what, &e)) {
+		refuse(c, &e);
+	} else if (loop_now_ns() > c->end_ns) {
+		err_set(&e, -ETIMEDOUT, "%s: the guest takes too long", c->what);
+		refuse(c, &e);
+	} else {
+		take_item(c);
+	}
+}
+
+static void walk(struct kvp_command *c)
+{
+	ic_kvp_fill_enumerate(&c->ask, c->pool, c->index);
+	start(c, walked);
+}
+
+static void start_walk(struct kvp_command *c, const json_t *json)
+{
+	uint32_t pool = pool_of(json);
+
+	c->end_ns = loop_now_ns() + WALK_NS;
+	c->pool = pool == IC_KVP_POOLS ? 0 : pool;
+	c->last = pool == IC_KVP_POOLS ? IC_KVP_POOLS - 1 : pool;
+	walk(c);
+}
+
+int command_kvp_list(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	struct kvp_command *c = command_new(vm, request, "kvp list", e);
+
+	if (!c)
+		return -ENOMEM;
+	c->items = json_array();
+	start_walk(c, json);
+	return 0;
+}
+
+int command_kvp_get(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	struct kvp_command *c = command_new(vm, request, "kvp get", e);
+
+	if (!c)
+		return -ENOMEM;
+	c->key = strdup(json_string_value(json_object_get(json, "key")));
+	if (!c->key) {
+		command_free(c);
+		return err_set(e, -ENOMEM, "kvp get: out of memory");
+	}
+	start_walk(c, json);
+	return 0;
+}
+
+/* ---- addresses ----------------------------------------------------------- */
+
+static const struct network_nic *nic_of(struct vm *vm, const json_t *json, struct err *e)
+{
+	json_int_t n = json_integer_value(json_object_get(json, "nic"));
+
+	if (n < VM_NICS_MAX && vm->network.nics[n].device.vsp)
+		return &vm->network.nics[n];
+	err_set(e, -ENOENT, "no NIC %d; see `inspect`", (int)n);
+	return NULL;
+}
+
+static void ip_shown(struct ic_request *r)
+{
+	struct kvp_command *c = command_of(r);
+	struct ic_kvp_addresses a;
+	struct err e;
+
+	if (ic_request_error(&ic_kvp, r, c->what, &e)) {
+		refuse(c, &e);
+		return;
+	}
+	ic_kvp_addresses(&c->ask, &a);
+	finish(c, json_pack("{s:b, s:s, s:s, s:s, s:s}", "dhcp", a.dhcp, "address", a.addresses,
+			  "subnet", a.subnets, "gateway", a.gateways, "dns", a.dns));
+}
+
+int command_ip_show(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	const struct network_nic *nic = nic_of(vm, json, e);
+	struct kvp_command *c = nic ? command_new(vm, request, "ip show", e) : NULL;
+
+	if (!c)
+		return -ENOENT;
+	ic_kvp_fill_get_ip(&c->ask, nic->mac);
+	start(c, ip_shown);
+	return 0;
+}
+
+static void take_list(char *to, size_t room, const json_t *json, const char *key)
+{
+	const char *text = json_string_value(json_object_get(json, key));
+
+	snprintf(to, room, "%s", text ? text : "");
+}
+
+int command_ip_set(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	const struct network_nic *nic = nic_of(vm, json, e);
+	struct kvp_command *c = nic ? command_new(vm, request, "ip set", e) : NULL;
+	struct ic_kvp_addresses a = {.dhcp = json_is_true(json_object_get(json, "dhcp"))};
+	struct err why;
+	int ret;
+
+	if (!c)
+		return -ENOENT;
+	take_list(a.addresses, sizeof(a.addresses), json, "address");
+	take_list(a.subnets, sizeof(a.subnets), json, "subnet");
+	take_list(a.gateways, sizeof(a.gateways), json, "gateway");
+	take_list(a.dns, sizeof(a.dns), json, "dns");
+	ret = ic_kvp_fill_set_ip(&c->ask, vsp_device_instance(nic->device.vsp), &a, &why);
+	return start_change(c, ret, &why, e);
+}
