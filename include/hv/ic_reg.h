@@ -239,13 +239,11 @@ enum ic_vss_operation {
 struct ic_vss {
 	uint8_t operation; /* enum ic_vss_operation */
 	uint8_t reserved[7];
-	uint32_t flags_or_type; /* g2h, HOT_BACKUP: IC_VSS_BACKUP_*; FREEZE: type */
+	uint32_t flags_or_type; /* g2h, HOT_BACKUP: kinds of backup; FREEZE: type */
 	uint32_t flags;         /* FREEZE */
 	uint32_t lun_count;     /* FREEZE: 0 for all that the guest can freeze */
 };
 HV_ASSERT_SIZE(struct ic_vss, 20);
-
-#define IC_VSS_BACKUP_POSSIBLE 1u
 
 /* ---- file copy ----------------------------------------------------------- */
 

@@ -19,7 +19,8 @@ struct guest_ic {
 	struct ic_config config;
 	struct vsp_device *dev;
 	struct guest_chan chan;
-	uint32_t len; /* of message */
+	/* The header has 28 bytes: it begins at 4, so that the body is aligned. */
+	_Alignas(8) uint32_t len; /* of message */
 	union {
 		struct ic_header header;
 		uint8_t bytes[GUEST_IC_PACKET];

@@ -50,7 +50,7 @@ const void *ic_settings(const struct ic_channel *c)
 
 static struct ic_header *message_of(struct ic_channel *c)
 {
-	return (struct ic_header *)((uint8_t *)c + c->service->message);
+	return (struct ic_header *)((uint8_t *)c + c->service->message + IC_MESSAGE_BEGIN);
 }
 
 static void sent(struct vsp_channel *ch, struct vsp_out *out)

@@ -82,9 +82,12 @@ struct ic_service {
 	void (*inspect)(struct ic_channel *c, struct inspect *i);
 };
 
-/* Room for one; every service negotiates, too. */
+/* Room for one; every service negotiates, too. A header has 28 bytes: it begins at 4, so that the
+ * body is aligned. */
 #define IC_MESSAGE(body_max)                                                                       \
-	(sizeof(struct ic_header) + ((body_max) > IC_NEGOTIATE_MAX ? (body_max) : IC_NEGOTIATE_MAX))
+	(IC_MESSAGE_BEGIN + sizeof(struct ic_header) +                                             \
+		((body_max) > IC_NEGOTIATE_MAX ? (body_max) : IC_NEGOTIATE_MAX))
+#define IC_MESSAGE_BEGIN 4u
 #define IC_NEGOTIATE_MAX                                                                           \
 	(sizeof(struct ic_negotiate) + (2 + IC_VERSIONS_MAX) * sizeof(struct ic_version))
 

@@ -1,62 +1,214 @@
 # SPDX-License-Identifier: MIT
 # Integration services: the guest's side. Sourced by init (busybox sh).
 
-# The device of a service: /sys/bus/vmbus/devices/GUID.
-service_device() { # beginning of the class
-	for device in /sys/bus/vmbus/devices/*; do
-		grep -q "^{$1" "$device/class_id" && echo "$device"
-	done
-}
+hyperv=/tools/var/lib/hyperv
 
 load_services() {
 	load hv_utils
-	mkdir -p /tools/var 2>/dev/null
 	mount -t tmpfs var /tools/var
-	mkdir -p /tools/var/lib/hyperv /tools/var/log /tools/tmp/dir
+	mkdir -p $hyperv /tools/tmp/got
 	wait_for /dev/vmbus/hv_kvp && wait_for /dev/vmbus/hv_vss
 }
 
-# Daemons are told apart by their name; -n: in the foreground.
+# In the foreground, so that what it says can be kept.
 start_daemon() { # name
 	with_tools "$1" -n >"/tmp/$1.out" 2>&1 &
 }
 
-daemon_pid() { # name
-	pidof "$1"
-}
+daemon_is_gone() { [ -z "$(pidof "$1")" ]; }
 
 stop_daemon() { # name
-	kill $(pidof "$1")
+	kill "$(pidof "$1")"
 	wait_until "$1 ends" daemon_is_gone "$1"
 }
 
-daemon_is_gone() { [ -z "$(pidof "$1")" ]; }
+said_by_driver() { dmesg | grep -q "hv_utils: $1"; }
 
-versions() { dmesg | sed -n 's/.*hv_utils: \(.* IC version .*\)/\1/p' | sort | tr '\n' ';'; }
+versions() { dmesg | sed -n 's/.*hv_utils: \(.*\) IC version \(.*\)/\1=\2/p' | sort -u | tr '\n' ' '; }
 
-job_ic() {
-	find_disks || return
-	load_services || return
-	start_daemon hv_kvp_daemon
-	start_daemon hv_vss_daemon
-	wait_until "kvp" kvp_ready
-	is "versions" "$(versions)" "Heartbeat IC version 3.0;KVP IC version 4.0;Shutdown IC version 3.2;TimeSync IC version 4.0;VSS IC version 5.0;"
-	is "PTP clock" "$(cat /sys/class/ptp/ptp0/clock_name)" hyperv
-	checkpoint ic_status
-	checkpoint ic_kvp
-	od -c /tools/var/lib/hyperv/.kvp_pool_0 | head -20
-	job_freeze
-	dmesg_findings
-	with_tools ls -la /var/lib/hyperv
-	cat /tmp/hv_*.out
+# ---- time --------------------------------------------------------------------
+
+# Within a minute of the host's clock, which is given.
+clock_is() { # seconds
+	difference=$(($(date +%s) - $1))
+	[ $difference -gt -60 ] && [ $difference -lt 60 ]
 }
 
-kvp_ready() { dmesg | grep -q 'KVP IC version'; }
+# A wrong clock is set right after a pause, at once and not later by samples.
+wrong_clock() { # name, seconds
+	date -s "@$(($(date +%s) + $2))" >/dev/null
+	checkpoint ic_pause
+	wait_until "the clock" clock_is "$answer"
+	is "$1" $? 0
+}
 
-job_freeze() {
+# The host's clock goes a day ahead and back while this notes what the guest's says.
+follow_host_clock() {
+	now=$(date +%s)
+	touch /tmp/noting
+	while [ -e /tmp/noting ]; do date +%s; usleep 200000; done >/tmp/clock &
+	checkpoint ic_step
+	rm /tmp/noting
+	wait $!
+	[ "$answer" = skipped ] && return
+	is "a step of the host's clock is followed" "$(awk -v day=$((now + 86000)) '$1 > day { print "yes"; exit }' /tmp/clock)" yes
+	clock_is "$answer"
+	is "and the step back" $? 0
+}
+
+# ---- key-value pairs ---------------------------------------------------------
+
+# Key and value from a record of 512 and 2048 bytes.
+record() { # pool number
+	dd if="$hyperv/.kvp_pool_$1" bs=2560 skip="$2" count=1 2>/dev/null | tr -d '\0'
+}
+
+# As cloud-init does: a record at the end of pool 1.
+append_record() { # key value
+	{
+		printf '%s' "$1"
+		dd if=/dev/zero bs=1 count=$((512 - ${#1})) 2>/dev/null
+		printf '%s' "$2"
+		dd if=/dev/zero bs=1 count=$((2048 - ${#2})) 2>/dev/null
+	} >>"$hyperv/.kvp_pool_1"
+}
+
+check_pairs() {
+	is "what the host says of itself" "$(record 3 2)" VirtualMachineNamevm
+	append_record Progress "cloud-init: 50%"
+	checkpoint ic_kvp
+	is "a pair the host has set" "$(record 0 0)" "GreetingGrüße, Ωmega, 漢字, 🎉"
+	is "the longest key and value" "$(record 0 1 | wc -c)" 1277
+	stop_daemon hv_kvp_daemon
+	checkpoint ic_no_daemon
+	start_daemon hv_kvp_daemon
+	checkpoint ic_daemon_again
+	is "the pair of the host after the daemon was started again" "$(record 0 2)" "Afterall"
+}
+
+check_addresses() {
+	load hv_netvsc
+	wait_for /sys/class/net/eth0
+	ip addr add 10.1.2.3/24 dev eth0
+	ip link set eth0 up
+	checkpoint ic_address
+}
+
+# ---- freezing ----------------------------------------------------------------
+
+write_all_the_time() {
+	n=0
+	while [ -e /tmp/writing ]; do
+		n=$((n + 1))
+		dd if=/dev/urandom of="/tools/mnt/file$((n % 20))" bs=64k count=4 conv=fsync 2>/dev/null || return 1
+		echo $n >/tmp/written
+	done
+}
+
+check_freeze() {
 	with_tools mkfs.ext4 -q "/dev/$disk"
-	mkdir -p /tools/mnt
+	mkdir -p /tmp/empty
 	mount -t ext4 "/dev/$disk" /tools/mnt
-	echo before >/tools/mnt/file
+	touch /tmp/writing
+	write_all_the_time &
+	writer=$!
+	wait_for /tmp/written
 	checkpoint ic_freeze
+	before=$(cat /tmp/written)
+	wait_until "writing goes on" wrote_more "$before"
+	is "writers go on" $? 0
+	checkpoint ic_freeze_limit
+	before=$(cat /tmp/written)
+	wait_until "writing goes on after the limit" wrote_more "$before"
+	is "the host thaws when the time is up" $? 0
+	checkpoint ic_freeze_hold
+	stop_daemon hv_vss_daemon
+	checkpoint ic_thaw_fails
+	start_daemon hv_vss_daemon
+	before=$(cat /tmp/written)
+	wait_until "writing goes on after the daemon died" wrote_more "$before"
+	is "a new daemon is asked to thaw" $? 0
+	rm /tmp/writing
+	wait $writer
+	is "no write failed" $? 0
+	umount /tools/mnt
+}
+
+wrote_more() { [ "$(cat /tmp/written)" -gt $(($1 + 2)) ]; }
+
+# ---- files -------------------------------------------------------------------
+
+check_files() {
+	if [ -e /tools/bin/hv_fcopy_uio_daemon ]; then
+		load uio_hv_generic
+		start_daemon hv_fcopy_uio_daemon
+	elif [ -e /tools/bin/hv_fcopy_daemon ] && [ -e /dev/vmbus/hv_fcopy ]; then
+		start_daemon hv_fcopy_daemon
+	else
+		say skipped "files: no daemon for this kernel"
+		return
+	fi
+	checkpoint ic_copy
+	is "files arrive as they were" "$(cd /tools/tmp/got && sha256sum * | sha256sum | cut -c1-16)" "$answer"
+	is "and how many" "$(ls /tools/tmp/got | wc -l)" 6
+}
+
+# ---- the driver again --------------------------------------------------------
+
+check_reload() {
+	stop_daemon hv_kvp_daemon
+	stop_daemon hv_vss_daemon
+	for daemon in hv_fcopy_daemon hv_fcopy_uio_daemon; do
+		daemon_is_gone $daemon || stop_daemon $daemon
+	done
+	rmmod hv_utils
+	is "the driver goes" $? 0
+	checkpoint ic_without_driver
+	load hv_utils
+	is "and comes again" $? 0
+	checkpoint ic_with_driver
+}
+
+job_ic() {
+	find_disks && load_services || return
+	start_daemon hv_kvp_daemon
+	start_daemon hv_vss_daemon
+	wait_until "the KVP daemon answers" said_by_driver "KVP IC version"
+	is "versions" "$(versions | sed 's/FCopy=1.1 //')" "Heartbeat=3.0 KVP=4.0 Shutdown=3.2 TimeSync=4.0 VSS=5.0 "
+	is "PTP clock" "$(cat /sys/class/ptp/ptp0/clock_name)" hyperv
+	checkpoint ic_status
+	wrong_clock "a clock a day ahead" 86400
+	wrong_clock "a clock a day behind" -86400
+	follow_host_clock
+	check_pairs
+	check_addresses
+	check_freeze
+	check_files
+	check_reload
+	dmesg_findings
+}
+
+# ---- the end -----------------------------------------------------------------
+
+# The driver runs /sbin/poweroff or /sbin/reboot, busybox's, which send process 1 a signal.
+job_ic_end() {
+	trap 'say asked poweroff; poweroff -f' USR2
+	trap 'say asked reboot; reboot -f' TERM
+	load hv_storvsc
+	find_disks && load_services || return
+	checkpoint ic_end
+	while true; do usleep 100000; done
+}
+
+# A PTP device that chrony can use.
+job_ic_chrony() {
+	find_disks && load_services || return
+	date -s "@$(($(date +%s) + 7200))" >/dev/null
+	mkdir -p /tools/var/lib/chrony /tools/var/run /tools/run/chrony
+	with_tools chronyd -q -t 60 -u root -f /dev/null 'refclock PHC /dev/ptp0 poll -2' >/tmp/chrony 2>&1
+	is "chronyd sets the clock by the PTP device" $? 0
+	checkpoint ic_time
+	clock_is "$answer"
+	is "and it is right" $? 0
+	sed 's/^/@chrony /' /tmp/chrony
 }
