@@ -164,11 +164,14 @@ checkpoint_ic_with_driver() {
 	note "with the driver again" "$(heartbeat)" ok
 }
 
-test_ic() { # flavour cpus
+ic_parts="start+time+pairs+addresses+freeze+files+reload"
+
+test_ic() { # flavour cpus [parts]
 	begin "vm/$1, $2 VP: integration services"
 	new_disk "$work/disk.img" 64M
 	: >"$work/notes"
-	guest_timeout=$(by_length 600 1200)
+	guest_timeout=1500
+	guest_set="parts=${3:-$ic_parts}"
 	boot_guest "$1" "$2" ic --ic all --net "null,mac=00:15:5d:01:02:03"
 	cat "$work/notes"
 	sed -n "s/^@skipped \(.*\): \(.*\)/ok - vm\/$1: \1 # SKIP \2/p" "$console"
@@ -190,7 +193,7 @@ checkpoint_ic_end() {
 test_ic_end() { # flavour cpus
 	begin "vm/$1, $2 VP: reboot and power off, asked for"
 	new_disk "$work/disk.img" 64M
-	guest_timeout=400
+	guest_timeout=900
 	boot_guest "$1" "$2" ic_end
 	expect "exit status" "$status" 0
 	expect "what the guest was asked" "$(sed -n 's/^@asked //p' "$console" | tr '\n' ' ')" "reboot poweroff "
@@ -202,7 +205,7 @@ test_ic_end() { # flavour cpus
 test_ic_chrony() { # flavour cpus
 	begin "vm/$1, $2 VP: chrony"
 	new_disk "$work/disk.img" 64M
-	guest_timeout=400
+	guest_timeout=900
 	boot_guest "$1" "$2" ic_chrony
 	expect_good_end ic_chrony
 	finish

@@ -133,20 +133,20 @@ static bool is_listed(
 
 static bool take_versions(struct ic_channel *c, const void *body, uint32_t size)
 {
-	struct {
-		struct ic_negotiate counts;
-		struct ic_version framework, message;
-	} answer;
+	const struct ic_service *s = c->service;
+	struct ic_version chosen[2];
+	struct ic_negotiate counts;
 
-	if (size < sizeof(answer))
+	if (size < sizeof(counts) + sizeof(chosen))
 		return false;
-	memcpy(&answer, body, sizeof(answer));
-	if (answer.counts.frameworks != 1 || answer.counts.messages != 1 ||
-		!is_listed(frameworks, FRAMEWORKS, &answer.framework) ||
-		!is_listed(c->service->versions, c->service->version_count, &answer.message))
+	memcpy(&counts, body, sizeof(counts));
+	memcpy(chosen, (const uint8_t *)body + sizeof(counts), sizeof(chosen));
+	if (counts.frameworks != 1 || counts.messages != 1 ||
+		!is_listed(frameworks, FRAMEWORKS, &chosen[0]) ||
+		!is_listed(s->versions, s->version_count, &chosen[1]))
 		return false;
-	c->framework = answer.framework;
-	c->version = answer.message;
+	c->framework = chosen[0];
+	c->version = chosen[1];
 	return true;
 }
 
