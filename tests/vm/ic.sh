@@ -175,6 +175,7 @@ test_ic() { # flavour cpus [parts]
 	boot_guest "$1" "$2" ic --ic all --net "null,mac=00:15:5d:01:02:03"
 	cat "$work/notes"
 	sed -n "s/^@skipped \(.*\): \(.*\)/ok - vm\/$1: \1 # SKIP \2/p" "$console"
+	sed -n "s/^@uio_kib /# $1: KiB that uio_hv_generic takes: /p" "$console"
 	expect_good_end ic
 	finish
 }

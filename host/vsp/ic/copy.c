@@ -207,13 +207,16 @@ static void write_piece(struct ic_copy_job *job)
 	ask(job, sizeof(job->body.write), written);
 }
 
+/* From a successful start to read_done() the job is the helper thread's. */
 static void start_reading(struct ic_copy_job *job)
 {
+	int failed;
+
 	job->read_at = job->sent;
-	job->failed = blocking_start(&job->reading, job->control);
-	if (!job->failed)
+	failed = blocking_start(&job->reading, job->control);
+	if (!failed)
 		return;
-	err_set(&job->error, job->failed, "copy: %s", strerror(-job->failed));
+	job->failed = err_set(&job->error, failed, "copy: %s", strerror(-failed));
 	cancel(job);
 }
 

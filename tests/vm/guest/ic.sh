@@ -138,9 +138,16 @@ wrote_more() { [ "$(cat /tmp/written)" -gt $(($1 + 2)) ]; }
 
 # ---- files -------------------------------------------------------------------
 
+free_kib() { awk '/^MemFree/ { print $2 }' /proc/meminfo; }
+
 check_files() {
-	if [ -e /tools/bin/hv_fcopy_uio_daemon ]; then
+	if [ ! -e /dev/vmbus/hv_fcopy ]; then
+		before=$(free_kib)
 		load uio_hv_generic
+		wait_for /sys/bus/vmbus/devices/eb765408-105f-49b6-b4aa-c123b64d17d4/uio
+		say uio_kib $((before - $(free_kib)))
+	fi
+	if [ -e /tools/bin/hv_fcopy_uio_daemon ]; then
 		start_daemon hv_fcopy_uio_daemon
 	elif [ -e /tools/bin/hv_fcopy_daemon ] && [ -e /dev/vmbus/hv_fcopy ]; then
 		start_daemon hv_fcopy_daemon
