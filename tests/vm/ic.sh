@@ -132,6 +132,37 @@ checkpoint_ic_thaw_fails() {
 	note "state" "$(vss_state)" thawing
 }
 
+# ---- idle ----------------------------------------------------------------------
+
+# How often the threads that serve the guest were woken so far.
+wake_ups() {
+	local pid
+	pid=$(pgrep -f "enlite run --name vm ")
+	for task in /proc/"$pid"/task/*; do
+		case $(cat "$task/comm") in
+		vp*) ;;
+		*) sed -n 's/^voluntary_ctxt_switches:\t//p' "$task/status" ;;
+		esac
+	done | awk '{ sum += $1 } END { print sum }'
+}
+
+checkpoint_ic_idle() { # with|without
+	local before
+	before=$(wake_ups)
+	sleep 30
+	echo $((($(wake_ups) - before) * 10 / 30)) >"$work/wake_ups.$1"
+}
+
+# Tenths of a wake-up in a second.
+report_wake_ups() {
+	local with without
+	[ -e "$work/wake_ups.without" ] || return
+	with=$(cat "$work/wake_ups.with") without=$(cat "$work/wake_ups.without")
+	echo "# $test_name: wake-ups of control and I/O threads in 10 s: $with with the services, $without without"
+	expect_true "no more than 2 wake-ups in a second" test $((with - without)) -le 20
+	rm "$work"/wake_ups.*
+}
+
 # ---- files -------------------------------------------------------------------
 
 checkpoint_ic_copy() {
@@ -164,7 +195,7 @@ checkpoint_ic_with_driver() {
 	note "with the driver again" "$(heartbeat)" ok
 }
 
-ic_parts="start+time+pairs+addresses+freeze+files+reload"
+ic_parts="start+time+pairs+addresses+freeze+files+reload+idle"
 
 test_ic() { # flavour cpus [parts]
 	begin "vm/$1, $2 VP: integration services"
@@ -176,6 +207,7 @@ test_ic() { # flavour cpus [parts]
 	cat "$work/notes"
 	sed -n "s/^@skipped \(.*\): \(.*\)/ok - vm\/$1: \1 # SKIP \2/p" "$console"
 	sed -n "s/^@uio_kib /# $1: KiB that uio_hv_generic takes: /p" "$console"
+	report_wake_ups
 	expect_good_end ic
 	finish
 }

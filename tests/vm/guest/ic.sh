@@ -188,6 +188,18 @@ check_time() {
 	follow_host_clock
 }
 
+# What the services cost while nothing happens: with the driver, and without.
+check_idle() {
+	stop_daemon hv_kvp_daemon
+	stop_daemon hv_vss_daemon
+	checkpoint ic_idle with
+	rmmod hv_utils
+	checkpoint ic_idle without
+	load hv_utils
+	start_daemon hv_kvp_daemon
+	start_daemon hv_vss_daemon
+}
+
 # parts: of these, with + between them.
 job_ic() {
 	find_disks && load_services || return
