@@ -132,7 +132,7 @@ checkpoint_ic_thaw_fails() {
 	note "state" "$(vss_state)" thawing
 }
 
-# ---- idle ----------------------------------------------------------------------
+# ---- idle --------------------------------------------------------------------
 
 # How often the threads that serve the guest were woken so far.
 wake_ups() {
