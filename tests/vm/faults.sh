@@ -3,7 +3,7 @@
 # Disks that fail, hang, or go away for a while.
 
 lun_errors() { # lun
-	ctl stats --json | jq ".devices[].luns[] | select(.lun == $1) | .errors"
+	ctl stats --json | jq ".devices[].luns[]? | select(.lun == $1) | .errors"
 }
 
 injected() { grep -c ' EIO$' "$work/bad.log"; }

@@ -151,7 +151,7 @@ describe() {
 	say disk_model "$(cat /sys/block/$disk/device/vendor | tr -d ' ') $(cat /sys/block/$disk/device/model | sed 's/ *$//')"
 	say disk_serial "$(dd if=/sys/block/$disk/device/vpd_pg80 bs=1 skip=4 2>/dev/null)"
 	say disk_cache "$(cat /sys/block/$disk/queue/write_cache)"
-	say channels "$(ls -d /sys/bus/vmbus/devices/*/channels/* 2>/dev/null | wc -l)"
+	say channels "$(ls -d /sys/bus/vmbus/drivers/hv_storvsc/*/channels/* 2>/dev/null | wc -l)"
 	say clocksource "$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
 }
 
