@@ -10,7 +10,9 @@
 #include "vsp/ic/kvp.h"
 
 #define REQUEST_NS 10000000000ull
-#define WALK_NS    60000000000ull /* all pairs: less than a client waits */
+/* The guest's daemon runs programs, and has 30 s for them. */
+#define IP_REQUEST_NS 40000000000ull
+#define WALK_NS       60000000000ull /* all pairs: less than a client waits */
 
 const char *const kvp_pool_names[] = {
 	[IC_KVP_EXTERNAL] = "external",
@@ -285,6 +287,7 @@ int command_ip_show(struct vm *vm, struct ctl_request *request, const json_t *js
 
 	if (!c)
 		return -ENOENT;
+	c->ask.request.timeout_ns = IP_REQUEST_NS;
 	ic_kvp_fill_get_ip(&c->ask, nic->mac);
 	start(c, ip_shown);
 	return 0;
@@ -307,6 +310,7 @@ int command_ip_set(struct vm *vm, struct ctl_request *request, const json_t *jso
 
 	if (!c)
 		return -ENOENT;
+	c->ask.request.timeout_ns = IP_REQUEST_NS;
 	take_list(a.addresses, sizeof(a.addresses), json, "address");
 	take_list(a.subnets, sizeof(a.subnets), json, "subnet");
 	take_list(a.gateways, sizeof(a.gateways), json, "gateway");
