@@ -28,7 +28,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* ---- what the host is told ----------------------------------------------- */
+/* ---- what the host reads ------------------------------------------------- */
 
 static bool ref_time(void *ctx, uint64_t *time)
 {
