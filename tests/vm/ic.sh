@@ -97,7 +97,7 @@ checkpoint_ic_daemon_again() {
 }
 
 checkpoint_ic_address() {
-	note_match "addresses" "$(ctl ip show 0 --json 2>&1)" '"address":"10.1.2.3;"'
+	note_match "addresses" "$(ctl ip show 0 --json 2>&1)" '"address":"10\.1\.2\.3;'
 	note_match "addresses cannot be set on Debian" "$(ctl ip set 0 --address 10.1.2.4 --subnet 255.255.255.0 2>&1)" \
 		"could not do it"
 	note_match "no such NIC" "$(ctl ip show 3 2>&1)" "no NIC 3"
