@@ -304,9 +304,23 @@ static void run_case(struct bench *b, bool write, uint32_t depth, json_t *cases)
 	free(out);
 }
 
+/* As a VM has at its start. */
+static uint64_t poll_window_ns(void)
+{
+	struct err e;
+	struct wakeup_meter *meter = wakeup_meter_new(&e);
+	uint64_t ns;
+
+	if (!meter)
+		die("%s", e.text);
+	ns = wakeup_poll_window_ns(wakeup_meter_ns(meter));
+	wakeup_meter_free(meter);
+	return ns;
+}
+
 static void run_place(const struct options *o, const struct place *place, json_t *cases)
 {
-	struct bench b = {.o = o, .place = place, .poll_ns = wakeup_poll_window_ns()};
+	struct bench b = {.o = o, .place = place, .poll_ns = poll_window_ns()};
 	struct disk_file_options disk_options = {.direct = place->direct};
 	struct err e;
 

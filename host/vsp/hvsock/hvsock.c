@@ -399,7 +399,7 @@ const struct vsp_ops hvsock_ops = {
 	.name = "hvsock",
 	.offer_flags =
 		VMBUS_OFFER_TLNPI_PROVIDER | VMBUS_OFFER_NAMED_PIPE | VMBUS_OFFER_ENUMERATE_DEVICE,
-	.interrupts = VSP_INTERRUPTS_IMMEDIATE,
+	.interrupts = VSP_INTERRUPTS_MODERATED,
 	.device_size = sizeof(struct hvsock_device),
 	.channel_size = sizeof(struct hvsock_channel),
 	.packet_max =
