@@ -25,11 +25,15 @@
 #include <linux/string.h>
 #include <linux/types.h>
 
+/* The kernel's accessors cast to pointers of their own, without the address space: this is the one
+ * place where a word of the ring leaves it. All of them are 32 bits. */
+#define RING_WORD(p) ((RING_FORCE uint32_t *)(p))
+
 /* virt_*: the peer may run on another CPU even when this kernel is built for one. */
-#define ring_load(p)             READ_ONCE(*(p))
-#define ring_load_acquire(p)     virt_load_acquire(p)
-#define ring_store(p, v)         WRITE_ONCE(*(p), v)
-#define ring_store_release(p, v) virt_store_release(p, v)
+#define ring_load(p)             READ_ONCE(*RING_WORD(p))
+#define ring_load_acquire(p)     virt_load_acquire(RING_WORD(p))
+#define ring_store(p, v)         WRITE_ONCE(*RING_WORD(p), v)
+#define ring_store_release(p, v) virt_store_release(RING_WORD(p), v)
 #define ring_full_fence()        virt_mb()
 /* The compiler must not re-read shared memory for values copied before this point. */
 #define ring_compiler_barrier() barrier()
