@@ -2,6 +2,7 @@
 #
 # Everything is built under build/. Common targets:
 #   make            build/enlite
+#   make guest      our guest modules, for the kernels of bed/kernels.txt or for KVER="6.1-cloud ..."
 #   make demo       boot a stock Debian kernel on VMBus and measure it
 #   make demo-debian   boot a whole Debian 12, root on our disk, to multi-user.target
 #   make test       all tests: check, flat guests, virtual machines
@@ -171,6 +172,16 @@ $(B)/foreign/sgio.so: $(B)/pic/tests/foreign/sgio.o $(B)/pic/libenlite.a
 .PHONY: foreign
 foreign: $(B)/foreign/sgio.so
 	$(Q)tests/run foreign $<
+
+# ---- guest modules -----------------------------------------------------------
+# Our modules for stock kernels; kbuild makes them, in build/guest/FLAVOUR.
+KVER ?= $(shell awk '!/^\#/ && NF { print $$1 }' bed/kernels.txt)
+.PHONY: guest guest-check
+guest: | $(B)/.deps
+	$(Q)guest/build $(KVER)
+# The same with sparse, as `make style` does.
+guest-check: | $(B)/.deps
+	$(Q)guest/build --check $(KVER)
 
 # ---- tests -------------------------------------------------------------------
 FUZZ_SHORT ?= 3

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Differences between kernels 6.1 and 7.x, included ahead of every file of our modules (Kbuild).
+ * No other file of guest/ tests the kernel's version.
+ */
+#ifndef GUEST_COMPAT_H
+#define GUEST_COMPAT_H
+
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+#error "these modules need Linux 6.1 or later"
+#endif
+
+/* What eh_timed_out() of a SCSI host returns when the SCSI layer is to handle the timeout. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#define compat_eh_timer_return enum scsi_timeout_action
+#define COMPAT_EH_NOT_HANDLED  SCSI_EH_NOT_HANDLED
+#else
+#define compat_eh_timer_return enum blk_eh_timer_return
+#define COMPAT_EH_NOT_HANDLED  BLK_EH_DONE
+#endif
+
+/* hv_driver.remove() has had nothing to return since 6.2. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#define compat_hv_remove void
+#define COMPAT_HV_REMOVED
+#else
+#define compat_hv_remove  int
+#define COMPAT_HV_REMOVED 0
+#endif
+
+#endif
