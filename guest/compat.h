@@ -21,6 +21,17 @@
 #define COMPAT_EH_NOT_HANDLED  BLK_EH_DONE
 #endif
 
+/* The SCSI layer renamed its callbacks for new devices, and gave one of them the queue's limits. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 14, 0)
+#define COMPAT_SDEV_INIT           sdev_init
+#define COMPAT_SDEV_CONFIGURE      sdev_configure
+#define COMPAT_SDEV_CONFIGURE_ARGS struct scsi_device *sdev, struct queue_limits *limits
+#else
+#define COMPAT_SDEV_INIT           slave_alloc
+#define COMPAT_SDEV_CONFIGURE      slave_configure
+#define COMPAT_SDEV_CONFIGURE_ARGS struct scsi_device *sdev
+#endif
+
 /* hv_driver.remove() has had nothing to return since 6.2. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
 #define compat_hv_remove void

@@ -13,7 +13,15 @@
 #define SRB_TIMEOUT_SECONDS            60u
 
 #define SRB_STATUS_MASK      0x3Fu
+#define SCSI_GOOD            0x00u
 #define SCSI_CHECK_CONDITION 0x02u
+
+#define SENSE_FIXED            0x70u /* 0x70 current, 0x71 deferred */
+#define SENSE_UNIT_ATTENTION   0x06u
+#define ASC_PARAMETERS_CHANGED 0x2Au
+#define ASCQ_CAPACITY_CHANGED  0x09u
+#define ASC_TARGET_CHANGED     0x3Fu /* operating definition, INQUIRY data, LUNs */
+#define ASCQ_LUNS_CHANGED      0x0Eu
 
 /* Newest first. */
 static const uint16_t versions[] = {
@@ -180,6 +188,16 @@ void storvsc_reset_build(struct vstor_packet *packet)
 	packet->flags = VSTOR_FLAG_REQUEST_COMPLETION;
 }
 
+void storvsc_reset_lun_build(uint8_t path, uint8_t target, uint8_t lun, struct vstor_packet *packet)
+{
+	storvsc_reset_build(packet);
+	packet->operation = VSTOR_OP_RESET_LUN;
+	packet->srb.length = SRB_LENGTH;
+	packet->srb.path_id = path;
+	packet->srb.target_id = target;
+	packet->srb.lun = lun;
+}
+
 uint32_t storvsc_range_build(struct storvsc_range *range, uint32_t byte_offset, uint32_t byte_count)
 {
 	if (byte_offset >= HV_PAGE_SIZE || byte_count == 0)
@@ -225,6 +243,46 @@ int storvsc_completion_parse(const struct storvsc_conn *conn, const struct storv
 		out->transferred = srb.data_transfer_length;
 	take_sense(&srb, out);
 	return 0;
+}
+
+/* A SCSI status other than GOOD is the device's own word, whatever the SRB status says; but CHECK
+ * CONDITION means nothing without sense data. */
+enum storvsc_verdict storvsc_judge(const struct storvsc_completion *c)
+{
+	if (c->srb_status == VSTOR_SRB_INVALID_LUN)
+		return STORVSC_LUN_GONE;
+	if (c->scsi_status == SCSI_CHECK_CONDITION)
+		return c->sense_length ? STORVSC_DONE : STORVSC_FAILED;
+	if (c->scsi_status != SCSI_GOOD)
+		return STORVSC_DONE;
+	switch (c->srb_status) {
+	case VSTOR_SRB_SUCCESS:
+	case VSTOR_SRB_DATA_OVERRUN:
+		return STORVSC_DONE;
+	case VSTOR_SRB_ABORTED:
+	case VSTOR_SRB_BUS_RESET:
+		return STORVSC_RETRY;
+	case VSTOR_SRB_BUSY:
+		return STORVSC_BUSY;
+	default:
+		return STORVSC_FAILED;
+	}
+}
+
+/* Fixed-format sense data (SPC): key in byte 2, ASC and ASCQ in bytes 12 and 13. */
+enum storvsc_change storvsc_sense_change(const struct storvsc_completion *c)
+{
+	const uint8_t *sense = c->sense;
+
+	if (c->sense_length < 14 || (sense[0] & 0x7E) != SENSE_FIXED ||
+		(sense[2] & 0x0F) != SENSE_UNIT_ATTENTION)
+		return STORVSC_CHANGE_NONE;
+	if (sense[12] == ASC_TARGET_CHANGED && sense[13] == ASCQ_LUNS_CHANGED)
+		return STORVSC_CHANGE_LUNS;
+	if (sense[12] == ASC_TARGET_CHANGED ||
+		(sense[12] == ASC_PARAMETERS_CHANGED && sense[13] == ASCQ_CAPACITY_CHANGED))
+		return STORVSC_CHANGE_LUN;
+	return STORVSC_CHANGE_NONE;
 }
 
 int storvsc_event_parse(const void *payload, uint32_t len)

@@ -70,6 +70,39 @@ struct storvsc_command {
 
 void storvsc_command_build(const struct storvsc_command *cmd, struct vstor_packet *packet);
 void storvsc_reset_build(struct vstor_packet *packet);
+void storvsc_reset_lun_build(
+	uint8_t path, uint8_t target, uint8_t lun, struct vstor_packet *packet);
+
+/* Transaction ids: a generation, which differs from request to request, and where the request is. A
+ * completion whose id is not that of a request in flight is a replay, or forged. Never 0, which is
+ * the id of packets that answer nothing. */
+enum storvsc_table {
+	STORVSC_TABLE_INTERRUPT, /* SCSI commands, completed in an interrupt */
+	STORVSC_TABLE_POLLED,    /* SCSI commands, completed by polling */
+	STORVSC_TABLE_CONTROL,   /* initialization and resets */
+	STORVSC_TABLES
+};
+
+static inline uint64_t storvsc_id(uint32_t generation, enum storvsc_table table, uint16_t tag)
+{
+	return (uint64_t)generation << 32 | (uint32_t)table << 16 | tag;
+}
+
+static inline uint32_t storvsc_id_table(uint64_t id) /* not checked */
+{
+	return (uint32_t)id >> 16;
+}
+
+static inline uint16_t storvsc_id_tag(uint64_t id)
+{
+	return (uint16_t)id;
+}
+
+/* The generation after this one; never 0. */
+static inline uint32_t storvsc_next_generation(uint32_t generation)
+{
+	return generation == 0xFFFFFFFFu ? 1 : generation + 1;
+}
 
 /* Type header of a GPA-direct packet with the one range a command may have. */
 struct storvsc_range {
@@ -103,6 +136,24 @@ struct storvsc_completion {
 /* cmd: the command this answers. -EPROTO: the host lies; treat the command as failed. */
 int storvsc_completion_parse(const struct storvsc_conn *conn, const struct storvsc_command *cmd,
 	const void *payload, uint32_t len, struct storvsc_completion *out);
+
+/* What a completion means for its command. */
+enum storvsc_verdict {
+	STORVSC_DONE,     /* scsi_status and sense say how; `transferred` bytes were moved */
+	STORVSC_RETRY,    /* aborted by a reset or the like: nothing is wrong with it */
+	STORVSC_BUSY,     /* the host could not take it now */
+	STORVSC_LUN_GONE, /* there is no such LUN (any more) */
+	STORVSC_FAILED,   /* the host says neither how nor why */
+};
+enum storvsc_verdict storvsc_judge(const struct storvsc_completion *completion);
+
+/* What sense data ask the initiator to do, beyond completing the command. */
+enum storvsc_change {
+	STORVSC_CHANGE_NONE,
+	STORVSC_CHANGE_LUN,  /* capacity or the like: read it again */
+	STORVSC_CHANGE_LUNS, /* LUNs have come or gone */
+};
+enum storvsc_change storvsc_sense_change(const struct storvsc_completion *completion);
 
 /* For packets without a transaction id. 0: look for new and lost LUNs. -EPROTO: ignore it. */
 int storvsc_event_parse(const void *payload, uint32_t len);

@@ -61,15 +61,13 @@ struct vsc_device {
 /**
  * struct vsc_channel - one channel of a device
  * @device:    whose
- * @index:     0: the primary channel; else the host's number of the sub-channel. Comes from the
- * host and is no index into anything before it is checked.
+ * @index:     0: the primary channel; else the host's number of the sub-channel, unchecked
  * @tx:        our end of the ring to the host; the driver serialises its use
  * @rx:        our end of the ring from the host; one user at a time
  * @interrupt: set by vsc_open()
  * @data:      the driver's
  *
- * Owned by the bus. tx and rx may be used from vsc_open() until vsc_close() is called; the driver
- * uses neither of them later.
+ * Owned by the bus. The driver uses tx and rx from vsc_open() on until it calls vsc_close().
  */
 struct vsc_channel {
 	struct vsc_device *device;

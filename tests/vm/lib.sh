@@ -42,7 +42,7 @@ boot_guest() { # flavour cpus job [enlite options...]
 	coproc GUEST {
 		exec $ENLITE run --name "${guest_name:-vm}" --kernel "$work/$flavour/vmlinuz" \
 			--initrd "$work/$flavour/initrd" --cpus "$cpus" --memory "${guest_memory:-512M}" \
-			--append "$BOOT_ARGS enlite.job=$job enlite.set=${guest_set:-}" \
+			--append "$BOOT_ARGS enlite.job=$job enlite.drivers=${VM_DRIVERS:-} enlite.set=${guest_set:-}" \
 			--disk "${disk:-$work/disk.img,serial=ENLITE0001}" \
 			--disk "$work/$flavour/tools.img,ro" "$@" 2>"$errors"
 	}
@@ -123,7 +123,7 @@ $1: not so"
 # No warning, no Hyper-V error, no timeout, neither in dmesg nor on the console up to power off.
 expect_quiet() {
 	local noise
-	noise=$(grep -vE '^@(init|kernel|done|ok|not_ok)' "$console" |
+	noise=$(grep -vE '^@(init|kernel|done|ok|not_ok)|module verification failed' "$console" |
 		grep -E '^@dmesg|^@fail|WARNING:|BUG:|Call Trace|hv_[a-z]+: .*([Ee]rror|fail)|I/O error|timed out|blocked for more' |
 		head -n 5)
 	[ -z "$noise" ] || failures="$failures

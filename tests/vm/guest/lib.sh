@@ -13,6 +13,25 @@ set_variables() { # KEY=VALUE,...
 	done
 }
 
+# ---- drivers -----------------------------------------------------------------
+
+# Ours in place of the kernel's, on the kernel's bus; or the kernel's own.
+load_drivers() { # "ours" or ""
+	if [ "$1" != ours ]; then
+		/lib/load-modules
+		return
+	fi
+	grep -v /hv_storvsc /lib/load-modules >/tmp/load-modules
+	sh /tmp/load-modules
+	load_ours
+}
+
+load_ours() {
+	for module in vsc vsc_hv storvsc; do
+		insmod "/lib/ours/$module.ko" || say fail "insmod $module"
+	done
+}
+
 # ---- checks: one line each, which becomes one TAP line -----------------------
 
 ok() { # name
@@ -151,14 +170,16 @@ describe() {
 	say disk_model "$(cat /sys/block/$disk/device/vendor | tr -d ' ') $(cat /sys/block/$disk/device/model | sed 's/ *$//')"
 	say disk_serial "$(dd if=/sys/block/$disk/device/vpd_pg80 bs=1 skip=4 2>/dev/null)"
 	say disk_cache "$(cat /sys/block/$disk/queue/write_cache)"
-	say channels "$(ls -d /sys/bus/vmbus/drivers/hv_storvsc/*/channels/* 2>/dev/null | wc -l)"
+	controller=$(dirname "$(readlink -f /sys/block/$disk/device/../..)")
+	say driver "$(basename "$(readlink "$controller/driver")")"
+	say channels "$(ls -d "$controller"/channels/* 2>/dev/null | wc -l)"
 	say clocksource "$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
 }
 
 # Warnings and errors: each may be a regression.
 dmesg_findings() {
-	dmesg | grep -E 'WARNING:|BUG:|Call Trace|hv_[a-z]+: .*([Ee]rror|fail|timed? ?out)|I/O error|timed out|blocked for more' |
-		grep -v 'clocksource: .*marking' | head -n 5 | while read -r line; do
+	dmesg | grep -E 'WARNING:|BUG:|Call Trace|(hv_[a-z]+|vsc|vsc_hv|storvsc)[ :].*([Ee]rror|fail|timed? ?out)|I/O error|timed out|blocked for more' |
+		grep -vE 'clocksource: .*marking|module verification failed' | head -n 5 | while read -r line; do
 		say dmesg "$line"
 	done
 }
