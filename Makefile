@@ -8,6 +8,8 @@
 #   make test       all tests: check, flat guests, virtual machines
 #   make check      what needs no root, no KVM and about two minutes
 #   make vm-long    the virtual machine tests with all kernels, VPs and large parameters; hours
+#   make vm-ours    the disk tests with our guest modules, 6.1 and 6.12, 1 and 4 VPs; hours
+#   make test-matrix   which virtual machine test runs with which kernel, VPs, driver and bus
 #   make campaign-kill campaign-powercut   1,000 kills, 10,000 power cuts under verified I/O
 #   make coverage   line coverage of COVERAGE (default host/vsp/storvsp) by tests and fuzz corpora
 #   make fuzz-long  every fuzz target for FUZZ_LONG seconds (default 1200)
@@ -188,7 +190,7 @@ FUZZ_SHORT ?= 3
 FUZZ_TEST ?= 60
 FUZZ_LONG ?= 1200
 
-.PHONY: unit loop fuzz fuzz-long flat cli vm vm-long check test style deps tour sleeps harness
+.PHONY: unit loop fuzz fuzz-long flat cli vm vm-long vm-ours test-matrix check test style deps tour sleeps harness
 unit: $(UNIT_BIN)
 	$(Q)tests/run unit $^
 loop: $(LOOP_BIN)
@@ -205,6 +207,10 @@ vm: $(B)/enlite $(B)/netload $(FLAT_GUESTS)
 	$(Q)tests/run vm
 vm-long: $(B)/enlite $(B)/netload $(FLAT_GUESTS)
 	$(Q)VM_LONG=1 tests/run vm
+vm-ours: $(B)/enlite $(B)/netload
+	$(Q)tests/run vm-ours
+test-matrix:
+	$(Q)tests/vm/inside matrix 6.1-cloud 6.12-cloud
 style deps tour harness:
 	$(Q)tests/run $@
 sleeps: $(B)/enlite
@@ -255,4 +261,4 @@ clean:
 	$(Q)[ ! -x bed/down ] || bed/down
 	$(Q)rm -rf $(B)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -path $(B)/headers -prune -o -path $(B)/guest -prune -o -name '*.d' -type f -print 2>/dev/null)
