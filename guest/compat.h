@@ -32,6 +32,13 @@
 #define COMPAT_SDEV_CONFIGURE_ARGS struct scsi_device *sdev
 #endif
 
+/* queuecommand() has a type for what it returns. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+#define compat_qc_status enum scsi_qc_status
+#else
+#define compat_qc_status int
+#endif
+
 /* hv_driver.remove() has had nothing to return since 6.2. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
 #define compat_hv_remove void
