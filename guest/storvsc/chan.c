@@ -60,8 +60,6 @@ int storvsc_chan_send(struct storvsc_chan *chan, const struct storvsc_send *send
 		send->range_bytes ? VMBUS_PKT_GPA_DIRECT : VMBUS_PKT_INBAND,
 		VMBUS_PKT_FLAG_COMPLETION_REQUESTED, send->id, send->range_bytes ? &extra : NULL,
 		&payload, 1);
-	if (!err)
-		chan->counts.sent++;
 	if (err == -EAGAIN) {
 		chan->counts.ring_full++;
 		trace_storvsc_ring_full(chan->index);

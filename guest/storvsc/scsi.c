@@ -121,6 +121,7 @@ static int send(struct place *place, struct scsi_cmnd *cmd, u32 range_bytes, boo
 	*more = storvsc_chan_begin(chan, r->polled);
 	err = storvsc_chan_send(chan, &send);
 	if (!err) {
+		chan->counts.sent++;
 		chan->counts.polled += r->polled;
 		return 0;
 	}
@@ -154,7 +155,7 @@ static int submit(struct place *place, struct scsi_cmnd *cmd, int segments)
 	return err;
 }
 
-static int fail(struct scsi_cmnd *cmd, int host_byte)
+static compat_qc_status fail(struct scsi_cmnd *cmd, int host_byte)
 {
 	set_host_byte(cmd, host_byte);
 	scsi_done(cmd);
@@ -162,7 +163,7 @@ static int fail(struct scsi_cmnd *cmd, int host_byte)
 }
 
 /* Every command that is taken is completed: a send that fails for good completes it here. */
-static int send_failed(struct storvsc *s, struct scsi_cmnd *cmd, int err)
+static compat_qc_status send_failed(struct storvsc *s, struct scsi_cmnd *cmd, int err)
 {
 	scsi_dma_unmap(cmd);
 	if (err == -EAGAIN)
@@ -172,7 +173,7 @@ static int send_failed(struct storvsc *s, struct scsi_cmnd *cmd, int err)
 	return fail(cmd, err == -EINVAL ? DID_ERROR : DID_NO_CONNECT);
 }
 
-static int storvsc_queuecommand(struct Scsi_Host *host, struct scsi_cmnd *cmd)
+static compat_qc_status storvsc_queuecommand(struct Scsi_Host *host, struct scsi_cmnd *cmd)
 {
 	struct storvsc *s = shost_priv(host);
 	struct storvsc_request *r = storvsc_request(cmd);

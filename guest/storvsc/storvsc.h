@@ -63,7 +63,8 @@ static inline struct storvsc_request *storvsc_request(struct scsi_cmnd *cmd)
 
 /* ---- channels ------------------------------------------------------------ */
 
-/* One writer each: the sender under the channel's lock, or the context that drains. */
+/* Commands, and what is done for them. One writer each: the sender under the channel's lock, or the
+ * context that drains. */
 struct storvsc_counts {
 	u64 sent, polled, doorbells, ring_full; /* sender */
 	u64 completed, errors, interrupts, stray, invalid, events;

@@ -257,6 +257,82 @@ static void events(void **state)
 	assert_int_equal(storvsc_event_parse(&packet, 64), -EPROTO);
 }
 
+/* ---- judgements ---------------------------------------------------------- */
+
+static enum storvsc_verdict judge(uint8_t srb, uint8_t scsi, uint8_t sense_length)
+{
+	const struct storvsc_completion c = {
+		.srb_status = srb, .scsi_status = scsi, .sense_length = sense_length};
+
+	return storvsc_judge(&c);
+}
+
+static void verdicts(void **state)
+{
+	assert_int_equal(judge(VSTOR_SRB_SUCCESS, 0, 0), STORVSC_DONE);
+	assert_int_equal(judge(VSTOR_SRB_DATA_OVERRUN, 0, 0), STORVSC_DONE);
+	assert_int_equal(judge(VSTOR_SRB_ERROR, 2, 18), STORVSC_DONE);
+	assert_int_equal(judge(VSTOR_SRB_ERROR, 2, 0), STORVSC_FAILED); /* of what? */
+	assert_int_equal(judge(VSTOR_SRB_ERROR, 0x18, 0), STORVSC_DONE);
+	assert_int_equal(judge(VSTOR_SRB_ERROR, 0, 0), STORVSC_FAILED);
+	assert_int_equal(judge(VSTOR_SRB_BUS_RESET, 2, 18), STORVSC_DONE);
+	assert_int_equal(judge(VSTOR_SRB_BUS_RESET, 0, 0), STORVSC_RETRY);
+	assert_int_equal(judge(VSTOR_SRB_ABORTED, 0, 0), STORVSC_RETRY);
+	assert_int_equal(judge(VSTOR_SRB_BUSY, 0, 0), STORVSC_BUSY);
+	assert_int_equal(judge(VSTOR_SRB_INVALID_LUN, 0, 0), STORVSC_LUN_GONE);
+	assert_int_equal(judge(VSTOR_SRB_INVALID_LUN, 2, 18), STORVSC_LUN_GONE);
+	/* a status without a meaning is no success, whatever the SCSI status says */
+	assert_int_equal(judge(0, 0, 0), STORVSC_FAILED);
+	assert_int_equal(judge(0x3F, 0, 0), STORVSC_FAILED);
+}
+
+static enum storvsc_change change(
+	uint8_t format, uint8_t key, uint8_t asc, uint8_t ascq, uint8_t length)
+{
+	const struct storvsc_completion c = {.sense_length = length,
+		.sense = {[0] = format, [2] = key, [12] = asc, [13] = ascq}};
+
+	return storvsc_sense_change(&c);
+}
+
+static void changes(void **state)
+{
+	assert_int_equal(change(0x70, 6, 0x2A, 0x09, 18), STORVSC_CHANGE_LUN);
+	assert_int_equal(change(0x71, 6, 0x2A, 0x09, 18), STORVSC_CHANGE_LUN);
+	assert_int_equal(change(0x70, 6, 0x3F, 0x02, 14), STORVSC_CHANGE_LUN);
+	assert_int_equal(change(0x70, 6, 0x3F, 0x0E, 18), STORVSC_CHANGE_LUNS);
+	assert_int_equal(change(0x70, 6, 0x2A, 0x01, 18), STORVSC_CHANGE_NONE);
+	assert_int_equal(change(0x70, 5, 0x2A, 0x09, 18), STORVSC_CHANGE_NONE);
+	assert_int_equal(change(0x72, 6, 0x2A, 0x09, 18), STORVSC_CHANGE_NONE);
+	assert_int_equal(change(0x70, 6, 0x2A, 0x09, 13), STORVSC_CHANGE_NONE);
+}
+
+static void ids(void **state)
+{
+	uint64_t id = storvsc_id(0xFFFFFFFF, STORVSC_TABLE_POLLED, 0xFFFF);
+
+	assert_int_equal(storvsc_id_table(id), STORVSC_TABLE_POLLED);
+	assert_int_equal(storvsc_id_tag(id), 0xFFFF);
+	assert_true(id != storvsc_id(1, STORVSC_TABLE_POLLED, 0xFFFF));
+	assert_int_equal(storvsc_next_generation(1), 2);
+	assert_int_equal(storvsc_next_generation(0xFFFFFFFF), 1); /* an id is never 0 */
+	assert_true(storvsc_id_table(0xFFFFFFFF) >= STORVSC_TABLES);
+}
+
+static void resets(void **state)
+{
+	struct vstor_packet packet;
+
+	memset(&packet, 0xFF, sizeof(packet));
+	storvsc_reset_lun_build(1, 2, 3, &packet);
+	assert_int_equal(packet.operation, VSTOR_OP_RESET_LUN);
+	assert_int_equal(packet.flags, VSTOR_FLAG_REQUEST_COMPLETION);
+	assert_int_equal(packet.srb.path_id, 1);
+	assert_int_equal(packet.srb.target_id, 2);
+	assert_int_equal(packet.srb.lun, 3);
+	assert_int_equal(packet.srb.data_transfer_length, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +346,10 @@ int main(void)
 		cmocka_unit_test(completions_are_bounded),
 		cmocka_unit_test(short_completions_are_refused),
 		cmocka_unit_test(events),
+		cmocka_unit_test(verdicts),
+		cmocka_unit_test(changes),
+		cmocka_unit_test(ids),
+		cmocka_unit_test(resets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
