@@ -75,6 +75,13 @@ check_literals() { c_files | xargs tests/style/literals; }
 check_words() { c_files | xargs tests/style/words; }
 check_sparse() { user_space_c | xargs tests/style/sparse; }
 
+# Kernel modules: the compiler's W=1, and sparse, with the kernel's own headers.
+check_guest() {
+	local log
+	log=$(bed/fetch-headers 6.12-cloud 2>&1) || { printf '%s\n' "$log"; return; }
+	guest/build --check 6.12-cloud 2>&1
+}
+
 check_cppcheck() {
 	user_space_c | xargs cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr \
 		--suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches \
@@ -105,6 +112,7 @@ banners     section banners are 80 columns wide
 literals    a message is one string literal
 words       plain English in comments
 sparse      sparse: shared memory is an address space of its own
+guest       guest modules: W=1 and sparse
 cppcheck    cppcheck
 readmes     short READMEs, of at most 120 columns"
 

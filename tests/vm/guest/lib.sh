@@ -32,6 +32,9 @@ load_ours() {
 	done
 }
 
+# Its name on the bus.
+storage_driver() { if [ "$(command_line drivers)" = ours ]; then echo storvsc; else echo hv_storvsc; fi; }
+
 # ---- checks: one line each, which becomes one TAP line -----------------------
 
 ok() { # name

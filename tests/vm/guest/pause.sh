@@ -43,8 +43,8 @@ is_bound() { [ -n "$(block_of_device "$1")" ] && [ -e "/dev/$(block_of_device "$
 
 # Controller 1: all its channels close and open again.
 rebind_cycle() { # vmbus device
-	echo "$1" >/sys/bus/vmbus/drivers/hv_storvsc/unbind || return
-	echo "$1" >/sys/bus/vmbus/drivers/hv_storvsc/bind || return
+	echo "$1" >"/sys/bus/vmbus/drivers/$(storage_driver)/unbind" || return
+	echo "$1" >"/sys/bus/vmbus/drivers/$(storage_driver)/bind" || return
 	wait_until "the disk is there again" is_bound "$1" || return
 	dd if="/dev/$(block_of_device "$1")" of=/dev/null bs=64k count=16 iflag=direct 2>/dev/null
 }

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# What only our own modules have: poll queues, statistics, an end and a start at any time, recovery
+# from a host that does not answer. The other tests run with them by VM_DRIVERS=ours.
+
+test_ours() { # flavour cpus
+	local cycles
+	cycles=$(by_length 3 30)
+	begin "vm/$1, $2 VP: our storvsc"
+	local VM_DRIVERS=ours
+	new_disk "$work/disk.img" 128M
+	new_disk "$work/second.img" 32M
+	guest_set="cycles=$cycles"
+	guest_timeout=$(by_length 600 2400)
+	boot_guest "$1" "$2" ours --disk "$work/second.img,controller=1"
+	expect_good_end ours
+	expect "driver" "$(said driver)" storvsc
+	expect "channels of two controllers" "$(said channels)" $((2 * $2))
+	finish
+}
+
+# The server of controller 1's disk stands still: no reset helps, as the host cannot cancel what an
+# NBD server has taken.
+checkpoint_server_stops() { kill -STOP "$(cat "$work/nbd.pid")"; }
+checkpoint_server_goes_on() { kill -CONT "$(cat "$work/nbd.pid")"; }
+
+test_recovery() { # flavour cpus
+	begin "vm/$1, $2 VP: our storvsc: the host does not answer"
+	local VM_DRIVERS=ours
+	new_disk "$work/disk.img" 128M
+	new_disk "$work/nbd.img" 64M
+	start_kill_target
+	guest_timeout=900
+	boot_guest "$1" "$2" recovery --disk "memory:64M,delay=600s:write" \
+		--disk "nbd+unix:///?socket=$work/nbd.sock,controller=1"
+	kill -CONT "$(cat "$work/nbd.pid")"
+	kill "$(cat "$work/nbd.pid")"
+	expect "exit status" "$status" 0
+	expect "last words" "$(said done)" recovery
+	expect "failures" "$(said fail)" ""
+	finish
+}
+
+# L1 is a machine without Hyper-V, with a kernel that we have modules for.
+test_no_hyperv() { # flavour of L1's kernel
+	local why
+	begin "vm/$1: vsc.ko where there is no Hyper-V"
+	if [ "$(cat "build/kernels/$1/version" 2>/dev/null)" != "$(uname -r)" ]; then
+		echo "ok - $test_name # SKIP this machine does not run the kernel $1"
+		return
+	fi
+	dmesg --clear
+	why=$(insmod "build/guest/$1/vsc.ko" 2>&1)
+	expect "insmod's status" $? 1
+	expect_match "insmod" "$why" "No such device"
+	expect "the kernel's lines" "$(dmesg | grep -c '\<vsc: this machine is not a Hyper-V guest')" 1
+	failures=$failures console=/dev/null errors=/dev/null
+	finish
+}
