@@ -248,6 +248,7 @@ int storvsc_chan_open(struct storvsc_chan *chan)
 
 	if (err)
 		return err;
+	chan->cpu = vsc_cpu(chan->vsc);
 	spin_lock(&chan->lock);
 	chan->closed = false;
 	spin_unlock(&chan->lock);

@@ -60,7 +60,7 @@ static void on_scan(struct work_struct *work)
 
 void storvsc_luns_scan(struct storvsc *s)
 {
-	if (s->work)
+	if (READ_ONCE(s->added))
 		queue_work(s->work, &s->scan);
 }
 

@@ -66,6 +66,13 @@ static void storvsc_sub_channel(struct vsc_device *device, struct vsc_channel *v
 	mutex_unlock(&s->chans_lock);
 }
 
+static void storvsc_retargeted(struct vsc_channel *vsc)
+{
+	struct storvsc_chan *chan = vsc->data;
+
+	WRITE_ONCE(chan->cpu, vsc_cpu(vsc));
+}
+
 /* One channel is enough to live. */
 static void await_sub_channels(struct storvsc *s)
 {
@@ -158,6 +165,7 @@ static int storvsc_probe(struct vsc_device *device)
 	if (err)
 		goto undo;
 	storvsc_stats_add(s);
+	WRITE_ONCE(s->added, true); /* earlier news are covered by the scan */
 	scsi_scan_host(s->host);
 	return 0;
 
@@ -201,6 +209,7 @@ static struct vsc_driver storvsc_driver = {
 	.probe = storvsc_probe,
 	.remove = storvsc_remove,
 	.sub_channel = storvsc_sub_channel,
+	.retargeted = storvsc_retargeted,
 };
 
 /* For udev and modprobe: the class of SCSI controllers. */

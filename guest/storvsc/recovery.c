@@ -141,16 +141,14 @@ void storvsc_shut(struct storvsc *s)
 		vsc_close(s->device);
 		storvsc_scsi_fail_all(s);
 		s->shut = true;
+		complete_all(&s->failed);
 	}
 	mutex_unlock(&s->shut_lock);
 }
 
 static void on_failure(struct work_struct *work)
 {
-	struct storvsc *s = container_of(work, struct storvsc, failure);
-
-	storvsc_shut(s);
-	complete_all(&s->failed);
+	storvsc_shut(container_of(work, struct storvsc, failure));
 }
 
 void storvsc_die(struct storvsc *s, const char *why)

@@ -136,10 +136,11 @@ static int submit(struct place *place, struct scsi_cmnd *cmd, int segments)
 	bool last = cmd->flags & SCMD_LAST, doorbell = false, more = false;
 	struct storvsc_chan *chan = place->chan;
 	u32 range_bytes = 0;
-	int err = 0;
+	int err;
 
 	spin_lock(&chan->lock);
-	if (segments) {
+	err = chan->closed ? -ENODEV : 0;
+	if (!err && segments) {
 		range_bytes = fill_range(chan, cmd, segments);
 		err = range_bytes ? 0 : -EINVAL;
 	}
@@ -369,7 +370,7 @@ static unsigned int channel_of_cpu(const struct storvsc *s, unsigned int cpu)
 	unsigned int i;
 
 	for (i = 0; i < s->chan_count; i++)
-		if (vsc_cpu(s->chans[i]->vsc) == cpu)
+		if (READ_ONCE(s->chans[i]->cpu) == cpu)
 			return i;
 	return cpu % s->chan_count;
 }

@@ -46,7 +46,7 @@ static int channels_show(struct seq_file *out, void *unused)
 		const struct storvsc_chan *chan = s->chans[i];
 
 		seq_printf(out, "channel %u cpu %u in_flight %u polled_in_flight %u\n", i,
-			vsc_cpu(chan->vsc), atomic_read(&chan->in_flight),
+			READ_ONCE(chan->cpu), atomic_read(&chan->in_flight),
 			atomic_read(&chan->polled_in_flight));
 		show_counts(out, &chan->counts);
 		show_latency(out, &chan->counts);

@@ -77,6 +77,7 @@ struct storvsc_chan {
 	struct storvsc *controller;
 	struct vsc_channel *vsc;
 	unsigned int index; /* in controller->chans */
+	unsigned int cpu;   /* of its interrupts */
 	/* sending */
 	spinlock_t lock;
 	bool closed;
@@ -117,8 +118,9 @@ struct storvsc {
 	unsigned int chans_wanted;
 	struct completion chans_there;
 	/* life */
-	bool dead; /* commands fail at once */
-	bool shut; /* all channels are closed; under shut_lock */
+	bool added; /* to the SCSI layer */
+	bool dead;  /* commands fail at once */
+	bool shut;  /* all channels are closed; under shut_lock */
 	struct mutex shut_lock;
 	struct work_struct failure;
 	struct completion failed;
@@ -155,8 +157,9 @@ void storvsc_chan_doorbell(struct storvsc_chan *chan);
 /* Takes completions out of the ring. Any context but NMI. Returns how many packets it took. */
 unsigned int storvsc_chan_drain(struct storvsc_chan *chan);
 
-/* A request is about to be sent, with chan->lock held: interrupts are wanted, or not. True: call
- * storvsc_chan_drain() after unlocking, a completion came while the ring was masked. */
+/* A request is about to be sent on an open channel, with chan->lock held: interrupts are wanted, or
+ * not. True: call storvsc_chan_drain() after unlocking, a completion came while the ring was
+ * masked. */
 bool storvsc_chan_begin(struct storvsc_chan *chan, bool polled);
 void storvsc_chan_end(struct storvsc_chan *chan, bool polled);
 

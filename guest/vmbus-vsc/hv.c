@@ -87,33 +87,43 @@ static int init_rings(struct hv_channel *chan)
 		&chan->vsc, tx->ring_buffer, tx->ring_size, rx->ring_buffer, rx->ring_size);
 }
 
-static int hv_open(struct vsc_channel *vsc, u32 tx_bytes, u32 rx_bytes)
-{
-	struct hv_channel *chan = hv_channel_of(vsc);
-	struct vmbus_channel *hv = chan->hv;
-	int err;
-
-	set_channel_read_mode(hv, HV_CALL_ISR);
-	hv->per_channel_state = chan;
-	hv->change_target_cpu_callback = on_target_change;
-	err = vmbus_open(hv, tx_bytes, rx_bytes, NULL, 0, on_interrupt, chan);
-	if (err)
-		return hv->rescind ? -ENODEV : err;
-	err = init_rings(chan);
-	if (!err)
-		smp_store_release(&chan->open, true);
-	return err;
-}
-
-/* ---- closing ------------------------------------------------------------- */
-
-/* After vmbus_close() no interrupt runs, so no lock is needed for what it used. */
+/* After a close, or a failed open, no interrupt runs, so what it used needs no lock. */
 static void forget(struct hv_channel *chan)
 {
 	chan->open = false;
 	chan->hv->change_target_cpu_callback = NULL;
 	chan->hv->per_channel_state = NULL;
 }
+
+static int connect(struct hv_channel *chan, u32 tx_bytes, u32 rx_bytes)
+{
+	int err = vmbus_open(chan->hv, tx_bytes, rx_bytes, NULL, 0, on_interrupt, chan);
+
+	if (err)
+		return chan->hv->rescind ? -ENODEV : err;
+	err = init_rings(chan);
+	if (err)
+		vmbus_close(chan->hv);
+	return err;
+}
+
+static int hv_open(struct vsc_channel *vsc, u32 tx_bytes, u32 rx_bytes)
+{
+	struct hv_channel *chan = hv_channel_of(vsc);
+	int err;
+
+	set_channel_read_mode(chan->hv, HV_CALL_ISR);
+	chan->hv->per_channel_state = chan;
+	chan->hv->change_target_cpu_callback = on_target_change;
+	err = connect(chan, tx_bytes, rx_bytes);
+	if (err)
+		forget(chan);
+	else
+		smp_store_release(&chan->open, true);
+	return err;
+}
+
+/* ---- closing ------------------------------------------------------------- */
 
 static void forget_sub_channels(struct hv_vsc_device *device)
 {
@@ -214,6 +224,8 @@ static void init_channel(
 	chan->hv = hv;
 }
 
+/* One that the driver does not open may be freed by hv_vmbus at any time: it is forgotten at once.
+ */
 static int offer(struct hv_vsc_device *device, struct vmbus_channel *hv)
 {
 	struct hv_channel *chan = kzalloc(sizeof(*chan), GFP_KERNEL);
@@ -221,8 +233,11 @@ static int offer(struct hv_vsc_device *device, struct vmbus_channel *hv)
 	if (!chan)
 		return -ENOMEM;
 	init_channel(chan, &device->vsc, hv);
-	list_add_tail(&chan->node, &device->sub_channels);
 	device->vsc.driver->sub_channel(&device->vsc, &chan->vsc);
+	if (chan->open)
+		list_add_tail(&chan->node, &device->sub_channels);
+	else
+		kfree(chan);
 	return 0;
 }
 

@@ -90,8 +90,9 @@ struct vsc_channel {
  * @remove:      the device goes, because the driver is unloaded or unbound, or because the host has
  *               rescinded it: then vsc_rescinded() is true and no request will be answered any
  * more. Ends with vsc_close().
- * @sub_channel: optional; the host has offered one. The driver opens it here, or leaves it. May run
- *               beside probe() and remove(), and ends before vsc_close() of the device returns.
+ * @sub_channel: optional; the host has offered one. The driver opens it here, or it is gone when
+ * this returns. May run beside probe() and remove(), but neither starts nor runs once vsc_close()
+ * of the device has returned.
  * @retargeted:  optional; interrupts of the channel now arrive on another CPU, see vsc_cpu()
  * @node:        of vsc.ko
  * @bus_data:    of the bus
