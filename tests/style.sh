@@ -37,10 +37,13 @@ check_spdx() {
 	done
 }
 
-# Wire headers and what is shared with the kernel are dual licensed; host code is MIT.
+# Wire headers and what is shared with the kernel are dual licensed, kernel glue is GPL; host code is MIT.
 check_licences() {
 	files 'include/hv/*.h' 'common/*.[ch]' | while read -r f; do
 		head -n 1 "$f" | grep -q 'GPL-2.0 OR MIT' || echo "$f: must be GPL-2.0 OR MIT"
+	done
+	files 'guest/*.[ch]' | while read -r f; do
+		head -n 1 "$f" | grep -qE 'GPL-2.0(-only| OR MIT) ' || echo "$f: must be GPL-2.0-only, or GPL-2.0 OR MIT"
 	done
 	files 'base/*.[ch]' 'host/*.[ch]' 'hyper/*.[ch]' | while read -r f; do
 		head -n 1 "$f" | grep -q 'Identifier: MIT \*/$' || echo "$f: must be MIT"

@@ -65,6 +65,9 @@ test_style() {
 	seeded "a long README line" "hv/README.md:[0-9]*: 121" ">>" hyper/hv/README.md "$(printf %0121d 0)" style.sh readmes
 	seeded "a long README" "hv/README.md: 31 lines" ">" hyper/hv/README.md "$(yes x | head -n 31)" style.sh readmes
 	seeded "a folder without README" "hyper/new/new/README.md" ">" hyper/new/new/x.c "$mit" style.sh readmes
+	seeded "a kernel module: sparse" "hypervisor.c:.*undeclared" ">>" guest/vmbus-vsc/hypervisor.c "int undeclared;" \
+		style.sh guest
+	seeded "a kernel module: its licence" "guest/bad.c: must" ">" guest/bad.c "$mit" style.sh licences
 	seeded "cppcheck" "$bad:2" ">" $bad "$mit"$'\nint f(void) { int a[2]; return a[2]; }' style.sh cppcheck
 }
 
