@@ -5,12 +5,12 @@
 
 test_ours() { # flavour cpus
 	local cycles
-	cycles=$(by_length 3 30)
+	cycles=$(by_length 2 30)
 	begin "vm/$1, $2 VP: our storvsc"
 	local VM_DRIVERS=ours
 	new_disk "$work/disk.img" 128M
 	new_disk "$work/second.img" 32M
-	guest_set="cycles=$cycles"
+	guest_set="cycles=$cycles,mib=$(by_length 2 16)"
 	guest_timeout=$(by_length 600 2400)
 	boot_guest "$1" "$2" ours --disk "$work/second.img,controller=1"
 	expect_good_end ours
