@@ -210,7 +210,7 @@ uint32_t storvsc_range_build(struct storvsc_range *range, uint32_t byte_offset, 
 	       storvsc_range_pfns(byte_offset, byte_count) * (uint32_t)sizeof(range->pfns[0]);
 }
 
-/* ---- what comes back ----------------------------------------------------- */
+/* ---- answers of the host ------------------------------------------------- */
 
 static void take_sense(const struct vstor_srb *srb, struct storvsc_completion *out)
 {

@@ -122,7 +122,7 @@ static inline uint32_t storvsc_range_pfns(uint32_t byte_offset, uint32_t byte_co
 uint32_t storvsc_range_build(
 	struct storvsc_range *range, uint32_t byte_offset, uint32_t byte_count);
 
-/* ---- what comes back ----------------------------------------------------- */
+/* ---- answers of the host ------------------------------------------------- */
 
 struct storvsc_completion {
 	uint32_t status;    /* VSTOR_STATUS_* */
@@ -155,7 +155,7 @@ enum storvsc_change {
 };
 enum storvsc_change storvsc_sense_change(const struct storvsc_completion *completion);
 
-/* For packets without a transaction id. 0: look for new and lost LUNs. -EPROTO: ignore it. */
+/* For packets without a transaction id. 0: scan for new and lost LUNs. -EPROTO: ignore it. */
 int storvsc_event_parse(const void *payload, uint32_t len);
 
 #endif
