@@ -40,12 +40,12 @@ static void on_luns(struct work_struct *work)
 	struct storvsc *s = container_of(work, struct storvsc, luns);
 	unsigned int bit;
 
-	for_each_set_bit(bit, s->luns_gone,
-		STORVSC_TARGETS * STORVSC_LUNS) if (test_and_clear_bit(bit, s->luns_gone))
-		remove_lun(s, bit);
-	for_each_set_bit(bit, s->luns_changed,
-		STORVSC_TARGETS * STORVSC_LUNS) if (test_and_clear_bit(bit, s->luns_changed))
-		rescan_lun(s, bit);
+	for_each_set_bit (bit, s->luns_gone, STORVSC_TARGETS * STORVSC_LUNS)
+		if (test_and_clear_bit(bit, s->luns_gone))
+			remove_lun(s, bit);
+	for_each_set_bit (bit, s->luns_changed, STORVSC_TARGETS * STORVSC_LUNS)
+		if (test_and_clear_bit(bit, s->luns_changed))
+			rescan_lun(s, bit);
 }
 
 /* A LUN that is gone answers a command with that, which removes it. */
@@ -54,7 +54,8 @@ static void on_scan(struct work_struct *work)
 	struct storvsc *s = container_of(work, struct storvsc, scan);
 	struct scsi_device *sdev;
 
-	shost_for_each_device(sdev, s->host) scsi_test_unit_ready(sdev, 10 * HZ, 1, NULL);
+	shost_for_each_device (sdev, s->host)
+		scsi_test_unit_ready(sdev, 10 * HZ, 1, NULL);
 	scsi_scan_host(s->host);
 }
 

@@ -90,8 +90,7 @@ static u32 fill_range(struct storvsc_chan *chan, struct scsi_cmnd *cmd, int segm
 	int i;
 
 	bytes = storvsc_range_build(chan->range, sg_dma_address(sg) & (HV_PAGE_SIZE - 1), length);
-	scsi_for_each_sg(cmd, sg, segments, i)
-	{
+	scsi_for_each_sg (cmd, sg, segments, i) {
 		added = add_segment(chan->range, count, STORVSC_TRANSFER_MAX / HV_PAGE_SIZE + 1,
 			sg_dma_address(sg), sg_dma_len(sg));
 		if (!added)
@@ -381,7 +380,8 @@ static void map_queues(struct storvsc *s, struct blk_mq_queue_map *map, unsigned
 
 	map->nr_queues = s->chan_count;
 	map->queue_offset = first;
-	for_each_possible_cpu(cpu) map->mq_map[cpu] = first + channel_of_cpu(s, cpu);
+	for_each_possible_cpu (cpu)
+		map->mq_map[cpu] = first + channel_of_cpu(s, cpu);
 }
 
 static void storvsc_map_queues(struct Scsi_Host *host)

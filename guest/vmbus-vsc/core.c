@@ -62,8 +62,7 @@ static void detach_before(const struct vsc_driver *end)
 {
 	struct vsc_driver *driver;
 
-	list_for_each_entry(driver, &drivers, node)
-	{
+	list_for_each_entry (driver, &drivers, node) {
 		if (driver == end)
 			break;
 		the_bus->remove_driver(driver);
@@ -76,8 +75,7 @@ static int attach_all(void)
 	struct vsc_driver *driver;
 	int err;
 
-	list_for_each_entry(driver, &drivers, node)
-	{
+	list_for_each_entry (driver, &drivers, node) {
 		err = attach(driver);
 		if (err) {
 			detach_before(driver);

@@ -107,11 +107,25 @@ static int connect(struct hv_channel *chan, u32 tx_bytes, u32 rx_bytes)
 	return err;
 }
 
+static void on_sub_channel(struct vmbus_channel *hv);
+
+/* Before the primary channel is open the host offers none; closing it ends the callback. */
+static void expect_sub_channels(struct hv_vsc_device *device)
+{
+	mutex_lock(&sub_channels_lock);
+	device->closing = false;
+	mutex_unlock(&sub_channels_lock);
+	if (device->vsc.driver->sub_channel)
+		vmbus_set_sc_create_callback(device->primary.hv, on_sub_channel);
+}
+
 static int hv_open(struct vsc_channel *vsc, u32 tx_bytes, u32 rx_bytes)
 {
 	struct hv_channel *chan = hv_channel_of(vsc);
 	int err;
 
+	if (vsc == vsc->device->primary)
+		expect_sub_channels(hv_device_of(vsc->device));
 	set_channel_read_mode(chan->hv, HV_CALL_ISR);
 	chan->hv->per_channel_state = chan;
 	chan->hv->change_target_cpu_callback = on_target_change;
@@ -129,8 +143,7 @@ static void forget_sub_channels(struct hv_vsc_device *device)
 {
 	struct hv_channel *chan, *next;
 
-	list_for_each_entry_safe(chan, next, &device->sub_channels, node)
-	{
+	list_for_each_entry_safe (chan, next, &device->sub_channels, node) {
 		list_del(&chan->node);
 		kfree(chan);
 	}
@@ -146,7 +159,7 @@ static void hv_close(struct vsc_device *vsc)
 	mutex_lock(&sub_channels_lock);
 	device->closing = true;
 	mutex_unlock(&sub_channels_lock);
-	list_for_each_entry(chan, &device->sub_channels, node)
+	list_for_each_entry (chan, &device->sub_channels, node)
 		chan->hv->change_target_cpu_callback = NULL;
 	vmbus_close(device->primary.hv);
 	forget_sub_channels(device);
@@ -290,8 +303,6 @@ static int hv_probe(struct hv_device *hv, const struct hv_vmbus_device_id *id)
 	if (!device)
 		return -ENOMEM;
 	hv_set_drvdata(hv, device);
-	if (client->vsc->sub_channel)
-		vmbus_set_sc_create_callback(hv->channel, on_sub_channel);
 	err = client->vsc->probe(&device->vsc);
 	if (err)
 		device_free(hv, device);
