@@ -100,6 +100,8 @@ static void on_packet(struct storvsc_chan *chan, const struct vmbus_pkt *pkt)
 		on_event(chan, pkt);
 	else if (pkt->desc.type != VMBUS_PKT_COMPLETION)
 		chan->counts.invalid++;
+	else if (!storvsc_id_generation(id)) /* ids of free slots are like that */
+		chan->counts.stray++;
 	else if (storvsc_id_table(id) == STORVSC_TABLE_CONTROL)
 		storvsc_control_answer(chan->controller, id, pkt);
 	else if (storvsc_id_table(id) < STORVSC_TABLE_CONTROL)
@@ -126,7 +128,7 @@ static unsigned int take_packets(struct storvsc_chan *chan)
 		storvsc_die(chan->controller, "the ring from the host is corrupt");
 	if (vmbus_rx_commit(rx))
 		storvsc_chan_doorbell(chan);
-	return count;
+	return in_interrupt() ? count : count + storvsc_scsi_finish_deferred(chan);
 }
 
 static bool drain_begin(struct storvsc_chan *chan)

@@ -74,8 +74,8 @@ void storvsc_reset_lun_build(
 	uint8_t path, uint8_t target, uint8_t lun, struct vstor_packet *packet);
 
 /* Transaction ids: a generation, which differs from request to request, and where the request is. A
- * completion whose id is not that of a request in flight is a replay, or forged. Never 0, which is
- * the id of packets that answer nothing. */
+ * completion whose id is not that of a request in flight is a replay, or forged. A generation is
+ * never 0: such ids are of packets that answer nothing, and of slots without a request. */
 enum storvsc_table {
 	STORVSC_TABLE_INTERRUPT, /* SCSI commands, completed in an interrupt */
 	STORVSC_TABLE_POLLED,    /* SCSI commands, completed by polling */
@@ -86,6 +86,11 @@ enum storvsc_table {
 static inline uint64_t storvsc_id(uint32_t generation, enum storvsc_table table, uint16_t tag)
 {
 	return (uint64_t)generation << 32 | (uint32_t)table << 16 | tag;
+}
+
+static inline uint32_t storvsc_id_generation(uint64_t id)
+{
+	return (uint32_t)(id >> 32);
 }
 
 static inline uint32_t storvsc_id_table(uint64_t id) /* not checked */

@@ -116,6 +116,7 @@ static int send(struct place *place, struct scsi_cmnd *cmd, u32 range_bytes, boo
 		chan->index, send.id, r->command.lun, r->command.cdb[0], r->command.length);
 	r->sent_ns = ktime_get_ns();
 	place->slot->cmd = cmd;
+	place->slot->polled = r->polled;
 	atomic64_set_release(&place->slot->id, send.id);
 	*more = storvsc_chan_begin(chan, r->polled);
 	err = storvsc_chan_send(chan, &send);
@@ -290,20 +291,45 @@ static void take_completion(
 	trace_storvsc_complete(chan->index, id, c.srb_status, c.scsi_status, c.transferred, ns);
 }
 
+static void defer(struct storvsc_chan *chan, struct scsi_cmnd *cmd)
+{
+	storvsc_request(cmd)->next_deferred = chan->deferred;
+	chan->deferred = cmd;
+}
+
+unsigned int storvsc_scsi_finish_deferred(struct storvsc_chan *chan)
+{
+	struct scsi_cmnd *cmd = chan->deferred ? xchg(&chan->deferred, NULL) : NULL, *next;
+	unsigned int count = 0;
+
+	for (; cmd; cmd = next) {
+		next = storvsc_request(cmd)->next_deferred;
+		atomic64_set(&place_of(chan->controller, cmd).slot->id, 0);
+		finish(chan, cmd);
+		count++;
+	}
+	return count;
+}
+
+/* Before the slot is claimed nothing of its command is read: a forged id may name a free one. */
 void storvsc_scsi_complete(struct storvsc_chan *chan, u64 id, const struct vmbus_pkt *pkt)
 {
+	struct storvsc_slot *slot = NULL;
 	u16 tag = storvsc_id_tag(id);
-	struct storvsc_slot *slot;
-	struct scsi_cmnd *cmd;
+	bool deferred;
 
-	slot = tag < STORVSC_QUEUE_DEPTH ? &chan->slots[storvsc_id_table(id)][tag] : NULL;
-	if (!slot || atomic64_cmpxchg(&slot->id, id, 0) != id) {
+	if (tag < STORVSC_QUEUE_DEPTH)
+		slot = &chan->slots[storvsc_id_table(id)][tag];
+	deferred = slot && slot->polled && in_interrupt();
+	if (!slot || atomic64_cmpxchg(&slot->id, id, deferred ? STORVSC_DEFERRED : 0) != id) {
 		chan->counts.stray++;
 		return;
 	}
-	cmd = slot->cmd;
-	take_completion(chan, cmd, id, pkt);
-	finish(chan, cmd);
+	take_completion(chan, slot->cmd, id, pkt);
+	if (deferred)
+		defer(chan, slot->cmd);
+	else
+		finish(chan, slot->cmd);
 }
 
 /* ---- commands in flight -------------------------------------------------- */
@@ -330,6 +356,10 @@ static void fail_slot(struct storvsc_chan *chan, struct storvsc_slot *slot, void
 
 void storvsc_scsi_fail_all(struct storvsc *s)
 {
+	unsigned int i;
+
+	for (i = 0; i < s->chan_count; i++)
+		storvsc_scsi_finish_deferred(s->chans[i]);
 	for_each_slot(s, fail_slot, NULL);
 }
 

@@ -41,12 +41,18 @@
 
 /* ---- requests ------------------------------------------------------------ */
 
+/* The block layer wants polled requests completed in process context: one whose completion an
+ * interrupt has taken waits in its channel's list, with this id, for the next poll. No packet has
+ * it, since a generation is never 0. */
+#define STORVSC_DEFERRED 1
+
 /* A tag's place. id is 0 while it is free. The context that changes it from the id of a request to
  * 0 completes that request: so each one completes once, whatever the host sends and whatever races.
  */
 struct storvsc_slot {
 	atomic64_t id;
-	struct scsi_cmnd *cmd;
+	struct scsi_cmnd *cmd; /* valid while id is not 0 */
+	bool polled;
 };
 
 /* Behind each struct scsi_cmnd; nothing in it outlives the request. */
@@ -54,6 +60,7 @@ struct storvsc_request {
 	struct storvsc_command command;
 	bool polled;
 	u64 sent_ns;
+	struct scsi_cmnd *next_deferred;
 };
 
 static inline struct storvsc_request *storvsc_request(struct scsi_cmnd *cmd)
@@ -85,6 +92,7 @@ struct storvsc_chan {
 	struct storvsc_range *range; /* the request that is being sent */
 	/* receiving */
 	unsigned long state ____cacheline_aligned_in_smp;
+	struct scsi_cmnd *deferred;
 	struct tasklet_struct more; /* goes on when an interrupt has taken its share */
 	u8 packet[STORVSC_PACKET_BYTES];
 	/* both */
@@ -178,6 +186,9 @@ void storvsc_control_answer(struct storvsc *s, u64 id, const struct vmbus_pkt *p
 extern struct scsi_host_template storvsc_template;
 /* Receives the completion of a command; in the context that drains. */
 void storvsc_scsi_complete(struct storvsc_chan *chan, u64 id, const struct vmbus_pkt *pkt);
+/* Completes what interrupts have deferred; in the context that drains, in process context. Returns
+ * how many. */
+unsigned int storvsc_scsi_finish_deferred(struct storvsc_chan *chan);
 /* Completes every command in flight with an error. The host must not use their memory any more. */
 void storvsc_scsi_fail_all(struct storvsc *s);
 /* Commands in flight, of one LUN, or of all (NULL). */

@@ -311,6 +311,8 @@ static void ids(void **state)
 {
 	uint64_t id = storvsc_id(0xFFFFFFFF, STORVSC_TABLE_POLLED, 0xFFFF);
 
+	assert_int_equal(storvsc_id_generation(id), 0xFFFFFFFF);
+	assert_int_equal(storvsc_id_generation(0xFFFFFFFF), 0);
 	assert_int_equal(storvsc_id_table(id), STORVSC_TABLE_POLLED);
 	assert_int_equal(storvsc_id_tag(id), 0xFFFF);
 	assert_true(id != storvsc_id(1, STORVSC_TABLE_POLLED, 0xFFFF));
