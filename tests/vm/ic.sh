@@ -41,8 +41,6 @@ checkpoint_ic_pause() {
 	date +%s
 }
 
-checkpoint_ic_time() { date +%s; }
-
 syncs() { ctl inspect devices --json | jq '[.[] | select(.id == "timesync")][0].channels[0].syncs'; }
 
 # Only the clock of a nested bed is ours to set. Not by $SECONDS, which follows it.
@@ -232,14 +230,5 @@ test_ic_end() { # flavour cpus
 	expect "what the guest was asked" "$(sed -n 's/^@asked //p' "$console" | tr '\n' ' ')" "reboot poweroff "
 	expect "answer to the reboot" "$(cat "$work/reboot.answer")" '{"guest":"reset"}'
 	expect "answer to the power off" "$(cat "$work/poweroff.answer")" '{"guest":"power off"}'
-	finish
-}
-
-test_ic_chrony() { # flavour cpus
-	begin "vm/$1, $2 VP: chrony"
-	new_disk "$work/disk.img" 64M
-	guest_timeout=900
-	boot_guest "$1" "$2" ic_chrony
-	expect_good_end ic_chrony
 	finish
 }

@@ -223,16 +223,3 @@ job_ic_end() {
 	checkpoint ic_end
 	while true; do usleep 100000; done
 }
-
-# A PTP device that chrony can use.
-job_ic_chrony() {
-	find_disks && load_services || return
-	date -s "@$(($(date +%s) + 7200))" >/dev/null
-	mkdir -p /tools/var/lib/chrony /tools/var/run /tools/run/chrony
-	with_tools chronyd -q -t 60 -u root -f /dev/null 'refclock PHC /dev/ptp0 poll -2' >/tmp/chrony 2>&1
-	is "chronyd sets the clock by the PTP device" $? 0
-	checkpoint ic_time
-	clock_is "$answer"
-	is "and it is right" $? 0
-	sed 's/^/@chrony /' /tmp/chrony
-}
