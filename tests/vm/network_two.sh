@@ -57,7 +57,7 @@ test_two_guests() { # flavour cpus pair|bridge
 
 # Prints the echo requests of a record: size and sequence number of each, and where from and to.
 echoes_in() { # file
-	tcpdump -n -r "$1" icmp 2>/dev/null | grep 'echo request' | sed 's/^[^ ]* //'
+	tcpdump -n -r "$1" icmp 2>/dev/null | grep 'echo request' | sed 's/^.* IP /IP /'
 }
 
 checkpoint_record() {
