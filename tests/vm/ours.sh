@@ -19,22 +19,21 @@ test_ours() { # flavour cpus
 	finish
 }
 
-# The server of controller 1's disk stands still: no reset helps, as the host cannot cancel what an
-# NBD server has taken.
-checkpoint_server_stops() { kill -STOP "$(cat "$work/nbd.pid")"; }
-checkpoint_server_goes_on() { kill -CONT "$(cat "$work/nbd.pid")"; }
+# The file system of controller 1's disk takes no writes: no reset helps, since what a host kernel has
+# taken cannot be cancelled.
+checkpoint_writes_stop() { fsfreeze --freeze "$work/fs"; }
+checkpoint_writes_go_on() { fsfreeze --unfreeze "$work/fs"; }
 
 test_recovery() { # flavour cpus
 	begin "vm/$1, $2 VP: our storvsc: the host does not answer"
 	local VM_DRIVERS=ours
 	new_disk "$work/disk.img" 128M
-	new_disk "$work/nbd.img" 64M
-	start_kill_target
+	mount_file_system || failures="no file system"
+	new_disk "$work/fs/frozen.img" 32M
 	guest_timeout=900
-	boot_guest "$1" "$2" recovery --disk "memory:64M,delay=600s:write" \
-		--disk "nbd+unix:///?socket=$work/nbd.sock,controller=1"
-	kill -CONT "$(cat "$work/nbd.pid")"
-	kill "$(cat "$work/nbd.pid")"
+	boot_guest "$1" "$2" recovery --disk "memory:64M,delay=600s:write" --disk "$work/fs/frozen.img,controller=1"
+	fsfreeze --unfreeze "$work/fs" 2>/dev/null
+	unprepare
 	expect "exit status" "$status" 0
 	expect "last words" "$(said done)" recovery
 	expect "failures" "$(said fail)" ""

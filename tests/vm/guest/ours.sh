@@ -126,32 +126,23 @@ lun_reset() {
 
 # No reset helps: all commands of the controller fail, and it is used again when the host has let go of it.
 controller_failure() {
-	second=$(nbd_disk)
+	second=$(second_disk)
 	device=$(vmbus_device_of "$second")
 	echo 3 >"/sys/block/$second/device/timeout"
 	echo 5 >/sys/module/storvsc/parameters/failure_timeout
-	checkpoint server_stops
+	checkpoint writes_stop
 	start=$(now)
-	check "a read that hangs fails" -s 1 "dd if=/dev/$second of=/dev/null bs=4k count=1 iflag=direct" 'error'
+	check "a write that no reset ends fails" -s 1 "dd if=/dev/zero of=/dev/$second bs=4k count=1 oflag=direct" 'error'
 	say failure_seconds "$(since "$start")"
 	dmesg | grep -q 'controller failed' || not_ok "failure" "none in dmesg"
 	check "the other controller works" "dd if=/dev/$disk of=/dev/null bs=64k count=16 iflag=direct"
-	checkpoint server_goes_on
+	checkpoint writes_go_on
 	rebind_cycle "$device"
 	is "the controller works again" $? 0
 }
 
-nbd_disk() {
-	for block in /sys/block/sd*; do
-		[ "$(cat "$block/size")" = 131072 ] && [ "$(basename "$block")" != "$(disk_of_lun 2)" ] &&
-			basename "$block"
-	done
-}
-
-has_nbd_disk() { [ -n "$(nbd_disk)" ]; }
-
 job_recovery() {
-	find_disks && wait_for_lun 2 && wait_until "the second controller" has_nbd_disk || return
+	find_disks && wait_for_lun 2 && wait_until "the second controller" has_second_disk || return
 	dmesg -n 1
 	lun_reset
 	controller_failure
