@@ -94,7 +94,7 @@ int device_unknown(const struct device_class *class, void *device, const char *n
 	return names_refuse(&names, name, e);
 }
 
-/* ---- copies ----------------------------------------------------------------- */
+/* ---- copies -------------------------------------------------------------- */
 
 static char *copy_text(const char *text, int *ret)
 {

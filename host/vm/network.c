@@ -334,7 +334,7 @@ int network_remove(
 	return 0;
 }
 
-/* ---- link, speed, MTU --------------------------------------------------------- */
+/* ---- link, speed, MTU ---------------------------------------------------- */
 
 int network_set_link(struct network *n, uint32_t number, bool up, struct err *e)
 {

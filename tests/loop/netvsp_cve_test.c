@@ -40,7 +40,7 @@ static void stop(struct netvsp_rig *rig)
 	netvsp_rig_destroy(rig);
 }
 
-/* ---- CVE-2010-3960, CVE-2011-1872: a packet costs too much --- */
+/* ---- CVE-2010-3960, CVE-2011-1872: a packet costs too much --------------- */
 
 /* As many elements of per-packet information as a message has room for. */
 static void a_packet_full_of_ppis(void **state)
@@ -68,7 +68,7 @@ static void a_packet_full_of_ppis(void **state)
 	stop(rig);
 }
 
-/* ---- 2016: lists and parameters out of bounds --- */
+/* ---- 2016: lists and parameters out of bounds ---------------------------- */
 
 static void multicast_lists(void **state)
 {
@@ -123,7 +123,7 @@ static void information_buffers(void **state)
 	stop(rig);
 }
 
-/* ---- CVE-2017-0075: the receive buffer changes while it is used ----------- */
+/* ---- CVE-2017-0075: the receive buffer changes while it is used ---------- */
 
 static void buffers_change_in_traffic(void **state)
 {
@@ -194,7 +194,7 @@ static void teardown_revoke_close(void **state)
 	stop(rig);
 }
 
-/* ---- CVE-2021-28476: an OID whose information is taken for an object ------ */
+/* ---- CVE-2021-28476: an OID whose information is taken for an object ----- */
 
 /* The switch's OIDs, which are not for guests, with a pointer in the information. */
 static void oids_of_the_switch(void **state)
@@ -216,7 +216,7 @@ static void oids_of_the_switch(void **state)
 	stop(rig);
 }
 
-/* ---- CVE-2018-0888: bytes of the host in what the guest gets -------------- */
+/* ---- CVE-2018-0888: bytes of the host in what the guest gets ------------- */
 
 /* Sections are the guest's own memory: behind the header the host writes the frame only. */
 static void nothing_but_the_frame_is_written(void **state)

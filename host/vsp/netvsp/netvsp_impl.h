@@ -199,8 +199,8 @@ struct netvsp_rx {
 	uint32_t spare_count;
 	struct netvsp_rx_buffer *spare[NETVSP_RX_BUFFERS]; /* not with the NIC */
 	uint32_t out;                                      /* buffers with the NIC */
-	uint64_t sections_out;   /* with the guest, or on their way to it; base/counter.h */
-	void *token;             /* makes a pause wait while buffers are with the NIC */
+	uint64_t sections_out; /* with the guest, or on their way to it; base/counter.h */
+	void *token;           /* makes a pause wait while buffers are with the NIC */
 	struct netvsp_transfer *transfer; /* being filled */
 	uint16_t rsc_id;
 	bool starved; /* the NIC was given no buffer */

@@ -95,12 +95,11 @@ static void defaults(void **state)
 
 static void every_option(void **state)
 {
-	assert_int_equal(
-		parse("--initrd", "I", "--append", "a=b c", "--cpus=64", "--memory", "3G",
-			"--console", "none", "--name", "A-b_c.9", "--io-threads", "64",
-			"--no-reboot", "--on-crash", "continue", "--pin-memory", "--stimer",
-			"--test-device", "--verbose", "--nested", "--pmu", "--ic",
-			"copy,heartbeat", NULL),
+	assert_int_equal(parse("--initrd", "I", "--append", "a=b c", "--cpus=64", "--memory", "3G",
+				 "--console", "none", "--name", "A-b_c.9", "--io-threads", "64",
+				 "--no-reboot", "--on-crash", "continue", "--pin-memory",
+				 "--stimer", "--test-device", "--verbose", "--nested", "--pmu",
+				 "--ic", "copy,heartbeat", NULL),
 		0);
 	assert_string_equal(o.initrd, "I");
 	assert_string_equal(o.append, "a=b c");
