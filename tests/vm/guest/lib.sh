@@ -175,7 +175,7 @@ describe() {
 	say disk_cache "$(cat /sys/block/$disk/queue/write_cache)"
 	controller=$(dirname "$(readlink -f /sys/block/$disk/device/../..)")
 	say driver "$(basename "$(readlink "$controller/driver")")"
-	say channels "$(ls -d "$controller"/channels/* 2>/dev/null | wc -l)"
+	say channels "$(ls -d "$controller"/driver/*/channels/* 2>/dev/null | wc -l)"
 	say clocksource "$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
 }
 
