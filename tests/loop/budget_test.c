@@ -79,7 +79,8 @@ static uint32_t many_vps(void)
 
 static void start(uint32_t vps, uint64_t limit)
 {
-	struct guest_config config = {.ram = RAM, .vps = vps, .io_threads = 2, .budget = limit};
+	struct guest_config config = {
+		.ram = RAM, .vps = vps, .io_threads = 2, .budget = limit, .shared = true};
 	struct storvsp_lun_config lun = {.lun = LUN, .disk = disk};
 	struct storvsp_config controller = {.luns = &lun, .lun_count = 1};
 

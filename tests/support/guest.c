@@ -250,7 +250,8 @@ void guest_start(struct guest *g, const struct guest_config *config)
 	pthread_cond_init(&g->changed, NULL);
 	g->next_gpadl = 1;
 	g->single = config->io_threads == 0;
-	if (gmem_create(&g->gmem, config->ram, NULL))
+	if (config->shared ? gmem_create_shared(&g->gmem, config->ram, NULL)
+			   : gmem_create(&g->gmem, config->ram, NULL))
 		die("memory");
 	start_loops(g, config->io_threads);
 	g->host.vp_count = config->vps;
