@@ -14,6 +14,7 @@ make_copy() {
 	git ls-files --cached --others --exclude-standard | grep -v '/corpus/' |
 		while read -r f; do [ -f "$f" ] && printf '%s\n' "$f"; done | cpio --quiet -pdm "$copy"
 	mkdir -p "$copy/build" && [ ! -d build/gen ] || cp -r build/gen "$copy/build/"
+	mkdir -p build/kernels build/headers
 	ln -s "$PWD/build/kernels" "$PWD/build/headers" "$copy/build/" # of the guest modules
 	git -C "$copy" init -q && git -C "$copy" add -A
 }

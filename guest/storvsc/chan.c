@@ -67,16 +67,13 @@ int storvsc_chan_send(struct storvsc_chan *chan, const struct storvsc_send *send
 	return err;
 }
 
-bool storvsc_chan_commit(struct storvsc_chan *chan)
+/* The doorbell belongs to the channel of the bus, which is freed once it is closed: so it is rung
+ * under the lock that closing takes. */
+void storvsc_chan_commit(struct storvsc_chan *chan)
 {
 	if (chan->closed || !vmbus_tx_commit(&chan->vsc->tx))
-		return false;
+		return;
 	chan->counts.doorbells++;
-	return true;
-}
-
-void storvsc_chan_doorbell(struct storvsc_chan *chan)
-{
 	vsc_doorbell(chan->vsc);
 }
 
@@ -127,7 +124,7 @@ static unsigned int take_packets(struct storvsc_chan *chan)
 	if (err && err != -EAGAIN)
 		storvsc_die(chan->controller, "the ring from the host is corrupt");
 	if (vmbus_rx_commit(rx))
-		storvsc_chan_doorbell(chan);
+		vsc_doorbell(chan->vsc);
 	return in_interrupt() ? count : count + storvsc_scsi_finish_deferred(chan);
 }
 
@@ -145,9 +142,11 @@ static bool drain_end(struct storvsc_chan *chan)
 	if (wanted)
 		vmbus_rx_unmask(rx);
 	clear_bit_unlock(CHAN_DRAINING, &chan->state);
-	/* An interrupt that came before this line found the bit set, and left its data to us. */
+	/* Who came before this line found the bit set, and left its data to us: an interrupt, or a
+	 * sender whose request is the first to want one. */
 	smp_mb__after_atomic();
-	return wanted && !READ_ONCE(chan->controller->dead) && vmbus_rx_pending(rx);
+	return (wanted || wants_interrupts(chan)) && !READ_ONCE(chan->controller->dead) &&
+	       vmbus_rx_pending(rx);
 }
 
 static unsigned int drain(struct storvsc_chan *chan)
@@ -177,6 +176,12 @@ unsigned int storvsc_chan_drain(struct storvsc_chan *chan)
 	count = drain(chan);
 	preempt_enable();
 	return count;
+}
+
+void storvsc_chan_settle(struct storvsc_chan *chan)
+{
+	while (test_bit(CHAN_DRAINING, &chan->state) && !READ_ONCE(chan->controller->dead))
+		msleep(1);
 }
 
 static void on_interrupt(struct vsc_channel *vsc)

@@ -15,7 +15,6 @@ static int send(struct storvsc *s, const struct vstor_packet *packet)
 {
 	struct storvsc_chan *chan = s->chans[0];
 	struct storvsc_send send = {.packet = packet};
-	bool doorbell;
 	int err;
 
 	reinit_completion(&s->control.answered);
@@ -24,10 +23,8 @@ static int send(struct storvsc *s, const struct vstor_packet *packet)
 	send.id = storvsc_id(chan->generation, STORVSC_TABLE_CONTROL, 0);
 	atomic64_set(&s->control.id, send.id);
 	err = storvsc_chan_send(chan, &send);
-	doorbell = storvsc_chan_commit(chan);
+	storvsc_chan_commit(chan);
 	spin_unlock(&chan->lock);
-	if (doorbell)
-		storvsc_chan_doorbell(chan);
 	return err;
 }
 

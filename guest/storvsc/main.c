@@ -79,7 +79,8 @@ static void await_sub_channels(struct storvsc *s)
 	unsigned int wanted = 1 + s->conn.sub_channels;
 
 	mutex_lock(&s->chans_lock);
-	if (s->chan_count < wanted && s->conn.sub_channels) {
+	s->chans_wanted = wanted; /* the host may have granted fewer than were asked for */
+	if (s->chan_count < wanted) {
 		mutex_unlock(&s->chans_lock);
 		wait_for_completion_timeout(&s->chans_there, SUB_CHANNEL_SECONDS * HZ);
 		mutex_lock(&s->chans_lock);

@@ -33,6 +33,14 @@ static struct storvsc *storvsc_of(struct scsi_cmnd *cmd)
 	return shost_priv(cmd->device->host);
 }
 
+static void settle_all(struct storvsc *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->chan_count; i++)
+		storvsc_chan_settle(s->chans[i]);
+}
+
 static void drain_all(struct storvsc *s)
 {
 	unsigned int i;
@@ -70,7 +78,10 @@ int storvsc_eh_abort(struct scsi_cmnd *cmd)
 	struct storvsc_slot *slot = slot_of(cmd, &chan);
 
 	storvsc_chan_drain(chan);
-	return atomic64_read(&slot->id) ? FAILED : SUCCESS;
+	if (atomic64_read(&slot->id))
+		return FAILED;
+	storvsc_chan_settle(chan);
+	return SUCCESS;
 }
 
 /* Until no command of the LUN (NULL: of all) is in flight. */
@@ -84,6 +95,7 @@ static bool wait_idle(struct storvsc *s, const struct scsi_device *sdev, unsigne
 		msleep(20);
 		drain_all(s);
 	}
+	settle_all(s);
 	return true;
 }
 

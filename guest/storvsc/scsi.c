@@ -133,7 +133,7 @@ static int send(struct place *place, struct scsi_cmnd *cmd, u32 range_bytes, boo
 
 static int submit(struct place *place, struct scsi_cmnd *cmd, int segments)
 {
-	bool last = cmd->flags & SCMD_LAST, doorbell = false, more = false;
+	bool last = cmd->flags & SCMD_LAST, more = false;
 	struct storvsc_chan *chan = place->chan;
 	u32 range_bytes = 0;
 	int err;
@@ -147,10 +147,8 @@ static int submit(struct place *place, struct scsi_cmnd *cmd, int segments)
 	if (!err)
 		err = send(place, cmd, range_bytes, &more);
 	if (err || last)
-		doorbell = storvsc_chan_commit(chan);
+		storvsc_chan_commit(chan);
 	spin_unlock(&chan->lock);
-	if (doorbell)
-		storvsc_chan_doorbell(chan);
 	if (more)
 		storvsc_chan_drain(chan);
 	return err;
@@ -201,13 +199,10 @@ static void storvsc_commit_rqs(struct Scsi_Host *host, u16 queue)
 {
 	struct storvsc *s = shost_priv(host);
 	struct storvsc_chan *chan = s->chans[queue % s->chan_count];
-	bool doorbell;
 
 	spin_lock(&chan->lock);
-	doorbell = storvsc_chan_commit(chan);
+	storvsc_chan_commit(chan);
 	spin_unlock(&chan->lock);
-	if (doorbell)
-		storvsc_chan_doorbell(chan);
 }
 
 static int storvsc_mq_poll(struct Scsi_Host *host, unsigned int queue)
@@ -428,6 +423,9 @@ static int storvsc_sdev_init(struct scsi_device *sdev)
 {
 	struct storvsc *s = shost_priv(sdev->host);
 
+	/* A host may report LUNs that no command can name. */
+	if (sdev->id >= STORVSC_TARGETS || sdev->lun >= STORVSC_LUNS)
+		return -ENXIO;
 	sdev->sdev_bflags |= BLIST_REPORTLUN2 | BLIST_TRY_VPD_PAGES;
 	sdev->no_write_same = s->conn.version < VSTOR_VERSION_WIN10;
 	return 0;

@@ -158,12 +158,14 @@ struct storvsc_send {
 
 /* Writes it into the ring, with chan->lock held. -EAGAIN: no room now. */
 int storvsc_chan_send(struct storvsc_chan *chan, const struct storvsc_send *send);
-/* Publishes what was sent, with chan->lock held. True: ring the doorbell, after unlocking. */
-bool storvsc_chan_commit(struct storvsc_chan *chan);
-void storvsc_chan_doorbell(struct storvsc_chan *chan);
+/* Publishes what was sent, with chan->lock held. */
+void storvsc_chan_commit(struct storvsc_chan *chan);
 
 /* Takes completions out of the ring. Any context but NMI. Returns how many packets it took. */
 unsigned int storvsc_chan_drain(struct storvsc_chan *chan);
+/* Sleeps until nobody takes completions, or the controller is dead: a command whose slot is free
+ * may not be complete before that. */
+void storvsc_chan_settle(struct storvsc_chan *chan);
 
 /* A request is about to be sent on an open channel, with chan->lock held: interrupts are wanted, or
  * not. True: call storvsc_chan_drain() after unlocking, a completion came while the ring was

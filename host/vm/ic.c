@@ -75,6 +75,8 @@ void ic_detach(struct ic *ic)
 {
 	device_group_destroy_all(&ic->devices);
 	ic_freeze_guest_gone(&ic->freeze);
+	if (ic->copy)
+		ic_copy_guest_gone(ic->copy);
 }
 
 void ic_close(struct ic *ic)

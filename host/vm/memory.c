@@ -40,7 +40,8 @@ static void measured(struct blocking_call *call)
 	struct measurement *m = measurement_of(call);
 
 	list_del(&m->link);
-	m->done(m->ctx, &m->use);
+	if (m->done)
+		m->done(m->ctx, &m->use);
 	free(m);
 }
 
@@ -80,7 +81,8 @@ void memory_close(struct vm *vm)
 
 		list_del(&m->link);
 		m->done(m->ctx, NULL);
-		if (!blocking_abandon(&m->call))
-			free(m); /* posted to a loop that does not run any more */
+		m->done = NULL;
+		blocking_abandon(&m->call); /* posted already: measured() frees it, if the loop runs
+					     * once more, as some units' close lets it */
 	}
 }

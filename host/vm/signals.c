@@ -23,6 +23,7 @@ static void end_process(struct signals *s, int signo)
 	sigaddset(&set, signo);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	raise(signo);
+	_exit(128 + signo); /* the first process of a PID namespace survives its own signals */
 }
 
 static void forward(struct signals *s, int signo)

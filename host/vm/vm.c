@@ -23,8 +23,8 @@
 static const struct vm_unit_ops *const vm_units[] = {
 	&partition_unit,
 	&storage_unit,
+	&ic_unit, /* closed when the loop has run for the last time, which NICs let it do */
 	&network_unit,
-	&ic_unit,
 	&devices_unit,
 	&vsock_unit,
 	&io_threads_unit, /* they end before the disks and NICs they use are closed */

@@ -22,6 +22,9 @@
 #include "vm/vsock_impl.h"
 #include "vsp/hvsock/hvsock.h"
 
+_Static_assert(
+	VSOCK_GUEST_MAX + VSOCK_HOST_MAX + 64 <= BUS_RELIDS_PRIMARY, "relids for other devices");
+
 static struct vsock_connection *connection_of(struct list *item)
 {
 	return container_of(item, struct vsock_connection, link);
@@ -112,7 +115,12 @@ static void unanswered(struct loop_timer *timer)
 {
 	struct vsock_connection *c = container_of(timer, struct vsock_connection, timer);
 
+	if (c->vsock->paused) { /* the guest cannot answer */
+		loop_timer_start(c->vsock->control, timer, VSOCK_OPEN_NS, unanswered);
+		return;
+	}
 	c->vsock->unanswered++;
+	shutdown(c->fd, SHUT_RDWR); /* the program need not wait until the guest has released it */
 	remove_offer(c);
 }
 
@@ -190,10 +198,11 @@ static bool dial(struct vsock *v, const struct hv_guid *endpoint, const struct h
 static bool guest_connects(void *ctx, const struct hv_guid *endpoint, const struct hv_guid *service)
 {
 	struct vsock *v = ctx;
-	uint32_t port;
+	uint32_t own_port, port;
 
-	if (v->from_guest < VSOCK_GUEST_MAX && hvsock_guid_port(service, &port) &&
-		dial(v, endpoint, service, port))
+	/* The endpoint becomes an instance id, and must not be that of another device. */
+	if (v->from_guest < VSOCK_GUEST_MAX && hvsock_guid_port(endpoint, &own_port) &&
+		hvsock_guid_port(service, &port) && dial(v, endpoint, service, port))
 		return true;
 	v->refused++;
 	return false;
@@ -247,13 +256,23 @@ void vsock_pause(struct vsock *v, void (*paused)(void *ctx), void *ctx)
 	device_group_pause(&v->devices, paused, ctx);
 }
 
+static struct vsock_connection *first_waiting(struct vsock *v)
+{
+	list_for_each (item, &v->connections)
+		if (connection_of(item)->state == VSOCK_WAITING)
+			return connection_of(item);
+	return NULL;
+}
+
+/* An offer may free other connections: one that fills the message queue ends the guest's. */
 void vsock_resume(struct vsock *v)
 {
+	struct vsock_connection *c;
+
 	v->paused = false;
 	device_group_resume(&v->devices);
-	list_for_each_safe (item, &v->connections)
-		if (connection_of(item)->state == VSOCK_WAITING)
-			vsock_connection_offer(connection_of(item));
+	while ((c = first_waiting(v)))
+		vsock_connection_offer(c);
 }
 
 void vsock_name_busy(const struct vsock *v, struct err *e)

@@ -30,8 +30,9 @@ struct gpadl;
 struct inspect;
 
 /* Relids that sub-channels leave free. A guest decides when a sub-channel's relid is released, and
- * may never do it; a device has one for its primary, and finds one whatever the guest holds. */
-#define BUS_RELIDS_PRIMARY 256u
+ * may never do it; a device has one for its primary, and finds one whatever the guest holds. Socket
+ * connections are devices, too. */
+#define BUS_RELIDS_PRIMARY 640u
 
 /* What the bus needs of the partition. */
 struct bus_port_ops {
@@ -49,7 +50,7 @@ struct bus_config {
 	const struct gmem *gmem;
 	uint32_t vp_count;
 	uint32_t max_version;     /* VMBUS_VERSION_*; newest offered to the guest */
-	uint64_t gpadl_pages_max; /* quota over all live GPADLs; costs at most 16 bytes each */
+	uint64_t gpadl_pages_max; /* quota over all live GPADLs; 8 bytes each, rings 16 more */
 	struct budget *budget;    /* of the VM, for page lists; NULL: no limit */
 	const struct bus_port_ops *port;
 	void *port_ctx;

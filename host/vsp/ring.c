@@ -58,7 +58,7 @@ static void ring_find(const struct gmem *gmem, const uint64_t *pfns, uint32_t pa
 }
 
 int vsp_rings_get(
-	struct vsp_rings *rings, const struct gmem *gmem, const struct bus_open_params *params)
+	struct vsp_rings *rings, const struct vsp_host *host, const struct bus_open_params *params)
 {
 	uint32_t pages, downstream = params->downstream_page;
 	const uint64_t *pfns = gpadl_pfns(params->ring, &pages);
@@ -67,12 +67,19 @@ int vsp_rings_get(
 	assert(downstream && downstream < pages);
 	if (pages > RING_PAGES_MAX)
 		return -E2BIG;
-	runs = calloc(pages, sizeof(*runs));
-	if (!runs)
+	if (!budget_take(host->budget, BUDGET_CHANNELS, pages * sizeof(*runs)))
 		return -ENOMEM;
-	ring_find(gmem, pfns, downstream, runs, &rings->g2h);
-	ring_find(gmem, pfns + downstream, pages - downstream, runs + downstream, &rings->h2g);
+	runs = calloc(pages, sizeof(*runs));
+	if (!runs) {
+		budget_give(host->budget, BUDGET_CHANNELS, pages * sizeof(*runs));
+		return -ENOMEM;
+	}
+	ring_find(host->gmem, pfns, downstream, runs, &rings->g2h);
+	ring_find(
+		host->gmem, pfns + downstream, pages - downstream, runs + downstream, &rings->h2g);
 	rings->runs = runs;
+	rings->pages = pages;
+	rings->budget = host->budget;
 	rings->gpadl = params->ring;
 	gpadl_get(params->ring);
 	return 0;
@@ -81,5 +88,6 @@ int vsp_rings_get(
 void vsp_rings_put(struct vsp_rings *rings)
 {
 	free(rings->runs);
+	budget_give(rings->budget, BUDGET_CHANNELS, rings->pages * sizeof(*rings->runs));
 	gpadl_put(rings->gpadl);
 }

@@ -134,7 +134,7 @@ static int channel_init(struct vsp_channel *ch, const struct bus_open_params *pa
 
 	if (rc)
 		return rc;
-	rc = vsp_rings_get(&ch->rings, host->gmem, params);
+	rc = vsp_rings_get(&ch->rings, host, params);
 	if (rc)
 		goto fini_pools;
 	rc = channel_init_chan(ch, params);

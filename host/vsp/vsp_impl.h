@@ -65,6 +65,8 @@ struct vsp_device {
 struct vsp_rings {
 	struct gpadl *gpadl;
 	struct vmbus_run *runs; /* of both, owned */
+	uint32_t pages;         /* for which budget was taken */
+	struct budget *budget;
 	struct chan_ring g2h, h2g;
 };
 
@@ -165,7 +167,7 @@ void vsp_packet_sent(struct chan *chan, struct chan_out *out);
 
 /* ON_CONTROL. With a reference on the GPADL. 0, or -E2BIG, -ENOMEM. */
 int vsp_rings_get(
-	struct vsp_rings *rings, const struct gmem *gmem, const struct bus_open_params *params);
+	struct vsp_rings *rings, const struct vsp_host *host, const struct bus_open_params *params);
 void vsp_rings_put(struct vsp_rings *rings);
 
 /* ---- gpadl.c ------------------------------------------------------------- */

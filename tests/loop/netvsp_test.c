@@ -137,10 +137,34 @@ static void test_filtered_burst(void **state)
 	netvsp_rig_destroy(rig);
 }
 
+/* As a guest sends it that has just made its MTU smaller: lost, and nothing else happens. */
+static void test_longer_than_the_mtu(void **state)
+{
+	static struct echo e;
+	struct netvsp_rig *rig = netvsp_rig_create("loop", 1, 2, NULL);
+	struct guest_nic *n = &rig->n;
+	struct netvsc_tx tx = {.length = 1500 + 14 + 4 + 1};
+	uint64_t frames;
+
+	n->rx = echoed;
+	n->ctx = &e;
+	guest_nic_open(n, NVSP_VERSION_6_1, 0, true);
+	guest_nic_set_filter(n, ALL_FRAMES);
+	frames = n->frames;
+	assert_true(guest_nic_send(n, 0, 0, &tx, e.bytes));
+	guest_nic_wait_sent(n);
+	assert_int_equal(n->last_status, NVSP_STATUS_SUCCESS);
+	send_echo(n, 0, 1514, 0);
+	assert_int_equal(n->frames, frames + 1);
+	guest_nic_close(n);
+	netvsp_rig_destroy(rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_longer_than_the_mtu),
 		cmocka_unit_test(test_sub_channels),
 		cmocka_unit_test(test_monitored),
 		cmocka_unit_test(test_filtered_burst),

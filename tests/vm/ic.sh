@@ -221,11 +221,22 @@ checkpoint_ic_end() {
 	fi
 }
 
+# The command that asked prints its answer when enlite has ended; 10 s at most.
+wait_for_answers() {
+	local tries
+	for ((tries = 0; tries < 100; tries++)); do
+		[ ! -s "$work/poweroff.answer" ] || return 0
+		sleep 0.1
+	done
+}
+
 test_ic_end() { # flavour cpus
 	begin "vm/$1, $2 VP: reboot and power off, asked for"
 	new_disk "$work/disk.img" 64M
 	guest_timeout=900
+	rm -f "$work"/*.answer
 	boot_guest "$1" "$2" ic_end
+	wait_for_answers
 	expect "exit status" "$status" 0
 	expect "what the guest was asked" "$(sed -n 's/^@asked //p' "$console" | tr '\n' ' ')" "reboot poweroff "
 	expect "answer to the reboot" "$(cat "$work/reboot.answer")" '{"guest":"reset"}'

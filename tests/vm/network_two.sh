@@ -11,7 +11,7 @@ checkpoint_peer_end() {
 }
 
 checkpoint_wait_peer() {
-	until [ -e "$work/peer_up" ]; do sleep 0.2; done
+	until [ -e "$work/peer_up" ] || [ -e "$work/peer_status" ]; do sleep 0.2; done
 }
 
 # In the background; its console is that of the job `net_peer`.
@@ -42,6 +42,7 @@ test_two_guests() { # flavour cpus pair|bridge
 		in_network ip link set net0 master br0
 		in_network ip link set net1 master br0
 	fi
+	guest_timeout=$(by_length 500 4000) # it outlives the other
 	boot_peer "$1" "$2" "$theirs,mac=52:54:00:77:00:03"
 	guest_timeout=$(by_length 400 3600)
 	guest_set="host=192.168.77.3,me=192.168.77.2,host6=fd77::3,me6=fd77::2,datagrams=$(by_length 10000 1000000)"

@@ -44,8 +44,8 @@ test_recovery() { # flavour cpus
 test_no_hyperv() { # flavour of L1's kernel
 	local why
 	begin "vm/$1: vsc.ko where there is no Hyper-V"
-	if [ "$(cat "build/kernels/$1/version" 2>/dev/null)" != "$(uname -r)" ]; then
-		echo "ok - $test_name # SKIP this machine does not run the kernel $1"
+	if [ "${BED_PLACE:-}" != nested ]; then
+		echo "ok - $test_name # SKIP not with the kernel of this machine"
 		return
 	fi
 	dmesg --clear

@@ -36,6 +36,7 @@ struct ic_copy_job {
 	uint32_t have;    /* bytes in data */
 	uint8_t data[READ_MAX];
 
+	bool guest_gone; /* the one that was asked to begin */
 	bool started;
 	uint64_t sent; /* bytes of the file */
 	uint32_t piece;
@@ -157,7 +158,7 @@ static void cancelled(struct ic_request *r)
 /* Linux removes the part that it has got. */
 static void cancel(struct ic_copy_job *job)
 {
-	if (job->started)
+	if (job->started && !job->guest_gone)
 		ask_header(job, IC_COPY_CANCEL, cancelled);
 	else
 		end(job);
@@ -245,7 +246,10 @@ static void read_done(struct blocking_call *call)
 {
 	struct ic_copy_job *job = container_of(call, struct ic_copy_job, reading);
 
-	if (job->failed) {
+	if (job->guest_gone) {
+		job->failed = err_set(&job->error, -ESHUTDOWN, "copy: the guest has ended");
+		end(job);
+	} else if (job->failed) {
 		cancel(job);
 	} else if (job->started) {
 		next(job);
@@ -316,6 +320,13 @@ int ic_copy_start(struct ic_copy_job **out, struct loop *control, struct vsp_dev
 	else
 		*out = job;
 	return ret;
+}
+
+/* A request that is with the guest fails by itself. */
+void ic_copy_guest_gone(struct ic_copy_job *job)
+{
+	ON_LOOP(job->control);
+	job->guest_gone = job->started;
 }
 
 void ic_copy_abandon(struct ic_copy_job *job)

@@ -26,6 +26,9 @@ struct ic_copy_job;
 int ic_copy_start(struct ic_copy_job **job, struct loop *control, struct vsp_device **dev,
 	const struct ic_copy_params *params, void (*done)(void *ctx, const struct err *e),
 	void *ctx, struct err *e);
+/* ON_CONTROL: the guest that the file goes to is gone: the job ends, and does not go on with the
+ * next. */
+void ic_copy_guest_gone(struct ic_copy_job *job);
 /* The loop does not run any more, and all channels are closed: frees the job; done() is not called.
  */
 void ic_copy_abandon(struct ic_copy_job *job);

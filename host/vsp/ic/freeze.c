@@ -123,6 +123,14 @@ static void frozen(struct ic_request *r)
 	answer(&f->freezer, &e);
 }
 
+/* Question and freeze share the limit of the caller, who waits no longer. */
+static uint64_t time_left(const struct ic_freeze *f)
+{
+	uint64_t now = loop_now_ns(), end = f->began_ns + f->limit_ns;
+
+	return end > now ? end - now : 1;
+}
+
 /* The flags of the answer say what kinds of backup are possible. Linux means to set some, but does
  * not: its driver reads the operation from where the daemon has put its result. */
 static void asked(struct ic_request *r)
@@ -131,7 +139,7 @@ static void asked(struct ic_request *r)
 	struct err e;
 
 	if (!ic_request_error(&ic_vss, r, "freeze", &e)) {
-		ask(f, IC_FREEZE_FREEZING, IC_VSS_FREEZE, f->limit_ns, frozen);
+		ask(f, IC_FREEZE_FREEZING, IC_VSS_FREEZE, time_left(f), frozen);
 		return;
 	}
 	f->state = IC_FREEZE_IDLE;
@@ -155,6 +163,7 @@ void ic_freeze(struct ic_freeze *f, uint64_t limit_ns, void (*done)(void *ctx, c
 	}
 	f->late = false;
 	f->limit_ns = limit_ns;
+	f->began_ns = loop_now_ns();
 	f->freezer = (struct ic_freeze_waiter){done, ctx};
 	ask(f, IC_FREEZE_ASKING, IC_VSS_HOT_BACKUP, limit_ns, asked);
 }

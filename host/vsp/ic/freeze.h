@@ -36,6 +36,7 @@ struct ic_freeze {
 	struct vsp_device **dev; /* *dev: NULL while there is no guest, or no such service */
 	enum ic_freeze_state state;
 	uint64_t limit_ns;
+	uint64_t began_ns;
 	bool late; /* the last freeze ended because its time was up */
 	struct ic_request request;
 	struct ic_vss body;

@@ -239,6 +239,8 @@ static void publish(struct vsp_call *call)
 	struct netvsp *d = container_of(call, struct netvsp, apply.call);
 
 	set_published(d);
+	/* The cable may have been put in while the filter was on its way. */
+	nic_set_carrier(d->nic, atomic_load(&d->cable) && d->published.filter);
 	d->apply.waiting = 1;
 	vsp_device_each_channel(d->dev, apply_to, d);
 	apply_put(d);

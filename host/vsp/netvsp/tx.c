@@ -163,13 +163,17 @@ static void count_frame(struct netvsp_channel *c, const struct nic_frame *f, con
 	}
 }
 
-static bool length_valid(const struct netvsp_channel *c, const struct rndis_frame *rf)
+/* A frame longer than the MTU is no mistake of the driver: after a change of the MTU it still sends
+ * what its queues held. */
+static int check_length(const struct netvsp_channel *c, const struct rndis_frame *rf)
 {
 	uint32_t max = c->settings.mtu + NIC_ETH_HEADER + NIC_VLAN_TAG;
 
 	if (rf->info.has_lso)
 		max = NIC_FRAME_MAX;
-	return rf->data_length >= NIC_ETH_HEADER && rf->data_length <= max;
+	if (rf->data_length < NIC_ETH_HEADER || rf->data_length > NIC_FRAME_MAX)
+		return -EINVAL;
+	return rf->data_length <= max ? 0 : -EMSGSIZE;
 }
 
 /* The rules of the host: its VLAN, and the guest's own MAC. */
@@ -197,9 +201,11 @@ static int build_frame(struct netvsp_channel *c, struct netvsp_tx *t, struct rnd
 	struct nic_frame *f = &tf->frame;
 	struct iovec *iov = &t->iov[t->iov_count];
 	uint32_t room = (uint32_t)(sizeof(t->iov) / sizeof(t->iov[0])) - t->iov_count;
-	int pieces;
+	int pieces, ret = check_length(c, rf);
 
-	if (room < 3 || !length_valid(c, rf))
+	if (ret)
+		return ret;
+	if (room < 3)
 		return -EINVAL;
 	rndis_stream_peek(&data, tf->headers, copied);
 	rndis_stream_skip(&data, copied);
@@ -232,6 +238,19 @@ static void send_frame(struct netvsp_channel *c, struct netvsp_tx *t)
 	c->batch[c->batch_count++] = &tf->frame;
 }
 
+/* What the guest sends legally, and the host does not let pass. */
+static bool is_dropped(int ret)
+{
+	return ret == -EPERM || ret == -EMSGSIZE;
+}
+
+static void count_refused(struct netvsp_channel *c, int ret)
+{
+	netvsp_count(ret == -EMSGSIZE ? &c->counters->tx_dropped : &c->counters->tx_invalid, 1);
+	if (ret == -EPERM)
+		netvsp_count(&c->counters->tx_spoofed, 1);
+}
+
 /* The message at the start of the stream, which it leaves. */
 static int take_message(struct netvsp_channel *c, struct netvsp_tx *t, struct rndis_stream *s)
 {
@@ -247,11 +266,9 @@ static int take_message(struct netvsp_channel *c, struct netvsp_tx *t, struct rn
 	if (!ret)
 		send_frame(c, t);
 	else
-		netvsp_count(&c->counters->tx_invalid, 1);
-	if (ret == -EPERM)
-		netvsp_count(&c->counters->tx_spoofed, 1);
+		count_refused(c, ret);
 	rndis_stream_skip(s, rf.message_length);
-	return ret == -EPERM ? 0 : ret;
+	return is_dropped(ret) ? 0 : ret;
 }
 
 /* Frames in front of one that is wrong are sent. */
