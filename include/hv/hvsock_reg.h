@@ -12,7 +12,9 @@
 #define HVSOCK_PORT_GUID(port)                                                                     \
 	HV_GUID((port), 0xfacb, 0x11e6, 0xbd, 0x58, 0x64, 0x00, 0x6a, 0x79, 0x86, 0xd3)
 
-/* The first byte of an offer's user area. */
+/* An offer's user area is that of a pipe: its mode (4 bytes), then a byte that says who connects.
+ */
+#define HVSOCK_USER_DIRECTION      4u
 #define HVSOCK_USER_GUEST_CONNECTS 0u /* the answer to TL_CONNECT_REQUEST */
 #define HVSOCK_USER_HOST_CONNECTS  1u
 

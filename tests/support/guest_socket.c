@@ -36,7 +36,7 @@ void guest_socket_connected(
 	const struct hv_guid endpoint = port_guid(own_port), service = port_guid(port);
 	struct vmbus_offer offer = guest_wait_offer_of(g, &service, &endpoint);
 
-	check(offer.user[0] == HVSOCK_USER_GUEST_CONNECTS);
+	check(offer.user[HVSOCK_USER_DIRECTION] == HVSOCK_USER_GUEST_CONNECTS);
 	open_offer(s, g, &offer);
 }
 
@@ -62,7 +62,7 @@ void guest_socket_accept(struct guest_socket *s, struct guest *g, uint32_t port)
 	const struct hv_guid service = port_guid(port);
 	struct vmbus_offer offer = guest_wait_offer_of(g, &service, NULL);
 
-	check(offer.user[0] == HVSOCK_USER_HOST_CONNECTS);
+	check(offer.user[HVSOCK_USER_DIRECTION] == HVSOCK_USER_HOST_CONNECTS);
 	open_offer(s, g, &offer);
 }
 

@@ -338,7 +338,7 @@ static void hvsock_offer(struct vsp_device *dev, struct vsp_offer_params *params
 	struct hvsock_device *d = vsp_device_priv(dev);
 
 	params->class_id = d->config.service;
-	params->user[0] =
+	params->user[HVSOCK_USER_DIRECTION] =
 		d->config.host_connects ? HVSOCK_USER_HOST_CONNECTS : HVSOCK_USER_GUEST_CONNECTS;
 }
 
