@@ -40,7 +40,7 @@ new_tap() {
 no_nic() { ! has_nic "$1"; }
 
 # It goes while it is used.
-reload() {
+reload_netvsc() {
 	start_load tcp both 2 600
 	traffic_goes_on "before a reload" >/dev/null
 	rmmod hv_netvsc || return
@@ -52,7 +52,7 @@ reload() {
 
 reload_driver() {
 	i=0
-	while [ $i -lt "$reloads" ] && reload; do i=$((i + 1)); done
+	while [ $i -lt "$reloads" ] && reload_netvsc; do i=$((i + 1)); done
 	say reloads $i
 }
 

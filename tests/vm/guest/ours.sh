@@ -67,7 +67,7 @@ rebind_under_load() { # vmbus device
 unload_ours() { rmmod storvsc && rmmod vsc_hv && rmmod vsc; }
 
 # All three modules go and come, with both controllers.
-reload() {
+reload_ours() {
 	i=0
 	while [ $i -lt "$cycles" ]; do
 		unload_ours || { not_ok "rmmod" "cycle $i"; return; }
@@ -99,7 +99,7 @@ job_ours() {
 	rebind_under_load "$(vmbus_device_of "$second")"
 	wait
 	put_tools_away
-	reload
+	reload_ours
 	say faults "$(dmesg | grep -cE 'WARNING:|BUG:|Call Trace|blocked for more')"
 	is "warnings" "$(dmesg | grep -E 'WARNING:|BUG:|Call Trace|blocked for more' | head -n 3)" ""
 }

@@ -17,8 +17,8 @@ send_to_host() { # port
 
 checksum() { with_tools sha256sum /tmp/data | cut -c1-64; }
 
-reload() {
-	rmmod hv_sock && load hv_sock
+reload_hv_sock() {
+	rmmod hv_sock 2>/dev/null && load hv_sock
 }
 
 job_vsock() {
@@ -37,7 +37,7 @@ job_vsock() {
 	# shellcheck disable=SC2086
 	kill $servers
 	wait
-	wait_until "hv_sock is unloaded and loaded again" reload
+	wait_until "hv_sock is unloaded and loaded again" reload_hv_sock
 	is "a file to the host, with the module loaded again" "$(send_to_host 7000)" "$(checksum)"
 	dmesg_findings
 }
