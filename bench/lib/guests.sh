@@ -58,7 +58,7 @@ put_problem() { # index what
 # ---- talking with a guest ----------------------------------------------------
 
 show_end() { # index
-	{ tail -n 8 "$work/peer$1/console"; tail -n 5 "$work/peer$1/errors"; } | sed 's/^/bench-$bench: | /' >&2
+	{ tail -n 8 "$work/peer$1/console"; tail -n 5 "$work/peer$1/errors"; } | sed "s/^/bench-$bench: | /" >&2
 }
 
 # Sets $heard to the guest's next line that starts with @; "" and not 0 when it ended or is late.
