@@ -75,7 +75,7 @@ test_vsock() { # flavour cpus
 	new_disk "$work/disk.img" 128M
 	guest_memory=$(by_length 512M 3G)
 	guest_timeout=$(by_length 300 3600)
-	guest_set="bytes=$vsock_bytes"
+	guest_set="bytes=$vsock_bytes,reloads=$(by_length 0 1)"
 	rm -f "$vsock" "$work/failed" "$work/echo" "$work/pauses"
 	start_summing 7000
 	boot_guest "$1" "$2" vsock --vsock "$vsock"
