@@ -203,6 +203,15 @@ static inline void boot(void)
 	guest_disk_init(&d, &g, INSTANCE);
 }
 
+static inline void count_closing(void *arg)
+{
+	uint32_t *count = arg;
+
+	*count = 0;
+	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++)
+		*count += s.controllers[i].closing;
+}
+
 static inline void halt(void)
 {
 	guest_shut_down(&g);
@@ -210,10 +219,24 @@ static inline void halt(void)
 	guest_stop(&g);
 }
 
-/* What host/machine.c does when its guest resets. */
+/* A VM's control loop lives on when its guest resets, this one does not: disks that helper threads
+ * close are waited for. */
+static inline void wait_closed(void)
+{
+	uint32_t closing;
+
+	do
+		guest_control(&g, count_closing, &closing);
+	while (closing);
+}
+
+/* What the units of a VM do when its guest resets. */
 static inline void reset(void)
 {
-	halt();
+	guest_shut_down(&g);
+	guest_control(&g, do_detach, NULL);
+	wait_closed();
+	guest_stop(&g);
 	boot();
 }
 
