@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/unix_socket.h"
 #include "mgmt/ctl_impl.h"
 
 /* ---- names and addresses ------------------------------------------------- */
@@ -352,28 +353,6 @@ static int take_path(struct ctl *ctl, const char *name, struct err *e)
 	return 0;
 }
 
-static int listen_on(const char *path)
-{
-	struct sockaddr_un addr = address(path);
-	mode_t mask;
-	int ret, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return -errno;
-	mask = umask(0177);
-	ret = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
-	umask(mask);
-	if (!ret && listen(fd, CTL_CLIENTS_MAX) < 0) {
-		ret = -errno;
-		unlink(path);
-	}
-	if (ret) {
-		close(fd);
-		return ret;
-	}
-	return fd;
-}
-
 static int open_socket(struct ctl *ctl, const char *name, struct err *e)
 {
 	int lock, ret = ctl_path(ctl->path, name, e);
@@ -385,7 +364,7 @@ static int open_socket(struct ctl *ctl, const char *name, struct err *e)
 		return lock;
 	ret = take_path(ctl, name, e);
 	if (!ret) {
-		ctl->listen_fd = listen_on(ctl->path);
+		ctl->listen_fd = unix_socket_listen(ctl->path, CTL_CLIENTS_MAX);
 		if (ctl->listen_fd < 0)
 			ret = err_set(e, ctl->listen_fd,
 				"control socket %s: %s; free the name or set ENLITE_RUN_DIR",
