@@ -51,6 +51,8 @@ static void closed(void *ctx)
 /* The loop runs once more: what clients have in flight ends first. */
 static void close_unit(struct vm *vm)
 {
+	if (!vm->vsock.path)
+		return;
 	vsock_close(&vm->vsock, closed, vm);
 	loop_run(&vm->control);
 }
