@@ -89,8 +89,7 @@ struct vsp_offer_params {
 struct vsp_ops {
 	const char *name;
 	struct hv_guid class_id;
-	uint16_t offer_flags;      /* VMBUS_OFFER_* */
-	const uint8_t *offer_user; /* VMBUS_OFFER_USER_SIZE bytes, or NULL = zero */
+	uint16_t offer_flags; /* VMBUS_OFFER_* */
 	enum vsp_interrupts interrupts;
 	size_t device_size;       /* private memory per device, zeroed: vsp_device_priv() */
 	size_t channel_size;      /* private memory per open channel, zeroed: vsp_channel_priv() */

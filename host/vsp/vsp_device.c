@@ -60,8 +60,6 @@ static int device_offer(struct vsp_device *dev)
 		.monitored = dev->ops->monitored && dev->ops->monitored(dev),
 	};
 
-	if (dev->ops->offer_user)
-		memcpy(offer.user, dev->ops->offer_user, sizeof(offer.user));
 	if (dev->ops->offer)
 		dev->ops->offer(dev, &offer);
 	params.class_id = offer.class_id;

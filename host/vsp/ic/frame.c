@@ -12,7 +12,10 @@
 #include "base/log.h"
 #include "vsp/ic/ic_impl.h"
 
-const uint8_t ic_pipe_user[VMBUS_OFFER_USER_SIZE] = {VMBUS_PIPE_MODE_MESSAGE};
+void ic_offer(struct vsp_device *dev, struct vsp_offer_params *params)
+{
+	params->user[0] = VMBUS_PIPE_MODE_MESSAGE;
+}
 
 /* OpenBSD does not read the list: it looks whether the second entry is 3.x. */
 static const struct ic_version frameworks[] = {{1, 0}, {3, 0}};

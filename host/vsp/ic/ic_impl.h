@@ -96,14 +96,14 @@ struct ic_service {
 	{                                                                                          \
 		.name = (service_name), .class_id = class,                                         \
 		.offer_flags = VMBUS_OFFER_ENUMERATE_DEVICE | VMBUS_OFFER_NAMED_PIPE,              \
-		.offer_user = ic_pipe_user, .interrupts = VSP_INTERRUPTS_PLAIN,                    \
+		.offer = ic_offer, .interrupts = VSP_INTERRUPTS_PLAIN,                             \
 		.device_size = sizeof(struct ic_config), .channel_size = sizeof(channel),          \
 		.packet_max = IC_PACKET_MAX, .create = ic_create, .open = ic_open,                 \
 		.packet = ic_packet, .stop = ic_stop, .pause = ic_pause, .resume = ic_resume,      \
 		.inspect_channel = ic_inspect_channel,                                             \
 	}
 
-extern const uint8_t ic_pipe_user[VMBUS_OFFER_USER_SIZE];
+void ic_offer(struct vsp_device *dev, struct vsp_offer_params *params);
 
 int ic_create(struct vsp_device *dev, const void *config, struct err *e);
 int ic_open(struct vsp_channel *ch);
