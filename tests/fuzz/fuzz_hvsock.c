@@ -152,18 +152,25 @@ static void program_writes(struct target *t)
 		t->to_guest.written += (uint64_t)sent;
 }
 
-static void program_reads(struct target *t)
+/* Returns whether there was something to read. */
+static bool program_reads_up_to(struct target *t, size_t length)
 {
 	static uint8_t bytes[65536];
 	ssize_t got;
 
 	if (t->program_fd < 0)
-		return;
-	got = recv(t->program_fd, bytes, (size_t)take(&t->in, 2) + 1, MSG_DONTWAIT);
+		return false;
+	got = recv(t->program_fd, bytes, length, MSG_DONTWAIT);
 	if (got > 0)
 		check_bytes(&t->to_program, bytes, (size_t)got);
 	else if (got == 0 && !t->broken && !t->over)
 		check(t->to_program.ended && t->to_program.read == t->to_program.written);
+	return got > 0;
+}
+
+static void program_reads(struct target *t)
+{
+	program_reads_up_to(t, (size_t)take(&t->in, 2) + 1);
 }
 
 static void program_ends(struct target *t)
@@ -231,14 +238,27 @@ static void begin(struct target *t)
 	check(t->opened);
 }
 
+/*
+ * A packet that is not valid ends the connection when its turn comes, and that is after the data
+ * before it, which waits for the program to read.
+ */
+static void wait_until_over(struct target *t)
+{
+	settle();
+	while (!t->over) {
+		check(program_reads_up_to(t, 65536));
+		settle();
+	}
+}
+
 static void end(struct target *t)
 {
 	uint32_t relid = sock.chan.offer.relid;
 
 	if (t->paused)
 		toggle_pause(t);
-	settle();
-	check(!t->broken || t->over);
+	if (t->broken)
+		wait_until_over(t);
 	vsp_device_remove(t->dev, removed, t);
 	guest_wait_rescind(&guest, relid);
 	guest_chan_close(&sock.chan);
