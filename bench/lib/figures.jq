@@ -11,9 +11,12 @@ def spread: if length == 0 then null else { median: median, min: min, max: max }
 def window: (.end.time - .begin.time);
 def cpu_seconds($head): ((.end.user + .end.system - .begin.user - .begin.system) / $head.ticks);
 
+# How much of a CPU the neighbour got, or null.
+def neighbour_cpus($head): if .end.neighbour then (.end.neighbour - .begin.neighbour) / $head.ticks / window else null end;
+
 # What KVM has counted in the window.
 def kvm_counts: . as $m | .end |
-	with_entries(select(.key | IN("time", "user", "system", "guest") | not) | .value -= $m.begin[.key]);
+	with_entries(select(.key | IN("time", "user", "system", "guest", "neighbour") | not) | .value -= $m.begin[.key]);
 
 # What ours counts itself, over the whole cell. An older enlite has no devices: its LUNs and channels
 # are keys of the whole.
@@ -47,7 +50,7 @@ def report($head; $all; $failures; $results):
 		lost: [.[] | select(.lost)],
 		guests: [.[] | select(.guest) | { peer: .guest, command, facts }],
 		idle: [.[] | select(.idle) | { peer: .idle, exits_per_second: ((.end.exits - .begin.exits) / window),
-			cpus_used: (cpu_seconds($head) / window) }],
+			cpus_used: (cpu_seconds($head) / window), neighbour_cpus: neighbour_cpus($head) }],
 		results: $results,
 		rounds: $all
 	};
@@ -59,6 +62,9 @@ def left(n): . + " " * ([n - length, 0] | max);
 def right(n): " " * ([n - length, 0] | max) + .;
 def range_of(n): if . == null then "" else "\(.min | r(n))..\(.max | r(n))" end;
 def one(n): if . == null then "-" else (.median | r(n)) end;
+# A column of the neighbour, if there is one.
+def neighbour_title: if .settings.neighbour then "neigh" | right(8) else "" end;
+def neighbour_of($settings): if $settings.neighbour then "\(.neighbour_cpus | one(2) | right(8))" else "" end;
 def peer_width: [.settings.peers[] | length] + [12] | max;
 
 # The first lines of a table. $device is what the guest has of us, $taken how figures are taken.
@@ -68,5 +74,7 @@ def head_lines($device; $taken): .settings as $s |
 	"peers         \($s.qemu | split(" (")[0]), KVM; enlite options: \(if $s.enlite_args == "" then "none" else $s.enlite_args end)",
 	"taken         \($s.rounds) rounds in turn, \($s.seconds) s per cell; \($taken)",
 	"idle          exits/s (%CPU): \([.idle[] | "\(.peer) \(.exits_per_second | r(0)) (\(.cpus_used * 100 | r(1)))"] | join(", "))",
+	(if $s.neighbour then "neighbour     one more guest that uses its VP all the time; it gets \(
+		[.idle[].neighbour_cpus] | median * 100 | r(0)) %CPU while all are idle; neigh: what it gets in the cell" else empty end),
 	(if .lost == [] then empty else "lost          \(.lost | map("\(.lost) (\(.during))") | join(", ")): booted again, the cell repeated" end),
 	"median min..max over the rounds; ratio: \($s.peers[0]) to the peer, round by round";

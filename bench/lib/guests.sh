@@ -16,10 +16,18 @@
 # The guest's job is named like the bench. It says "@checkpoint next", is told a cell, and says @begin and
 # @end inside its run, then "@cell 0 FIGURE..."; told "off", it ends.
 
+# With $neighbour there is one guest more, which does nothing but use its VP (bench/lib/neighbour.sh):
+# how much of a CPU it gets meanwhile is what the others cost it.
+
 raw=$1 first_round=$2
 : "${rounds:?}" "${seconds:?}" "${vps:?}" "${memory:?}" "${flavour:?}" "${cells:?}"
 read -ra peers <<<"${peers:?}"
 enlite_args=${enlite_args:-}
+neighbour=${neighbour:-}
+# Peers are 0 and up. $names are theirs, and that of the neighbour.
+neighbour_index=$((${#peers[@]} + 1))
+names=("${peers[@]}")
+names[neighbour_index]=neighbour
 boot_seconds=180
 boot_tries=3
 idle_seconds=5
@@ -52,7 +60,7 @@ deliver() {
 }
 
 put_problem() { # index what
-	put "$(jq -nc --arg problem "${peers[$1]}: $2" '$ARGS.named')"
+	put "$(jq -nc --arg problem "${names[$1]}: $2" '$ARGS.named')"
 }
 
 # ---- talking with a guest ----------------------------------------------------
@@ -81,9 +89,9 @@ expect_line() { # index pattern seconds during
 	[[ $heard == $2 ]] && return
 	show_end "$1"
 	if [ -d "/proc/${pids[$1]}" ]; then
-		note "${peers[$1]}: '${heard:-nothing in $3 s}' during $4, want '$2'"
+		note "${names[$1]}: '${heard:-nothing in $3 s}' during $4, want '$2'"
 	else
-		note "${peers[$1]}: the guest died during $4"
+		note "${names[$1]}: the guest died during $4"
 	fi
 	return 1
 }
@@ -101,7 +109,7 @@ find_vm() { # index, directories there were before
 	for dir in "$kvm_debug"/*-*/; do
 		[[ " $2 " == *" $dir "* || ! -f $dir/exits ]] || found+=("$dir")
 	done
-	[ ${#found[@]} -eq 1 ] || { note "${peers[$1]}: ${#found[@]} new virtual machines in $kvm_debug"; return 1; }
+	[ ${#found[@]} -eq 1 ] || { note "${names[$1]}: ${#found[@]} new virtual machines in $kvm_debug"; return 1; }
 	vms[$1]=${found[0]}
 }
 
@@ -118,15 +126,31 @@ peer_command() { # index append
 	fi
 }
 
+neighbour_command() { # append
+	local peer_options=() vps=1 memory=128 enlite_args=
+	cp "$ENLITE" "$work/neighbour"
+	enlite_base_command "${bench}-neighbour" "$work/neighbour" "$kernel" "$initrd" "$1"
+}
+
+# Sets the array `command`.
+guest_command() { # index
+	local append="$BOOT_ARGS quiet"
+	if [ "$1" = "$neighbour_index" ]; then
+		neighbour_command "$append enlite.job=neighbour"
+	else
+		peer_inputs "$1"
+		peer_command "$1" "$append enlite.job=$bench enlite.set=$(guest_settings "$1")"
+	fi
+}
+
 # Not 0: it does not come up.
 start_guest() { # index
 	local dir=$work/peer$1 before in out
 	rm -rf "$dir"
 	mkdir -p "$dir"
 	: >"$dir/console"
-	peer_inputs "$1"
 	mkfifo "$dir/in" "$dir/out"
-	peer_command "$1" "$BOOT_ARGS quiet enlite.job=$bench enlite.set=$(guest_settings "$1")"
+	guest_command "$1"
 	before="$(echo "$kvm_debug"/*-*/)"
 	"${command[@]}" <"$dir/in" >"$dir/out" 2>"$dir/errors" &
 	pids[$1]=$!
@@ -151,14 +175,14 @@ meet_guest() { # index
 	while expect_line "$1" '@*' $boot_seconds "boot" || return; do
 		case $heard in
 		@checkpoint*) break ;;
-		@fail*) die "${peers[$1]}: the guest says: ${heard#@fail }" ;;
+		@fail*) die "${names[$1]}: the guest says: ${heard#@fail }" ;;
 		*) facts=$(jq -c --arg line "${heard#@}" '. + ($line | capture("^(?<key>\\S+) ?(?<value>.*)") |
 			{(.key): .value})' <<<"$facts") ;;
 		esac
 	done
-	put "$(jq -nc --arg peer "${peers[$1]}" --argjson facts "$facts" --arg command "${command[*]}" \
+	put "$(jq -nc --arg peer "${names[$1]}" --argjson facts "$facts" --arg command "${command[*]}" \
 		'{guest: $peer, facts: $facts, command: $command}')"
-	note "${peers[$1]} is up"
+	note "${names[$1]} is up"
 }
 
 kill_guest() { # index
@@ -171,7 +195,7 @@ kill_guest() { # index
 # The bed loses a guest now and then (see bed/l1.sh), ours or QEMU's, while it boots or later. One that
 # is lost is booted again, and the table says so.
 put_lost() { # index during
-	put "$(jq -nc --arg lost "${peers[$1]}" --arg during "$2" '$ARGS.named')"
+	put "$(jq -nc --arg lost "${names[$1]}" --arg during "$2" '$ARGS.named')"
 }
 
 boot_guest() { # index
@@ -181,13 +205,26 @@ boot_guest() { # index
 		kill_guest "$1"
 		put_lost "$1" "boot"
 	done
-	die "${peers[$1]}: does not boot"
+	die "${names[$1]}: does not boot"
 }
 
 replace_guest() { # index during
 	kill_guest "$1"
 	put_lost "$1" "$2"
 	boot_guest "$1"
+}
+
+# It says no more once it is told to go on.
+boot_neighbour() {
+	boot_guest "$neighbour_index"
+	tell "$neighbour_index" go
+}
+
+replace_lost_neighbour() { # during
+	[ -n "$neighbour" ] && [ ! -d "/proc/${pids[neighbour_index]}" ] || return 0
+	kill_guest "$neighbour_index"
+	put_lost "$neighbour_index" "$1"
+	boot_neighbour
 }
 
 end_guest() { # index
@@ -211,8 +248,18 @@ choose_counters() {
 	done
 }
 
+# Adds the time that the neighbour has been running, in ticks.
+sample_neighbour() {
+	local stat
+	[ -n "$neighbour" ] || return 0
+	read -r stat <"/proc/${pids[neighbour_index]}/stat" || return
+	# shellcheck disable=SC2206 # words
+	stat=(${stat##*) })
+	sampled+=",\"neighbour\":${stat[40]}"
+}
+
 # Sets $sampled: time, CPU time in ticks (user includes guest) and KVM's counters, as a JSON object.
-# No process is started for it. Not 0: the guest died.
+# No process is started for it. Not 0: the guest died, or the neighbour.
 sample() { # index
 	local stat name value user=0 system=0 guest=0 file
 	for file in "/proc/${pids[$1]}/stat" ${helpers[$1]}; do
@@ -226,6 +273,7 @@ sample() { # index
 		read -r value <"${vms[$1]}/$name" || return
 		sampled+=",\"$name\":$value"
 	done
+	sample_neighbour || return
 	sampled+="}"
 }
 
@@ -280,6 +328,7 @@ run_round() { # round
 			index=$(((step + number + $1) % ${#peers[@]}))
 			[ $(($1 % 2)) -eq 1 ] || index=$((${#peers[@]} - 1 - index))
 			run_cell "$index" "$cell" "$1" && continue
+			replace_lost_neighbour "$cell, round $1"
 			replace_guest "$index" "$cell, round $1"
 			run_cell "$index" "$cell" "$1" || die "${peers[index]}: lost twice"
 		done
@@ -295,6 +344,7 @@ write_head() {
 		--argjson rounds "$rounds" --argjson seconds "$seconds" --argjson vps "$vps" \
 		--argjson memory_mib "$memory" --arg enlite_args "$enlite_args" \
 		--argjson ticks "$(getconf CLK_TCK)" --arg flavour "$flavour" --arg place "${BED_PLACE:-}" --arg bed_thread "${BED_THREAD:-}" \
+		--argjson neighbour "${neighbour:-false}" \
 		--arg qemu "$(qemu-system-x86_64 --version | head -n 1)" --argjson more "$(more_facts)" \
 		--arg host_kernel "$(uname -r)" --argjson host_cpus "$(nproc)" \
 		--arg kvm "$($ENLITE probe --json | jq -r .kvm.kind)$(grep -q TCG /proc/cpuinfo && echo ', nested in QEMU TCG')" \
@@ -316,6 +366,7 @@ run_guests() {
 	for index in "${!peers[@]}"; do
 		boot_guest "$index"
 	done
+	[ -z "$neighbour" ] || boot_neighbour
 	choose_counters
 	[ "$first_round" -gt 1 ] || measure_idle
 	for ((round = first_round; round <= rounds; round++)); do

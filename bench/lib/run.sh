@@ -19,6 +19,8 @@ usage_common() { # what runs in a cell
 		  --memory MIB       memory of each guest (default $default_memory)                         [MEMORY]
 		  --enlite-args "A"  more options for every enlite                              [ENLITE_ARGS]
 		  --flavour F        guest kernel, of bed/kernels.txt (default $default_flavour)      [FLAVOUR]
+		  --neighbour        one more guest that uses its VP all the time: shows how much
+		                     of a CPU it gets                                           [NEIGHBOUR]
 
 		The ratios are those of the first peer to each other one. Variants of ours are peers too.
 	END
@@ -33,6 +35,7 @@ parse() { # ARGUMENTS
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--help | -h) usage; exit 0 ;;
+		--neighbour) neighbour=true; shift; continue ;;
 		--rounds | --seconds | --cells | --peers | --vps | --memory | --enlite-args | --flavour)
 			[ $# -gt 1 ] || refuse "$1 what?"
 			local name=${1#--}
@@ -94,7 +97,7 @@ choose_bed() {
 # Sets and exports the settings; $peers and $cells are words.
 choose_settings() { # ARGUMENTS
 	rounds=${ROUNDS:-5} seconds=${CELL_SECONDS:-2} vps=${VPS:-1} memory=${MEMORY:-$default_memory}
-	flavour=${FLAVOUR:-$default_flavour} enlite_args=${ENLITE_ARGS:-}
+	flavour=${FLAVOUR:-$default_flavour} enlite_args=${ENLITE_ARGS:-} neighbour=${NEIGHBOUR:+true}
 	peers=${PEERS:-$kinds} cells=${CELLS:-*}
 	parse "$@"
 	check_number "--rounds" "$rounds" 1
@@ -108,7 +111,7 @@ choose_settings() { # ARGUMENTS
 	check_cells $cells
 	# shellcheck disable=SC2086 # words
 	check_peers $peers
-	export rounds seconds vps memory flavour enlite_args peers cells
+	export rounds seconds vps memory flavour enlite_args neighbour peers cells
 }
 
 rounds_done() {
