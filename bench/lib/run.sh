@@ -118,15 +118,18 @@ rounds_done() {
 	jq -s '[.[].done // empty] | max // 0' "$raw"
 }
 
-# Rounds that are done stay done when the bed dies; the next bed goes on with the round it died in.
+# Rounds that are done stay done when the bed dies; the next bed goes on with the round it died in,
+# unless three died in the same one.
 measure_in_bed() { # measurements
-	local first status
+	local first deaths=0 status
 	while first=$(($(rounds_done) + 1)); [ "$first" -le "$rounds" ]; do
 		status=0
 		bed/run --timeout $((600 + $1 * (seconds + 10))) -- \
 			"bench/$bench/inside" "$PWD/$raw" "$first" || status=$?
-		[ $status -ne 0 ] || return 0
-		[ $status -eq 125 ] && [ "$(rounds_done)" -ge "$first" ] || return $status
+		[ $status -eq 125 ] || return $status
+		deaths=$((deaths + 1))
+		[ "$(rounds_done)" -lt "$first" ] || deaths=0
+		[ $deaths -lt 3 ] || return $status
 		echo "{\"lost\":\"the bed\",\"during\":\"round $(($(rounds_done) + 1))\"}" >>"$raw"
 	done
 }

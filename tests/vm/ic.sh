@@ -113,7 +113,8 @@ checkpoint_ic_freeze() {
 }
 
 checkpoint_ic_freeze_limit() {
-	note_match "a command that takes too long" "$($ENLITE freeze vm --timeout 5 -- sleep 8 2>&1; echo $?)" \
+	note_match "a command that takes too long" "$($ENLITE freeze vm --timeout 20 -- sh -c "
+		while $ENLITE ctl vm status --json | grep -q '\"frozen\"'; do sleep 0.2; done" 2>&1; echo $?)" \
 		"time of the freeze was up.*1$"
 	until_is 60 idle vss_state
 }
