@@ -13,9 +13,14 @@ static struct {
 	pthread_mutex_t lock;
 	struct list waiting;
 	unsigned int threads;
+	/* the starter */
+	bool started;
+	unsigned int wanted; /* threads it has to create */
+	pthread_cond_t changed;
 } pool = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.waiting = {&pool.waiting, &pool.waiting},
+	.changed = PTHREAD_COND_INITIALIZER,
 };
 
 /* ---- helper threads ------------------------------------------------------ */
@@ -64,7 +69,7 @@ static void finish(struct blocking_call *call)
 		call->release(call);
 }
 
-static void *thread_main(void *arg)
+static void run_calls(void)
 {
 	struct blocking_call *call;
 
@@ -72,6 +77,12 @@ static void *thread_main(void *arg)
 		call->run(call);
 		finish(call);
 	}
+}
+
+static void *thread_main(void *arg)
+{
+	thread_enter(THREAD_HELPER, "blocking");
+	run_calls();
 	return NULL;
 }
 
@@ -85,10 +96,47 @@ static int helper_create(void)
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	ret = thread_create(&thread, &attr, thread_main, NULL);
-	if (!ret)
-		pthread_setname_np(thread, "blocking");
 	pthread_attr_destroy(&attr);
 	return ret;
+}
+
+/* ---- the starter --------------------------------------------------------- */
+
+/* A thread inherits the limits of the one that creates it (thread.h), and a call may come from a
+ * narrow one. Without memory for another thread the starter makes the calls itself. */
+static void *starter_main(void *arg)
+{
+	thread_enter(THREAD_HELPER, "starter");
+	for (;;) {
+		pthread_mutex_lock(&pool.lock);
+		while (!pool.wanted)
+			pthread_cond_wait(&pool.changed, &pool.lock);
+		pool.wanted--;
+		pthread_mutex_unlock(&pool.lock);
+		if (helper_create())
+			run_calls();
+	}
+	return NULL;
+}
+
+int blocking_use_starter(void)
+{
+	pthread_t thread;
+	int ret = thread_create(&thread, NULL, starter_main, NULL);
+
+	if (!ret)
+		pthread_detach(thread);
+	pool.started = !ret;
+	return ret;
+}
+
+static int another_thread(void)
+{
+	if (!pool.started)
+		return helper_create();
+	pool.wanted++;
+	pthread_cond_signal(&pool.changed);
+	return 0;
 }
 
 /* ---- owners -------------------------------------------------------------- */
@@ -100,7 +148,7 @@ static int add_thread(void)
 
 	if (pool.threads == BLOCKING_THREADS_MAX)
 		return 0;
-	ret = helper_create();
+	ret = another_thread();
 	if (!ret)
 		pool.threads++;
 	return pool.threads ? 0 : ret; /* another one takes the call later */

@@ -66,4 +66,8 @@ bool blocking_cancel(struct blocking_call *call);
  * and done() comes in a next turn of the loop. */
 bool blocking_abandon(struct blocking_call *call);
 
+/* From now on a thread of its own creates helper threads: callers may be narrow (thread.h), and a
+ * thread inherits that. For the life of the process. 0 or -errno. */
+int blocking_use_starter(void);
+
 #endif

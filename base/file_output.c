@@ -8,12 +8,13 @@
 #include <unistd.h>
 
 #include "base/file_lock.h"
+#include "base/files.h"
 
 #define ROOM_WAIT_MS 100
 
 int file_output_open(const char *path, int flags, mode_t mode)
 {
-	int fd = open(path, flags | O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, mode);
+	int fd = files_open(path, flags | O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, mode);
 	int ret;
 
 	if (fd < 0)

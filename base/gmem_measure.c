@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/gmem.h"
+#include "base/proc_self.h"
 
 #define KIB 1024u
 
@@ -27,7 +28,7 @@ static void add(struct gmem_use *use, const char *name, uint64_t bytes)
 
 int gmem_measure(const struct gmem *g, struct gmem_use *use)
 {
-	FILE *f = fopen("/proc/self/smaps", "re");
+	FILE *f = proc_self_read(PROC_SELF_SMAPS);
 	char line[512], name[32];
 	uint64_t start, end, kib;
 	bool ours = false;

@@ -57,6 +57,60 @@ static int ring_create(struct io_uring *ring)
 	return rc;
 }
 
+/* What this program starts through a ring. No name of a file is in it, and no new socket. */
+static const uint8_t ring_ops[] = {
+	IORING_OP_READ,
+	IORING_OP_WRITE,
+	IORING_OP_READV,
+	IORING_OP_WRITEV,
+	IORING_OP_READ_FIXED,
+	IORING_OP_WRITE_FIXED,
+	IORING_OP_FSYNC,
+	IORING_OP_FALLOCATE,
+	IORING_OP_POLL_ADD,
+	IORING_OP_ASYNC_CANCEL,
+	IORING_OP_ACCEPT,
+	IORING_OP_RECV,
+	IORING_OP_RECVMSG,
+	IORING_OP_SEND,
+};
+static const uint8_t ring_registrations[] = {
+	IORING_REGISTER_BUFFERS,
+	IORING_UNREGISTER_BUFFERS,
+	IORING_REGISTER_IOWQ_MAX_WORKERS,
+};
+#define RING_OPS           (sizeof(ring_ops) / sizeof(ring_ops[0]))
+#define RING_REGISTRATIONS (sizeof(ring_registrations) / sizeof(ring_registrations[0]))
+
+static bool restrict_rings;
+
+void loop_restrict_rings(void)
+{
+	restrict_rings = true;
+}
+
+/* Once, while the ring is disabled; the kernel refuses to change it. By hand, as ring_enable(). */
+static int ring_restrict(const struct io_uring *ring)
+{
+	struct io_uring_restriction r[RING_OPS + RING_REGISTRATIONS + 1] = {0};
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < RING_OPS; i++, count++) {
+		r[count].opcode = IORING_RESTRICTION_SQE_OP;
+		r[count].sqe_op = ring_ops[i];
+	}
+	for (size_t i = 0; i < RING_REGISTRATIONS; i++, count++) {
+		r[count].opcode = IORING_RESTRICTION_REGISTER_OP;
+		r[count].register_op = ring_registrations[i];
+	}
+	r[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+	r[count++].sqe_flags = IOSQE_ASYNC;
+	return syscall(__NR_io_uring_register, ring->ring_fd, IORING_REGISTER_RESTRICTIONS, r,
+		       count)
+		       ? -errno
+		       : 0;
+}
+
 /* By hand, because Debian 12's liburing.so lacks io_uring_enable_rings(). */
 static void ring_enable(struct loop *loop)
 {
@@ -389,9 +443,17 @@ int loop_init(struct loop *loop, const char *name, struct err *e)
 				: "");
 		goto close_fd;
 	}
+	rc = restrict_rings ? ring_restrict(&loop->ring) : 0;
+	if (rc) {
+		err_set(e, rc, "%s: cannot restrict an io_uring: %s; see --sandbox off", name,
+			strerror(-rc));
+		goto exit_ring;
+	}
 	loop_event_start(loop, &loop->wake, fd, woken);
 	return 0;
 
+exit_ring:
+	io_uring_queue_exit(&loop->ring);
 close_fd:
 	close(fd);
 	return rc;
@@ -622,12 +684,10 @@ static void *thread_main(void *arg)
 {
 	struct loop_start *start = arg;
 	struct loop *loop = start->loop;
-	char name[16];
 
+	thread_enter(THREAD_LOOP, loop->name);
 	begin(loop);
 	sem_post(&start->running); /* start is out of scope from here on */
-	snprintf(name, sizeof(name), "%s", loop->name);
-	pthread_setname_np(loop->thread, name);
 	run(loop);
 	return NULL;
 }

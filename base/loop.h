@@ -103,6 +103,9 @@ struct loop {
 
 #define LOOP_ENTRIES 256u
 
+/* Rings that are created from now on do only what this program starts through them. */
+void loop_restrict_rings(void);
+
 /* name: for the log and the thread name, must outlive the loop. */
 int loop_init(struct loop *loop, const char *name, struct err *e);
 void loop_fini(struct loop *loop);

@@ -78,6 +78,7 @@ static void *meter_thread(void *arg)
 {
 	struct wakeup_meter *m = arg;
 
+	thread_enter(THREAD_WRITER, "wakeup");
 	for (;;) {
 		wait_for(m->fd);
 		if (atomic_load(&m->stop))
@@ -152,7 +153,6 @@ struct wakeup_meter *wakeup_meter_new(struct err *e)
 	ret = thread_create(&m->thread, NULL, meter_thread, m);
 	if (ret)
 		goto close_fd;
-	pthread_setname_np(m->thread, "wakeup");
 	take_first_samples(m);
 	return m;
 

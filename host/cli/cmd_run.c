@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cli/cmd.h"
 #include "config/config.h"
+#include "confine/confine.h"
 #include "vm/vm.h"
 
 /* A VM with 64 VPs may need more than a thousand: one per VP and SINT in use, one per channel. */
@@ -37,7 +38,11 @@ static int run_vm(const struct vm_config *config)
 		log_set_level(LOG_DEBUG);
 	print_notes(config);
 	raise_fd_limit();
-	status = vm_run(&vm, config, &e);
+	if (confine(config, &e))
+		status = EXIT_ERROR;
+	else
+		status = vm_run(&vm, config, &e);
+	confine_end();
 	return e.text[0] ? cmd_fail(&e, status) : status;
 }
 

@@ -89,10 +89,12 @@ enum vm_ic {
 	VM_IC_SERVICES,
 };
 
+enum vm_sandbox { VM_SANDBOX_OFF, VM_SANDBOX_AUTO, VM_SANDBOX_REQUIRE };
+
 enum vm_on_crash { VM_ON_CRASH_EXIT, VM_ON_CRASH_CONTINUE };
 
 /* The keys outside of lists; see schema.c. */
-#define VM_CONFIG_KEYS 21u
+#define VM_CONFIG_KEYS 22u
 
 struct vm_config {
 	char *kernel;
@@ -114,6 +116,7 @@ struct vm_config {
 	bool reboot;      /* a guest reset restarts the VM */
 	int on_crash;     /* enum vm_on_crash */
 	uint32_t ic;      /* bit n: service n of enum vm_ic */
+	int sandbox;  /* enum vm_sandbox */
 	bool verbose;
 	struct disk_config *disks;
 	uint32_t disk_count;

@@ -20,6 +20,10 @@ static const char *const auto_word[] = {"auto", NULL};
 static const char *const poll_words[] = {"auto", "off", NULL};
 const char *const vm_memory_kinds[] = {
 	[VM_MEMORY_ANONYMOUS] = "anonymous", [VM_MEMORY_SHARED] = "shared", NULL};
+static const char *const sandbox_choices[] = {[VM_SANDBOX_OFF] = "off",
+	[VM_SANDBOX_AUTO] = "auto",
+	[VM_SANDBOX_REQUIRE] = "require",
+	NULL};
 static const char *const on_crash_choices[] = {
 	[VM_ON_CRASH_EXIT] = "exit", [VM_ON_CRASH_CONTINUE] = "continue", NULL};
 static const char *const ic_choices[VM_IC_SERVICES + 1] = {
@@ -205,6 +209,16 @@ const struct schema_key vm_keys[] = {
 		.type = &schema_flag,
 		SCHEMA_FIELD(struct vm_config, pmu),
 		.help = "let the guest use performance counters",
+	},
+	{
+		.name = "sandbox",
+		.type = &schema_choice,
+		SCHEMA_FIELD(struct vm_config, sandbox),
+		.choices = sandbox_choices,
+		.preset = "auto",
+		.arg = "off|auto|require",
+		.help = "confines this process, so that a guest that takes it over does no harm; auto: "
+			"as far as the host can, and says what it cannot; require: all of it, or an error",
 	},
 	{
 		.name = "test_device",

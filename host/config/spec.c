@@ -20,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "config/config_impl.h"
 
 const char *option_name(const struct schema_key *key, char name[32])
@@ -298,8 +299,8 @@ static bool names_a_file(const char *spec, const char *directory)
 	if (!strchr(spec, ','))
 		return false;
 	if (!directory || *spec == '/')
-		return !access(spec, F_OK);
-	exists = asprintf(&path, "%s/%s", directory, spec) > 0 && !access(path, F_OK);
+		return !files_access(spec, F_OK);
+	exists = asprintf(&path, "%s/%s", directory, spec) > 0 && !files_access(path, F_OK);
 	free(path);
 	return exists;
 }

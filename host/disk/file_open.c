@@ -19,6 +19,7 @@
 #include "disk/stack.h"
 
 #include "base/file_lock.h"
+#include "base/files.h"
 
 static int open_error(const char *path, int error, struct err *e)
 {
@@ -51,7 +52,7 @@ static int open_ro_error(const char *path, int error, struct err *e)
 /* Before open(), which would block on a pipe. */
 int file_check_kind(const char *path, struct stat *st, struct err *e)
 {
-	if (stat(path, st))
+	if (files_stat(path, st))
 		return open_error(path, errno, e);
 	if (S_ISDIR(st->st_mode))
 		return err_set(e, -EISDIR,
@@ -88,7 +89,7 @@ int file_open_fd(
 	int flags = O_CLOEXEC | (o->read_only ? O_RDONLY : O_RDWR);
 	/* On a block device O_EXCL fails with EBUSY while it is mounted. */
 	int excl = S_ISBLK(st->st_mode) && !o->read_only ? O_EXCL : 0;
-	int fd = open(path, flags | excl | (o->direct ? O_DIRECT : 0));
+	int fd = files_open(path, flags | excl | (o->direct ? O_DIRECT : 0), 0);
 
 	if (fd < 0 && errno == EINVAL && o->direct)
 		return err_set(e, -EINVAL,
@@ -151,11 +152,11 @@ static bool device_can_punch(const struct stat *st)
 	/* A partition has no queue directory of its own; its parent's is one up. */
 	snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/queue/write_zeroes_max_bytes",
 		major(st->st_rdev), minor(st->st_rdev));
-	limit = fopen(name, "re");
+	limit = files_fopen(name);
 	if (!limit) {
 		snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/../queue/write_zeroes_max_bytes",
 			major(st->st_rdev), minor(st->st_rdev));
-		limit = fopen(name, "re");
+		limit = files_fopen(name);
 	}
 	if (!limit)
 		return false;
@@ -183,7 +184,7 @@ static bool read_attribute(const char *dir, const char *name, char *line, size_t
 	bool found;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	attribute = fopen(path, "re");
+	attribute = files_fopen(path);
 	if (!attribute)
 		return false;
 	found = fgets(line, (int)size, attribute);
@@ -268,7 +269,7 @@ static int source_check(const void *options, bool read_only, struct err *e)
 
 	if (!ret && S_ISREG(st.st_mode))
 		ret = file_check_size(o->file, (uint64_t)st.st_size, e);
-	if (!ret && access(o->file, read_only ? R_OK : R_OK | W_OK))
+	if (!ret && files_access(o->file, read_only ? R_OK : R_OK | W_OK))
 		ret = read_only ? open_ro_error(o->file, errno, e) : open_error(o->file, errno, e);
 	return ret;
 }

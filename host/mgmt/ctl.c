@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/broker.h"
+#include "base/files.h"
 #include "base/unix_socket.h"
 #include "mgmt/ctl_impl.h"
 
@@ -341,36 +343,58 @@ static bool name_is_live(const char *path, int *ret)
 	return true;
 }
 
-static int take_path(struct ctl *ctl, const char *name, struct err *e)
+static int take_path(const char *path, const char *name, struct err *e)
 {
 	int ret;
 
-	if (name_is_live(ctl->path, &ret))
+	if (name_is_live(path, &ret))
 		return err_set(e, -EADDRINUSE,
 			"name: %s: a running VM has this name; choose another", name);
 	if (ret == -ECONNREFUSED) /* stale: its process was killed */
-		unlink_socket(ctl->path);
+		unlink_socket(path);
 	return 0;
 }
 
-static int open_socket(struct ctl *ctl, const char *name, struct err *e)
+int ctl_listen(char path[CTL_PATH_MAX], const char *name, struct err *e)
 {
-	int lock, ret = ctl_path(ctl->path, name, e);
+	int lock, fd, ret = ctl_path(path, name, e);
 
 	if (ret)
 		return ret;
-	lock = ctl_dir_lock(ctl->path, e);
+	lock = ctl_dir_lock(path, e);
 	if (lock < 0)
 		return lock;
-	ret = take_path(ctl, name, e);
-	if (!ret) {
-		ctl->listen_fd = unix_socket_listen(ctl->path, CTL_CLIENTS_MAX);
-		if (ctl->listen_fd < 0)
-			ret = err_set(e, ctl->listen_fd,
-				"control socket %s: %s; free the name or set ENLITE_RUN_DIR",
-				ctl->path, strerror(-ctl->listen_fd));
+	fd = take_path(path, name, e);
+	if (!fd) {
+		fd = unix_socket_listen(path, SOCK_STREAM, CTL_CLIENTS_MAX);
+		if (fd < 0)
+			err_set(e, fd,
+				"control socket %s: %s; free the name or set ENLITE_RUN_DIR", path,
+				strerror(-fd));
 	}
 	close(lock);
+	return fd;
+}
+
+/* The broker listens, and passes clients on to the socket that it gives us. */
+static int listen_by_broker(char path[CTL_PATH_MAX], const char *name, struct err *e)
+{
+	struct {
+		struct broker_request request;
+		struct broker_reply reply;
+	} *x = malloc(sizeof(*x));
+	int ret = x ? ctl_path(path, name, e) : err_set(e, -ENOMEM, "out of memory");
+
+	if (!ret) {
+		broker_request_init(&x->request, BROKER_CTL, 0, 0);
+		broker_request_add(&x->request, name); /* CTL_NAME_MAX at most */
+		ret = broker_call(&x->request, &x->reply);
+		if (ret < 0)
+			err_set(e, ret, "%.*s", (int)x->reply.bytes, x->reply.text);
+		else
+			ret = x->reply.fds[0];
+	}
+	free(x);
 	return ret;
 }
 
@@ -394,22 +418,24 @@ int ctl_open(struct ctl *ctl, struct loop *loop, const char *name, ctl_handle_fn
 		c->recv_op.done = on_recv;
 		c->send_op.done = on_sent;
 	}
-	ret = open_socket(ctl, name, e);
-	if (!ret)
-		start_accept(ctl);
-	return ret;
+	ret = broker_used() ? listen_by_broker(ctl->path, name, e) : ctl_listen(ctl->path, name, e);
+	if (ret < 0)
+		return ret;
+	ctl->listen_fd = ret;
+	start_accept(ctl);
+	return 0;
 }
 
 void ctl_unlink(const struct ctl *ctl)
 {
-	unlink(ctl->path);
+	files_unlink(ctl->path);
 }
 
 void ctl_close(struct ctl *ctl)
 {
 	if (ctl->listen_fd < 0)
 		return;
-	unlink(ctl->path);
+	files_unlink(ctl->path);
 	loop_timer_cancel(&ctl->retry_timer);
 	close(ctl->listen_fd);
 	ctl->listen_fd = -1;

@@ -81,7 +81,11 @@ int ctl_check_name(const char *name, struct err *e);
 /* Path of the socket of VM `name`. */
 int ctl_path(char path[CTL_PATH_MAX], const char *name, struct err *e);
 
-/* -EADDRINUSE when a live process has the name; a stale socket is replaced. */
+/* Any thread that may sleep. The socket of VM `name`: its path and a descriptor that listens.
+ * -EADDRINUSE when a live process has the name; a stale socket is replaced. */
+int ctl_listen(char path[CTL_PATH_MAX], const char *name, struct err *e);
+
+/* The same, and answers requests. With a broker (base/broker.h) that listens. */
 int ctl_open(struct ctl *ctl, struct loop *loop, const char *name, ctl_handle_fn *handle, void *ctx,
 	struct err *e);
 /* Any thread, also while the control thread is stuck: the process is about to end. */

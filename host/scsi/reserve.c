@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/blocking.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "scsi/scsi_impl.h"
 
@@ -31,7 +32,7 @@ static void release(struct scsi_reservation *r)
 /* Two names of a file are one disk. */
 static int make_path(struct scsi_reservation *r, const char *disk_path, struct err *e)
 {
-	char *real = realpath(disk_path, NULL);
+	char *real = files_realpath(disk_path);
 	int ret = 0;
 
 	if (!real)

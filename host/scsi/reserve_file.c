@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "scsi/reserve.h"
 
 #define LINE_MAX_SIZE 64
@@ -26,7 +27,7 @@ static int sync_directory(const char *path)
 		snprintf(dir, sizeof(dir), ".");
 	else
 		snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path + 1), path);
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = files_open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
 	ret = fsync(fd) ? -errno : 0;
@@ -39,7 +40,7 @@ static int write_line(const char *path, const char *line)
 	size_t length = strlen(line);
 	int fd, ret = 0;
 
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = files_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	if (write(fd, line, length) != (ssize_t)length)
@@ -58,10 +59,10 @@ static int replace(const char *path, const char *line)
 	if (asprintf(&temporary, "%s.tmp", path) < 0)
 		return -ENOMEM;
 	ret = write_line(temporary, line);
-	if (!ret && rename(temporary, path))
+	if (!ret && files_rename(temporary, path))
 		ret = -errno;
 	if (ret)
-		unlink(temporary);
+		files_unlink(temporary);
 	free(temporary);
 	return ret;
 }
@@ -71,7 +72,7 @@ static int write_state(const char *path, const struct scsi_reserve_state *state)
 	char line[LINE_MAX_SIZE];
 
 	if (!state->keep)
-		return unlink(path) && errno != ENOENT ? -errno : 0;
+		return files_unlink(path) && errno != ENOENT ? -errno : 0;
 	snprintf(line, sizeof(line), "enlite-reservation 1 %016" PRIx64 " %u\n", state->key,
 		state->type);
 	return replace(path, line);
@@ -114,7 +115,7 @@ int scsi_reserve_load(const char *path, struct scsi_reserve_state *state, struct
 	int fd;
 
 	*state = (struct scsi_reserve_state){0};
-	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	fd = files_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
 	if (fd < 0 && errno == ENOENT)
 		return 0;
 	if (fd < 0)

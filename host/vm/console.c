@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file_lock.h"
+#include "base/files.h"
 #include "base/log.h"
 
 #define INPUT_RETRY_NS 10000000ull
@@ -244,7 +245,7 @@ static void set_raw(struct console *c)
  * must not become our controlling one. */
 static int open_file(struct console *c, const char *path, struct err *e)
 {
-	c->out_fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
+	c->out_fd = files_open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
 	if (c->out_fd < 0 && errno == ENXIO)
 		return err_set(e, -ENXIO,
 			"console: %s: nobody reads from this pipe; start its reader first", path);

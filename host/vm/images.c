@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Kernel and initrd: from files into guest memory. */
 #include <errno.h>
+#include <unistd.h>
 
 #include "vm/vm_impl.h"
 
@@ -8,10 +9,35 @@
 #define KERNEL_MAX (4ull << 30)
 #define MIB        (1ull << 20)
 
-/* An initrd larger than guest memory is refused before it is read. */
-static int read_initrd(struct boot_image *image, const struct vm_config *o, struct err *e)
+static int hold(int *held, const char *path, struct err *e)
 {
-	int ret = boot_image_read(image, o->initrd, o->memory, e);
+	int fd = boot_image_open(path, e);
+
+	*held = fd < 0 ? 0 : fd;
+	return fd < 0 ? fd : 0;
+}
+
+int images_open(struct vm_held *held, const struct vm_config *o, struct err *e)
+{
+	int ret = hold(&held->kernel, o->kernel, e);
+
+	return !ret && o->initrd ? hold(&held->initrd, o->initrd, e) : ret;
+}
+
+void images_close(struct vm_held *held)
+{
+	if (held->kernel)
+		close(held->kernel);
+	if (held->initrd)
+		close(held->initrd);
+	held->kernel = held->initrd = 0;
+}
+
+/* An initrd larger than guest memory is refused before it is read. */
+static int read_initrd(
+	struct boot_image *image, int fd, const struct vm_config *o, struct err *e)
+{
+	int ret = boot_image_read(image, fd, o->initrd, o->memory, e);
 
 	if (ret == -EFBIG)
 		err_set(e, ret,
@@ -20,17 +46,18 @@ static int read_initrd(struct boot_image *image, const struct vm_config *o, stru
 	return ret;
 }
 
-int images_load(struct partition *p, const struct vm_config *o, struct err *e)
+int images_load(
+	struct partition *p, const struct vm_held *held, const struct vm_config *o, struct err *e)
 {
 	struct boot_config config = {
 		.cmdline = o->append,
 		.vp_count = o->cpus,
 		.test_device = o->test_device,
 	};
-	int ret = boot_image_read(&config.kernel, o->kernel, KERNEL_MAX, e);
+	int ret = boot_image_read(&config.kernel, held->kernel, o->kernel, KERNEL_MAX, e);
 
 	if (!ret && o->initrd)
-		ret = read_initrd(&config.initrd, o, e);
+		ret = read_initrd(&config.initrd, held->initrd, o, e);
 	if (!ret)
 		ret = partition_load(p, &config, e);
 	boot_image_free(&config.initrd);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/proc_self.h"
 #include "mgmt/inspect_json.h"
 #include "vm/commands.h"
 
@@ -16,7 +17,7 @@
 /* A "Name:   123 kB" line of /proc/self/status, in bytes; 0 when there is none. */
 static uint64_t status_bytes(const char *name)
 {
-	FILE *f = fopen("/proc/self/status", "re");
+	FILE *f = proc_self_read(PROC_SELF_STATUS);
 	size_t len = strlen(name);
 	unsigned long long kib = 0;
 	char line[256];

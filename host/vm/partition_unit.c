@@ -87,17 +87,34 @@ static void handle_crash(struct loop_task *task)
 
 /* Guest memory is allocated when the guest touches it, so too much of it would fail late and
  * hard. */
-static int open_memory(struct vm *vm, struct err *e)
+static int check_memory(const struct vm *vm, struct err *e)
 {
 	uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 
-	ON_CONTROL(vm);
-	budget_init(&vm->budget, vm->options->host_memory);
 	if (vm->options->memory <= host)
 		return 0;
 	return err_set(e, -ENOMEM,
 		"memory: %llu MiB is more than this machine has (%llu MiB): use less",
 		(unsigned long long)(vm->options->memory / MIB), (unsigned long long)(host / MIB));
+}
+
+/* At the first boot: a mistake in what the user gave is found without KVM. */
+static int open_kvm(struct vm *vm, struct err *e)
+{
+	int fd = vm->held.kvm ? vm->held.kvm : partition_open_kvm(e);
+
+	vm->held.kvm = fd < 0 ? 0 : fd;
+	return fd < 0 ? fd : 0;
+}
+
+static int open_unit(struct vm *vm, struct err *e)
+{
+	int ret;
+
+	ON_CONTROL(vm);
+	budget_init(&vm->budget, vm->options->host_memory);
+	ret = check_memory(vm, e);
+	return ret ? ret : images_open(&vm->held, vm->options, e);
 }
 
 static void interrupt(void *ctx, uint32_t vp, uint32_t flag)
@@ -169,14 +186,17 @@ static int attach(struct vm *vm, struct err *e)
 
 	ON_CONTROL(vm);
 	reset_events(vm);
-	ret = partition_create(&vm->partition, &config, e);
+	ret = open_kvm(vm, e);
+	config.kvm_fd = vm->held.kvm;
+	if (!ret)
+		ret = partition_create(&vm->partition, &config, e);
 	if (!ret)
 		ret = bus_hyper_create(
 			&vm->bus, vm->partition, &vm->control, o->cpus, &vm->budget, e);
 	if (ret)
 		return ret;
 	fill_vsp_host(vm);
-	return images_load(vm->partition, o, e);
+	return images_load(vm->partition, &vm->held, o, e);
 }
 
 static int start(struct vm *vm, struct err *e)
@@ -279,11 +299,15 @@ static void close_unit(struct vm *vm)
 	ON_CONTROL(vm);
 	free(vm->crash);
 	vm->crash = NULL;
+	images_close(&vm->held);
+	if (vm->held.kvm)
+		close(vm->held.kvm);
+	vm->held.kvm = 0;
 }
 
 const struct vm_unit_ops partition_unit = {
 	.name = "partition",
-	.open = open_memory,
+	.open = open_unit,
 	.attach = attach,
 	.start = start,
 	.pause = pause_unit,

@@ -56,6 +56,7 @@ static void *thread_main(void *arg)
 	uint64_t end_ns = 0;
 	int first = 0, state;
 
+	thread_enter(THREAD_HELPER, "signals");
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	for (;;) {
 		int signo = wait_until(&s->set, end_ns);
@@ -116,7 +117,6 @@ int signals_open(struct signals *s, struct loop *loop, const struct signals_ops 
 	s->loop = loop;
 	ret = thread_create(&s->thread, NULL, thread_main, s);
 	if (!ret) {
-		pthread_setname_np(s->thread, "signals");
 		return 0;
 	}
 	s->loop = NULL;

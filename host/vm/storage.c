@@ -439,6 +439,7 @@ static void *open_main(void *arg)
 	struct storage_disk *d = arg;
 	bool abandoned;
 
+	thread_enter(THREAD_HELPER, "opener");
 	d->open_result = disk_open(d, &d->open_error);
 	pthread_mutex_lock(&open_lock);
 	abandoned = d->abandoned;

@@ -120,6 +120,10 @@ struct vm {
 	struct console console;
 	bool console_open;
 
+	struct vm_held { /* open from the beginning: a guest reset opens nothing */
+		int kvm, kernel, initrd; /* 0: not open */
+	} held;
+
 	/* partition and bus, per boot */
 	struct partition *partition;
 	struct bus_hyper *bus;

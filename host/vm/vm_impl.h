@@ -35,7 +35,11 @@ void vm_init(
  * next state, then runs the action. False: the event means nothing in this state. */
 bool vm_handle(struct vm *vm, enum vm_event event);
 
-/* images.c: reads kernel and initrd, and loads them into the partition. */
-int images_load(struct partition *p, const struct vm_config *options, struct err *e);
+/* images.c: opens kernel and initrd; closes them, also after a failure. */
+int images_open(struct vm_held *held, const struct vm_config *options, struct err *e);
+void images_close(struct vm_held *held);
+/* Reads them, and loads them into the partition. */
+int images_load(struct partition *p, const struct vm_held *held, const struct vm_config *options,
+	struct err *e);
 
 #endif

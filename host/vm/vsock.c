@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "base/log.h"
 #include "vm/vsock_impl.h"
 #include "vsp/hvsock/hvsock.h"
@@ -297,7 +298,7 @@ int vsock_open(struct vsock *v, struct loop *control, const char *path, struct e
 	v->control = control;
 	if (!path)
 		return 0;
-	v->listen_fd = unix_socket_listen(path, 64);
+	v->listen_fd = unix_socket_listen(path, SOCK_STREAM, 64);
 	if (v->listen_fd < 0)
 		return path_error(path, v->listen_fd, e);
 	v->path = path;
@@ -312,7 +313,7 @@ void vsock_close(struct vsock *v, void (*closed)(void *ctx), void *ctx)
 		closed(ctx);
 		return;
 	}
-	unlink(v->path);
+	files_unlink(v->path);
 	loop_timer_cancel(&v->retry_timer);
 	v->closed = closed;
 	v->closed_ctx = ctx;

@@ -19,7 +19,7 @@ static void run(struct blocking_call *call)
 {
 	struct vsock_dial *d = container_of(call, struct vsock_dial, call);
 
-	d->fd = unix_socket_connect(d->path);
+	d->fd = unix_socket_connect(d->path, SOCK_STREAM);
 }
 
 static void release(struct blocking_call *call)

@@ -45,8 +45,11 @@ struct boot_config {
 	bool test_device; /* passed to flat guests */
 };
 
-/* Reads a whole file of at most `max` bytes. */
-int boot_image_read(struct boot_image *image, const char *path, uint64_t max, struct err *e);
+/* A descriptor for boot_image_read(), or -errno. */
+int boot_image_open(const char *path, struct err *e);
+/* Reads the whole file at `fd`, of at most `max` bytes, from its beginning; path: for messages. */
+int boot_image_read(
+	struct boot_image *image, int fd, const char *path, uint64_t max, struct err *e);
 void boot_image_free(struct boot_image *image);
 
 /* Recognises bzImage, ELF64 vmlinux (PVH note or 64-bit entry), multiboot-v1 ELF32; loads it,

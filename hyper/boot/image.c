@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "hyper/boot/boot_impl.h"
 
 static int file_size(int fd, const char *path, uint64_t max, uint64_t *size, struct err *e)
@@ -30,7 +31,7 @@ static int file_size(int fd, const char *path, uint64_t max, uint64_t *size, str
 static int read_all(int fd, const char *path, uint8_t *to, uint64_t size, struct err *e)
 {
 	for (uint64_t done = 0; done < size;) {
-		ssize_t got = read(fd, to + done, size - done);
+		ssize_t got = pread(fd, to + done, size - done, (off_t)done);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -44,37 +45,36 @@ static int read_all(int fd, const char *path, uint8_t *to, uint64_t size, struct
 	return 0;
 }
 
-int boot_image_read(struct boot_image *image, const char *path, uint64_t max, struct err *e)
+/* O_NONBLOCK: opening a FIFO by mistake must not hang. */
+int boot_image_open(const char *path, struct err *e)
+{
+	int fd = files_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+
+	return fd < 0 ? err_set(e, -errno, "%s: %s", path, strerror(errno)) : fd;
+}
+
+int boot_image_read(
+	struct boot_image *image, int fd, const char *path, uint64_t max, struct err *e)
 {
 	uint64_t size = 0;
 	uint8_t *data;
-	int fd, ret;
+	int ret;
 
 	*image = (struct boot_image){.path = path};
-	/* O_NONBLOCK: opening a FIFO by mistake must not hang. */
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return err_set(e, -errno, "%s: %s", path, strerror(errno));
 	ret = file_size(fd, path, max, &size, e);
 	if (ret)
-		goto close_fd;
+		return ret;
 	data = malloc(size);
-	if (!data) {
-		ret = err_set(e, -ENOMEM, "%s: no memory for %llu MiB", path, boot_mib(size));
-		goto close_fd;
-	}
+	if (!data)
+		return err_set(e, -ENOMEM, "%s: no memory for %llu MiB", path, boot_mib(size));
 	ret = read_all(fd, path, data, size, e);
-	if (ret)
-		goto free_data;
-	close(fd);
+	if (ret) {
+		free(data);
+		return ret;
+	}
 	image->data = data;
 	image->size = size;
 	return 0;
-free_data:
-	free(data);
-close_fd:
-	close(fd);
-	return ret;
 }
 
 void boot_image_free(struct boot_image *image)

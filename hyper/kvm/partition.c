@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "hyper/kvm/partition_impl.h"
 
 /* Three pages KVM needs on VMX; below the IO-APIC, in no RAM range. */
@@ -127,19 +128,10 @@ static const struct hv_port_ops hv_port = {
 
 /* ---- KVM ----------------------------------------------------------------- */
 
-static int open_kvm(struct partition *p, struct err *e)
+static int check_version(int fd, struct err *e)
 {
-	int version;
+	int version = ioctl(fd, KVM_GET_API_VERSION, 0);
 
-	p->kvm_fd = open(PARTITION_KVM_PATH, O_RDWR | O_CLOEXEC);
-	if (p->kvm_fd < 0 && errno == ENOENT)
-		return err_set(e, -ENOENT,
-			"%s does not exist: load kvm_intel or kvm_amd, or use bed/run to run inside the nested bed",
-			PARTITION_KVM_PATH);
-	if (p->kvm_fd < 0)
-		return err_set(e, -errno, "%s: %s: run as root or join the group that owns it",
-			PARTITION_KVM_PATH, strerror(errno));
-	version = ioctl(p->kvm_fd, KVM_GET_API_VERSION, 0);
 	if (version < 0)
 		return err_set(e, -errno, "%s: not a KVM device (%s); see `enlite probe`",
 			PARTITION_KVM_PATH, strerror(errno));
@@ -147,6 +139,24 @@ static int open_kvm(struct partition *p, struct err *e)
 		return err_set(e, -EPROTO, "%s: KVM API version %d, need %d: use another kernel",
 			PARTITION_KVM_PATH, version, KVM_API);
 	return 0;
+}
+
+int partition_open_kvm(struct err *e)
+{
+	int fd = files_open(PARTITION_KVM_PATH, O_RDWR | O_CLOEXEC, 0), ret;
+
+	if (fd < 0 && errno == ENOENT)
+		return err_set(e, -ENOENT,
+			"%s does not exist: load kvm_intel or kvm_amd, or use bed/run to run inside the nested bed",
+			PARTITION_KVM_PATH);
+	if (fd < 0)
+		return err_set(e, -errno, "%s: %s: run as root or join the group that owns it",
+			PARTITION_KVM_PATH, strerror(errno));
+	ret = check_version(fd, e);
+	if (!ret)
+		return fd;
+	close(fd);
+	return ret;
 }
 
 static const struct {
@@ -372,13 +382,12 @@ int partition_create(struct partition **out, const struct partition_config *conf
 		.port = &hv_port,
 		.ctx = p,
 	};
-	p->kvm_fd = p->vm_fd = p->gmem.memfd = -1;
+	p->kvm_fd = config->kvm_fd;
+	p->vm_fd = p->gmem.memfd = -1;
 	list_init(&p->doorbells);
 	pause_init(p);
 	flush_init(p);
 	ret = vp_install_kick_handler();
-	if (!ret)
-		ret = open_kvm(p, e);
 	if (!ret)
 		ret = check_caps(p, e);
 	if (!ret)
@@ -416,8 +425,6 @@ void partition_destroy(struct partition *p)
 	irq_fini(p);
 	if (p->vm_fd >= 0)
 		close(p->vm_fd);
-	if (p->kvm_fd >= 0)
-		close(p->kvm_fd);
 	reset_rom_destroy(p);
 	if (p->gmem.base)
 		gmem_destroy(&p->gmem);

@@ -45,6 +45,7 @@ struct partition_events {
 };
 
 struct partition_config {
+	int kvm_fd; /* of partition_open_kvm(); the caller's, for as long as the partition */
 	uint32_t vp_count;     /* 1..HV_VPS_MAX */
 	uint64_t memory_size;  /* bytes, MiB multiple */
 	bool memory_shared;    /* base/gmem.h: shared, not anonymous */
@@ -64,6 +65,8 @@ struct partition_exits {
 /* What this machine's KVM can do; see probe.h for the long form. */
 #define PARTITION_KVM_PATH "/dev/kvm"
 
+/* A descriptor of KVM that can be used, or -errno with one line. */
+int partition_open_kvm(struct err *e);
 int partition_create(struct partition **p, const struct partition_config *config, struct err *e);
 int partition_load(struct partition *p, const struct boot_config *boot, struct err *e);
 int partition_start(struct partition *p, struct err *e);

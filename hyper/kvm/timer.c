@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "base/thread.h"
 #include "base/time.h"
 #include "hyper/kvm/partition_impl.h"
 
@@ -75,6 +76,7 @@ static void *timer_main(void *arg)
 	struct partition *p = arg;
 	struct stimer_thread *t = &p->stimer;
 
+	thread_enter(THREAD_TIMER, "stimer");
 	pthread_mutex_lock(&t->lock);
 	while (!t->stop) {
 		if (t->paused)
@@ -102,7 +104,6 @@ int stimer_thread_start(struct partition *p)
 	ret = pthread_create(&t->thread, NULL, timer_main, p);
 	if (ret)
 		return -ret;
-	pthread_setname_np(t->thread, "stimer");
 	t->started = true;
 	return 0;
 }

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "hyper/kvm/cpuid.h"
 #include "hyper/kvm/partition_impl.h"
 
@@ -479,7 +480,10 @@ static void *vp_main(void *arg)
 {
 	struct vp *vp = arg;
 	struct partition *p = vp->p;
+	char name[16];
 
+	snprintf(name, sizeof(name), "vp%u", vp->index);
+	thread_enter(THREAD_VP, name);
 	this_run = vp->run;
 	while (may_run(p)) {
 		if (vp_run_once(vp))
@@ -498,7 +502,6 @@ static void *vp_main(void *arg)
 
 int vp_start(struct vp *vp, struct err *e)
 {
-	char name[16];
 	int ret;
 
 	pause_vp_starts(vp->p);
@@ -511,8 +514,6 @@ int vp_start(struct vp *vp, struct err *e)
 		return err_set(
 			e, -ret, "cannot start the thread of VP %u: %s", vp->index, strerror(ret));
 	}
-	snprintf(name, sizeof(name), "vp%u", vp->index);
-	pthread_setname_np(vp->thread, name);
 	vp->started = true;
 	return 0;
 }

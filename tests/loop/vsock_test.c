@@ -107,7 +107,7 @@ static int listen_at(uint32_t port)
 	int fd;
 
 	port_path(path, port);
-	fd = unix_socket_listen(path, 64);
+	fd = unix_socket_listen(path, SOCK_STREAM, 64);
 	assert_true(fd >= 0);
 	return fd;
 }
@@ -158,7 +158,7 @@ static void read_line(int fd, char *line, size_t size)
 
 static int ask_for(const char *line)
 {
-	int fd = unix_socket_connect(r->path);
+	int fd = unix_socket_connect(r->path, SOCK_STREAM);
 
 	assert_true(fd >= 0);
 	write_all(fd, line, strlen(line));

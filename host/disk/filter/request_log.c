@@ -140,6 +140,7 @@ static void *writer_main(void *arg)
 	uint32_t len;
 	int error = 0;
 
+	thread_enter(THREAD_WRITER, "disk log");
 	while (take(d, &len, &dropped)) {
 		if (!error && len)
 			error = file_output_write(d->fd, d->writing, len, &d->closing);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/blocking.h"
+#include "disk/nbd/address.h"
 #include "disk/nbd/nbd_impl.h"
 
 #define HANDSHAKE_NS (5 * NS_PER_S)
@@ -33,7 +34,7 @@ static void dial_run(struct blocking_call *call)
 {
 	struct nbd_dial *d = container_of(call, struct nbd_dial, call);
 
-	d->failed = libnbd.aio_connect_uri(d->h, d->uri) != 0;
+	d->failed = nbd_address_use(d->h, d->uri) != 0;
 }
 
 static void dial_release(struct blocking_call *call)

@@ -18,6 +18,7 @@
 
 /* clang-format off */
 #define NBD_LIB_FUNCTIONS(X)	\
+	X(aio_connect_socket)	\
 	X(aio_connect_uri)	\
 	X(aio_disconnect)	\
 	X(aio_flush)		\
@@ -45,6 +46,7 @@
 	X(get_size)		\
 	X(is_read_only)		\
 	X(poll)			\
+	X(set_export_name)	\
 	X(set_pread_initialize)	\
 	X(set_request_structured_replies) \
 	X(set_uri_allow_tls)

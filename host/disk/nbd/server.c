@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "disk/nbd/address.h"
 #include "disk/nbd/nbd_impl.h"
 
 #define REQUEST_MAX_DEFAULT (32u << 20) /* what every server must take */
@@ -81,7 +82,11 @@ static int connect_error(const char *uri, struct err *e)
 
 static int connect_wait(struct nbd_handle *h, const char *uri, int timeout_ms, struct err *e)
 {
-	if (libnbd.aio_connect_uri(h, uri))
+	int ret = nbd_address_use(h, uri);
+
+	if (ret < 0)
+		return err_set(e, ret, "disk %s: %s; is the server running?", uri, strerror(-ret));
+	if (ret)
 		return connect_error(uri, e);
 	while (libnbd.aio_is_connecting(h)) {
 		int n = libnbd.poll(h, timeout_ms);

@@ -91,7 +91,7 @@ static void *writer_main(void *arg)
 	struct pcap_nic *p = arg;
 	size_t length;
 
-	pthread_setname_np(pthread_self(), "pcap");
+	thread_enter(THREAD_WRITER, "pcap");
 	while ((length = take(p))) {
 		int ret = p->failed ? 0 : write_all(p, p->writing, length);
 

@@ -12,7 +12,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "base/log.h"
+#include "base/unix_socket.h"
 #include "nic/pair/pair_impl.h"
 #include "nic/types.h"
 
@@ -231,38 +233,22 @@ static bool try_lock(struct pair_nic *pair)
 /* The lock is ours, so an existing socket is a stale one. */
 static int listen_at(struct pair_nic *pair)
 {
-	struct sockaddr_un addr;
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	int ret = address(pair, &addr);
+	int fd;
 
+	files_unlink(pair->path);
+	fd = unix_socket_listen(pair->path, SOCK_SEQPACKET, 4);
 	if (fd < 0)
-		return -errno;
-	unlink(pair->path);
-	if (!ret && (fchmod(fd, 0600) || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) ||
-			    listen(fd, 4)))
-		ret = -errno;
-	if (ret) {
-		close(fd);
-		return ret;
-	}
+		return fd;
 	pair->listener = fd;
 	return 0;
 }
 
 static int connect_to(struct pair_nic *pair)
 {
-	struct sockaddr_un addr;
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int ret = address(pair, &addr);
+	int fd = unix_socket_connect(pair->path, SOCK_SEQPACKET);
 
 	if (fd < 0)
-		return -errno;
-	if (!ret && connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		ret = -errno;
-	if (ret) {
-		close(fd);
-		return ret;
-	}
+		return fd;
 	greet(pair, fd);
 	return 0;
 }
@@ -342,7 +328,7 @@ static void check_closed(struct pair_nic *pair)
 		return;
 	hang_up(pair);
 	if (pair->listener >= 0)
-		unlink(pair->path); /* before the lock is free */
+		files_unlink(pair->path); /* before the lock is free */
 	nic_closed(&pair->nic, release);
 }
 
@@ -398,7 +384,7 @@ static int begin(struct pair_nic *pair, struct err *e)
 	if (ret)
 		return err_set(e, ret, "net pair:%s: the path is longer than %zu bytes", pair->path,
 			sizeof(addr.sun_path) - 1);
-	pair->lock = open(pair->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	pair->lock = files_open(pair->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (pair->lock < 0)
 		return err_set(e, -errno, "net pair:%s: cannot open %s: %s", pair->path,
 			pair->lock_path, strerror(errno));

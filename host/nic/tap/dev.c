@@ -18,6 +18,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/broker.h"
+#include "nic/tap/tap_broker.h"
 #include "nic/tap/tap_impl.h"
 
 #define CREATED_QUEUE_LENGTH 4096 /* frames; the kernel's 1000 are few for frames of 1514 bytes */
@@ -162,10 +164,29 @@ static int reopen(struct tap_dev *dev)
 	return 0;
 }
 
+/* Attached by the broker, then configured as after any attachment. */
+static int attach_by_broker(struct tap_dev *dev)
+{
+	uint32_t active = dev->active;
+	int ret = tap_broker_attach(dev);
+
+	if (ret)
+		return ret;
+	dev->active = dev->count;
+	ret = configure(dev);
+	if (!ret)
+		ret = tap_dev_set_active(dev, active);
+	dev->active = active;
+	return ret;
+}
+
 int tap_dev_attach(struct tap_dev *dev)
 {
-	int ret = attach_all(dev);
+	int ret;
 
+	if (broker_used())
+		return attach_by_broker(dev);
+	ret = attach_all(dev);
 	if (ret == -EINVAL && dev->count == 1) {
 		/* Maybe it has multi_queue, or has it no more. */
 		dev->multi_queue = !dev->multi_queue;
@@ -243,8 +264,8 @@ static void set_up_created(struct tap_dev *dev)
 static int init(struct tap_dev *dev)
 {
 	*dev = (struct tap_dev){.carrier = true, .active = 1};
-	dev->query = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	return dev->query < 0 ? -errno : 0;
+	dev->query = tap_query_socket();
+	return dev->query < 0 ? dev->query : 0;
 }
 
 static int mtu_or_error(struct tap_dev *dev, uint32_t mtu, struct err *e)
@@ -280,7 +301,7 @@ static int open_fds(struct tap_dev *dev, uint32_t queues)
 	return 0;
 }
 
-int tap_dev_open(
+int tap_dev_open_here(
 	struct tap_dev *dev, const char *name, uint32_t queues, uint32_t mtu, struct err *e)
 {
 	bool existed;
@@ -303,6 +324,14 @@ int tap_dev_open(
 	if (ret)
 		tap_dev_close(dev);
 	return ret;
+}
+
+int tap_dev_open(
+	struct tap_dev *dev, const char *name, uint32_t queues, uint32_t mtu, struct err *e)
+{
+	if (broker_used())
+		return tap_broker_open(dev, name, queues, mtu, e);
+	return tap_dev_open_here(dev, name, queues, mtu, e);
 }
 
 /* ---- inherited ----------------------------------------------------------- */

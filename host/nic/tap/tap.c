@@ -3,17 +3,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/parse.h"
 #include "nic/tap/tap_impl.h"
+#include "nic/tap/tap_broker.h"
 #include "nic/types.h"
 
 #define RETRY_NS (200 * NS_PER_MS)
@@ -95,22 +93,6 @@ static void netlink_cancelled(struct loop_op *op, int res)
 
 	tap->netlink_cancelling = false;
 	check_closed(tap);
-}
-
-static int netlink_open(void)
-{
-	struct sockaddr_nl addr = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-
-	if (fd < 0)
-		return -errno;
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr))) {
-		int error = -errno;
-
-		close(fd);
-		return error;
-	}
-	return fd;
 }
 
 static void lost_task(struct loop_task *task)
@@ -212,7 +194,7 @@ static int start(struct tap *tap, const struct nic_env *env, struct err *e)
 
 	if (ret)
 		goto close_dev;
-	tap->netlink = ret = netlink_open();
+	tap->netlink = ret = tap_netlink_socket();
 	if (ret < 0)
 		goto fini;
 	tap->nic.info.tx_native = NIC_CAN_CSUM | NIC_CAN_TSO4 | NIC_CAN_TSO6 | NIC_CAN_ECN;

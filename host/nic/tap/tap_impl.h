@@ -48,6 +48,9 @@ struct tap_dev {
 };
 
 /* Opens or creates the interface. mtu 0: any. */
+int tap_dev_open_here(
+	struct tap_dev *dev, const char *name, uint32_t queues, uint32_t mtu, struct err *e);
+/* The same, by the broker if there is one. */
 int tap_dev_open(
 	struct tap_dev *dev, const char *name, uint32_t queues, uint32_t mtu, struct err *e);
 /* Takes over descriptors, also when it fails. */

@@ -6,15 +6,20 @@
  * sandbox itself (name spaces, empty root, seccomp), and ends when the socket is
  * closed, so also when this process dies.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "base/parse.h"
 #include "nic/user/user_impl.h"
 
@@ -139,7 +144,7 @@ const char *user_command_check_host(const struct nic_open *o, struct err *e)
 {
 	const char *path = program(o);
 
-	if (!strchr(path, '/') || !access(path, X_OK))
+	if (!strchr(path, '/') || !files_access(path, X_OK))
 		return NULL;
 	err_set(e, -errno, "net user: %s: %s", path, strerror(errno));
 	return "program";
@@ -231,7 +236,7 @@ static int move_up(int fd)
 	return up;
 }
 
-pid_t user_spawn(struct user_command *c, int *fd)
+static pid_t spawn_here(struct user_command *c, int *fd, int *pidfd)
 {
 	int ends[2], ret;
 	pid_t pid = -1;
@@ -246,6 +251,103 @@ pid_t user_spawn(struct user_command *c, int *fd)
 		close(ends[0]);
 		return ret;
 	}
+	*pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	assert(*pidfd >= 0); /* not reaped, so it exists */
 	*fd = ends[0];
 	return pid;
+}
+
+/* ---- in the broker ------------------------------------------------------- */
+
+void user_serve_spawn(const struct broker_request *q, struct broker_reply *r)
+{
+	struct user_command c = {.argc = 0};
+	pid_t pid;
+
+	for (uint32_t at = 0; at < q->length; at += (uint32_t)strlen(q->text + at) + 1)
+		if (c.argc + 1 < USER_ARGS)
+			c.argv[c.argc++] = (char *)q->text + at;
+	pid = spawn_here(&c, &r->fds[0], &r->fds[1]);
+	r->result = pid < 0 ? pid : 0;
+	r->fd_count = pid < 0 ? 0 : 2;
+	r->b = pid;
+}
+
+void user_serve_kill(const struct broker_request *q, struct broker_reply *r)
+{
+	r->result = kill(q->a, SIGKILL) ? -errno : 0;
+}
+
+void user_serve_wait(const struct broker_request *q, struct broker_reply *r)
+{
+	int status = 0;
+	pid_t pid = waitpid(q->a, &status, WNOHANG);
+
+	r->result = pid == q->a ? 0 : pid < 0 ? -errno : -EAGAIN;
+	r->b = status;
+}
+
+/* ---- in the worker ------------------------------------------------------- */
+
+struct exchange {
+	struct broker_request request;
+	struct broker_reply reply;
+};
+
+static int ask(struct exchange *x, enum broker_op op, pid_t pid)
+{
+	broker_request_init(&x->request, op, pid, 0);
+	return broker_call(&x->request, &x->reply);
+}
+
+static pid_t ask_spawn(struct user_command *c, int *fd, int *pidfd)
+{
+	struct exchange *x = malloc(sizeof(*x));
+	pid_t pid = x ? 0 : -ENOMEM;
+
+	if (!x)
+		return pid;
+	broker_request_init(&x->request, BROKER_SPAWN, 0, 0);
+	for (uint32_t i = 0; !pid && i < c->argc; i++)
+		pid = broker_request_add(&x->request, c->argv[i]);
+	if (!pid)
+		pid = broker_call(&x->request, &x->reply);
+	if (pid >= 0) {
+		pid = x->reply.b;
+		*fd = x->reply.fds[0];
+		*pidfd = x->reply.fds[1];
+	}
+	free(x);
+	return pid;
+}
+
+pid_t user_spawn(struct user_command *c, int *fd, int *pidfd)
+{
+	return broker_used() ? ask_spawn(c, fd, pidfd) : spawn_here(c, fd, pidfd);
+}
+
+void user_process_kill(pid_t pid)
+{
+	struct exchange *x = broker_used() ? malloc(sizeof(*x)) : NULL;
+
+	if (x)
+		ask(x, BROKER_KILL, pid);
+	else if (!broker_used())
+		kill(pid, SIGKILL);
+	free(x);
+}
+
+int user_process_wait(pid_t pid, int *status)
+{
+	struct exchange *x;
+	int ret;
+
+	if (!broker_used())
+		return waitpid(pid, status, WNOHANG) == pid ? 0 : -EAGAIN;
+	x = malloc(sizeof(*x));
+	ret = x ? ask(x, BROKER_WAIT, pid) : -EAGAIN;
+	if (!ret)
+		*status = x->reply.b;
+	free(x);
+	return ret == -EAGAIN ? ret : 0;
 }

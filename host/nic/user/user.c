@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The NIC of `user`: starts passt, watches it, starts it again. States: user_impl.h. */
-#include <assert.h>
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,7 +45,7 @@ static void broken_task(struct loop_task *task)
 	if (user->closing)
 		check_closed(user);
 	else if (user->conn && atomic_load(&user->conn->broken) && user->pid)
-		kill(user->pid, SIGKILL); /* its end is handled as any other */
+		user_process_kill(user->pid); /* its end is handled as any other */
 }
 
 void user_broken(struct user_nic *user, struct user_conn *conn)
@@ -71,15 +68,13 @@ static void arm_exit(struct user_nic *user)
 static int start(struct user_nic *user)
 {
 	struct user_conn *conn = calloc(1, sizeof(*conn));
-	pid_t pid = conn ? user_spawn(&user->command, &conn->fd) : -ENOMEM;
+	pid_t pid = conn ? user_spawn(&user->command, &conn->fd, &user->pidfd) : -ENOMEM;
 
 	if (pid < 0) {
 		free(conn);
 		return pid;
 	}
 	user->pid = pid;
-	user->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	assert(user->pidfd >= 0); /* not reaped, so it exists */
 	user->started_ns = loop_now_ns();
 	nic_conn_init(&conn->conn, conn_destroy);
 	arm_exit(user);
@@ -124,7 +119,7 @@ static void exited(struct loop_op *op, int res)
 	int status = 0;
 
 	user->exit_armed = false;
-	if (res >= 0 && waitpid(user->pid, &status, WNOHANG) != user->pid) {
+	if (res >= 0 && user_process_wait(user->pid, &status)) {
 		arm_exit(user);
 		return;
 	}
@@ -166,7 +161,7 @@ static void user_close(struct nic *nic)
 	if (user->conn)
 		set_conn(user, NULL);
 	if (user->pid)
-		kill(user->pid, SIGKILL);
+		user_process_kill(user->pid);
 	check_closed(user);
 }
 

@@ -15,6 +15,7 @@
 
 #include <sys/types.h>
 
+#include "base/broker.h"
 #include "base/time.h"
 #include "nic/backend.h"
 #include "nic/plug.h"
@@ -50,8 +51,16 @@ int user_command_make(struct user_command *c, const struct nic_open *o, struct e
 const char *user_command_check(const struct nic_open *o, struct err *e);
 const char *user_command_check_host(const struct nic_open *o, struct err *e);
 void user_command_free(struct user_command *c);
-/* The process of passt with the other end of *fd. Returns its id or -errno. */
-pid_t user_spawn(struct user_command *c, int *fd);
+/* The process of passt with the other end of *fd, by the broker if there is one. Its id or -errno. */
+pid_t user_spawn(struct user_command *c, int *fd, int *pidfd);
+void user_process_kill(pid_t pid);
+/* Its status, once it has ended; -EAGAIN: it has not. */
+int user_process_wait(pid_t pid, int *status);
+
+/* The broker's answers. It has checked arguments and process. */
+void user_serve_spawn(const struct broker_request *q, struct broker_reply *r);
+void user_serve_kill(const struct broker_request *q, struct broker_reply *r);
+void user_serve_wait(const struct broker_request *q, struct broker_reply *r);
 
 /* ---- queue.c, ON_LOOP ---------------------------------------------------- */
 

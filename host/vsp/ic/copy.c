@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/blocking.h"
+#include "base/files.h"
 #include "vsp/ic/ic_impl.h"
 #include "vsp/ic/utf16.h"
 
@@ -61,7 +62,7 @@ static int open_file(struct ic_copy_job *job)
 {
 	struct stat st;
 
-	job->fd = open(job->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	job->fd = files_open(job->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
 	if (job->fd < 0 || fstat(job->fd, &st) < 0)
 		return fail(job, -errno);
 	if (!S_ISREG(st.st_mode)) {

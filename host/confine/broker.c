@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+#include "confine/broker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/thread.h"
+#include "base/unix_socket.h"
+#include "confine/grants.h"
+#include "disk/nbd/address.h"
+#include "mgmt/ctl.h"
+#include "nic/tap/tap_broker.h"
+#include "nic/user/user_impl.h"
+
+/* More requests at once are made one after the other. */
+#define THREADS_MAX 128u
+#define STACK_SIZE  (512u << 10) /* name servers, two texts */
+
+/* ---- operations ---------------------------------------------------------- */
+
+static int or_error(int ret)
+{
+	return ret < 0 ? -errno : ret;
+}
+
+static void give_fd(struct broker_reply *r, int fd)
+{
+	r->result = fd < 0 ? fd : 0;
+	if (fd >= 0)
+		r->fds[r->fd_count++] = fd;
+}
+
+static void serve_open(const struct broker_request *q, struct broker_reply *r)
+{
+	give_fd(r, or_error(open(q->text, q->a | O_CLOEXEC, (mode_t)q->b)));
+}
+
+static void serve_stat(const struct broker_request *q, struct broker_reply *r)
+{
+	r->result = or_error(q->a ? lstat(q->text, &r->stat) : stat(q->text, &r->stat));
+}
+
+static void serve_access(const struct broker_request *q, struct broker_reply *r)
+{
+	r->result = or_error(access(q->text, q->a));
+}
+
+static void serve_unlink(const struct broker_request *q, struct broker_reply *r)
+{
+	r->result = or_error(unlink(q->text));
+}
+
+static void serve_rename(const struct broker_request *q, struct broker_reply *r)
+{
+	r->result = or_error(rename(q->text, q->text + strlen(q->text) + 1));
+}
+
+static void serve_realpath(const struct broker_request *q, struct broker_reply *r)
+{
+	char real[PATH_MAX];
+
+	r->result = realpath(q->text, real) ? grants_add_reservation(real) : -errno;
+	if (!r->result)
+		r->bytes = (uint32_t)snprintf(r->text, sizeof(r->text), "%s", real);
+}
+
+static void serve_connect(const struct broker_request *q, struct broker_reply *r)
+{
+	give_fd(r, unix_socket_connect(q->text, q->a));
+}
+
+static void serve_listen(const struct broker_request *q, struct broker_reply *r)
+{
+	give_fd(r, unix_socket_listen(q->text, q->a, q->b));
+}
+
+static void serve_nbd(const struct broker_request *q, struct broker_reply *r)
+{
+	give_fd(r, nbd_address_connect(q->text));
+}
+
+/* One control socket a VM. */
+static void serve_ctl(const struct broker_request *q, struct broker_reply *r)
+{
+	static atomic_bool taken;
+	struct err e = {""};
+	int fd = -1, ret = ctl_check_name(q->text, &e);
+
+	if (!ret && atomic_exchange(&taken, true))
+		ret = -EBUSY;
+	else if (!ret)
+		ret = broker_serve_clients(q->text, &fd, &e);
+	give_fd(r, ret ? ret : fd);
+	if (ret)
+		r->bytes = (uint32_t)snprintf(r->text, sizeof(r->text), "%s", e.text);
+}
+
+/* One that we started, and that is not reaped: its id is not another's. */
+static bool is_child(pid_t pid)
+{
+	siginfo_t info;
+
+	return pid > 0 && !waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
+}
+
+static void serve_kill(const struct broker_request *q, struct broker_reply *r)
+{
+	r->result = -ESRCH;
+	if (is_child(q->a))
+		user_serve_kill(q, r);
+}
+
+static void serve_wait(const struct broker_request *q, struct broker_reply *r)
+{
+	r->result = -ECHILD;
+	if (is_child(q->a))
+		user_serve_wait(q, r);
+}
+
+static void (*const serve[BROKER_OPS])(const struct broker_request *q, struct broker_reply *r) = {
+	[BROKER_OPEN] = serve_open,
+	[BROKER_STAT] = serve_stat,
+	[BROKER_ACCESS] = serve_access,
+	[BROKER_UNLINK] = serve_unlink,
+	[BROKER_RENAME] = serve_rename,
+	[BROKER_REALPATH] = serve_realpath,
+	[BROKER_CONNECT] = serve_connect,
+	[BROKER_LISTEN] = serve_listen,
+	[BROKER_CTL] = serve_ctl,
+	[BROKER_NBD] = serve_nbd,
+	[BROKER_TAP] = tap_broker_serve_open,
+	[BROKER_TAP_ATTACH] = tap_broker_serve_attach,
+	[BROKER_TAP_WATCH] = tap_broker_serve_watch,
+	[BROKER_SPAWN] = user_serve_spawn,
+	[BROKER_KILL] = serve_kill,
+	[BROKER_WAIT] = serve_wait,
+};
+
+/* ---- requests ------------------------------------------------------------ */
+
+struct job {
+	int socket; /* for the answer */
+	struct broker_request request;
+	struct broker_reply reply;
+};
+
+static atomic_uint threads;
+
+static void perform(struct job *job)
+{
+	struct broker_reply *r = &job->reply;
+
+	r->result = -EACCES;
+	if (grants_allow(&job->request)) {
+		serve[job->request.op](&job->request, r);
+		if (r->result >= 0)
+			grants_use(&job->request);
+	}
+	broker_send(job->socket, r, offsetof(struct broker_reply, text) + r->bytes, r->fds,
+		r->fd_count);
+	for (uint32_t i = 0; i < r->fd_count; i++)
+		close(r->fds[i]);
+	close(job->socket);
+	free(job);
+}
+
+static void *job_main(void *arg)
+{
+	perform(arg);
+	atomic_fetch_sub(&threads, 1);
+	return NULL;
+}
+
+static void start_job(struct job *job)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	if (atomic_fetch_add(&threads, 1) < THREADS_MAX) {
+		pthread_attr_init(&attr);
+		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+		pthread_attr_setstacksize(&attr, STACK_SIZE);
+		if (!pthread_create(&thread, &attr, job_main, job))
+			job = NULL;
+		pthread_attr_destroy(&attr);
+	}
+	if (!job)
+		return;
+	atomic_fetch_sub(&threads, 1);
+	perform(job);
+}
+
+/* A message that is one: whole, of a known operation, with texts that end. */
+static bool is_request(const struct broker_request *q, size_t bytes)
+{
+	return bytes >= offsetof(struct broker_request, text) && q->op < BROKER_OPS &&
+	       q->length == bytes - offsetof(struct broker_request, text) &&
+	       (q->op == BROKER_KILL || q->op == BROKER_WAIT ||
+		       (q->length && !q->text[q->length - 1]));
+}
+
+/* False: the worker is gone. */
+static bool take_request(int socket)
+{
+	struct job *job = calloc(1, sizeof(*job));
+	int fds[BROKER_FDS_MAX], bytes;
+	uint32_t count;
+
+	if (!job)
+		return false;
+	bytes = broker_receive(socket, &job->request, sizeof(job->request), fds, &count);
+	if (bytes > 0 && count == 1 && is_request(&job->request, (size_t)bytes)) {
+		job->socket = fds[0];
+		start_job(job);
+		return true;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		close(fds[i]);
+	free(job);
+	return bytes > 0 || bytes == -EMSGSIZE;
+}
+
+/* ---- the process --------------------------------------------------------- */
+
+static pid_t process;
+
+/* Nothing of the terminal: its signals are for the worker, and its ends are not held up. Inherited
+ * descriptors are the worker's. */
+static int leave(int socket)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	setsid();
+	for (int fd = 0; fd < 3; fd++)
+		dup2(null, fd);
+	socket = dup2(socket, 3);
+	close_range(4, ~0u, 0);
+	fcntl(socket, F_SETFD, FD_CLOEXEC);
+	prctl(PR_SET_NAME, "enlite-broker");
+	prctl(PR_SET_DUMPABLE, 0);
+	return socket;
+}
+
+static _Noreturn void broker_main(int socket, const struct vm_config *config, pid_t worker)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	socket = leave(socket);
+	if (getppid() != worker || grants_add_config(config))
+		_exit(EXIT_FAILURE);
+	while (take_request(socket))
+		;
+	_exit(EXIT_SUCCESS);
+}
+
+int broker_start(const struct vm_config *config, struct err *e)
+{
+	pid_t worker = getpid();
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return err_set(e, -errno, "sandbox: no socket: %s", strerror(errno));
+	process = fork();
+	if (!process)
+		broker_main(ends[1], config, worker);
+	close(ends[1]);
+	if (process < 0) {
+		close(ends[0]);
+		return err_set(e, -errno, "sandbox: cannot start the broker: %s", strerror(errno));
+	}
+	broker_use(ends[0]);
+	return 0;
+}
+
+void broker_stop(void)
+{
+	if (!broker_used())
+		return;
+	broker_end();
+	waitpid(process, NULL, 0);
+}

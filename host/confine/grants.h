@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a person has named, and so what the broker may open for the worker. The list is filled by the
+ * configuration, and by requests on the control socket, which the broker reads before the worker
+ * does. A name is compared as it was written.
+ *
+ * Most names are used up by the first successful opening: after `disk remove` the worker cannot open
+ * the file again. Reservation files and what connects again (NBD, passt, TAPs, `pair`) stay.
+ *
+ * Process: the broker. Thread: any.
+ */
+#ifndef CONFINE_GRANTS_H
+#define CONFINE_GRANTS_H
+
+#include <jansson.h>
+
+#include "base/broker.h"
+#include "config/config.h"
+
+enum grant_kind {
+	GRANT_FILE,
+	GRANT_SOCKET,   /* of a path */
+	GRANT_SERVICES, /* sockets PATH_0 to PATH_4294967295 */
+	GRANT_TAP,
+	GRANT_NBD,
+	GRANT_SPAWN,    /* arguments, each with its end */
+};
+
+/* What may be done with it. */
+enum {
+	MAY_READ = 0x1,
+	MAY_WRITE = 0x2,
+	MAY_CREATE = 0x4,
+	MAY_LOOK = 0x8, /* stat, access */
+	MAY_RESOLVE = 0x10,
+	MAY_REMOVE = 0x20, /* unlink, rename */
+	MAY_CONNECT = 0x40,
+	MAY_LISTEN = 0x80,
+	MAY_OPEN_AGAIN = 0x100,
+	MAY_SYNC = 0x200, /* a directory, to be opened for fsync() */
+};
+
+/* 0 or -ENOMEM. */
+int grants_add(enum grant_kind kind, unsigned may, const char *bytes, size_t length);
+int grants_add_text(enum grant_kind kind, unsigned may, const char *text);
+int grants_add_config(const struct vm_config *c);
+/* A request of a client, as it is about to be passed on. One that is wrong adds nothing; the worker
+ * answers it. */
+void grants_add_request(const json_t *request);
+/* The files beside a disk that keep its reservation; real: of the disk, without links. */
+int grants_add_reservation(const char *real);
+
+/* True: this is allowed. */
+bool grants_allow(const struct broker_request *q);
+/* It was done. */
+void grants_use(const struct broker_request *q);
+
+#endif
