@@ -107,7 +107,7 @@ static unsigned wanted_by_open(int flags)
 static bool may_open(const char *path, int flags)
 {
 	const int known = O_ACCMODE | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK |
-			  O_EXCL | O_DIRECT | O_DIRECTORY | O_NOFOLLOW;
+			  O_EXCL | O_DIRECT | O_DIRECTORY | O_NOFOLLOW | O_APPEND;
 
 	if (flags & ~known)
 		return false;
