@@ -54,7 +54,7 @@ needs() {
 
 # ---- what is left behind -----------------------------------------------------
 
-enlite_pids() {
+enlite_pids() { # workers, clients and brokers
 	local exe
 	for exe in /proc/[0-9]*/exe; do
 		[ "$exe" -ef "$enlite" ] || continue
@@ -63,8 +63,18 @@ enlite_pids() {
 	done
 }
 
+worker_pids() {
+	local pid
+	for pid in $(enlite_pids); do
+		[ "$(cat "/proc/$pid/comm" 2>/dev/null)" = enlite-broker ] || echo "$pid"
+	done
+}
+
+# The broker of a worker that was killed ends a moment later.
+no_enlite() { [ -z "$(enlite_pids)" ]; }
+
 remains() { # prints what is left, nothing when all is clean
-	[ -z "$(enlite_pids)" ] || echo "processes left"
+	no_enlite || [ -z "$(worker_pids)" ] && wait_until no_enlite || echo "processes left"
 	[ ! -d "$work/run/enlite" ] || [ -z "$(ls -A "$work/run/enlite")" ] || echo "sockets left"
 }
 
