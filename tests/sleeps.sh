@@ -19,7 +19,7 @@ found() {
 	find "$objects/base" "$objects/host" "$objects/hyper" -name '*.o' -print0 2>/dev/null |
 		xargs -0r nm -A -u | sed "s|^$objects/||"'
 			s/\.o: *U / /; s/@.*//; s/ __isoc99_/ /; s/ __\(.*\)_\(2\|chk\)$/ \1/
-			s/ \(pread\|pwrite\)v64v2$/ \1v2/; s/64$//' |
+			s/ \(pread\|pwrite\)v64v2$/ \1v2/; s/64$//; s/ files_/ /' |
 		grep -E " (${sleeping%|})$" | sort -u |
 		while read -r file call; do [ ! -f "$file.c" ] || echo "$file $call"; done
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "confine/confine.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/blocking.h"
 #include "base/log.h"
@@ -49,6 +52,50 @@ static void load_libraries(const struct vm_config *config)
 	if (uses_nbd(config))
 		nbd_lib_load(NBD_LIB_SONAME, &e); /* without it an NBD disk says so */
 	json_object_seed(0); /* reads /dev/urandom */
+}
+
+/* ---- inherited descriptors ----------------------------------------------- */
+
+/* "fd:3:4" names descriptors; every other back end has none. */
+static bool names_fd(const struct nic_config *nic, int fd)
+{
+	const struct nic_backend_options *o = nic->device.source.object;
+	const char *text = o->backend;
+
+	if (strncmp(text, "fd:", 3))
+		return false;
+	for (text += 3; *text; text += *text == ':') {
+		char *end;
+
+		if (strtol(text, &end, 10) == fd)
+			return true;
+		text = end == text ? end + strlen(end) : end;
+	}
+	return false;
+}
+
+static bool is_needed(const struct vm_config *config, int fd)
+{
+	for (uint32_t i = 0; i < config->nic_count; i++)
+		if (names_fd(&config->nics[i], fd))
+			return true;
+	return false;
+}
+
+/* What a shell or a service manager left open is not for the guest. */
+static void close_inherited(const struct vm_config *config)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		int fd = atoi(entry->d_name);
+
+		if (fd > STDERR_FILENO && fd != dirfd(dir) && !is_needed(config, fd))
+			close(fd);
+	}
+	if (dir)
+		closedir(dir);
 }
 
 /* ---- all of it ----------------------------------------------------------- */
@@ -101,6 +148,7 @@ int confine(const struct vm_config *config, struct err *e)
 
 	if (config->sandbox == VM_SANDBOX_OFF)
 		return 0;
+	close_inherited(config);
 	ret = filters_make(e);
 	if (!ret)
 		ret = broker_start(config, e);

@@ -89,6 +89,7 @@ static void defaults(void **state)
 	assert_true(o.reboot);
 	assert_int_equal(o.on_crash, VM_ON_CRASH_EXIT);
 	assert_int_equal(o.memory_kind, VM_MEMORY_ANONYMOUS);
+	assert_int_equal(o.sandbox, VM_SANDBOX_AUTO);
 	assert_int_equal(o.ic, (1u << VM_IC_SERVICES) - 1 - (1u << VM_IC_COPY));
 	assert_false(o.pin_memory || o.stimer || o.test_device || o.verbose || o.nested || o.pmu);
 }
@@ -99,7 +100,7 @@ static void every_option(void **state)
 				 "--console", "none", "--name", "A-b_c.9", "--io-threads", "64",
 				 "--no-reboot", "--on-crash", "continue", "--pin-memory",
 				 "--stimer", "--test-device", "--verbose", "--nested", "--pmu",
-				 "--ic", "copy,heartbeat", NULL),
+				 "--ic", "copy,heartbeat", "--sandbox", "require", NULL),
 		0);
 	assert_string_equal(o.initrd, "I");
 	assert_string_equal(o.append, "a=b c");
@@ -111,6 +112,7 @@ static void every_option(void **state)
 	assert_false(o.reboot);
 	assert_int_equal(o.on_crash, VM_ON_CRASH_CONTINUE);
 	assert_int_equal(o.ic, 1u << VM_IC_COPY | 1u << VM_IC_HEARTBEAT);
+	assert_int_equal(o.sandbox, VM_SANDBOX_REQUIRE);
 	assert_true(o.pin_memory && o.stimer && o.test_device && o.verbose && o.nested && o.pmu);
 }
 
