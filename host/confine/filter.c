@@ -7,7 +7,6 @@
 #include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/io_uring.h>
-#include <linux/kvm.h>
 #include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -23,6 +22,8 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+
+#include "hyper/kvm/requests.h"
 
 /* ---- the table ----------------------------------------------------------- */
 
@@ -43,7 +44,7 @@
 #define CLONE_CHECKED                                                                              \
 	(CLONE_VM | CLONE_THREAD | CLONE_NEWNS | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |     \
 		CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
-#define KVM_REQUEST BITS(1, 0xFF00, KVMIO << 8)
+#define KVM_REQUEST BITS(1, 0xFF00, KVM_REQUEST_TYPE << 8)
 #define OWN_PID     UINT64_MAX /* in a row: replaced when filters are made */
 
 struct condition {
@@ -152,31 +153,8 @@ static const struct row {
 	{SCMP_SYS(getsockopt), LOOP, ANY},
 	{SCMP_SYS(setsockopt), LOOP, ANY},
 	{SCMP_SYS(shutdown), LOOP, ANY},
-	/* KVM: control makes partitions, others use theirs */
+	/* KVM: control makes partitions; what others may is in hyper/kvm/requests.c */
 	{SCMP_SYS(ioctl), ALL, KVM_REQUEST},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_RUN)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_GET_REGS)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_SET_REGS)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_GET_SREGS)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_SET_SREGS)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_GET_FPU)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_GET_MSRS)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_SET_MSRS)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_GET_LAPIC)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_SET_LAPIC)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_GET_MP_STATE)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_SET_MP_STATE)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_GET_NESTED_STATE)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_GET_VCPU_EVENTS)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_SET_VCPU_EVENTS)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_SET_SIGNAL_MASK)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_SET_CPUID2)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_GET_DEVICE_ATTR)},
-	{SCMP_SYS(ioctl), VP, IS(1, KVM_SET_DEVICE_ATTR)},
-	{SCMP_SYS(ioctl), VP | LOOP | TIMER, IS(1, KVM_SET_GSI_ROUTING)},
-	{SCMP_SYS(ioctl), VP | LOOP | TIMER, IS(1, KVM_IRQFD)},
-	{SCMP_SYS(ioctl), VP | LOOP | TIMER, IS(1, KVM_IRQ_LINE)},
-	{SCMP_SYS(ioctl), VP | LOOP | TIMER, IS(1, KVM_SIGNAL_MSI)},
 	/* the console, disks, TAPs */
 	{SCMP_SYS(ioctl), WRITER, IS(1, TCGETS)}, /* stdio asks whether a file is a terminal */
 	{SCMP_SYS(ioctl), ALL, IS(1, TCSETS)},
@@ -235,6 +213,30 @@ static int add_rows(scmp_filter_ctx ctx, enum thread_kind kind)
 	return ret;
 }
 
+static int add_requests(scmp_filter_ctx ctx, const uint32_t *requests)
+{
+	int ret = 0;
+
+	for (; !ret && *requests; requests++) {
+		const struct row row = {SCMP_SYS(ioctl), 0, IS(1, *requests)};
+
+		ret = add_row(ctx, &row);
+	}
+	return ret;
+}
+
+/* The process has the whole type already. */
+static int add_kvm(scmp_filter_ctx ctx, enum thread_kind kind)
+{
+	int ret = 0;
+
+	if (kind == THREAD_VP)
+		ret = add_requests(ctx, kvm_requests_vp);
+	if (!ret && (kind == THREAD_VP || kind == THREAD_LOOP || kind == THREAD_TIMER))
+		ret = add_requests(ctx, kvm_requests_interrupt);
+	return ret;
+}
+
 /* libseccomp writes to files only. */
 static int export(scmp_filter_ctx ctx, struct sock_fprog *program)
 {
@@ -265,6 +267,8 @@ static int make(enum thread_kind kind)
 		ret = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary tree */
 	if (!ret)
 		ret = add_rows(ctx, kind);
+	if (!ret)
+		ret = add_kvm(ctx, kind);
 	if (!ret)
 		ret = export(ctx, &programs[kind]);
 	if (ctx)
