@@ -48,4 +48,37 @@
 #define COMPAT_HV_REMOVED 0
 #endif
 
+/* Reads a whole model specific register; renamed in 6.16. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+#define compat_rdmsr(msr, value) rdmsrq(msr, value)
+#else
+#define compat_rdmsr(msr, value) rdmsrl(msr, value)
+#endif
+
+/* What the kernel's own hv_vmbus binds to: ACPI's device itself, since 6.4 its platform device. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#define COMPAT_VMBUS_ON_PLATFORM 1
+#else
+#define COMPAT_VMBUS_ON_PLATFORM 0
+#endif
+
+/* Callbacks of drivers and buses have lost results and gained const over time. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+#define compat_match_driver const struct device_driver
+#else
+#define compat_match_driver struct device_driver
+#endif
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#define compat_uevent_device const struct device
+#else
+#define compat_uevent_device struct device
+#endif
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+#define compat_platform_remove void
+#define COMPAT_PLATFORM_REMOVED
+#else
+#define compat_platform_remove  int
+#define COMPAT_PLATFORM_REMOVED 0
+#endif
+
 #endif
