@@ -81,4 +81,11 @@
 #define COMPAT_PLATFORM_REMOVED 0
 #endif
 
+/* Synthetic timers that expire by message: older kernels use them, through the bus. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+#define COMPAT_TIMER_MESSAGES 1
+#else
+#define COMPAT_TIMER_MESSAGES 0
+#endif
+
 #endif

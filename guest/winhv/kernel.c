@@ -114,6 +114,8 @@ void kernel_handlers_clear(void)
 
 /* ---- timers -------------------------------------------------------------- */
 
+#if COMPAT_TIMER_MESSAGES
+
 void kernel_timer_start(unsigned int cpu, int sint)
 {
 	hv_stimer_legacy_init(cpu, sint);
@@ -124,14 +126,16 @@ void kernel_timer_stop(unsigned int cpu)
 	hv_stimer_legacy_cleanup(cpu);
 }
 
-void kernel_timers_stop(void)
-{
-	hv_stimer_global_cleanup();
-}
-
 void kernel_timer_interrupt(void)
 {
 	hv_stimer0_isr();
+}
+
+#endif
+
+void kernel_timers_stop(void)
+{
+	hv_stimer_global_cleanup();
 }
 
 #else /* no vector for interrupts, and no way for a module to make one */
@@ -186,15 +190,19 @@ void kernel_handlers_clear(void)
 {
 }
 
+void kernel_timers_stop(void)
+{
+}
+
+#endif
+
+#if !IS_ENABLED(CONFIG_HYPERV) || !COMPAT_TIMER_MESSAGES
+
 void kernel_timer_start(unsigned int cpu, int sint)
 {
 }
 
 void kernel_timer_stop(unsigned int cpu)
-{
-}
-
-void kernel_timers_stop(void)
 {
 }
 

@@ -42,7 +42,7 @@ boot_guest() { # flavour cpus job [enlite options...]
 	coproc GUEST {
 		exec $ENLITE run --name "${guest_name:-vm}" --kernel "$work/$flavour/vmlinuz" \
 			--initrd "$work/$flavour/initrd" --cpus "$cpus" --memory "${guest_memory:-512M}" \
-			--append "$BOOT_ARGS enlite.job=$job enlite.drivers=${VM_DRIVERS:-} enlite.set=${guest_set:-}" \
+			--append "$BOOT_ARGS enlite.job=$job enlite.drivers=${VM_DRIVERS:-} enlite.bus=${VM_BUS:-} enlite.set=${guest_set:-}" \
 			--disk "${disk:-$work/disk.img,serial=ENLITE0001}" \
 			--disk "$work/$flavour/tools.img,ro" "$@" 2>"$errors"
 	}

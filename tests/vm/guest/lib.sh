@@ -15,20 +15,32 @@ set_variables() { # KEY=VALUE,...
 
 # ---- drivers -----------------------------------------------------------------
 
-# Ours in place of the kernel's, on the kernel's bus; or the kernel's own.
+# Ours in place of the kernel's, on the kernel's bus or on ours; or the kernel's own.
 load_drivers() { # "ours" or ""
 	if [ "$1" != ours ]; then
 		/lib/load-modules
 		return
 	fi
-	grep -v /hv_storvsc /lib/load-modules >/tmp/load-modules
+	if our_bus; then unwanted='/hv_'; else unwanted='/hv_storvsc'; fi
+	grep -v "$unwanted" /lib/load-modules >/tmp/load-modules
 	sh /tmp/load-modules
 	load_ours
 }
 
+our_bus() { [ "$(command_line bus)" = ours ]; }
+
+# In the order in which they are loaded.
+our_modules() { if our_bus; then echo winhv vsc vmbus_vsc storvsc; else echo vsc vsc_hv storvsc; fi; }
+
 load_ours() {
-	for module in vsc vsc_hv storvsc; do
+	for module in $(our_modules); do
 		insmod "/lib/ours/$module.ko" || say fail "insmod $module"
+	done
+}
+
+unload_ours() {
+	for module in $(our_modules | tr ' ' '\n' | tac); do
+		rmmod "$module" || return
 	done
 }
 
@@ -181,7 +193,7 @@ describe() {
 
 # Warnings and errors: each may be a regression.
 dmesg_findings() {
-	dmesg | grep -E 'WARNING:|BUG:|Call Trace|(hv_[a-z]+|vsc|vsc_hv|storvsc)[ :].*([Ee]rror|fail|timed? ?out)|I/O error|timed out|blocked for more' |
+	dmesg | grep -E 'WARNING:|BUG:|Call Trace|(hv_[a-z]+|vsc|vsc_hv|winhv|vmbus_vsc|storvsc)[ :].*([Ee]rror|fail|timed? ?out)|I/O error|timed out|blocked for more' |
 		grep -vE 'clocksource: .*marking|module verification failed' | head -n 5 | while read -r line; do
 		say dmesg "$line"
 	done

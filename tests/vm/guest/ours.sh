@@ -64,9 +64,7 @@ rebind_under_load() { # vmbus device
 	ok "unbind and bind under load, $cycles times"
 }
 
-unload_ours() { rmmod storvsc && rmmod vsc_hv && rmmod vsc; }
-
-# All three modules go and come, with both controllers.
+# All modules go and come, with both controllers.
 reload_ours() {
 	i=0
 	while [ $i -lt "$cycles" ]; do
