@@ -8,7 +8,7 @@
 #   make test       all tests: check, flat guests, virtual machines
 #   make check      what needs no root, no KVM and about two minutes
 #   make vm-long    the virtual machine tests with all kernels, VPs and large parameters; hours
-#   make vm-ours    the disk tests with our guest modules, 6.1 and 6.12, 1 and 4 VPs; hours
+#   make vm-ours    the disk tests with our guest modules on both buses, 6.1 and 6.12, 1 and 4 VPs; hours
 #   make test-matrix   which virtual machine test runs with which kernel, VPs, driver and bus
 #   make campaign-kill campaign-powercut   1,000 kills, 10,000 power cuts under verified I/O
 #   make coverage   line coverage of COVERAGE (default host/vsp/storvsp) by tests and fuzz corpora

@@ -6,7 +6,7 @@
 test_ours() { # flavour cpus
 	local cycles
 	cycles=$(by_length 2 30)
-	begin "vm/$1, $2 VP: our storvsc"
+	begin "vm/$1, $2 VP: our storvsc${VM_BUS:+ on our bus}"
 	local VM_DRIVERS=ours
 	new_disk "$work/disk.img" 128M
 	new_disk "$work/second.img" 32M
