@@ -278,8 +278,8 @@ static inline int vsc_set_cpu(struct vsc_channel *chan, unsigned int cpu)
  * @gpadl: buffer and bytes are set; the rest is filled
  *
  * Process context; sleeps until the host has answered. The host may write there from now on.
- * -ETIMEDOUT: it has not answered; if gpadl->buffer has become NULL, it may write there all the same,
- * and the memory must be kept for ever.
+ * -ETIMEDOUT: it has not answered; if gpadl->buffer has become NULL, it may write there all the
+ * same, and the memory must be kept for ever.
  */
 static inline int vsc_create_gpadl(struct vsc_channel *chan, struct vsc_gpadl *gpadl)
 {

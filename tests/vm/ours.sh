@@ -42,17 +42,19 @@ test_recovery() { # flavour cpus
 
 # L1 is a machine without Hyper-V, with a kernel that we have modules for.
 test_no_hyperv() { # flavour of L1's kernel
-	local why
-	begin "vm/$1: vsc.ko where there is no Hyper-V"
+	local module why
+	begin "vm/$1: our modules where there is no Hyper-V"
 	if [ "${BED_PLACE:-}" != nested ]; then
 		echo "ok - $test_name # SKIP not with the kernel of this machine"
 		return
 	fi
 	dmesg --clear
-	why=$(insmod "build/guest/$1/vsc.ko" 2>&1)
-	expect "insmod's status" $? 1
-	expect_match "insmod" "$why" "No such device"
-	expect "the kernel's lines" "$(dmesg | grep -c '\<vsc: this machine is not a Hyper-V guest')" 1
+	for module in vsc winhv; do
+		why=$(insmod "build/guest/$1/$module.ko" 2>&1)
+		expect "insmod's status" $? 1
+		expect_match "insmod" "$why" "No such device"
+		expect "the kernel's lines" "$(dmesg | grep -c "\<$module: this machine is not a Hyper-V guest")" 1
+	done
 	failures=$failures console=/dev/null errors=/dev/null
 	finish
 }
