@@ -2,7 +2,7 @@
 # Guest side: our own bus, and the kernel's, which cannot both have the host.
 
 module_path() { # name
-	grep -o "[^ ]*/$1\.ko" /lib/load-modules
+	grep -o "[^ ]*/$1\.ko" /lib/load-modules | head -n 1
 }
 
 # What insmod says, and the last line of the kernel about it.
@@ -15,8 +15,10 @@ refused() { # name of the check, module file, what insmod says, what the kernel 
 }
 
 one_bus_only() {
-	why=$(insmod "$(module_path hv_vmbus)" 2>&1) && not_ok "hv_vmbus beside ours" "it was loaded"
+	why=$(insmod "$(module_path hv_vmbus)" 2>&1)
+	is "hv_vmbus beside ours: status" $? 1
 	say hv_vmbus_says "$why"
+	say hv_vmbus_kernel_says "$(dmesg | tail -n 2 | tr '\n' ';')"
 	dd if="/dev/$disk" of=/dev/null bs=64k count=16 iflag=direct 2>/dev/null
 	is "our disk after hv_vmbus has tried" $? 0
 }
