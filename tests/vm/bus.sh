@@ -49,3 +49,20 @@ test_bus_versions() { # flavour cpus
 	expect "failures" "$(said fail)" ""
 	finish
 }
+
+test_bus_kdump() { # flavour cpus
+	local VM_DRIVERS=ours VM_BUS=ours BOOT_ARGS=$BOOT_ARGS
+	begin "vm/$1, $2 VP: our bus: kdump writes to our disk"
+	new_disk "$work/disk.img" 128M
+	BOOT_ARGS="$BOOT_ARGS crashkernel=256M"
+	guest_memory=1G
+	guest_set="crash_cpu=$(($2 - 1))"
+	guest_timeout=900
+	boot_guest "$1" "$2" bus_kdump --on-crash continue
+	expect "exit status" "$status" 0
+	expect "kexec load" "$(said kexec_load)" 0
+	expect_match "kernel of the dump" "$(said dump_kernel)" "^6\."
+	expect "last words" "$(said done)" bus_kdump
+	expect "failures" "$(said fail)" ""
+	finish
+}

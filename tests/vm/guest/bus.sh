@@ -128,3 +128,27 @@ job_bus_versions() {
 	rmmod vmbus_vsc
 	refused "a version that there is not" "/lib/ours/vmbus_vsc.ko max_version=1" 'nvalid' ''
 }
+
+# The kernel crashes while its disk is busy; the one that takes over writes what it was to that disk.
+job_bus_kdump() {
+	find_disks || return
+	if grep -q enlite.kdump /proc/cmdline; then
+		say dump_kernel "$(uname -r)"
+		dd if=/proc/vmcore of="/dev/$disk" bs=1M count=16 conv=fsync 2>/dev/null
+		is "the dump is written" $? 0
+		echo 3 >/proc/sys/vm/drop_caches
+		is "what it begins with" "$(dd if="/dev/$disk" bs=4 count=1 2>/dev/null | tail -c 3)" ELF
+		dmesg_findings
+		return
+	fi
+	with_tools kexec -s -p /boot/vmlinuz --initrd=/boot/initrd \
+		--command-line="$(sed 's/crashkernel=[^ ]*//' /proc/cmdline) nr_cpus=1 reset_devices enlite.kdump"
+	say kexec_load $?
+	start_busy "$disk"
+	wait_until "writes" busy_has_begun || return
+	echo 1 >/proc/sys/kernel/sysrq
+	# shellcheck disable=SC2154 # set by the host's script
+	taskset -c "$crash_cpu" sh -c 'echo c >/proc/sysrq-trigger'
+}
+
+busy_has_begun() { [ "$(awk '{ print $5 }' "/sys/block/$disk/stat")" -gt 20 ]; }
