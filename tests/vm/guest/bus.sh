@@ -74,9 +74,10 @@ controllers_come_and_go() {
 		checkpoint add_controller
 		wait_for_lun_of_second || return
 		dd if="/dev/$(second_disk)" of=/dev/null bs=4k iflag=direct 2>/dev/null &
+		reader=$!
 		checkpoint remove_controller
 		wait_until "the second controller goes" no_second_disk || return
-		wait
+		wait $reader
 		i=$((i + 1))
 	done
 	ok "a controller comes and goes, $cycles times"
