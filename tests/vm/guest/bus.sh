@@ -15,8 +15,8 @@ refused() { # name of the check, module file, what insmod says, what the kernel 
 }
 
 one_bus_only() {
-	why=$(insmod "$(module_path hv_vmbus)" 2>&1)
-	is "hv_vmbus beside ours: status" $? 1
+	why=$(insmod "$(module_path hv_vmbus)" 2>&1) && not_ok "insmod hv_vmbus" "it succeeds"
+	is "hv_vmbus beside ours" "$(ls -d /sys/module/hv_vmbus 2>/dev/null)" ""
 	say hv_vmbus_says "$why"
 	say hv_vmbus_kernel_says "$(dmesg | tail -n 2 | tr '\n' ';')"
 	dd if="/dev/$disk" of=/dev/null bs=64k count=16 iflag=direct 2>/dev/null
