@@ -55,7 +55,7 @@ u8 kernel_interrupt_vector(void)
 
 /* ---- hypercalls ---------------------------------------------------------- */
 
-/* The page is this CPU's, for whoever has interrupts off. The output follows the input in it: the
+/* The page is this CPU's, to be used with interrupts off. The output follows the input in it: the
  * kernel has a page for output only in the root partition. */
 u64 kernel_hypercall(
 	u64 control, const void *input, u32 input_bytes, void *output, u32 output_bytes)
