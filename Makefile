@@ -68,7 +68,7 @@ VARIANTS := plain asan tsan fuzz cov pic
 
 MAIN_SRC := host/cli/main.c
 LIB_SRC := $(filter-out $(MAIN_SRC),$(wildcard base/*.c common/*/*.c host/*/*.c host/*/*/*.c \
-	hyper/*/*.c guest/*/proto.c guest/vmbus-vsc/conn.c guest/winhv/hcall.c))
+	hyper/*/*.c guest/*/proto*.c guest/vmbus-vsc/conn.c guest/winhv/hcall.c))
 TEST_SRC := $(wildcard tests/unit/*/*_test.c tests/unit/*_test.c)
 LOOP_SRC := $(wildcard tests/loop/*_test.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)

@@ -88,4 +88,49 @@
 #define COMPAT_TIMER_MESSAGES 0
 #endif
 
+/* Page pools got a folder of their own, and pages that may be split without saying so. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+#define COMPAT_PAGE_POOL_H <net/page_pool/helpers.h>
+#else
+#define COMPAT_PAGE_POOL_H <net/page_pool.h>
+#endif
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+#define COMPAT_PP_SPLIT 0
+#else
+#define COMPAT_PP_SPLIT PP_FLAG_PAGE_FRAG
+#endif
+
+/* A net_device says what it does with XDP. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#define compat_set_xdp_features(ndev)                                                              \
+	((ndev)->xdp_features =                                                                    \
+			NETDEV_XDP_ACT_BASIC | NETDEV_XDP_ACT_REDIRECT | NETDEV_XDP_ACT_NDO_XMIT)
+#else
+#define compat_set_xdp_features(ndev) ((void)(ndev))
+#endif
+
+/* The arguments of get_rxfh() and set_rxfh() of ethtool have become one structure. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+#define COMPAT_GET_RXFH_ARGS     struct ethtool_rxfh_param *rxfh
+#define COMPAT_SET_RXFH_ARGS     struct ethtool_rxfh_param *rxfh, struct netlink_ext_ack *ack
+#define COMPAT_RXFH_INDIR        rxfh->indir
+#define COMPAT_RXFH_KEY          rxfh->key
+#define COMPAT_RXFH_HFUNC        rxfh->hfunc
+#define COMPAT_RXFH_REPORT(func) (rxfh->hfunc = (func))
+#else
+#define COMPAT_GET_RXFH_ARGS     u32 *indir, u8 *key, u8 *hfunc
+#define COMPAT_SET_RXFH_ARGS     const u32 *indir, const u8 *key, const u8 hfunc
+#define COMPAT_RXFH_INDIR        indir
+#define COMPAT_RXFH_KEY          key
+#define COMPAT_RXFH_HFUNC        hfunc
+#define COMPAT_RXFH_REPORT(func) (hfunc ? (*hfunc = (func)) : 0)
+#endif
+
+/* What RSS hashes of each protocol has functions of its own, instead of a command of rxnfc. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
+#define COMPAT_RXFH_FIELDS 1
+#else
+#define COMPAT_RXFH_FIELDS 0
+#endif
+
 #endif

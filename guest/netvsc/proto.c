@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 #include "proto.h"
 
-#define RECV_ID         0xCAFEu
+#define RECV_ID         NETVSC_RECV_ID
 #define SEND_ID         0u
 #define NDIS_MAJOR      0x0006u
 #define NDIS_MINOR_OLD  0x0001u
 #define NDIS_MINOR      0x001Eu
 #define ETH_HEADER      14u
-#define SECTION_MIN     68u
 #define TRANSFER_MAX    0x4000u
 #define INFO_OFFSET     (sizeof(struct rndis_oid_request) - RNDIS_OFFSET_BASE)
 #define PACKETS_MAX_MAX 64u
+#define RECV_MAX_OLD    (15u << 20)
+#define RECV_MAX        (31u << 20)
+#define LSO_MAX         65535u /* what fits into a frame's own length */
 
 const uint32_t netvsc_versions[NETVSC_VERSIONS] = {NVSP_VERSION_6_1, NVSP_VERSION_6, NVSP_VERSION_5,
 	NVSP_VERSION_4, NVSP_VERSION_2, NVSP_VERSION_1};
@@ -33,6 +35,13 @@ int netvsc_conn_init(struct netvsc_conn *conn, uint32_t newest)
 uint32_t netvsc_nvsp_size(const struct netvsc_conn *conn)
 {
 	return conn->version >= NVSP_VERSION_6_1 ? NVSP_SIZE : NVSP_SIZE_OLD;
+}
+
+uint32_t netvsc_recv_bytes(const struct netvsc_conn *conn, uint32_t wanted)
+{
+	uint32_t most = conn->version > NVSP_VERSION_2 ? RECV_MAX : RECV_MAX_OLD;
+
+	return wanted < most ? wanted : most;
 }
 
 /* ---- control messages ---------------------------------------------------- */
@@ -64,6 +73,63 @@ uint32_t netvsc_set(
 	uint8_t *to, uint32_t request_id, uint32_t oid, const void *info, uint32_t info_len)
 {
 	return oid_message(to, RNDIS_SET, request_id, oid, info, info_len);
+}
+
+/* The hash is of addresses and ports of TCP; of UDP, whose datagrams may be fragments, by choice. */
+uint32_t netvsc_rss_message(uint8_t *to, uint32_t request_id, const struct netvsc_rss *rss)
+{
+	uint8_t info[NETVSC_RSS_MESSAGE_MAX - sizeof(struct rndis_oid_request)] = {0};
+	uint16_t table = (uint16_t)(rss->entries * sizeof(rss->table[0]));
+	const struct ndis_rss_parameters p = {
+		.header = {NDIS_OBJECT_RSS_PARAMETERS, 2, sizeof(p)},
+		.flags = rss->on ? 0 : NDIS_RSS_DISABLE,
+		.hash_information = NDIS_HASH_TOEPLITZ | NDIS_HASH_IPV4 | NDIS_HASH_IPV6 |
+				    NDIS_HASH_TCP4 | NDIS_HASH_TCP6 |
+				    (rss->udp4 ? NDIS_HASH_UDP4 : 0) |
+				    (rss->udp6 ? NDIS_HASH_UDP6 : 0),
+		.table_size = table,
+		.table_offset = sizeof(p),
+		.key_size = NETVSC_RSS_KEY,
+		.key_offset = (uint32_t)sizeof(p) + table,
+	};
+
+	memcpy(info, &p, sizeof(p));
+	memcpy(info + p.table_offset, rss->table, table);
+	memcpy(info + p.key_offset, rss->key, NETVSC_RSS_KEY);
+	return netvsc_set(
+		to, request_id, OID_GEN_RSS_PARAMETERS, info, p.key_offset + NETVSC_RSS_KEY);
+}
+
+static void put_utf16(uint8_t *to, const char *text, uint32_t count)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++) {
+		to[2 * i] = (uint8_t)text[i];
+		to[2 * i + 1] = 0;
+	}
+}
+
+uint32_t netvsc_mac_message(uint8_t *to, uint32_t request_id, const uint8_t mac[6])
+{
+	static const char name[] = "NetworkAddress", digits[] = "0123456789ABCDEF";
+	const struct ndis_config_parameter p = {
+		.name_offset = sizeof(p),
+		.name_length = 2 * (sizeof(name) - 1),
+		.type = 2,
+		.value_offset = sizeof(p) + 2 * (sizeof(name) - 1),
+		.value_length = 24,
+	};
+	uint8_t info[NETVSC_MAC_MESSAGE - sizeof(struct rndis_oid_request)];
+	char value[12];
+	uint32_t i;
+
+	for (i = 0; i < sizeof(value); i++)
+		value[i] = digits[i % 2 ? mac[i / 2] & 15 : mac[i / 2] >> 4];
+	memcpy(info, &p, sizeof(p));
+	put_utf16(info + p.name_offset, name, sizeof(name) - 1);
+	put_utf16(info + p.value_offset, value, sizeof(value));
+	return netvsc_set(to, request_id, OID_GEN_CONFIG_PARAMETER, info, sizeof(info));
 }
 
 static int parse_query(const uint8_t *bytes, uint32_t len, struct netvsc_control *out)
@@ -172,7 +238,7 @@ static void nvsp_step(struct netvsc_conn *conn, struct netvsc_step *step)
 	step->answer = conn->state != NETVSC_CONFIG && conn->state != NETVSC_NDIS;
 }
 
-static uint32_t offload_message(struct netvsc_conn *conn, uint8_t *to)
+uint32_t netvsc_offload_message(struct netvsc_conn *conn, uint8_t *to)
 {
 	bool rsc = conn->rsc && conn->host_rsc;
 	uint8_t value = rsc ? NDIS_PARAMETER_RSC_ON : NDIS_PARAMETER_OFF;
@@ -224,7 +290,7 @@ static uint32_t rndis_message(struct netvsc_conn *conn, uint8_t *to)
 		return sized_query(conn, to, OID_TCP_OFFLOAD_HARDWARE_CAPS, NDIS_OBJECT_OFFLOAD, 3,
 			NDIS_OFFLOAD_SIZE_3);
 	case NETVSC_OFFLOAD:
-		return offload_message(conn, to);
+		return netvsc_offload_message(conn, to);
 	case NETVSC_LINK:
 		return netvsc_query(to, conn->request_id, OID_GEN_MEDIA_CONNECT_STATUS, NULL, 0);
 	default:
@@ -271,7 +337,7 @@ static int recv_answer(struct netvsc_conn *conn, const struct nvsp_message *m)
 		return -EPROTO;
 	if (r->status != NVSP_STATUS_SUCCESS)
 		return -EIO;
-	if (r->section_count != 1 || r->offset || r->sub_alloc_size < SECTION_MIN ||
+	if (r->section_count != 1 || r->offset || r->sub_alloc_size < NETVSC_SECTION_MIN ||
 		(uint64_t)r->sub_alloc_size * r->sub_alloc_count > conn->recv_bytes)
 		return -EPROTO;
 	conn->section_size = r->sub_alloc_size;
@@ -285,7 +351,7 @@ static int send_answer(struct netvsc_conn *conn, const struct nvsp_message *m)
 		return -EPROTO;
 	if (m->send_buf_complete.status != NVSP_STATUS_SUCCESS)
 		return -EIO;
-	if (m->send_buf_complete.section_size < SECTION_MIN)
+	if (m->send_buf_complete.section_size < NETVSC_SECTION_MIN)
 		return -EPROTO;
 	conn->send_section_size = m->send_buf_complete.section_size;
 	conn->send_sections = conn->send_bytes / conn->send_section_size;
@@ -354,6 +420,34 @@ static int mtu_answer(struct netvsc_conn *conn, const struct netvsc_control *a)
 	return ret;
 }
 
+static bool has(uint32_t encapsulation, uint32_t flags, uint32_t wanted)
+{
+	return encapsulation & NDIS_ENCAPSULATION_802_3 && (flags & wanted) == wanted;
+}
+
+static uint32_t lso_max(uint32_t encapsulation, uint32_t size_max)
+{
+	if (!(encapsulation & NDIS_ENCAPSULATION_802_3))
+		return 0;
+	return size_max < LSO_MAX ? size_max : LSO_MAX;
+}
+
+/* Segmentation makes checksums, too. */
+static void take_offloads(const struct ndis_offload *o, struct netvsc_offloads *to)
+{
+	const struct ndis_csum_offload *c = &o->csum;
+	const struct ndis_lso_offload *l = &o->lso2;
+
+	to->tcp4 = has(c->tx4_encapsulation, c->tx4, NDIS_CSUM_TCP | NDIS_CSUM_TCP_OPTIONS);
+	to->udp4 = has(c->tx4_encapsulation, c->tx4, NDIS_CSUM_UDP);
+	to->tcp6 = has(c->tx6_encapsulation, c->tx6, NDIS_CSUM_TCP | NDIS_CSUM_TCP_OPTIONS);
+	to->udp6 = has(c->tx6_encapsulation, c->tx6, NDIS_CSUM_UDP);
+	if (to->tcp4)
+		to->lso4_max = lso_max(l->encapsulation4, l->size_max4);
+	if (to->tcp6 && (l->options6 & NDIS_LSO6_TCP_OPTIONS))
+		to->lso6_max = lso_max(l->encapsulation6, l->size_max6);
+}
+
 static int caps_answer(struct netvsc_conn *conn, const struct netvsc_control *a)
 {
 	struct ndis_offload o;
@@ -363,7 +457,8 @@ static int caps_answer(struct netvsc_conn *conn, const struct netvsc_control *a)
 	memcpy(&o, a->info, sizeof(o));
 	if (o.header.type != NDIS_OBJECT_OFFLOAD || o.header.size != sizeof(o))
 		return -EPROTO;
-	conn->host_rsc = o.rsc4 && o.rsc6;
+	take_offloads(&o, &conn->offloads);
+	conn->host_rsc = conn->version >= NVSP_VERSION_6_1 && o.rsc4 && o.rsc6;
 	return 0;
 }
 
@@ -375,6 +470,8 @@ static int rss_answer(struct netvsc_conn *conn, const struct netvsc_control *a)
 		return -EPROTO;
 	memcpy(&caps, a->info, sizeof(caps));
 	conn->queues_max = caps.queues;
+	conn->rss_entries = caps.table_entries < NETVSC_RSS_ENTRIES_MAX ? caps.table_entries
+									 : NETVSC_RSS_ENTRIES_MAX;
 	if (conn->sub_channels >= caps.queues)
 		conn->sub_channels = caps.queues ? caps.queues - 1 : 0;
 	return 0;
@@ -427,110 +524,4 @@ int netvsc_answer(struct netvsc_conn *conn, const void *payload, uint32_t len)
 	if (!ret)
 		move_on(conn);
 	return ret == -EAGAIN ? 0 : ret;
-}
-
-/* ---- frames -------------------------------------------------------------- */
-
-static uint32_t add_ppi(uint8_t *at, uint32_t type, uint32_t value)
-{
-	const struct rndis_ppi ppi = {sizeof(ppi) + sizeof(value), type, sizeof(ppi)};
-
-	memcpy(at, &ppi, sizeof(ppi));
-	memcpy(at + sizeof(ppi), &value, sizeof(value));
-	return ppi.size;
-}
-
-/* The order of Linux: VLAN, then segmentation or checksum. */
-uint32_t netvsc_frame_header(uint8_t *to, const struct netvsc_tx *tx, uint32_t pad)
-{
-	struct rndis_packet p = {.header.type = RNDIS_PACKET, .data_length = tx->length};
-	uint32_t at = sizeof(p);
-
-	if (tx->vlan)
-		at += add_ppi(to + at, RNDIS_PPI_8021Q, tx->vlan_value);
-	if (tx->lso)
-		at += add_ppi(to + at, RNDIS_PPI_LSO, tx->lso_value);
-	if (tx->csum)
-		at += add_ppi(to + at, RNDIS_PPI_CSUM, tx->csum_value);
-	p.header.length = at + tx->length + pad;
-	p.data_offset = at - RNDIS_OFFSET_BASE;
-	p.ppi_offset = sizeof(p) - RNDIS_OFFSET_BASE;
-	p.ppi_length = at - (uint32_t)sizeof(p);
-	memcpy(to, &p, sizeof(p));
-	return at;
-}
-
-static void take_ppi(const struct rndis_ppi *ppi, uint32_t value, struct netvsc_rx *rx)
-{
-	switch (ppi->type) {
-	case RNDIS_PPI_CSUM:
-		rx->csum = true;
-		rx->csum_value = value;
-		break;
-	case RNDIS_PPI_8021Q:
-		rx->vlan = true;
-		rx->vlan_value = value;
-		break;
-	case RNDIS_PPI_HASH:
-		rx->hash = true;
-		rx->hash_value = value;
-		break;
-	case RNDIS_PPI_RSC_ID:
-		rx->rsc = true;
-		memcpy(&rx->rsc_id, &value, sizeof(value));
-		break;
-	}
-}
-
-/* The strictest of the guests there are: multiples of 4, value behind the header. */
-static int parse_ppis(const uint8_t *at, uint32_t len, struct netvsc_rx *rx)
-{
-	while (len) {
-		struct rndis_ppi ppi;
-		uint32_t value;
-
-		if (len < sizeof(ppi) + sizeof(value))
-			return -EPROTO;
-		memcpy(&ppi, at, sizeof(ppi));
-		if (ppi.size < sizeof(ppi) + sizeof(value) || ppi.size > len || ppi.size % 4 ||
-			ppi.offset != sizeof(ppi))
-			return -EPROTO;
-		memcpy(&value, at + ppi.offset, sizeof(value));
-		take_ppi(&ppi, value, rx);
-		at += ppi.size;
-		len -= ppi.size;
-	}
-	return 0;
-}
-
-static bool range_inside(uint32_t offset, uint32_t length, uint32_t message)
-{
-	uint32_t body = message - RNDIS_OFFSET_BASE;
-
-	return offset >= sizeof(struct rndis_packet) - RNDIS_OFFSET_BASE && offset <= body &&
-	       length <= body - offset;
-}
-
-int netvsc_frame_parse(const void *bytes, uint32_t len, struct netvsc_rx *rx)
-{
-	const uint8_t *at = bytes;
-	struct rndis_packet p;
-
-	memset(rx, 0, sizeof(*rx));
-	if (len < sizeof(p))
-		return -EPROTO;
-	memcpy(&p, bytes, sizeof(p));
-	if (p.header.type != RNDIS_PACKET || p.header.length < sizeof(p) || p.header.length > len ||
-		p.oob_length || p.oob_count || !p.data_length)
-		return -EPROTO;
-	if (!range_inside(p.data_offset, p.data_length, p.header.length))
-		return -EPROTO;
-	rx->data_offset = p.data_offset + RNDIS_OFFSET_BASE;
-	rx->data_length = p.data_length;
-	if (!p.ppi_length)
-		return p.ppi_offset ? -EPROTO : 0;
-	if (!range_inside(p.ppi_offset, p.ppi_length, p.header.length) || p.ppi_offset % 4 ||
-		p.ppi_offset + RNDIS_OFFSET_BASE + p.ppi_length > rx->data_offset)
-		return -EPROTO;
-	return parse_ppis(at + p.ppi_offset + RNDIS_OFFSET_BASE, p.ppi_length, rx);
 }

@@ -157,6 +157,7 @@ HV_ASSERT_SIZE(struct rndis_ppi, 12);
 #define RNDIS_CSUM_RX_UDP_OK          0x10u
 #define RNDIS_CSUM_RX_IP_OK           0x20u
 #define RNDIS_CSUM_RX_TCP_VALUE_WRONG 0x80u
+#define RNDIS_CSUM_RX_IP_VALUE_WRONG  0x100u
 
 /* RNDIS_PPI_LSO */
 #define RNDIS_LSO_MSS_MASK 0xFFFFFu

@@ -44,8 +44,20 @@ unload_ours() {
 	done
 }
 
-# Its name on the bus.
-storage_driver() { if [ "$(command_line drivers)" = ours ]; then echo storvsc; else echo hv_storvsc; fi; }
+our_drivers() { [ "$(command_line drivers)" = ours ]; }
+
+# Their names on the bus.
+storage_driver() { if our_drivers; then echo storvsc; else echo hv_storvsc; fi; }
+nic_driver() { if our_drivers; then echo netvsc; else echo hv_netvsc; fi; }
+
+# Is it there already, nothing happens.
+load_nic_driver() {
+	if our_drivers; then
+		insmod /lib/ours/netvsc.ko 2>/dev/null
+	else
+		load hv_netvsc
+	fi
+}
 
 # ---- checks: one line each, which becomes one TAP line -----------------------
 
@@ -193,7 +205,7 @@ describe() {
 
 # Warnings and errors: each may be a regression.
 dmesg_findings() {
-	dmesg | grep -E 'WARNING:|BUG:|Call Trace|(hv_[a-z]+|vsc|vsc_hv|winhv|vmbus_vsc|storvsc)[ :].*([Ee]rror|fail|timed? ?out)|I/O error|timed out|blocked for more' |
+	dmesg | grep -E 'WARNING:|BUG:|Call Trace|(hv_[a-z]+|vsc|vsc_hv|winhv|vmbus_vsc|storvsc|netvsc)[ :].*([Ee]rror|fail|timed? ?out)|I/O error|timed out|blocked for more' |
 		grep -vE 'clocksource: .*marking|module verification failed' | head -n 5 | while read -r line; do
 		say dmesg "$line"
 	done

@@ -43,7 +43,7 @@ no_nic() { ! has_nic "$1"; }
 reload_netvsc() {
 	start_load tcp both 2 600
 	traffic_goes_on "before a reload" >/dev/null
-	rmmod hv_netvsc || return
+	rmmod "$(nic_driver)" || return
 	wait_until "the NIC goes" no_nic 0 || return
 	kill -KILL $load 2>/dev/null
 	wait $load
