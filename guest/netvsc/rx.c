@@ -163,27 +163,37 @@ static struct sk_buff *make_skb(struct netvsc_chan *chan, struct netvsc_frame *f
 
 /* ---- to the stack -------------------------------------------------------- */
 
+/* Bytes of the headers of a TCP segment, or 0. */
+static u32 tcp_headers(const struct sk_buff *skb)
+{
+	const struct ipv6hdr *v6 = (const struct ipv6hdr *)skb->data;
+	const struct iphdr *v4 = (const struct iphdr *)skb->data;
+	u32 bytes = 0;
+
+	if (skb_headlen(skb) < sizeof(*v6))
+		return 0;
+	if (skb->protocol == htons(ETH_P_IP) && v4->protocol == IPPROTO_TCP)
+		bytes = v4->ihl * 4u;
+	else if (skb->protocol == htons(ETH_P_IPV6) && v6->nexthdr == IPPROTO_TCP)
+		bytes = sizeof(*v6);
+	if (!bytes || skb_headlen(skb) < bytes + sizeof(struct tcphdr))
+		return 0;
+	return bytes + ((const struct tcphdr *)(skb->data + bytes))->doff * 4u;
+}
+
 /* A frame that RSC has made has the length of one segment, so that TCP acknowledges as often as
- * without. No gso_type: it is not to be sent as it is. */
+ * without. No gso_type: it is not to be sent as it is, and GRO only passes it on. */
 static void set_segment_size(struct sk_buff *skb)
 {
-	u32 mtu = READ_ONCE(skb->dev->mtu), header;
-	const struct tcphdr *tcp;
+	u32 mtu = READ_ONCE(skb->dev->mtu), headers;
 
-	if (skb->protocol == htons(ETH_P_IP))
-		header = skb_headlen(skb) >= sizeof(struct iphdr)
-				 ? ((const struct iphdr *)skb->data)->ihl * 4u
-				 : 0;
-	else
-		header = sizeof(struct ipv6hdr);
-	if (!header || skb_headlen(skb) < header + sizeof(*tcp))
+	if (skb->len <= mtu)
 		return;
-	tcp = (const struct tcphdr *)(skb->data + header);
-	header += tcp->doff * 4u;
-	if (header >= mtu || skb->len <= mtu)
+	headers = tcp_headers(skb);
+	if (!headers || headers >= mtu)
 		return;
-	skb_shinfo(skb)->gso_size = (u16)(mtu - header);
-	skb_shinfo(skb)->gso_segs = (u16)DIV_ROUND_UP(skb->len - header, mtu - header);
+	skb_shinfo(skb)->gso_size = (u16)(mtu - headers);
+	skb_shinfo(skb)->gso_segs = (u16)DIV_ROUND_UP(skb->len - headers, mtu - headers);
 }
 
 /* Of several segments the host has made one, whose header may still say otherwise. */
@@ -222,13 +232,9 @@ static void deliver(struct netvsc_chan *chan, struct sk_buff *skb, const struct 
 	skb->protocol = eth_type_trans(skb, chan->nic->ndev);
 	skb_record_rx_queue(skb, (u16)chan->index);
 	take_info(skb, rx);
-	if (!rx->rsc) {
-		napi_gro_receive(&chan->napi, skb);
-		return;
-	}
-	chan->counts.rx_rsc++;
 	set_segment_size(skb);
-	netif_receive_skb(skb);
+	chan->counts.rx_rsc += skb_is_gso(skb);
+	napi_gro_receive(&chan->napi, skb);
 }
 
 static void end(struct netvsc_chan *chan, struct netvsc_frame *f)

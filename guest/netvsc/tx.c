@@ -110,6 +110,7 @@ static void slot_return(struct netvsc_chan *chan, struct netvsc_slot *slot)
 
 static void slot_free(struct netvsc_chan *chan, struct netvsc_slot *slot)
 {
+	slot->skb = NULL;
 	if (slot->section != NVSP_SECTION_NONE)
 		smp_store_release(&chan->section_busy[slot->section - chan->first_section], 0);
 	smp_store_release(&slot->id, 0); /* pairs with slot_take() */
