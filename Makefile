@@ -8,7 +8,7 @@
 #   make test       all tests: check, flat guests, virtual machines
 #   make check      what needs no root, no KVM and about two minutes
 #   make vm-long    the virtual machine tests with all kernels, VPs and large parameters; hours
-#   make vm-ours    the disk tests with our guest modules on both buses, 6.1 and 6.12, 1 and 4 VPs; hours
+#   make vm-ours    the tests of disks and NICs with our guest modules, on both buses; hours
 #   make test-matrix   which virtual machine test runs with which kernel, VPs, driver and bus
 #   make campaign-kill campaign-powercut   1,000 kills, 10,000 power cuts under verified I/O
 #   make coverage   line coverage of COVERAGE (default host/vsp/storvsp) by tests and fuzz corpora
@@ -139,7 +139,8 @@ $(B)/enlite: $(MAIN_SRC:%.c=$(B)/plain/%.o) $(B)/plain/libenlite.a $(FLAT_EMBEDD
 	$(Q)$(CC_plain) $(FLAGS_plain) $(HARDENED_LINK) -o $@ $^ $(LIBS)
 
 # Runs in guests, where there are no libraries.
-$(B)/netload: tests/vm/guest/netload.c | $(B)/.deps
+GUEST_PROGRAMS := $(B)/netload $(B)/xdp
+$(GUEST_PROGRAMS): $(B)/%: tests/vm/guest/%.c | $(B)/.deps
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC_plain) $(CFLAGS_COMMON) $(FLAGS_plain) -static -o $@ $<
@@ -222,11 +223,11 @@ escape: $(B)/tests/escape/escape
 	$(Q)tests/run escape
 cli: $(B)/enlite $(FLAT_GUESTS)
 	$(Q)tests/run cli
-vm: $(B)/enlite $(B)/netload $(FLAT_GUESTS)
+vm: $(B)/enlite $(GUEST_PROGRAMS) $(FLAT_GUESTS)
 	$(Q)tests/run vm
-vm-long: $(B)/enlite $(B)/netload $(FLAT_GUESTS)
+vm-long: $(B)/enlite $(GUEST_PROGRAMS) $(FLAT_GUESTS)
 	$(Q)VM_LONG=1 tests/run vm
-vm-ours: $(B)/enlite $(B)/netload
+vm-ours: $(B)/enlite $(GUEST_PROGRAMS)
 	$(Q)tests/run vm-ours
 test-matrix:
 	$(Q)tests/vm/inside matrix 6.1-cloud 6.12-cloud
@@ -238,7 +239,7 @@ sleeps: $(B)/enlite
 check: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN)
 	$(Q)tests/run all harness "fuzz --seconds $(FUZZ_SHORT) --seed $(FUZZ_SEED)" loop unit style deps tour sleeps
 
-test: $(B)/enlite $(B)/netload $(B)/tests/escape/escape $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS) $(B)/foreign/sgio.so
+test: $(B)/enlite $(GUEST_PROGRAMS) $(B)/tests/escape/escape $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS) $(B)/foreign/sgio.so
 	$(Q)tests/run all vm "fuzz --seconds $(FUZZ_TEST) --seed $(FUZZ_SEED)" cli escape flat foreign loop unit harness style deps tour sleeps
 
 # The tests and fuzz targets that are named like the folder or what is in it.
@@ -257,7 +258,7 @@ campaign-kill campaign-powercut: campaign-%: $(B)/tests/campaign/%
 	$(Q)$< -s $(CAMPAIGN_SEED)
 
 .PHONY: demo demo-debian bench bench-native bench-storage bench-network clean
-demo: $(B)/enlite $(B)/netload
+demo: $(B)/enlite $(GUEST_PROGRAMS)
 	$(Q)bench/demo/run
 demo-debian: $(B)/enlite
 	$(Q)bench/demo-debian/run
@@ -273,7 +274,7 @@ bench-storage: $(B)/enlite
 	$(Q)bench/storage/run $(BENCH_ARGS)
 
 # The same guest with our NIC and with QEMU's, on TAP interfaces.
-bench-network: $(B)/enlite $(B)/netload
+bench-network: $(B)/enlite $(GUEST_PROGRAMS)
 	$(Q)bench/network/run $(BENCH_ARGS)
 
 clean:

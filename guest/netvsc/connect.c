@@ -278,7 +278,7 @@ static void drain(struct netvsc *n)
 	unsigned int ms;
 
 	for (ms = 0; ms < DRAIN_MS && !sent_all(n) && !READ_ONCE(n->dead) &&
-		    !vsc_rescinded(n->device->primary);
+		     !vsc_rescinded(n->device->primary);
 		ms += 2)
 		usleep_range(1000, 2000);
 }

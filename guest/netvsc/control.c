@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * NVSP and RNDIS requests: one at a time, on the primary channel, from process context; and what the
- * host sends unasked.
+ * NVSP and RNDIS requests: one at a time, on the primary channel, from process context; and what
+ * the host sends unasked.
  *
  * A request waits until it is completed, answered, or both, and a bounded time. The host reads an
  * RNDIS message from a page of ours until it has completed the packet. So after a request that was
@@ -64,8 +64,8 @@ static void on_indication(struct netvsc *n, u32 status)
 	}
 }
 
-/* The first words say where the message goes; an answer is then copied as a whole, and only the copy
- * is parsed. */
+/* The first words say where the message goes; an answer is then copied as a whole, and only the
+ * copy is parsed. */
 void netvsc_control_receive(struct netvsc *n, const void *message, u32 length)
 {
 	struct netvsc_requests *r = &n->requests;

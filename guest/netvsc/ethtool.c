@@ -17,7 +17,10 @@ static const struct {
 	const char *name;
 	size_t offset; /* in struct netvsc_counts */
 } counters[] = {
-#define COUNTER(name) {#name, offsetof(struct netvsc_counts, name)}
+#define COUNTER(name)                                                                              \
+	{                                                                                          \
+#name, offsetof(struct netvsc_counts, name)                                        \
+	}
 	COUNTER(tx_packets),
 	COUNTER(tx_bytes),
 	COUNTER(tx_dropped),
@@ -193,8 +196,7 @@ static int get_rxfh(struct net_device *ndev, COMPAT_GET_RXFH_ARGS)
 
 	COMPAT_RXFH_REPORT(ETH_RSS_HASH_TOP);
 	if (COMPAT_RXFH_INDIR)
-		memcpy(COMPAT_RXFH_INDIR, n->rss.table,
-			n->rss.entries * sizeof(n->rss.table[0]));
+		memcpy(COMPAT_RXFH_INDIR, n->rss.table, n->rss.entries * sizeof(n->rss.table[0]));
 	if (COMPAT_RXFH_KEY)
 		memcpy(COMPAT_RXFH_KEY, n->rss.key, NETVSC_RSS_KEY);
 	return 0;

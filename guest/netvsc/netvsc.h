@@ -3,8 +3,8 @@
  * netvsc.ko inside: a NIC, which is a net_device, and its channels.
  *
  * Each channel has a transmit queue, and a NAPI instance for all that the host sends on it: frames,
- * completions, and, on the primary channel, control messages. NAPI runs from the moment a channel is
- * open until it is closed, whether the interface is up or not.
+ * completions, and, on the primary channel, control messages. NAPI runs from the moment a channel
+ * is open until it is closed, whether the interface is up or not.
  *
  * Sending takes the channel's lock, which is uncontended as long as each CPU has a channel of its
  * own: it is taken by the transmit queue, by XDP, by control requests, and by NAPI when it has
@@ -36,10 +36,10 @@
 
 #define NETVSC_CHANNELS_MAX 64u
 #define NETVSC_RING_BYTES   (512u << 10)
-#define NETVSC_SLOTS        1024u /* packets in flight of one channel */
+#define NETVSC_SLOTS        1024u  /* packets in flight of one channel */
 #define NETVSC_OWED         16384u /* received packets whose completion waits for room in the ring */
-#define NETVSC_PACKET_BYTES 4736u /* a transfer packet with NETVSC_RANGES_MAX ranges */
-#define NETVSC_SECTIONS_MAX 256u /* of the send buffer, for one channel */
+#define NETVSC_PACKET_BYTES 4736u  /* a transfer packet with NETVSC_RANGES_MAX ranges */
+#define NETVSC_SECTIONS_MAX 256u   /* of the send buffer, for one channel */
 #define NETVSC_REPLY_MAX    1024u
 #define NETVSC_FRAGS_MAX    17u
 #define NETVSC_RANGE_WORDS  160u
@@ -155,10 +155,10 @@ struct netvsc_requests {
 	bool broken;    /* one was not answered: the page may still be in use */
 	u32 generation;
 	u32 request_id;
-	u64 awaited_id;     /* of the completion; 0: none */
-	u32 awaited_reply;  /* request id; 0: none */
-	atomic_t awaited;   /* how many of the two */
-	bool nvsp;          /* the completion is the answer */
+	u64 awaited_id;    /* of the completion; 0: none */
+	u32 awaited_reply; /* request id; 0: none */
+	atomic_t awaited;  /* how many of the two */
+	bool nvsp;         /* the completion is the answer */
 	struct completion done;
 	void *page; /* the host reads the message from here */
 	u32 reply_length;
@@ -200,8 +200,8 @@ struct netvsc {
 	unsigned long events;
 	int link_up; /* by the last event, or by the answer to the last query; -1: no event yet */
 	unsigned long link_next; /* the link work may run again at this time */
-	u32 speed;    /* Mbit/s; 0: unknown */
-	u32 filter;   /* as last set; under requests.lock */
+	u32 speed;               /* Mbit/s; 0: unknown */
+	u32 filter;              /* as last set; under requests.lock */
 	struct delayed_work link_work;
 	struct work_struct filter_work;
 };

@@ -75,7 +75,8 @@ uint32_t netvsc_set(
 	return oid_message(to, RNDIS_SET, request_id, oid, info, info_len);
 }
 
-/* The hash is of addresses and ports of TCP; of UDP, whose datagrams may be fragments, by choice. */
+/* The hash is of addresses and ports of TCP; of UDP, whose datagrams may be fragments, by choice.
+ */
 uint32_t netvsc_rss_message(uint8_t *to, uint32_t request_id, const struct netvsc_rss *rss)
 {
 	uint8_t info[NETVSC_RSS_MESSAGE_MAX - sizeof(struct rndis_oid_request)] = {0};
@@ -471,7 +472,7 @@ static int rss_answer(struct netvsc_conn *conn, const struct netvsc_control *a)
 	memcpy(&caps, a->info, sizeof(caps));
 	conn->queues_max = caps.queues;
 	conn->rss_entries = caps.table_entries < NETVSC_RSS_ENTRIES_MAX ? caps.table_entries
-									 : NETVSC_RSS_ENTRIES_MAX;
+									: NETVSC_RSS_ENTRIES_MAX;
 	if (conn->sub_channels >= caps.queues)
 		conn->sub_channels = caps.queues ? caps.queues - 1 : 0;
 	return 0;

@@ -44,7 +44,7 @@ enum netvsc_state {
 
 /* What the host does for frames that are sent. */
 struct netvsc_offloads {
-	bool tcp4, udp4, tcp6, udp6;  /* checksums */
+	bool tcp4, udp4, tcp6, udp6; /* checksums */
 	uint32_t lso4_max, lso6_max; /* bytes of a frame to be cut into segments; 0: it does not */
 };
 
@@ -111,8 +111,8 @@ uint32_t netvsc_set(
 /* The message that turns RSC on or off; as netvsc_step() sends it. */
 uint32_t netvsc_offload_message(struct netvsc_conn *conn, uint8_t *to);
 
-/* Which channel gets which frames. table: entries of channel numbers, at most NETVSC_RSS_ENTRIES_MAX.
- * Off: all go to the primary channel. */
+/* Which channel gets which frames. table: entries of channel numbers, at most
+ * NETVSC_RSS_ENTRIES_MAX. Off: all go to the primary channel. */
 #define NETVSC_RSS_ENTRIES_MAX 128u
 #define NETVSC_RSS_KEY         40u
 struct netvsc_rss {
@@ -175,7 +175,7 @@ int netvsc_frame_parse(const void *bytes, uint32_t len, struct netvsc_rx *rx);
 int netvsc_frame_begin(const void *packet, uint32_t len, struct netvsc_rx *rx);
 int netvsc_frame_ppis(const void *ppis, struct netvsc_rx *rx);
 
-/* ---- packets from the host ------------------------------------------------ */
+/* ---- packets from the host ----------------------------------------------- */
 
 /* A transfer packet: ranges of the receive buffer, and what is in them. */
 struct netvsc_transfer {

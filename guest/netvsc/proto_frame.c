@@ -142,7 +142,7 @@ int netvsc_frame_parse(const void *bytes, uint32_t len, struct netvsc_rx *rx)
 	return err ? err : netvsc_frame_ppis((const uint8_t *)bytes + rx->ppi_offset, rx);
 }
 
-/* ---- packets from the host ------------------------------------------------ */
+/* ---- packets from the host ----------------------------------------------- */
 
 int netvsc_transfer_parse(const void *extra, uint32_t extra_len, const void *payload,
 	uint32_t payload_len, struct netvsc_transfer *transfer)
@@ -156,8 +156,7 @@ int netvsc_transfer_parse(const void *extra, uint32_t extra_len, const void *pay
 	memcpy(&type, payload, sizeof(type));
 	if (type != NVSP_SEND_RNDIS_PKT || head.pageset_id != NETVSC_RECV_ID || !head.range_count ||
 		head.range_count > NETVSC_RANGES_MAX ||
-		head.range_count >
-			(extra_len - sizeof(head)) / sizeof(struct vmbus_xfer_range))
+		head.range_count > (extra_len - sizeof(head)) / sizeof(struct vmbus_xfer_range))
 		return -EPROTO;
 	transfer->ranges = (const uint8_t *)extra + sizeof(head);
 	transfer->count = head.range_count;

@@ -15,12 +15,12 @@
 
 #include "guest/netvsc/netvsc.h"
 
-#define COPY_BREAK   256u  /* up to here, memory of the skb's own */
-#define SPLIT        2048u /* a page is enough for two frames of an MTU of 1500 */
-#define POOL_PAGES   512u
-#define HEADROOM     (NET_SKB_PAD + NET_IP_ALIGN)
-#define FRAME_MAX    (65535u + ETH_HLEN)
-#define RSC_WHOLE    (RNDIS_RSC_FIRST | RNDIS_RSC_LAST)
+#define COPY_BREAK 256u  /* up to here, memory of the skb's own */
+#define SPLIT      2048u /* a page is enough for two frames of an MTU of 1500 */
+#define POOL_PAGES 512u
+#define HEADROOM   (NET_SKB_PAD + NET_IP_ALIGN)
+#define FRAME_MAX  (65535u + ETH_HLEN)
+#define RSC_WHOLE  (RNDIS_RSC_FIRST | RNDIS_RSC_LAST)
 
 /* ---- memory -------------------------------------------------------------- */
 
@@ -37,8 +37,7 @@ int netvsc_rx_open(struct netvsc_chan *chan)
 
 	if (IS_ERR(pool))
 		return PTR_ERR(pool);
-	err = xdp_rxq_info_reg(
-		&chan->xdp_rxq, chan->nic->ndev, chan->index, chan->napi.napi_id);
+	err = xdp_rxq_info_reg(&chan->xdp_rxq, chan->nic->ndev, chan->index, chan->napi.napi_id);
 	if (err)
 		goto no_queue;
 	err = xdp_rxq_info_reg_mem_model(&chan->xdp_rxq, MEM_TYPE_PAGE_POOL, pool);
@@ -219,8 +218,7 @@ static void take_info(struct sk_buff *skb, const struct netvsc_rx *rx)
 	if (rx->csum && rx->csum_value & ok && features & NETIF_F_RXCSUM)
 		skb->ip_summed = CHECKSUM_UNNECESSARY;
 	if (rx->vlan)
-		__vlan_hwaccel_put_tag(
-			skb, htons(ETH_P_8021Q), netvsc_vlan_to_tci(rx->vlan_value));
+		__vlan_hwaccel_put_tag(skb, htons(ETH_P_8021Q), netvsc_vlan_to_tci(rx->vlan_value));
 	if (rx->hash && features & NETIF_F_RXHASH)
 		skb_set_hash(skb, rx->hash_value, PKT_HASH_TYPE_L4);
 }
@@ -397,8 +395,7 @@ static int write_completion(struct netvsc_chan *chan, u64 id)
 	const u32 message[2] = {NVSP_SEND_RNDIS_PKT_COMPLETE, NVSP_STATUS_SUCCESS};
 	const struct vmbus_vec payload = {message, sizeof(message)};
 
-	return vmbus_tx_write(
-		&chan->vsc->tx, VMBUS_PKT_COMPLETION, 0, id, NULL, &payload, 1);
+	return vmbus_tx_write(&chan->vsc->tx, VMBUS_PKT_COMPLETION, 0, id, NULL, &payload, 1);
 }
 
 void netvsc_rx_finish(struct netvsc_chan *chan)

@@ -3,8 +3,8 @@
  * Frames to the host. Small ones are copied into a section of the send buffer, as many into one as
  * the host allows and come in a row; of large ones the host reads the pages.
  *
- * A queue stops when there may be no room for the next frame: no free slot, or a ring that is almost
- * full. NAPI wakes it, after completions, or when the host has signalled room in the ring.
+ * A queue stops when there may be no room for the next frame: no free slot, or a ring that is
+ * almost full. NAPI wakes it, after completions, or when the host has signalled room in the ring.
  */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -265,8 +265,8 @@ int netvsc_tx_copy(struct netvsc_chan *chan, const void *data, u32 length)
 
 /* ---- frames whose pages the host reads ----------------------------------- */
 
-/* Physically contiguous memory as one range. Returns the words in use, more than there are when they
- * do not suffice. */
+/* Physically contiguous memory as one range. Returns the words in use, more than there are when
+ * they do not suffice. */
 static u32 put_range(struct netvsc_ranges *ranges, u32 words, phys_addr_t at, u32 length)
 {
 	const struct vmbus_gpa_range range = {length, (u32)(at & (HV_PAGE_SIZE - 1))};
@@ -288,8 +288,7 @@ static u32 put_ranges(struct netvsc_ranges *ranges, const struct sk_buff *skb, u
 	u32 words, i;
 
 	ranges->head = (struct vmbus_gpa_direct){0};
-	words = put_range(
-		ranges, 0, virt_to_phys(skb->data - header), header + skb_headlen(skb));
+	words = put_range(ranges, 0, virt_to_phys(skb->data - header), header + skb_headlen(skb));
 	for (i = 0; i < info->nr_frags && words <= NETVSC_RANGE_WORDS; i++) {
 		const skb_frag_t *frag = &info->frags[i];
 

@@ -108,8 +108,7 @@ void netvsc_xdp_flush(struct netvsc_chan *chan)
 
 /* ---- frames of other devices --------------------------------------------- */
 
-static int send_frames(
-	struct netvsc_chan *chan, int count, struct xdp_frame **frames, bool push)
+static int send_frames(struct netvsc_chan *chan, int count, struct xdp_frame **frames, bool push)
 {
 	int sent;
 
@@ -117,8 +116,7 @@ static int send_frames(
 	for (sent = 0; sent < count; sent++) {
 		struct xdp_frame *frame = frames[sent];
 
-		if (xdp_frame_has_frags(frame) ||
-			netvsc_tx_copy(chan, frame->data, frame->len))
+		if (xdp_frame_has_frags(frame) || netvsc_tx_copy(chan, frame->data, frame->len))
 			break;
 		xdp_return_frame_rx_napi(frame);
 	}
@@ -139,8 +137,8 @@ int netvsc_xdp_xmit(struct net_device *ndev, int count, struct xdp_frame **frame
 		return -ENETDOWN;
 	if (flags & ~XDP_XMIT_FLAGS_MASK)
 		return -EINVAL;
-	return send_frames(n->chans[smp_processor_id() % chans], count, frames,
-		flags & XDP_XMIT_FLUSH);
+	return send_frames(
+		n->chans[smp_processor_id() % chans], count, frames, flags & XDP_XMIT_FLUSH);
 }
 
 /* ---- programs ------------------------------------------------------------ */

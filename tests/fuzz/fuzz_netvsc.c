@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hostile host against the guest's netvsp protocol code. Input: packets, each two length bytes and
- * so many bytes: first answers of the start of a connection, then payloads that are parsed as all
- * that can come.
+ * A hostile host against the guest's netvsp protocol code. Input: packets, each two length bytes
+ * and so many bytes: first answers of the start of a connection, then payloads that are parsed as
+ * all that can come.
  *
  * Whatever comes, negotiated values, ranges and frames stay within the limits that the rest of the
  * driver relies on, and the start of a connection ends.

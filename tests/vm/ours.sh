@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
-# What only our own modules have: poll queues, statistics, an end and a start at any time, recovery
-# from a host that does not answer. The other tests run with them by VM_DRIVERS=ours.
+# What only our own modules have: poll queues, statistics, XDP, changes of a NIC under load, an end and
+# a start at any time, recovery from a host that does not answer. The other tests run with them by VM_DRIVERS=ours.
 
 test_ours() { # flavour cpus
 	local cycles
@@ -16,6 +16,23 @@ test_ours() { # flavour cpus
 	expect_good_end ours
 	expect "driver" "$(said driver)" storvsc
 	expect "channels of two controllers" "$(said channels)" $((2 * $2))
+	finish
+}
+
+test_ours_nic() { # flavour cpus
+	begin "vm/$1, $2 VP: our netvsc"
+	can_have_network || return
+	local VM_DRIVERS=ours
+	new_disk "$work/disk.img" 128M
+	begin_network
+	add_tap net0 192.168.77.1 fd77::1
+	guest_timeout=$(by_length 600 2400)
+	guest_set="host=192.168.77.1,me=192.168.77.2,host6=fd77::1,me6=fd77::2,channels=$2"
+	guest_set+=",cycles=$(by_length 2 30),reloads=$(by_length 2 30)"
+	boot_guest "$1" "$2" ours_nic --net tap:net0
+	end_network
+	expect_good_end ours_nic
+	sed -n "s/^@counter /# $1, $2 VP: /p" "$console"
 	finish
 }
 

@@ -399,8 +399,7 @@ static void information_is_bounded(void **state)
 static void vlan_numbers(void **state)
 {
 	for (uint32_t tci = 0; tci < 0x10000; tci++)
-		assert_int_equal(
-			netvsc_vlan_to_tci(netvsc_vlan_from_tci((uint16_t)tci)), tci);
+		assert_int_equal(netvsc_vlan_to_tci(netvsc_vlan_from_tci((uint16_t)tci)), tci);
 	assert_int_equal(netvsc_vlan_from_tci(5), 5u << 4);
 	assert_int_equal(netvsc_vlan_from_tci(0xE000), 7);
 }
