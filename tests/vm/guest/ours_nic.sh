@@ -31,12 +31,12 @@ rss_table() {
 	settle_nic "another MTU"
 	is "the table after another MTU" "$(with_tools ethtool -x "$nic" | sed -n 's/^ *0: *\([0-9]*\).*/\1/p')" 1
 	ip link set "$nic" mtu 1500
+	change_nic "the default table" -X "$nic" default
 	change_nic "one channel" -L "$nic" combined 1
 	is "channels" "$(ls -d "/sys/class/net/$nic/queues"/rx-* | wc -l)" 1
 	change_nic "all channels" -L "$nic" combined "$channels"
 	change_nic "UDP by addresses" -N "$nic" rx-flow-hash udp4 sd
 	check "ethtool -n" "ethtool -n $nic rx-flow-hash udp4" 'IP SA'
-	change_nic "the default table" -X "$nic" default
 }
 
 changes_under_load() {
