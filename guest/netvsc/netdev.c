@@ -50,10 +50,11 @@ void netvsc_link_event(struct netvsc *n, unsigned int event)
 		schedule_delayed_work(&n->link_work, time_before(now, next) ? next - now : 0);
 }
 
+/* The first frame that comes is wanted: one of RSC would else lack its beginning. */
 void netvsc_link_begin(struct netvsc *n)
 {
-	netvsc_set_filter(n, netvsc_wanted_filter(n));
 	WRITE_ONCE(n->up, true);
+	netvsc_set_filter(n, netvsc_wanted_filter(n));
 	set_carrier(n);
 }
 
