@@ -376,7 +376,10 @@ static int transmit(
 	struct netvsc_chan *chan, struct sk_buff *skb, const struct netvsc_tx *tx, bool more)
 {
 	u32 bytes = skb->len, packets = skb_is_gso(skb) ? skb_shinfo(skb)->gso_segs : 1;
-	int err = send(chan, skb, tx);
+	int err;
+
+	skb_tx_timestamp(skb);
+	err = send(chan, skb, tx);
 
 	if (!err) {
 		chan->counts.tx_packets += packets;
