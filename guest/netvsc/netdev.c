@@ -40,7 +40,7 @@ static void on_link_work(struct work_struct *work)
 		WRITE_ONCE(n->speed, units / 10000);
 }
 
-/* What comes before the device is registered is covered by the first look at the link. */
+/* What comes before the device is registered is covered by what open() finds. */
 void netvsc_link_event(struct netvsc *n, unsigned int event)
 {
 	unsigned long now = jiffies, next = READ_ONCE(n->link_next);
