@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/gmem.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -8,11 +9,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/gmem_pages.h"
+
 /* More than any host has, and too little to overflow the arithmetic below. */
 #define GMEM_SIZE_MAX (1ull << 46)
 
-static size_t window_size(const struct gmem *g)
+uint64_t gmem_end_max(const struct gmem *g)
 {
+	if (g->added_max)
+		return g->added_start + g->added_max;
 	return g->high_size ? GMEM_HIGH_START + g->high_size : g->low_size;
 }
 
@@ -89,7 +94,7 @@ static int map(struct gmem *g, int fd, struct err *e)
 	uint64_t size = g->low_size + g->high_size;
 	int rc;
 
-	g->base = reserve(window_size(g));
+	g->base = reserve(gmem_end_max(g));
 	if (!g->base)
 		return err_set(e, -errno, "guest memory: no address space for %llu bytes: %s",
 			(unsigned long long)size, strerror(errno));
@@ -106,6 +111,15 @@ int gmem_create(struct gmem *g, uint64_t size, struct err *e)
 	int rc = prepare(g, GMEM_ANONYMOUS, size, e);
 
 	return rc ? rc : map(g, -1, e);
+}
+
+/* Not next to other RAM, so that no run of pages crosses from one range into another. */
+static uint64_t added_start(const struct gmem *g)
+{
+	if (!g->high_size)
+		return GMEM_HIGH_START;
+	return (GMEM_HIGH_START + g->high_size) / GMEM_ADDED_ALIGN * GMEM_ADDED_ALIGN +
+	       GMEM_ADDED_ALIGN;
 }
 
 /* Sealed: no other holder of the descriptor can shrink it and cause SIGBUS here. */
@@ -125,13 +139,12 @@ static int memfd_of_size(uint64_t size)
 	return fd;
 }
 
-int gmem_create_shared(struct gmem *g, uint64_t size, struct err *e)
+/* The file has room for what may be added: it cannot grow later. */
+static int map_shared(struct gmem *g, struct err *e)
 {
-	int rc = prepare(g, GMEM_SHARED, size, e), fd;
+	uint64_t size = g->low_size + g->high_size + g->added_max;
+	int fd = memfd_of_size(size), rc;
 
-	if (rc)
-		return rc;
-	fd = memfd_of_size(size);
 	if (fd < 0)
 		return err_set(e, fd, "guest memory: cannot create %llu bytes: %s",
 			(unsigned long long)size, strerror(-fd));
@@ -141,6 +154,37 @@ int gmem_create_shared(struct gmem *g, uint64_t size, struct err *e)
 	else
 		g->memfd = fd;
 	return rc;
+}
+
+int gmem_create_shared(struct gmem *g, uint64_t size, struct err *e)
+{
+	int rc = prepare(g, GMEM_SHARED, size, e);
+
+	return rc ? rc : map_shared(g, e);
+}
+
+int gmem_create_dynamic(
+	struct gmem *g, enum gmem_kind kind, uint64_t size, uint64_t more, struct err *e)
+{
+	int rc = prepare(g, kind, size, e);
+
+	assert(kind != GMEM_IMAGE && more % GMEM_PAGE_SIZE == 0);
+	if (rc)
+		return rc;
+	if (more > GMEM_SIZE_MAX)
+		return err_set(e, -EINVAL, "guest memory: %llu bytes more are too much",
+			(unsigned long long)more);
+	g->added_start = added_start(g);
+	g->added_max = more;
+	rc = kind == GMEM_SHARED ? map_shared(g, e) : map(g, -1, e);
+	if (rc)
+		return rc;
+	rc = gmem_pages_create(g);
+	if (rc) {
+		gmem_destroy(g);
+		return err_set(e, rc, "guest memory: no memory for its page table");
+	}
+	return 0;
 }
 
 int gmem_create_image(struct gmem *g, int fd, uint64_t size, struct err *e)
@@ -162,10 +206,38 @@ void gmem_destroy(struct gmem *g)
 {
 	if (!g->base)
 		return;
-	munmap(g->base, window_size(g));
+	gmem_pages_destroy(g);
+	munmap(g->base, gmem_end_max(g));
 	if (g->memfd >= 0)
 		close(g->memfd);
 	*g = (struct gmem){.memfd = -1};
+}
+
+/* ---- more, and less ------------------------------------------------------ */
+
+int gmem_map_added(struct gmem *g, uint64_t size)
+{
+	assert(size <= g->added_max && size % GMEM_PAGE_SIZE == 0);
+	if (size <= g->added_size)
+		return 0;
+	return map_range(g, g->memfd, g->added_start + g->added_size, size - g->added_size);
+}
+
+void gmem_publish_added(struct gmem *g, uint64_t size)
+{
+	if (size > g->added_size)
+		__atomic_store_n(&g->added_size, size, __ATOMIC_RELEASE);
+}
+
+/* Of shared memory the file is punched: without that the pages stay in it. */
+int gmem_release(const struct gmem *g, uint64_t gpa, uint64_t len)
+{
+	int advice = g->kind == GMEM_SHARED ? MADV_REMOVE : MADV_DONTNEED;
+
+	assert(gmem_contains(g, gpa, len) && (gpa | len) % GMEM_PAGE_SIZE == 0);
+	if (g->kind == GMEM_IMAGE)
+		return -EOPNOTSUPP; /* its file's bytes would come back */
+	return madvise(g->base + gpa, len, advice) ? -errno : 0;
 }
 
 /* ---- copies -------------------------------------------------------------- */

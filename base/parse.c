@@ -2,6 +2,8 @@
 #include "base/parse.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,4 +44,16 @@ int parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *value)
 	if (parse_digits(text, &end, value) || *end || *value < min || *value > max)
 		return -EINVAL;
 	return 0;
+}
+
+void format_size(char text[SIZE_TEXT_MAX], uint64_t size)
+{
+	static const char *const suffixes[] = {"", "K", "M", "G"};
+	unsigned i = 0;
+
+	while (size && size % 1024 == 0 && i < 3) {
+		size /= 1024;
+		i++;
+	}
+	snprintf(text, SIZE_TEXT_MAX, "%" PRIu64 "%s", size, suffixes[i]);
 }

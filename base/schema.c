@@ -171,38 +171,25 @@ static int size_parse(const struct schema_key *key, const char *text, void *fiel
 	return 0;
 }
 
-/* The largest suffix that leaves a whole number. */
-static void print_size(char text[NUMBER_MAX], uint64_t size)
-{
-	static const char *const suffixes[] = {"", "K", "M", "G"};
-	unsigned i = 0;
-
-	while (size && size % 1024 == 0 && i < 3) {
-		size /= 1024;
-		i++;
-	}
-	snprintf(text, NUMBER_MAX, "%" PRIu64 "%s", size, suffixes[i]);
-}
-
 static int size_format(const struct schema_key *key, const void *field, char **text)
 {
 	uint64_t size = number_load(key, field);
-	char digits[NUMBER_MAX];
+	char digits[SIZE_TEXT_MAX];
 
 	*text = NULL;
 	if (size < key->min || size > key->max)
 		return 0;
-	print_size(digits, size);
+	format_size(digits, size);
 	return format_text(text, digits);
 }
 
 static void size_describe(const struct schema_key *key, char text[SCHEMA_DESCRIPTION_MAX])
 {
-	char min[NUMBER_MAX], max[NUMBER_MAX], step[NUMBER_MAX];
+	char min[SIZE_TEXT_MAX], max[SIZE_TEXT_MAX], step[SIZE_TEXT_MAX];
 
-	print_size(min, key->min);
-	print_size(max, key->max);
-	print_size(step, key->step);
+	format_size(min, key->min);
+	format_size(max, key->max);
+	format_size(step, key->step);
 	snprintf(text, SCHEMA_DESCRIPTION_MAX, "a size such as 512M, from %s to %s%s%s", min, max,
 		key->step > 1 ? ", a multiple of " : "", key->step > 1 ? step : "");
 }

@@ -24,7 +24,7 @@
 #define SCHEMA_JSON_STRING  0x4u
 
 /* Room for the description of a value. */
-#define SCHEMA_DESCRIPTION_MAX 160u
+#define SCHEMA_DESCRIPTION_MAX 256u
 
 struct schema_key;
 

@@ -80,10 +80,29 @@ static void choose_lun(const struct vm_config *c, struct disk_config *d)
 	d->lun = lun;
 }
 
+static const char *origin_of(const struct vm_config *c, const char *name)
+{
+	const char *origin = c->origins[schema_find(vm_keys, name) - vm_keys];
+
+	return origin ? origin : name;
+}
+
+/* What the kernel has pinned stays where it is when the guest has it no more. */
+static int check_memory(const struct vm_config *c, struct err *e)
+{
+	if (!c->memory.dynamic || !c->pin_memory)
+		return 0;
+	return err_set(e, -EINVAL,
+		"%s: dynamic memory gives pages back to the host, %s keeps all of them: use one of the two",
+		origin_of(c, "memory"), origin_of(c, "pin_memory"));
+}
+
 int vm_config_complete(struct vm_config *c, struct err *e)
 {
 	int ret = check_required(c, e);
 
+	if (!ret)
+		ret = check_memory(c, e);
 	for (uint32_t i = 0; !ret && i < c->disk_count; i++)
 		ret = check_lun(c, &c->disks[i], e);
 	for (uint32_t i = 0; !ret && i < c->disk_count; i++)
@@ -115,12 +134,11 @@ static int check_images(const struct vm_config *c, struct err *e)
 	const char *const paths[] = {c->kernel, c->initrd};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		const char *origin = c->origins[schema_find(vm_keys, names[i]) - vm_keys];
 		struct err why;
 		int ret = paths[i] ? check_image(paths[i], &why) : 0;
 
 		if (ret)
-			return config_fail(e, ret, origin ? origin : names[i], &why);
+			return config_fail(e, ret, origin_of(c, names[i]), &why);
 	}
 	return 0;
 }

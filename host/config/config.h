@@ -75,6 +75,14 @@ struct nic_filter_options {
 
 enum nic_config_direction { NIC_CONFIG_BOTH, NIC_CONFIG_TX, NIC_CONFIG_RX };
 
+/* Bytes. */
+struct vm_memory {
+	uint64_t size;     /* at the start */
+	uint64_t max, min; /* dynamic: what it becomes while the guest runs; else size */
+	uint32_t buffer;   /* dynamic: percent of what the guest needs that it gets beyond that */
+	bool dynamic;
+};
+
 enum vm_memory_kind { VM_MEMORY_ANONYMOUS, VM_MEMORY_SHARED };
 extern const char *const vm_memory_kinds[]; /* their names */
 
@@ -101,7 +109,7 @@ struct vm_config {
 	char *initrd; /* NULL: none */
 	char *append;
 	uint32_t cpus;
-	uint64_t memory;      /* bytes */
+	struct vm_memory memory;
 	int memory_kind;      /* enum vm_memory_kind */
 	uint64_t host_memory; /* bytes; see base/budget.h */
 	char *console;        /* "stdio", "none" or a path */

@@ -79,14 +79,16 @@ const struct schema_key vm_keys[] = {
 	},
 	{
 		.name = "memory",
-		.type = &schema_size,
+		.type = &vm_memory_type,
 		SCHEMA_FIELD(struct vm_config, memory),
 		.min = MIB,
 		.max = MEMORY_MAX,
 		.step = MIB,
 		.preset = "512M",
-		.arg = "SIZE",
-		.help = "guest memory in bytes, or with suffix K, M or G; no more than the host has",
+		.arg = "SIZE[,KEY=VALUE]...",
+		.help = "guest memory in bytes, or with suffix K, M or G; no more than the host has. Dynamic "
+			"memory, which follows what the guest needs: with max=SIZE, min=SIZE (each SIZE if not "
+			"given) and buffer=PERCENT% (20%), what it gets beyond its need",
 	},
 	{
 		.name = "memory_kind",

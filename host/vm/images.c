@@ -37,12 +37,12 @@ void images_close(struct vm_held *held)
 static int read_initrd(
 	struct boot_image *image, int fd, const struct vm_config *o, struct err *e)
 {
-	int ret = boot_image_read(image, fd, o->initrd, o->memory, e);
+	int ret = boot_image_read(image, fd, o->initrd, o->memory.size, e);
 
 	if (ret == -EFBIG)
 		err_set(e, ret,
 			"initrd: %s: is larger than the guest's memory of %llu MiB: use more memory or a smaller initrd",
-			o->initrd, (unsigned long long)(o->memory / MIB));
+			o->initrd, (unsigned long long)(o->memory.size / MIB));
 	return ret;
 }
 

@@ -41,7 +41,7 @@ static uint64_t without(uint64_t all, uint64_t part)
 static void memory_inspect(const struct vm *vm, const struct gmem_use *use, struct inspect *i)
 {
 	inspect_begin(i, "memory");
-	inspect_u64(i, "guest_ram", vm->options->memory);
+	inspect_u64(i, "guest_ram", vm->options->memory.size);
 	inspect_text(i, "guest_ram_kind", vm_memory_kinds[vm->options->memory_kind]);
 	inspect_u64(i, "guest_ram_resident", use->resident);
 	inspect_u64(i, "guest_ram_huge", use->huge);

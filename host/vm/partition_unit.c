@@ -91,11 +91,12 @@ static int check_memory(const struct vm *vm, struct err *e)
 {
 	uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 
-	if (vm->options->memory <= host)
+	if (vm->options->memory.max <= host)
 		return 0;
 	return err_set(e, -ENOMEM,
 		"memory: %llu MiB is more than this machine has (%llu MiB): use less",
-		(unsigned long long)(vm->options->memory / MIB), (unsigned long long)(host / MIB));
+		(unsigned long long)(vm->options->memory.max / MIB),
+		(unsigned long long)(host / MIB));
 }
 
 /* At the first boot: a mistake in what the user gave is found without KVM. */
@@ -173,7 +174,9 @@ static int attach(struct vm *vm, struct err *e)
 	const struct vm_config *o = vm->options;
 	struct partition_config config = {
 		.vp_count = o->cpus,
-		.memory_size = o->memory,
+		.memory_size = o->memory.size,
+		.memory_dynamic = o->memory.dynamic,
+		.memory_more = o->memory.max - o->memory.size,
 		.memory_shared = o->memory_kind == VM_MEMORY_SHARED,
 		.budget = &vm->budget,
 		.stimer = o->stimer,

@@ -126,6 +126,7 @@ static void contact_answer(struct bus *bus)
 		bus->state = BUS_CONNECTED;
 		bus->version = contact->version;
 		bus->counters.offers = 0;
+		bus->counters.contacts++;
 	}
 	bus_send_to(bus, contact->vp, contact->sint, VMBUS_MSG_VERSION_RESPONSE, &msg, sizeof(msg));
 }

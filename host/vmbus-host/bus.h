@@ -175,6 +175,7 @@ struct bus_counters {
 	uint64_t closes;         /* channels closed again */
 	uint64_t gpadls_created; /* GPADLs complete and accepted */
 	uint64_t gpadls_failed;  /* GPADLs answered with a failure */
+	uint64_t contacts;       /* connections that were accepted */
 	uint64_t resets;         /* INITIATE_CONTACT on a live connection */
 	uint64_t dropped;        /* connections ended because the guest takes no messages */
 };

@@ -11,6 +11,7 @@ static const struct inspect_field counter_fields[] = {
 	INSPECT_FIELD(bus_counters, closes),
 	INSPECT_FIELD(bus_counters, gpadls_created),
 	INSPECT_FIELD(bus_counters, gpadls_failed),
+	INSPECT_FIELD(bus_counters, contacts),
 	INSPECT_FIELD(bus_counters, resets),
 	INSPECT_FIELD(bus_counters, dropped),
 	{NULL, 0},

@@ -15,6 +15,9 @@
  * Bodies carry no relid, so while a GPADL is building its id is unique in the
  * partition: it is filed under relid 0 until complete.
  *
+ * From complete to freed the pages are held (base/gmem_pages.h): dynamic memory gives none of them
+ * to the host.
+ *
  * Memory: the page list is allocated whole when the header comes, so that the
  * quotas (pages, count, building) and the VM's budget bound it whatever the guest
  * does next.
@@ -25,6 +28,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/gmem_pages.h"
 #include "base/inspect.h"
 #include "base/log.h"
 #include "proto/vmbus_proto.h"
@@ -41,6 +45,7 @@ struct gpadl {
 	uint32_t users;
 	uint32_t range_count;
 	uint32_t pages; /* charged to the quota; exact once complete */
+	uint32_t held;  /* of these, with gmem_hold(): the first ones */
 	bool whole_pages;
 	bool teardown;
 	/* Building: the range list as it comes. Complete: only its PFNs. */
@@ -125,6 +130,22 @@ static struct gpadl *gpadl_alloc(struct bus *bus, uint32_t words)
 	return g;
 }
 
+/* A guest that lists a page which it has handed over (dynamic memory) is refused. */
+static bool gpadl_hold(struct gpadl *g)
+{
+	const struct gmem *gmem = g->bus->config.gmem;
+
+	while (g->held < g->pages && gmem_hold(gmem, g->words[g->held] << HV_PAGE_SHIFT))
+		g->held++;
+	return g->held == g->pages;
+}
+
+static void gpadl_unhold(struct gpadl *g)
+{
+	while (g->held)
+		gmem_unhold(g->bus->config.gmem, g->words[--g->held] << HV_PAGE_SHIFT);
+}
+
 static void gpadl_free(struct gpadl *g)
 {
 	struct bus *bus = g->bus;
@@ -135,6 +156,7 @@ static void gpadl_free(struct gpadl *g)
 		bus->gpadls_building--;
 	bus->gpadl_count--;
 	bus->gpadl_pages -= g->pages;
+	gpadl_unhold(g);
 	gpadl_unlink(g);
 	if (g->teardown)
 		bus_send(bus, VMBUS_MSG_GPADL_TORNDOWN, &msg, sizeof(msg));
@@ -190,7 +212,7 @@ static void gpadl_complete(struct gpadl *g)
 {
 	struct bus *bus = g->bus;
 
-	if (!gpadl_decode(g)) {
+	if (!gpadl_decode(g) || !gpadl_hold(g)) {
 		bus_bad(bus, "GPADL with a bad range list");
 		gpadl_fail(g);
 		return;

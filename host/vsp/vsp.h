@@ -148,6 +148,8 @@ const struct gmem *vsp_device_gmem(const struct vsp_device *dev);
 struct budget *vsp_device_budget(const struct vsp_device *dev);
 struct loop *vsp_device_control(const struct vsp_device *dev); /* the control thread's loop */
 uint32_t vsp_device_vps(const struct vsp_device *dev);
+/* ON_CONTROL: connections to the bus so far. Another number: another kernel, or its VMBus anew. */
+uint64_t vsp_device_contacts(const struct vsp_device *dev);
 /* ON_CONTROL: it pauses, or is paused. */
 bool vsp_device_pauses(const struct vsp_device *dev);
 /* ON_CONTROL: the open primary channel, or NULL. */

@@ -236,6 +236,12 @@ uint32_t vsp_device_vps(const struct vsp_device *dev)
 	return dev->host->vp_count;
 }
 
+uint64_t vsp_device_contacts(const struct vsp_device *dev)
+{
+	ON_CONTROL(dev);
+	return bus_counters(dev->host->bus)->contacts;
+}
+
 bool vsp_device_pauses(const struct vsp_device *dev)
 {
 	ON_CONTROL(dev);

@@ -234,7 +234,7 @@ int acpi_build(const struct gmem *g, uint32_t vp_count, uint64_t *rsdp_gpa, stru
 	uint64_t facs, dsdt, fadt, madt;
 
 	assert(vp_count >= 1 && vp_count <= UINT8_MAX); /* 0xFF is the broadcast APIC id */
-	if (g->high_size > RAM_END_MAX - GMEM_HIGH_START)
+	if (g->high_size > RAM_END_MAX - GMEM_HIGH_START || gmem_end_max(g) > RAM_END_MAX)
 		return err_set(e, -EINVAL, "memory: %lluM is too much; guests have at most %lluM",
 			boot_mib(g->low_size + g->high_size),
 			boot_mib(GMEM_LOW_MAX + RAM_END_MAX - GMEM_HIGH_START));

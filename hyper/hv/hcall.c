@@ -6,8 +6,8 @@
  *
  * Input is the fixed part, a variable header, a list (of "rep" calls). It lies in guest memory, in
  * one page, or (fast calls) in RDX, R8 and XMM0 to 5. It is copied once into private memory, and
- * never read from the guest again. Calls are short enough to do a whole list at once: no guest sees
- * a call that is to be continued.
+ * never read from the guest again. Most calls are short enough to do a whole list at once; a guest
+ * calls again for what a long one (hcall_heat.c) has left.
  *
  * A new call is its function and a row in hcall_table.
  *
@@ -28,10 +28,9 @@ static enum hv_status notify_long_spin_wait(struct hv *hv, struct hcall_frame *f
 	return HV_STATUS_SUCCESS;
 }
 
-/* None. */
 static enum hv_status query_ext_capabilities(struct hv *hv, struct hcall_frame *f)
 {
-	f->out.value = 0;
+	f->out.value = hv->config.discard ? HV_EXT_CAP_COLD_DISCARD : 0;
 	return HV_STATUS_SUCCESS;
 }
 
@@ -103,6 +102,12 @@ static const struct hcall hcall_table[] = {
 		.code = HV_EXT_CALL_QUERY_CAPABILITIES,
 		.perform = query_ext_capabilities,
 		.output_size = sizeof(uint64_t),
+	},
+	{
+		.code = HV_EXT_CALL_MEMORY_HEAT_HINT,
+		.perform = hcall_heat_hint,
+		.input_size = sizeof(struct hv_input_memory_heat_hint),
+		.element_size = sizeof(uint64_t),
 	},
 	{0},
 };

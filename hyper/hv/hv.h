@@ -66,6 +66,10 @@ struct hv_port_ops {
 	 * instruction that they will execute uses an older translation. `caller` may be in the set.
 	 * Only with hv_config.flush. The caller's own thread. */
 	void (*flush_tlb)(void *ctx, uint32_t caller, uint64_t vps);
+	/* The guest does not use these bytes of RAM (whole pages) at the moment: gives them to the
+	 * host; the guest finds zeroes. 0, or -errno: they are not RAM, or in use by the host.
+	 * Only with hv_config.discard. The caller's own thread; may sleep. */
+	int (*discard)(void *ctx, uint64_t gpa, uint64_t bytes);
 	/* XMM0 to XMM5 of a VP that makes a hypercall. Its own thread. */
 	void (*read_xmm)(void *ctx, uint32_t vp, uint8_t xmm[HV_HCALL_XMM_SIZE]);
 	/* The guest's TSC now, the same for all VPs. Any thread, and from hv_init(), where it
@@ -91,6 +95,7 @@ struct hv_config {
 	bool tsc_invariant; /* offer TSC_INVARIANT */
 	bool stimer;        /* offer synthetic timers (and direct mode) */
 	bool flush;         /* serve TLB flushes */
+	bool discard;       /* take reports of unused pages */
 	const struct hv_port_ops *port;
 	void *ctx;
 };

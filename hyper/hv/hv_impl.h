@@ -66,6 +66,7 @@ struct hcall_frame {
 		struct hv_input_send_ipi ipi;
 		struct hv_input_send_ipi_ex ipi_ex;
 		struct hv_input_vp_registers registers;
+		struct hv_input_memory_heat_hint heat;
 		uint8_t bytes[HV_PAGE_SIZE];
 		uint64_t words[HV_PAGE_WORDS];
 	} in;
@@ -92,6 +93,7 @@ struct hcall {
 hcall_fn hcall_send_ipi, hcall_send_ipi_ex;        /* hcall_ipi.c */
 hcall_fn hcall_flush, hcall_flush_ex;              /* hcall_flush.c */
 hcall_fn hcall_get_registers, hcall_set_registers; /* hcall_registers.c */
+hcall_fn hcall_heat_hint;                          /* hcall_heat.c */
 hcall_fn hcall_post_message, hcall_signal_event;   /* connection.c */
 
 /* Decodes, checks and performs a call of the table: hv_hypercall() without its counters. */

@@ -27,6 +27,7 @@
 #define CPUID_7_ECX_NO_AVX                0x00005E4Eu /* VBMI PKU OSPKE VBMI2 VAES VPCLMUL VNNI BITALG VPOPCNT */
 #define CPUID_7_EDX_NO_AVX                0x03C0010Cu /* 4VNNIW 4FMAPS VP2INTERSECT AMX AVX512-FP16 */
 #define CPUID_8000_0007_EDX_INVARIANT_TSC (1u << 8)
+#define CPUID_ADDRESS_BITS_LEAST          36u /* of a CPU that does not say */
 
 /* True when this machine is itself emulated by QEMU's TCG. */
 static bool host_is_tcg(void)
@@ -87,6 +88,14 @@ bool kvm_cpuid_tsc_invariant(const struct kvm_cpuid2 *cpuid)
 		if (cpuid->entries[i].function == 0x80000007)
 			return cpuid->entries[i].edx & CPUID_8000_0007_EDX_INVARIANT_TSC;
 	return false;
+}
+
+uint32_t kvm_cpuid_address_bits(const struct kvm_cpuid2 *cpuid)
+{
+	for (uint32_t i = 0; i < cpuid->nent; i++)
+		if (cpuid->entries[i].function == 0x80000008)
+			return cpuid->entries[i].eax & 0xFF;
+	return CPUID_ADDRESS_BITS_LEAST;
 }
 
 static int ask_kvm(struct partition *p, struct kvm_cpuid2 *cpuid, struct err *e)

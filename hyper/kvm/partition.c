@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/files.h"
+#include "base/gmem_pages.h"
 #include "hyper/kvm/partition_impl.h"
 
 /* Three pages KVM needs on VMX; below the IO-APIC, in no RAM range. */
@@ -83,6 +84,14 @@ static void port_flush_tlb(void *ctx, uint32_t caller, uint64_t vps)
 	flush_vps(ctx, caller, vps);
 }
 
+static int port_discard(void *ctx, uint64_t gpa, uint64_t bytes)
+{
+	struct partition *p = ctx;
+	const struct gmem_run run = {gpa, bytes / GMEM_PAGE_SIZE};
+
+	return gmem_pages_discard(&p->gmem, &run);
+}
+
 static void port_read_xmm(void *ctx, uint32_t vp, uint8_t xmm[HV_HCALL_XMM_SIZE])
 {
 	struct partition *p = ctx;
@@ -118,6 +127,7 @@ static const struct hv_port_ops hv_port = {
 	.inject_auto_eoi = port_inject_auto_eoi,
 	.inject_direct = port_inject_direct,
 	.flush_tlb = port_flush_tlb,
+	.discard = port_discard,
 	.read_xmm = port_read_xmm,
 	.guest_tsc = port_guest_tsc,
 	.timer_arm = port_timer_arm,
@@ -255,10 +265,21 @@ static int set_slot(struct partition *p, uint32_t slot, uint64_t gpa, uint64_t s
 	return ioctl(p->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) < 0 ? -errno : 0;
 }
 
+static int create_gmem(struct partition *p, struct err *e)
+{
+	const struct partition_config *c = &p->config;
+
+	if (c->memory_dynamic)
+		return gmem_create_dynamic(&p->gmem,
+			c->memory_shared ? GMEM_SHARED : GMEM_ANONYMOUS, c->memory_size,
+			c->memory_more, e);
+	return c->memory_shared ? gmem_create_shared(&p->gmem, c->memory_size, e)
+				: gmem_create(&p->gmem, c->memory_size, e);
+}
+
 static int create_memory(struct partition *p, struct err *e)
 {
-	int ret = p->config.memory_shared ? gmem_create_shared(&p->gmem, p->config.memory_size, e)
-					  : gmem_create(&p->gmem, p->config.memory_size, e);
+	int ret = create_gmem(p, e);
 
 	if (ret)
 		return ret;
@@ -273,6 +294,24 @@ static int create_memory(struct partition *p, struct err *e)
 	if (ret)
 		return err_set(e, ret, "%s: cannot map guest memory: %s", PARTITION_KVM_PATH,
 			strerror(-ret));
+	return 0;
+}
+
+int partition_add_memory(struct partition *p, uint64_t size)
+{
+	uint64_t before = p->gmem.added_size;
+	int ret;
+
+	if (size <= before)
+		return 0;
+	ret = gmem_map_added(&p->gmem, size);
+	if (!ret)
+		ret = set_slot(p, SLOT_RAM_ADDED + p->slots_added, p->gmem.added_start + before,
+			size - before);
+	if (ret)
+		return ret;
+	p->slots_added++;
+	gmem_publish_added(&p->gmem, size);
 	return 0;
 }
 
@@ -343,6 +382,18 @@ static int create_hv(struct partition *p, struct err *e)
 	return 0;
 }
 
+/* What lies beyond no guest can use. */
+static int check_address_bits(struct partition *p, const struct kvm_cpuid2 *cpuid, struct err *e)
+{
+	uint32_t bits = kvm_cpuid_address_bits(cpuid);
+
+	if (gmem_end_max(&p->gmem) <= 1ull << bits)
+		return 0;
+	return err_set(e, -EINVAL,
+		"memory: RAM would end at %llu GiB; addresses of this CPU have %u bits: use less",
+		(unsigned long long)(gmem_end_max(&p->gmem) >> 30), bits);
+}
+
 static int create_vps(struct partition *p, struct err *e)
 {
 	struct kvm_cpuid2 *cpuid;
@@ -354,6 +405,7 @@ static int create_vps(struct partition *p, struct err *e)
 	ret = kvm_cpuid_build(p, &cpuid, e);
 	if (ret)
 		return ret;
+	ret = check_address_bits(p, cpuid, e);
 	for (uint32_t i = 0; i < p->config.vp_count && !ret; i++) {
 		ret = vp_create(p, i, cpuid, e);
 		if (!ret)
@@ -379,6 +431,7 @@ int partition_create(struct partition **out, const struct partition_config *conf
 		.budget = config->budget,
 		.stimer = config->stimer,
 		.flush = !config->nested,
+		.discard = config->memory_dynamic,
 		.port = &hv_port,
 		.ctx = p,
 	};

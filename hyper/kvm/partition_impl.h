@@ -19,7 +19,7 @@
 #include "hyper/kvm/partition.h"
 
 /* KVM's memory slots. */
-enum { SLOT_RAM_LOW, SLOT_RAM_HIGH, SLOT_RAM_REST, SLOT_ROM_LOW, SLOT_ROM_HIGH };
+enum { SLOT_RAM_LOW, SLOT_RAM_HIGH, SLOT_RAM_REST, SLOT_ROM_LOW, SLOT_ROM_HIGH, SLOT_RAM_ADDED };
 
 /* See reset_rom.c. */
 #define RESET_ROM_SIZE     0x1000ull
@@ -119,6 +119,7 @@ struct partition {
 	struct partition_config config;
 	int kvm_fd, vm_fd;
 	struct gmem gmem;
+	uint32_t slots_added; /* from SLOT_RAM_ADDED on, for what was added to gmem */
 	void *reset_rom; /* one page, NULL before its creation */
 	bool reset_rom_read_only;
 	struct hv_config hv_config; /* completed step by step until hv_init() */
@@ -235,6 +236,8 @@ void doorbells_free(struct partition *p);
  * invariant. vp_create() sets APIC ids. */
 int kvm_cpuid_build(struct partition *p, struct kvm_cpuid2 **cpuid, struct err *e);
 bool kvm_cpuid_tsc_invariant(const struct kvm_cpuid2 *cpuid);
+/* Bits of a guest physical address. */
+uint32_t kvm_cpuid_address_bits(const struct kvm_cpuid2 *cpuid);
 
 /* vm_caps.c: what this KVM has to protect its host from the guest. VPs are created after it. */
 void vm_caps_enable(struct partition *p);

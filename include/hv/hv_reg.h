@@ -127,6 +127,7 @@
 #define HV_CALL_POST_MESSAGE           0x005Cu
 #define HV_CALL_SIGNAL_EVENT           0x005Du
 #define HV_EXT_CALL_QUERY_CAPABILITIES 0x8001u
+#define HV_EXT_CALL_MEMORY_HEAT_HINT   0x8003u
 
 #define HV_HCALL_CODE_MASK       0xFFFFull
 #define HV_HCALL_FAST            (1ull << 16)
@@ -157,6 +158,25 @@ enum hv_status {
 	HV_STATUS_INVALID_SYNIC_STATE = 0x0018,
 	HV_STATUS_INVALID_REGISTER_VALUE = 0x0050,
 };
+
+/* Output of HV_EXT_CALL_QUERY_CAPABILITIES. */
+#define HV_EXT_CAP_COLD_DISCARD (1ull << 8) /* HV_EXT_CALL_MEMORY_HEAT_HINT of that type */
+
+/* Followed by ranges of guest pages, 8 bytes each. */
+struct hv_input_memory_heat_hint {
+	uint64_t type; /* bits 1:0 HV_HEAT_*, the rest 0 */
+};
+HV_ASSERT_SIZE(struct hv_input_memory_heat_hint, 8);
+
+#define HV_HEAT_COLD_DISCARD 2u /* not in use: contents may be lost */
+
+/* A range: HV_RANGE_MORE_MASK further units follow the first; a unit is a page, the number of the
+ * first one from bit 12 on; or with HV_RANGE_LARGE 2 MiB, from bit 21 on. */
+#define HV_RANGE_MORE_MASK   0x7FFull
+#define HV_RANGE_LARGE       (1ull << 11)
+#define HV_RANGE_1_GIB       (1ull << 12) /* with HV_RANGE_LARGE: of 1 GiB */
+#define HV_RANGE_LARGE_SHIFT 21
+#define HV_RANGE_RSVD_MASK   0x1FE000ull /* with HV_RANGE_LARGE */
 
 #define HV_PARTITION_ID_SELF  0xFFFFFFFFFFFFFFFFull
 #define HV_VP_INDEX_SELF      0xFFFFFFFEu

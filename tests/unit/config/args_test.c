@@ -80,7 +80,7 @@ static void defaults(void **state)
 	assert_null(o.initrd);
 	assert_string_equal(o.append, "");
 	assert_int_equal(o.cpus, 1);
-	assert_int_equal(o.memory, 512ull << 20);
+	assert_int_equal(o.memory.size, 512ull << 20);
 	assert_int_equal(o.disk_count, 0);
 	assert_string_equal(o.console, "stdio");
 	assert_null(o.name);
@@ -105,7 +105,7 @@ static void every_option(void **state)
 	assert_string_equal(o.initrd, "I");
 	assert_string_equal(o.append, "a=b c");
 	assert_int_equal(o.cpus, 64);
-	assert_int_equal(o.memory, 3ull << 30);
+	assert_int_equal(o.memory.size, 3ull << 30);
 	assert_string_equal(o.console, "none");
 	assert_string_equal(o.name, "A-b_c.9");
 	assert_int_equal(o.io_threads, 64);
@@ -123,7 +123,7 @@ static void the_last_of_an_option_counts(void **state)
 			"--on-crash", "continue", "--on-crash", "exit", "--kernel", "L", NULL),
 		0);
 	assert_int_equal(o.cpus, 3);
-	assert_int_equal(o.memory, 2ull << 20);
+	assert_int_equal(o.memory.size, 2ull << 20);
 	assert_int_equal(o.on_crash, VM_ON_CRASH_EXIT);
 	assert_string_equal(o.kernel, "L");
 }
@@ -147,7 +147,7 @@ static void sizes(void **state)
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		assert_int_equal(parse("--memory", good[i].text, NULL), 0);
-		assert_int_equal(o.memory, good[i].size);
+		assert_int_equal(o.memory.size, good[i].size);
 	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		refused("--memory", bad[i], "--memory: must be a size");

@@ -284,7 +284,7 @@ static void check_same(const struct vm_config *a, const struct vm_config *b)
 	assert_string_equal(a->kernel, b->kernel);
 	assert_string_equal(a->append, b->append);
 	assert_int_equal(a->cpus, b->cpus);
-	assert_int_equal(a->memory, b->memory);
+	assert_int_equal(a->memory.size, b->memory.size);
 	assert_int_equal(a->memory_kind, b->memory_kind);
 	assert_int_equal(a->io_threads, b->io_threads);
 	assert_int_equal(a->poll_us, b->poll_us);
@@ -505,7 +505,7 @@ static void options_on_top(void **state)
 	assert_int_equal(vm_config_complete(&c, &e), 0);
 	assert_string_equal(c.kernel, "k");
 	assert_int_equal(c.cpus, 2);
-	assert_int_equal(c.memory, 1u << 30);
+	assert_int_equal(c.memory.size, 1u << 30);
 	assert_string_equal(c.name, "n");
 	assert_int_equal(c.disk_count, 2);
 	assert_string_equal(*(char **)c.disks[0].device.source.object, "a");
