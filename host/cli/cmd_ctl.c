@@ -61,6 +61,7 @@ static const struct {
 	{"disk list", disk_tables_print},
 	{"nic list", nic_table_print},
 	{"status", status_print},
+	{"memory target", memory_print},
 	{"kvp list", kvp_pairs_print},
 	{"kvp get", kvp_value_print},
 	{"ip show", tree_reply_print},

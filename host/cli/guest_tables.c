@@ -11,6 +11,16 @@ static const struct table_column status_columns[] = {
 	{NULL, NULL, NULL},
 };
 
+static const struct table_column memory_columns[] = {
+	{"dynamic memory", "driver", cell_text},
+	{"mode", "mode", cell_text},
+	{"target", "target", cell_bytes},
+	{"granted", "granted", cell_bytes},
+	{"taken", "taken", cell_bytes},
+	{"added", "added", cell_bytes},
+	{NULL, NULL, NULL},
+};
+
 static const struct table_column service_columns[] = {
 	{"service", "service", cell_text},
 	{"state", "state", cell_text},
@@ -26,11 +36,27 @@ static const struct table_column pair_columns[] = {
 };
 /* clang-format on */
 
+static void memory_print_to(struct table_page *page, json_t *reply)
+{
+	json_t *memory = json_object_get(reply, "memory");
+
+	if (json_is_object(memory))
+		table_print_row(page, memory_columns, memory);
+}
+
+void memory_print(FILE *out, json_t *reply)
+{
+	struct table_page page = {.out = out};
+
+	memory_print_to(&page, reply);
+}
+
 void status_print(FILE *out, json_t *reply)
 {
 	struct table_page page = {.out = out};
 
 	table_print_row(&page, status_columns, reply);
+	memory_print_to(&page, reply);
 	table_print(&page, service_columns, json_object_get(reply, "services"));
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 void status_print(FILE *out, json_t *reply);
+void memory_print(FILE *out, json_t *reply);
 void kvp_pairs_print(FILE *out, json_t *reply);
 /* The value alone; control characters, which a guest may have put there, as '?'. */
 void kvp_value_print(FILE *out, json_t *reply);

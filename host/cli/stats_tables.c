@@ -42,6 +42,16 @@ static const struct table_column memory_columns[] = {
 	{NULL, NULL, NULL},
 };
 
+static const struct table_column dynamic_columns[] = {
+	{"dynamic memory", "driver", cell_text},
+	{"mode", "mode", cell_text},
+	{"target", "target", cell_bytes},
+	{"granted", "granted", cell_bytes},
+	{"taken", "taken", cell_bytes},
+	{"added", "added", cell_bytes},
+	{NULL, NULL, NULL},
+};
+
 static const struct table_column budget_columns[] = {
 	{"budget", "limit", cell_bytes},
 	{"used", "used", cell_bytes},
@@ -313,9 +323,13 @@ void stats_tables_print(FILE *out, json_t *stats)
 	struct table_page page = {.out = out};
 	const json_t *devices = json_object_get(stats, "devices");
 	json_t *budget = json_object_get(stats, "budget");
+	json_t *memory = json_object_get(stats, "memory");
+	json_t *dynamic = json_object_get(memory, "dynamic");
 
 	table_print_row(&page, vm_columns, stats);
-	table_print_row(&page, memory_columns, json_object_get(stats, "memory"));
+	table_print_row(&page, memory_columns, memory);
+	if (dynamic)
+		table_print_row(&page, dynamic_columns, dynamic);
 	table_print_row(&page, budget_columns, budget);
 	table_print(&page, budget_user_columns, json_object_get(budget, "users"));
 	table_print(&page, io_thread_columns, json_object_get(stats, "io_threads"));

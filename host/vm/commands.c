@@ -317,6 +317,14 @@ const struct command vm_commands[] = {
 		.run = command_nic_mtu,
 	},
 	{
+		.words = "memory target",
+		.args = {{.key = "size", .usage = "SIZE|auto"}},
+		.help = "how much memory the guest is to have; auto: what it needs",
+		.states = RUNNING | PAUSED,
+		.timeout_ms = CTL_TIMEOUT_MS,
+		.run = command_memory_target,
+	},
+	{
 		.words = "kvp list",
 		.options = {POOL},
 		.help = "list the guest's key-value pairs",

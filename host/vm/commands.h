@@ -44,6 +44,13 @@ int command_copy(struct vm *vm, struct ctl_request *request, const json_t *json,
 /* ON_CONTROL: the guest ended; answers a `shutdown` that waits for it. */
 void ic_shutdown_guest_ended(struct vm *vm);
 
+/* ---- rows of memory_commands.c ------------------------------------------- */
+
+int command_memory_target(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+/* For `status`: a new reference; null when the memory is not dynamic. */
+json_t *memory_status(const struct vm *vm);
+
 /* ---- rows of kvp_commands.c ---------------------------------------------- */
 
 extern const char *const kvp_pool_names[]; /* up to NULL */

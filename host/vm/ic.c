@@ -29,7 +29,7 @@ static void fill_facts(struct ic *ic, const struct vm_config *options)
 	if (options->name) {
 		FACT("VirtualMachineName", options->name);
 	}
-	FACT("VirtualMachineDynamicMemoryBalancingEnabled", "0");
+	FACT("VirtualMachineDynamicMemoryBalancingEnabled", options->memory.dynamic ? "1" : "0");
 #undef FACT
 }
 

@@ -47,6 +47,7 @@ static void memory_inspect(const struct vm *vm, const struct gmem_use *use, stru
 	inspect_u64(i, "guest_ram_huge", use->huge);
 	inspect_u64(i, "worker_anonymous", without(status_bytes("RssAnon"), use->private));
 	inspect_u64(i, "worker_file", status_bytes("RssFile"));
+	dynmem_inspect(&vm->dynmem, i);
 	inspect_end(i);
 }
 
@@ -123,6 +124,7 @@ void vm_inspect(const struct vm *vm, const struct gmem_use *use, struct inspect 
 	storage_inspect(&vm->storage, i);
 	network_inspect(&vm->network, i);
 	ic_inspect(&vm->ic, i);
+	dynmem_inspect_device(&vm->dynmem, i);
 	devices_inspect(&vm->devices, i);
 	inspect_end(i);
 }

@@ -4,9 +4,17 @@
 #include <stddef.h>
 
 /* clang-format off */
+static const struct stats_key dynamic_keys[] = {
+	{"min", NULL}, {"max", NULL}, {"driver", NULL}, {"mode", NULL}, {"target", NULL},
+	{"granted", NULL}, {"taken", NULL}, {"added", NULL}, {"available", NULL},
+	{"committed", NULL},
+	{NULL, NULL},
+};
+
 static const struct stats_key memory_keys[] = {
 	{"guest_ram", NULL}, {"guest_ram_kind", NULL}, {"guest_ram_resident", NULL},
 	{"guest_ram_huge", NULL}, {"worker_anonymous", NULL}, {"worker_file", NULL},
+	{"dynamic", dynamic_keys},
 	{NULL, NULL},
 };
 

@@ -48,7 +48,7 @@ struct vm_unit_ops {
 	void (*close)(struct vm *vm);
 };
 
-extern const struct vm_unit_ops partition_unit, storage_unit, network_unit, ic_unit, devices_unit,
-	vsock_unit, io_threads_unit, console_unit;
+extern const struct vm_unit_ops partition_unit, storage_unit, network_unit, ic_unit, dynmem_unit,
+	devices_unit, vsock_unit, io_threads_unit, console_unit;
 
 #endif

@@ -24,6 +24,7 @@
 #include "mgmt/ctl.h"
 #include "vm/console.h"
 #include "vm/devices.h"
+#include "vm/dynmem.h"
 #include "vm/ic.h"
 #include "vm/network.h"
 #include "vm/restart.h"
@@ -110,6 +111,9 @@ struct vm {
 	void (*ic_stopped)(struct vm *vm);
 	struct loop_task ic_stop_task;
 	struct ic ic; /* integration services */
+
+	void (*dynmem_paused)(struct vm *vm);
+	struct dynmem dynmem;
 
 	void (*devices_paused)(struct vm *vm);
 	struct devices devices; /* those that need no back end */

@@ -74,6 +74,16 @@ static int hypercall_write(struct hv *hv, uint64_t value)
 	return 0;
 }
 
+bool hv_guest_is_open_source(struct hv *hv)
+{
+	uint64_t id;
+
+	pthread_mutex_lock(&hv->lock);
+	id = hv->guest_os_id;
+	pthread_mutex_unlock(&hv->lock);
+	return id & HV_GUEST_OS_OPEN_SOURCE;
+}
+
 static void guest_os_id_write(struct hv *hv, uint64_t value)
 {
 	hv->guest_os_id = value;

@@ -188,6 +188,9 @@ int hv_init(struct hv *hv, const struct hv_config *config);
 /* No VP or timer thread may use hv any more; connections are removed. */
 void hv_fini(struct hv *hv);
 
+/* Any thread. The guest has registered an open-source operating system: Linux, the BSDs. */
+bool hv_guest_is_open_source(struct hv *hv);
+
 /* Any thread. Registers, SynIC and synthetic timers of each VP, counters. Takes hv.lock and each
  * hv_vp.lock for a copy. */
 void hv_inspect(struct hv *hv, struct inspect *i);

@@ -95,6 +95,7 @@
 #define HV_MSR_HYPERCALL_LOCKED 2ull
 #define HV_VP_ASSIST_RSVD_MASK  0xFFEull
 #define HV_RESET_NOW            1ull
+#define HV_GUEST_OS_OPEN_SOURCE (1ull << 63) /* GUEST_OS_ID */
 #define HV_TSC_INVARIANT_EXPOSE 1ull
 
 #define HV_SINT_VECTOR_MASK  0xFFull
