@@ -243,6 +243,21 @@ static void create_bus(void *arg)
 		die("bus");
 }
 
+static void create_ram(struct guest *g, const struct guest_config *config)
+{
+	enum gmem_kind kind = config->shared ? GMEM_SHARED : GMEM_ANONYMOUS;
+	int ret;
+
+	if (config->dynamic)
+		ret = gmem_create_dynamic(&g->gmem, kind, config->ram, config->more, NULL);
+	else if (config->shared)
+		ret = gmem_create_shared(&g->gmem, config->ram, NULL);
+	else
+		ret = gmem_create(&g->gmem, config->ram, NULL);
+	if (ret)
+		die("memory");
+}
+
 void guest_start(struct guest *g, const struct guest_config *config)
 {
 	memset(g, 0, sizeof(*g));
@@ -250,9 +265,7 @@ void guest_start(struct guest *g, const struct guest_config *config)
 	pthread_cond_init(&g->changed, NULL);
 	g->next_gpadl = 1;
 	g->single = config->io_threads == 0;
-	if (config->shared ? gmem_create_shared(&g->gmem, config->ram, NULL)
-			   : gmem_create(&g->gmem, config->ram, NULL))
-		die("memory");
+	create_ram(g, config);
 	start_loops(g, config->io_threads);
 	g->host.vp_count = config->vps;
 	budget_init(&g->budget, config->budget ? config->budget : BUDGET_DEFAULT);

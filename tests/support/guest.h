@@ -29,6 +29,8 @@ struct guest_config {
 	uint32_t vps;    /* for the bus; nothing runs on them */
 	uint64_t budget; /* bytes; 0: BUDGET_DEFAULT. guest_stop() checks that all is given back */
 	bool shared;     /* RAM is shared memory, which does not count as this process's own */
+	bool dynamic;    /* pages of RAM may be out, and `more` bytes can be added */
+	uint64_t more;
 	uint32_t io_threads; /* threads; 0: no threads at all, everything runs on one loop inside
 			      * the caller's waits and guest_turn() */
 };
