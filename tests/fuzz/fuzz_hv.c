@@ -115,7 +115,7 @@ static uint32_t page_of(uint64_t msr_value)
 static unsigned port_calls(void)
 {
 	return m.injected + m.direct + m.arms + m.routes + m.resets + m.invariants + m.crashes +
-	       m.flushes + m.xmm_reads;
+	       m.flushes + m.discards + m.xmm_reads;
 }
 
 static void remember(void)

@@ -46,6 +46,9 @@ struct fake_partition {
 	unsigned flushes;
 	uint32_t last_flush_caller;
 	uint64_t last_flush; /* the set of VPs */
+	unsigned discards;
+	uint64_t discarded, last_discard; /* bytes; a GPA */
+	bool discards_all;                /* RAM or not */
 	uint8_t xmm[HV_HCALL_XMM_SIZE];
 	unsigned xmm_reads;
 	struct hv_crash crash;
@@ -129,6 +132,19 @@ static inline void fake_flush_tlb(void *ctx, uint32_t caller, uint64_t vps)
 	m->flushes++;
 }
 
+static inline int fake_discard(void *ctx, uint64_t gpa, uint64_t bytes)
+{
+	struct fake_partition *m = ctx;
+
+	assert(m->hv.config.discard && bytes && (gpa | bytes) % HV_PAGE_SIZE == 0);
+	if (!m->discards_all && !gmem_contains(&m->gmem, gpa, bytes))
+		return -EFAULT;
+	m->last_discard = gpa;
+	m->discarded += bytes;
+	m->discards++;
+	return 0;
+}
+
 static inline void fake_read_xmm(void *ctx, uint32_t vp, uint8_t xmm[HV_HCALL_XMM_SIZE])
 {
 	struct fake_partition *m = ctx;
@@ -176,6 +192,7 @@ static const struct hv_port_ops fake_port = {
 	.sint_changed = fake_sint_changed,
 	.inject_direct = fake_inject_direct,
 	.flush_tlb = fake_flush_tlb,
+	.discard = fake_discard,
 	.read_xmm = fake_read_xmm,
 	.guest_tsc = fake_guest_tsc,
 	.timer_arm = fake_timer_arm,
@@ -193,6 +210,7 @@ static inline struct hv_config fake_config(struct fake_partition *m)
 		.tsc_invariant = true,
 		.stimer = true,
 		.flush = true,
+		.discard = true,
 		.port = &fake_port,
 		.ctx = m,
 	};
