@@ -39,7 +39,8 @@
 #define GMEM_HUGE_SIZE  (2ull << 20)
 #define GMEM_LOW_MAX    (3ull << 30) /* highest end of RAM below 4 GiB */
 #define GMEM_HIGH_START (4ull << 30)
-/* Guests add memory in blocks that are multiples of their size away from 0: 2 GiB is the largest. */
+/* Guests add memory in blocks that are multiples of their size away from 0: 2 GiB is the largest.
+ */
 #define GMEM_ADDED_ALIGN (2ull << 30)
 
 /* Memory shared with the guest: may change at any time under the reader.
@@ -83,7 +84,8 @@ uint64_t gmem_end_max(const struct gmem *g);
 /* Maps memory until added_size is `size`, a page multiple of at most added_max: zero, and not
  * populated. Any thread that may sleep, one at a time; others see all of it when it is mapped. */
 int gmem_map_added(struct gmem *g, uint64_t size);
-/* After gmem_map_added(), when whoever must know of the memory (KVM) does: it is RAM from now on. */
+/* After gmem_map_added(), when whoever must know of the memory (KVM) does: it is RAM from now on.
+ */
 void gmem_publish_added(struct gmem *g, uint64_t size);
 
 /* Gives RAM of anonymous or shared memory back to the host; it reads as zeroes, and is there again
@@ -96,9 +98,9 @@ static inline uint64_t gmem_file_offset(const struct gmem *g, uint64_t gpa)
 	if (gpa < GMEM_HIGH_START)
 		return gpa;
 	gpa -= GMEM_HIGH_START;
-	return gpa < g->high_size ? gpa + g->low_size
-				  : gpa + GMEM_HIGH_START - g->added_start + g->low_size +
-					    g->high_size;
+	return gpa < g->high_size
+		       ? gpa + g->low_size
+		       : gpa + GMEM_HIGH_START - g->added_start + g->low_size + g->high_size;
 }
 
 /* True when [gpa, gpa + len) lies wholly in one range of RAM; no overflow for any input. */

@@ -16,8 +16,8 @@
 #define WORD_OUT 0x8080808080808080ull
 
 struct gmem_pages {
-	uint8_t *state;  /* [index], see index_of() */
-	uint64_t count;  /* with all that can be added */
+	uint8_t *state; /* [index], see index_of() */
+	uint64_t count; /* with all that can be added */
 	_Atomic uint64_t out;
 };
 
@@ -231,8 +231,7 @@ bool gmem_pages_next(const struct gmem *g, uint64_t *at, uint64_t max, struct gm
 	range = range_of(g, first);
 	while (end < range.end && end - first < max && is_out(p, end))
 		end++;
-	*run = (struct gmem_run){
-		range.gpa + (first - range.first) * GMEM_PAGE_SIZE, end - first};
+	*run = (struct gmem_run){range.gpa + (first - range.first) * GMEM_PAGE_SIZE, end - first};
 	*at = end;
 	return true;
 }
@@ -262,8 +261,7 @@ int gmem_pages_release(const struct gmem *g, const struct gmem_run *run)
 
 		n = same_pages(state, i, run->pages, OUT);
 		if (release)
-			ret = gmem_release(
-				g, run->gpa + i * GMEM_PAGE_SIZE, n * GMEM_PAGE_SIZE);
+			ret = gmem_release(g, run->gpa + i * GMEM_PAGE_SIZE, n * GMEM_PAGE_SIZE);
 	}
 	return ret;
 }
@@ -272,8 +270,7 @@ int gmem_pages_discard(const struct gmem *g, const struct gmem_run *run)
 {
 	if (!is_ram(g, run))
 		return -EFAULT;
-	if (load(state_of(g, run)) ||
-		same_pages(state_of(g, run), 0, run->pages, 0) != run->pages)
+	if (load(state_of(g, run)) || same_pages(state_of(g, run), 0, run->pages, 0) != run->pages)
 		return -EBUSY;
 	return gmem_release(g, run->gpa, run->pages * GMEM_PAGE_SIZE);
 }

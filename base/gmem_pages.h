@@ -11,9 +11,10 @@
  *               <--------------                  <--
  *              gmem_pages_give               gmem_unhold
  *
- * A page can be handed over while it is held: a guest frees the pages of a channel that is rescinded
- * before the host has let them go. Such a page is out, but is not released. One that is out cannot
- * be held any more. So nothing that the host uses is ever released, and nothing is out twice.
+ * A page can be handed over while it is held: a guest frees the pages of a channel that is
+ * rescinded before the host has let them go. Such a page is out, but is not released. One that is
+ * out cannot be held any more. So nothing that the host uses is ever released, and nothing is out
+ * twice.
  *
  * A byte a page, in memory that is populated where it is used. Thread: any; each function is atomic
  * for each page of its range, and gmem_pages_take() undoes what it did when it fails.

@@ -32,7 +32,7 @@ struct config_list {
 	uint32_t max;
 };
 
-extern const struct schema_key vm_keys[]; /* VM_CONFIG_KEYS, and one without a name */
+extern const struct schema_key vm_keys[];       /* VM_CONFIG_KEYS, and one without a name */
 extern const struct schema_type vm_memory_type; /* memory.c: struct vm_memory */
 extern const struct device_class disk_class;
 extern const struct device_class nic_class;     /* nic.c */

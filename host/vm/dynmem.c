@@ -44,12 +44,12 @@ int dynmem_set_target(struct dynmem *d, uint64_t bytes, struct err *e)
 
 	if (!d->offered)
 		return err_set(e, -EOPNOTSUPP,
-			"memory target: this VM's memory is not dynamic; start it with --memory "
-			"SIZE,min=SIZE,max=SIZE");
+			"memory target: the memory is not dynamic; start with --memory SIZE,min=SIZE,max=SIZE");
 	format_size(min, d->config.min);
 	format_size(max, d->config.max);
 	if (bytes && (bytes < d->config.min || bytes > d->config.max))
-		return err_set(e, -ERANGE, "memory target: must be from %s to %s, or auto", min, max);
+		return err_set(
+			e, -ERANGE, "memory target: must be from %s to %s, or auto", min, max);
 	d->wanted = bytes;
 	if (d->device.vsp)
 		dynmem_set_wanted(d->device.vsp, bytes);

@@ -55,11 +55,10 @@ int command_status(struct vm *vm, struct ctl_request *request, const json_t *jso
 {
 	struct vsp_device *heartbeat = ic_device(&vm->ic, VM_IC_HEARTBEAT);
 
-	ctl_answer(request,
-		json_pack("{s:s, s:i, s:s, s:o, s:o}", "state", vm_state_name(vm->state), "boots",
-			(int)vm->boots, "heartbeat",
-			ic_heartbeat_state_name(ic_heartbeat_state(heartbeat)), "memory",
-			memory_status(vm), "services", services(vm)));
+	ctl_answer(request, json_pack("{s:s, s:i, s:s, s:o, s:o}", "state",
+				    vm_state_name(vm->state), "boots", (int)vm->boots, "heartbeat",
+				    ic_heartbeat_state_name(ic_heartbeat_state(heartbeat)),
+				    "memory", memory_status(vm), "services", services(vm)));
 	return 0;
 }
 

@@ -27,8 +27,8 @@ int command_memory_target(
 	int ret;
 
 	if (!automatic && (parse_size(size, &bytes) || !bytes))
-		return err_set(
-			e, -EINVAL, "memory target: SIZE '%.40s': must be a size such as 700M, or auto", size);
+		return err_set(e, -EINVAL,
+			"memory target: SIZE '%.40s': must be a size such as 700M, or auto", size);
 	ret = dynmem_set_target(&vm->dynmem, bytes, e);
 	if (!ret)
 		ctl_answer(request, json_pack("{s:o}", "memory", memory_status(vm)));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * HvExtCallMemoryHeatHint: free page reporting. The guest names pages that are on its free lists; the
- * host may have them until the guest uses them again. Hints of other kinds are not offered.
+ * HvExtCallMemoryHeatHint: free page reporting. The guest names pages that are on its free lists;
+ * the host may have them until the guest uses them again. Hints of other kinds are not offered.
  *
  * Source: Linux drivers/hv/hv_balloon.c, include/asm-generic/hyperv-tlfs.h.
  */

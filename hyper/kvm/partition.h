@@ -45,12 +45,12 @@ struct partition_events {
 };
 
 struct partition_config {
-	int kvm_fd; /* of partition_open_kvm(); the caller's, for as long as the partition */
-	uint32_t vp_count;     /* 1..HV_VPS_MAX */
-	uint64_t memory_size;  /* bytes, MiB multiple */
-	bool memory_shared;    /* base/gmem.h: shared, not anonymous */
-	bool memory_dynamic;   /* base/gmem.h: dynamic; the guest may report pages it does not use */
-	uint64_t memory_more;  /* dynamic: bytes that can be added, MiB multiple */
+	int kvm_fd;        /* of partition_open_kvm(); the caller's, for as long as the partition */
+	uint32_t vp_count; /* 1..HV_VPS_MAX */
+	uint64_t memory_size; /* bytes, MiB multiple */
+	bool memory_shared;   /* base/gmem.h: shared, not anonymous */
+	bool memory_dynamic;  /* base/gmem.h: dynamic; the guest may report pages it does not use */
+	uint64_t memory_more; /* dynamic: bytes that can be added, MiB multiple */
 	struct budget *budget; /* of the VM; NULL: no limit */
 	bool stimer;
 	bool nested; /* VMX or SVM for the guest; creation fails where KVM has neither */
@@ -97,8 +97,8 @@ int partition_doorbell_add(struct partition *p, uint32_t connection_id, int even
 void partition_doorbell_del(struct partition *p, uint32_t connection_id, int eventfd);
 
 /* Dynamic memory: bytes of RAM were added, counted from gmem.added_start, are `size` or more from
- * now on; the guest does not know of them yet. size: a MiB multiple, at most memory_more. Any thread
- * that may sleep, one at a time, while the partition exists. 0 or -errno. */
+ * now on; the guest does not know of them yet. size: a MiB multiple, at most memory_more. Any
+ * thread that may sleep, one at a time, while the partition exists. 0 or -errno. */
 int partition_add_memory(struct partition *p, uint64_t size);
 
 /* Console input for COM1; returns how many bytes fitted. */

@@ -120,7 +120,7 @@ struct partition {
 	int kvm_fd, vm_fd;
 	struct gmem gmem;
 	uint32_t slots_added; /* from SLOT_RAM_ADDED on, for what was added to gmem */
-	void *reset_rom; /* one page, NULL before its creation */
+	void *reset_rom;      /* one page, NULL before its creation */
 	bool reset_rom_read_only;
 	struct hv_config hv_config; /* completed step by step until hv_init() */
 	struct hv hv;

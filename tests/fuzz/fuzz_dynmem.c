@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hostile guest on the dynamic memory channel: real bus, VSP and page table, everything on one loop
- * but the release of pages. The input is a script: messages that are right, wrong or random, targets,
- * pauses, closes.
+ * A hostile guest on the dynamic memory channel: real bus, VSP and page table, everything on one
+ * loop but the release of pages. The input is a script: messages that are right, wrong or random,
+ * targets, pauses, closes.
  *
- * Invariants: what is granted is between nothing and the maximum; a page that the guest has not handed
- * over keeps its contents; after a close nothing is out; the host survives.
+ * Invariants: what is granted is between nothing and the maximum; a page that the guest has not
+ * handed over keeps its contents; after a close nothing is out; the host survives.
  */
 #include <string.h>
 
@@ -162,8 +162,8 @@ static void take_host_message(struct target *t)
 	if (!t->open || !guest_dm_take(t->s))
 		return;
 	if (t->s->message.header.type == DM_HOT_ADD_REQUEST)
-		check((t->s->message.add.range & DM_RANGE_PFN_MASK) >=
-			GMEM_HIGH_START >> DM_PAGE_SHIFT);
+		check((t->s->message.add.range & DM_RANGE_PFN_MASK) >= GMEM_HIGH_START >>
+			DM_PAGE_SHIFT);
 	if (t->s->message.header.type == DM_UNBALLOON_REQUEST)
 		check(t->s->message.give.count && t->s->message.give.count <= DM_RANGES_MAX);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Dynamic memory: negotiation, pages that are taken and given, memory that is added; guests that lie,
- * answer out of turn, pause, close and come again. */
+/* Dynamic memory: negotiation, pages that are taken and given, memory that is added; guests that
+ * lie, answer out of turn, pause, close and come again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -31,8 +31,7 @@ struct guest_dm *guest_dm_create(bool shared, uint32_t io_threads)
 	return guest_dm_create_with(shared, io_threads, NULL);
 }
 
-struct guest_dm *guest_dm_create_with(
-	bool shared, uint32_t io_threads, bool (*is_ready)(void *ctx))
+struct guest_dm *guest_dm_create_with(bool shared, uint32_t io_threads, bool (*is_ready)(void *ctx))
 {
 	const struct guest_config gc = {
 		.ram = GUEST_DM_RAM,
@@ -82,8 +81,8 @@ void guest_dm_open_ready(struct guest_dm *s)
 	guest_dm_say(s, DM_VERSION_REQUEST, &m, sizeof(m));
 	guest_dm_expect(s, DM_VERSION_RESPONSE);
 	check(s->message.response.flags == DM_ACCEPTED);
-	guest_dm_capabilities(s, DM_CAN_BALLOON | DM_CAN_HOT_ADD |
-					 GUEST_DM_ALIGNMENT << DM_ALIGNMENT_SHIFT);
+	guest_dm_capabilities(
+		s, DM_CAN_BALLOON | DM_CAN_HOT_ADD | GUEST_DM_ALIGNMENT << DM_ALIGNMENT_SHIFT);
 	guest_dm_expect(s, DM_CAPABILITIES_RESPONSE);
 	check(s->message.response.flags == DM_ACCEPTED);
 	guest_dm_expect(s, DM_INFO);
@@ -180,8 +179,7 @@ void guest_dm_balloon(struct guest_dm *s, const uint64_t *ranges, uint32_t count
 		.count = count << DM_RESPONSE_COUNT_SHIFT | (more ? DM_RESPONSE_MORE : 0)};
 	if (count)
 		memcpy(m + 1, ranges, count * sizeof(*ranges));
-	guest_dm_say(s, DM_BALLOON_RESPONSE, m,
-		(uint32_t)(sizeof(*m) + count * sizeof(*ranges)));
+	guest_dm_say(s, DM_BALLOON_RESPONSE, m, (uint32_t)(sizeof(*m) + count * sizeof(*ranges)));
 }
 
 void guest_dm_added(struct guest_dm *s, uint64_t bytes, uint32_t result)

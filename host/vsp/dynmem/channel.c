@@ -151,8 +151,7 @@ static int on_hot_add(struct dynmem_channel *c, const void *message, uint32_t le
 /* ---- the table ----------------------------------------------------------- */
 
 #define STATE(name) (1u << DYNMEM_##name)
-#define BEGUN                                                                                      \
-	(STATE(IDLE) | STATE(TAKING) | STATE(GIVING) | STATE(MAPPING) | STATE(ADDING))
+#define BEGUN       (STATE(IDLE) | STATE(TAKING) | STATE(GIVING) | STATE(MAPPING) | STATE(ADDING))
 
 static const struct {
 	uint16_t type;

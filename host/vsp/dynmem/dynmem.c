@@ -13,7 +13,8 @@ const struct hv_guid dynmem_instance = DM_INSTANCE;
 
 /* ---- what is known ------------------------------------------------------- */
 
-void dynmem_view(const struct vsp_device *dev, struct dynmem_view *v)
+/* Any thread. Without the state of a channel. */
+static void device_view(const struct vsp_device *dev, struct dynmem_view *v)
 {
 	struct dynmem_device *d = vsp_device_priv((struct vsp_device *)dev);
 	const struct gmem *g = vsp_device_gmem(dev);
@@ -36,12 +37,18 @@ static bool may_add(struct dynmem_channel *c, const struct dynmem_view *v)
 	return adding == DYNMEM_ADD_POSSIBLE || (adding == DYNMEM_ADD_OFFLINE && v->wanted);
 }
 
-void dynmem_channel_view(struct dynmem_channel *c, struct dynmem_view *v)
+/* Any thread. */
+static void view_report(struct dynmem_channel *c, struct dynmem_view *v)
 {
-	dynmem_view(vsp_channel_device(c->ch), v);
 	v->reported = counter_get(&c->reported);
 	v->committed = counter_get(&c->committed);
 	v->offline = counter_get(&c->offline);
+}
+
+void dynmem_channel_view(struct dynmem_channel *c, struct dynmem_view *v)
+{
+	device_view(vsp_channel_device(c->ch), v);
+	view_report(c, v);
 	v->can_take = c->can_take;
 	v->alignment = may_add(c, v) ? c->alignment : 0;
 }
@@ -130,31 +137,35 @@ static const char *adding_name(enum dynmem_adding adding)
 	return names[adding];
 }
 
+static void fill_status(struct dynmem_channel *c, struct dynmem_status *status)
+{
+	status->state = state_name(counter_get(&c->state));
+	status->adding = adding_name(counter_get(&c->adding));
+	status->available = counter_get(&c->available);
+}
+
 void dynmem_status(struct vsp_device *dev, struct dynmem_status *status)
 {
 	struct vsp_channel *ch = vsp_device_primary(dev);
-	struct dynmem_channel *c = ch ? vsp_channel_priv(ch) : NULL;
 	struct dynmem_device *d = vsp_device_priv(dev);
 	struct dynmem_view v;
 
 	ON_LOOP(vsp_device_control(dev));
-	dynmem_view(dev, &v);
-	if (c) {
-		v.reported = counter_get(&c->reported);
-		v.committed = counter_get(&c->committed);
-		v.offline = counter_get(&c->offline);
-	}
 	*status = (struct dynmem_status){
-		.state = state_name(c ? counter_get(&c->state) : DYNMEM_CLOSED),
-		.granted = dynmem_granted(&v),
-		.target = dynmem_target(&v),
-		.added = d->accepted,
-		.out = v.out,
-		.reported = v.reported,
-		.available = c ? counter_get(&c->available) : 0,
-		.committed = v.committed,
-		.adding = adding_name(c ? counter_get(&c->adding) : DYNMEM_ADD_POSSIBLE),
+		.state = state_name(DYNMEM_CLOSED),
+		.adding = adding_name(DYNMEM_ADD_POSSIBLE),
 	};
+	device_view(dev, &v);
+	if (ch) {
+		view_report(vsp_channel_priv(ch), &v);
+		fill_status(vsp_channel_priv(ch), status);
+	}
+	status->granted = dynmem_granted(&v);
+	status->target = dynmem_target(&v);
+	status->added = d->accepted;
+	status->out = v.out;
+	status->reported = v.reported;
+	status->committed = v.committed;
 }
 
 static void inspect_channel(struct vsp_channel *ch, struct inspect *i)

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Dynamic memory: the guest's RAM becomes smaller and larger while it runs. Pages are taken
- * (ballooning) and given to the host's kernel; they come back zeroed. What a guest never had is added
- * behind its RAM, and then taken and given like the rest.
+ * (ballooning) and given to the host's kernel; they come back zeroed. What a guest never had is
+ * added behind its RAM, and then taken and given like the rest.
  *
  *   ram      bytes of RAM that the guest knows: what it booted with, and what was added
  *   out      of these, with the host
  *   granted  ram - out: what it can use
  *   target   what granted is to become: the user's wish, or what the guest needs and a buffer
  *
- * Which pages are out is in base/gmem_pages.h, whose rules no guest can break; policy.h decides what is
- * done. A channel that closes, for whatever reason, has everything back: the kernel that comes next
- * believes that it owns all RAM.
+ * Which pages are out is in base/gmem_pages.h, whose rules no guest can break; policy.h decides
+ * what is done. A channel that closes, for whatever reason, has everything back: the kernel that
+ * comes next believes that it owns all RAM.
  *
  * Threads: as marked; the device belongs to the control thread, its channel to an I/O thread.
  */

@@ -15,12 +15,12 @@
 #include "vsp/dynmem/policy.h"
 
 /*
- *                      refused                                 .--> TAKING --last answer, released--.
- *                    .---------.                               |                                    |
- *   CLOSED --open--> VERSION --accepted--> CAPABILITIES --> IDLE --> GIVING --answer----------------+
- *      ^                                                    ^  |                                    |
- *      |                                                    |  `--> MAPPING --mapped--> ADDING -----+
- *      `--- close, in any state                             `---------------------------------------'
+ *                      refused                                 .--> TAKING --last answer,
+ * released--.
+ *                    .---------.                               | | CLOSED --open--> VERSION
+ * --accepted--> CAPABILITIES --> IDLE --> GIVING --answer----------------+ ^ ^  | | | |  `-->
+ * MAPPING --mapped--> ADDING -----+
+ *      `--- close, in any state `---------------------------------------'
  *
  * One request is with the guest at a time. What it sends in the wrong state is dropped and counted;
  * a request or an answer that is wrong in itself faults the channel.
@@ -69,7 +69,7 @@ struct dynmem_out {
 struct dynmem_channel {
 	struct vsp_channel *ch;
 	enum dynmem_state state; /* counter */
-	bool ready; /* constant: as config.is_ready() said */
+	bool ready;              /* constant: as config.is_ready() said */
 	bool paused, stopping;
 	uint32_t transaction;
 	struct dynmem_out reply, info;
@@ -81,11 +81,11 @@ struct dynmem_channel {
 	enum dynmem_adding adding; /* counter */
 	uint64_t alignment;        /* bytes */
 	/* the request that is with it */
-	uint64_t asked;     /* TAKING: pages; ADDING: bytes */
-	uint64_t asked_ns;  /* ADDING */
-	uint64_t answered;  /* TAKING: pages so far */
-	uint32_t releasing; /* TAKING: messages whose pages are not released yet */
-	bool last;          /* TAKING: the last message has come */
+	uint64_t asked;      /* TAKING: pages; ADDING: bytes */
+	uint64_t asked_ns;   /* ADDING */
+	uint64_t answered;   /* TAKING: pages so far */
+	uint32_t releasing;  /* TAKING: messages whose pages are not released yet */
+	bool last;           /* TAKING: the last message has come */
 	uint32_t shortfalls; /* requests in a row to which it gave less than asked */
 	/* when it may be asked again: loop time */
 	uint64_t take_after_ns, add_after_ns;
@@ -123,9 +123,7 @@ static inline struct dynmem_device *dynmem_device_of(const struct dynmem_channel
 	return vsp_device_priv(vsp_channel_device(c->ch));
 }
 
-/* dynmem.c: any thread. Without the state of a channel. */
-void dynmem_view(const struct vsp_device *dev, struct dynmem_view *v);
-/* With it: the I/O thread, and control. */
+/* dynmem.c: the I/O thread. */
 void dynmem_channel_view(struct dynmem_channel *c, struct dynmem_view *v);
 
 /* channel.c */

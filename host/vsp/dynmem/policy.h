@@ -23,8 +23,8 @@ struct dynmem_view {
 	uint64_t wanted; /* by the user; 0: automatic */
 	/* The guest has `ram` bytes, of which `out` are with the host. */
 	uint64_t ram, out;
-	/* Automatic: what the guest said last; false: nothing yet. committed counts what is out, and
-	 * what it cannot use since it was added and is not online. */
+	/* Automatic: what the guest said last; false: nothing yet. committed counts what is out,
+	 * and what it cannot use since it was added and is not online. */
 	bool reported;
 	uint64_t committed, offline;
 	/* What can be done now. alignment: of memory that is added; 0: none can be. */

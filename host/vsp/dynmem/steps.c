@@ -55,7 +55,8 @@ static void give(struct dynmem_channel *c, uint64_t bytes)
 
 	*m = (struct dm_unballoon_request){.count = 0};
 	while (left && m->count < DM_RANGES_MAX &&
-		gmem_pages_next(g, &at, left < DM_RANGE_COUNT_MAX ? left : DM_RANGE_COUNT_MAX, &run)) {
+		gmem_pages_next(
+			g, &at, left < DM_RANGE_COUNT_MAX ? left : DM_RANGE_COUNT_MAX, &run)) {
 		gmem_pages_give(g, &run);
 		ranges[m->count++] = run.gpa >> DM_PAGE_SHIFT | run.pages << DM_RANGE_COUNT_SHIFT;
 		left -= run.pages;
@@ -94,8 +95,8 @@ void dynmem_add_request(struct dynmem_channel *c, int error, uint64_t bytes)
 	uint64_t start = g->added_start + dynmem_device_of(c)->accepted;
 
 	if (error)
-		log_event(LOG_WARN, "dynamic memory: no memory could be added: %s",
-			strerror(-error));
+		log_event(
+			LOG_WARN, "dynamic memory: no memory could be added: %s", strerror(-error));
 	if (error) {
 		add_later(c);
 		return;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Pages that the guest hands over. A message is used as a whole: when one of its ranges is wrong,
- * nothing of it is. The pages are out from then on; a helper thread gives them to the host's kernel,
- * which may take long.
+ * nothing of it is. The pages are out from then on; a helper thread gives them to the host's
+ * kernel, which may take long.
  */
 #include <errno.h>
 #include <string.h>
@@ -32,7 +32,8 @@ static void release_run(struct blocking_call *call)
 	}
 }
 
-/* A guest that has no more to give logs that each time it is asked: that is done ever less often. */
+/* A guest that has no more to give logs that each time it is asked: that is done ever less often.
+ */
 static void gave_too_little(struct dynmem_channel *c)
 {
 	c->take_after_ns = loop_now_ns() + (dynmem_retry_ns(c) << c->shortfalls);
@@ -71,28 +72,33 @@ static void release_done(struct blocking_call *call)
 	released(vsp_channel_priv(r->ch), r);
 }
 
+/* Once it is started, *r is the helper's. */
 static void release_start(struct dynmem_channel *c, struct dynmem_release *r)
 {
+	int ret;
+
 	r->ch = c->ch;
 	r->error = 0;
 	r->call = (struct blocking_call){.run = release_run, .done = release_done};
 	c->releasing++;
-	r->error = blocking_start(&r->call, vsp_channel_loop(c->ch));
-	if (r->error)
-		released(c, r); /* the pages are out all the same */
+	ret = blocking_start(&r->call, vsp_channel_loop(c->ch));
+	if (!ret)
+		return;
+	r->error = ret;
+	released(c, r); /* the pages are out all the same */
 }
 
 /* ---- ranges -------------------------------------------------------------- */
 
 static struct gmem_run run_of(uint64_t range)
 {
-	return (struct gmem_run){(range & DM_RANGE_PFN_MASK) << DM_PAGE_SHIFT,
-		range >> DM_RANGE_COUNT_SHIFT};
+	return (struct gmem_run){
+		(range & DM_RANGE_PFN_MASK) << DM_PAGE_SHIFT, range >> DM_RANGE_COUNT_SHIFT};
 }
 
 /* False: more pages than were asked for. */
-static bool decode(struct dynmem_channel *c, struct dynmem_release *r, const uint64_t *ranges,
-	uint64_t *pages)
+static bool decode(
+	struct dynmem_channel *c, struct dynmem_release *r, const uint64_t *ranges, uint64_t *pages)
 {
 	*pages = 0;
 	for (uint32_t i = 0; i < r->count; i++) {
@@ -186,12 +192,15 @@ static void map_done(struct blocking_call *call)
 void dynmem_map(struct dynmem_channel *c, uint64_t bytes)
 {
 	struct dynmem_map *m = vsp_request_get(c->ch, DYNMEM_MAP);
+	int ret;
 
 	assert(m);
 	m->ch = c->ch;
 	m->size = dynmem_device_of(c)->accepted + bytes;
 	m->call = (struct blocking_call){.run = map_run, .done = map_done};
-	m->error = blocking_start(&m->call, vsp_channel_loop(c->ch));
-	if (m->error)
-		mapped(c, m);
+	ret = blocking_start(&m->call, vsp_channel_loop(c->ch));
+	if (!ret)
+		return;
+	m->error = ret;
+	mapped(c, m);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Pages that are out and pages that are held: single rules, and random operations beside a model. */
+/* Pages that are out and pages that are held: single rules, and random operations beside a model.
+ */
 #include "base/gmem_pages.h"
 
 #include <errno.h>
@@ -209,14 +210,13 @@ static void added_memory_is_next_to_no_other(void **state)
 	struct gmem g;
 
 	for (size_t i = 0; i < sizeof(high) / sizeof(*high); i++) {
-		assert_int_equal(gmem_create_dynamic(&g, GMEM_ANONYMOUS, GMEM_LOW_MAX + high[i],
-					 MORE, NULL),
+		assert_int_equal(
+			gmem_create_dynamic(&g, GMEM_ANONYMOUS, GMEM_LOW_MAX + high[i], MORE, NULL),
 			0);
 		assert_int_equal(g.added_start % GMEM_ADDED_ALIGN, 0);
 		assert_true(g.added_start > GMEM_HIGH_START + high[i]);
 		assert_int_equal(gmem_end_max(&g), g.added_start + MORE);
-		assert_int_equal(
-			gmem_file_offset(&g, g.added_start), GMEM_LOW_MAX + high[i]);
+		assert_int_equal(gmem_file_offset(&g, g.added_start), GMEM_LOW_MAX + high[i]);
 		gmem_destroy(&g);
 	}
 }

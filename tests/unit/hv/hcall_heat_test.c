@@ -42,8 +42,7 @@ static uint64_t call(uint64_t control, const uint64_t *words, size_t count)
 }
 
 #define CALL(control, ...)                                                                         \
-	call(control, (const uint64_t[]){__VA_ARGS__},                                             \
-		sizeof((const uint64_t[]){__VA_ARGS__}) / 8)
+	call(control, (const uint64_t[]){__VA_ARGS__}, sizeof((const uint64_t[]){__VA_ARGS__}) / 8)
 
 static void the_capability_is_offered(void **state)
 {
