@@ -18,7 +18,7 @@ keep_data() {
 	mkdir -p /kept && mount -t tmpfs -o size=100% kept /kept
 	i=0
 	while [ $i -lt 8 ]; do
-		dd if=/dev/urandom of=/kept/$i bs=1M count=4 2>/dev/null
+		dd if=/dev/urandom of=/kept/$i bs=1M count=1 2>/dev/null
 		i=$((i + 1))
 	done
 	cat /kept/* | sha256sum >/tmp/kept.sum
