@@ -351,6 +351,36 @@ static void rings_are_not_released(void **state)
 	guest_dm_destroy(s);
 }
 
+/* The status that the host gives. */
+static uint32_t gpadl_of_page(struct guest_dm *s, uint32_t id, uint64_t gpa)
+{
+	struct {
+		struct vmbus_gpadl_header header;
+		uint64_t words[2];
+	} HV_PACKED msg = {
+		.header = {.relid = s->chan.offer.relid,
+			.gpadl = id,
+			.range_buflen = 16,
+			.range_count = 1},
+		.words = {PAGE, gpa / PAGE},
+	};
+	struct vmbus_gpadl_created created;
+
+	guest_post(&s->g, VMBUS_MSG_GPADL_HEADER, &msg, sizeof(msg));
+	guest_expect(&s->g, VMBUS_MSG_GPADL_CREATED, &created, sizeof(created));
+	assert_int_equal(created.gpadl, id);
+	return created.status;
+}
+
+static void teardown(struct guest_dm *s, uint32_t id)
+{
+	struct vmbus_gpadl_teardown msg = {.relid = s->chan.offer.relid, .gpadl = id};
+	struct vmbus_gpadl_torndown torndown;
+
+	guest_post(&s->g, VMBUS_MSG_GPADL_TEARDOWN, &msg, sizeof(msg));
+	guest_expect(&s->g, VMBUS_MSG_GPADL_TORNDOWN, &torndown, sizeof(torndown));
+}
+
 /* A device's buffer made of pages that the host has. */
 static void pages_out_cannot_be_used_by_devices(void **state)
 {
@@ -359,6 +389,12 @@ static void pages_out_cannot_be_used_by_devices(void **state)
 	assert_false(gmem_hold(&s->g.gmem, FREE));
 	assert_true(gmem_hold(&s->g.gmem, FREE - PAGE));
 	gmem_unhold(&s->g.gmem, FREE - PAGE);
+	assert_int_not_equal(gpadl_of_page(s, 900, FREE), 0);
+	assert_int_equal(gpadl_of_page(s, 901, FREE - PAGE), 0);
+	assert_int_equal(
+		gmem_pages_discard(&s->g.gmem, &(struct gmem_run){FREE - PAGE, 1}), -EBUSY);
+	teardown(s, 901);
+	assert_int_equal(gmem_pages_discard(&s->g.gmem, &(struct gmem_run){FREE - PAGE, 1}), 0);
 	guest_dm_destroy(s);
 }
 

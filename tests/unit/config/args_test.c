@@ -128,6 +128,38 @@ static void the_last_of_an_option_counts(void **state)
 	assert_string_equal(o.kernel, "L");
 }
 
+static void dynamic_memory(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t size, min, max;
+		uint32_t buffer;
+	} good[] = {
+		{"512M,max=4G,min=256M,buffer=5%", 512, 256, 4096, 5},
+		{"512M,min=256M", 512, 256, 512, 20},
+		{"512M,max=1G", 512, 512, 1024, 20},
+		{"512M,buffer=0%", 512, 512, 512, 0},
+	};
+	static const char *const bad[] = {"512M,", "512M,max", "512M,max=", "512M,max=256M",
+		"512M,min=1G", "512M,max=1G,max=2G", "512M,buffer=20", "512M,buffer=%",
+		"512M,buffer=1001%", "512M,buffer=-1%", "512M,more=1G", "512M,max=1.5G",
+		"512M,max=1025K", "512M,,max=1G", "max=1G", ",max=1G", "512M,max=1G,",
+		"512M,max=00000000000000000000000000000000000000000000000000000000000000000001G"};
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_int_equal(parse("--memory", good[i].text, NULL), 0);
+		assert_true(o.memory.dynamic);
+		assert_int_equal(o.memory.size, good[i].size << 20);
+		assert_int_equal(o.memory.min, good[i].min << 20);
+		assert_int_equal(o.memory.max, good[i].max << 20);
+		assert_int_equal(o.memory.buffer, good[i].buffer);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(parse("--memory", bad[i], NULL), -EINVAL);
+	assert_int_equal(parse("--memory", "512M", NULL), 0);
+	assert_false(o.memory.dynamic);
+}
+
 static void sizes(void **state)
 {
 	static const struct {
@@ -379,6 +411,7 @@ int main(void)
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(every_option),
 		cmocka_unit_test(the_last_of_an_option_counts),
+		cmocka_unit_test(dynamic_memory),
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(disks),

@@ -220,11 +220,13 @@ static void put_nic(struct line *l)
 static void make_line(struct line *l)
 {
 	static const char *const cpus[] = {"1", "64", "7", NULL};
-	static const char *const memory[] = {"1M", "512G", "1048576", "3072K", NULL};
+	static const char *const memory[] = {"1M", "512G", "1048576", "3072K",
+		"2M,max=512G,min=1M,buffer=7%", "1G,max=2G", "1G,min=512M", NULL};
 	static const char *const threads[] = {"auto", "1", "64", NULL};
 	static const char *const poll[] = {"auto", "off", "1", "10000", NULL};
 	char name[TEXT_MAX];
 	unsigned disks = below(6), nics = below(4);
+	const char *size = one_of(memory);
 
 	memset(l, 0, sizeof(*l));
 	put(l, "run");
@@ -235,8 +237,7 @@ static void make_line(struct line *l)
 		put_option(l, "--append", name);
 	if (coin())
 		put_option(l, "--cpus", one_of(cpus));
-	if (coin())
-		put_option(l, "--memory", one_of(memory));
+	put_option(l, "--memory", size);
 	if (coin())
 		put_option(l, "--memory-kind", "shared");
 	if (coin())
@@ -249,7 +250,7 @@ static void make_line(struct line *l)
 		put_option(l, "--no-reboot", NULL);
 	if (coin())
 		put_option(l, "--on-crash", "continue");
-	if (coin())
+	if (coin() && !strchr(size, ',')) /* dynamic memory cannot be pinned */
 		put_option(l, "--pin-memory", NULL);
 	while (disks--)
 		put_disk(l);
@@ -285,6 +286,10 @@ static void check_same(const struct vm_config *a, const struct vm_config *b)
 	assert_string_equal(a->append, b->append);
 	assert_int_equal(a->cpus, b->cpus);
 	assert_int_equal(a->memory.size, b->memory.size);
+	assert_int_equal(a->memory.max, b->memory.max);
+	assert_int_equal(a->memory.min, b->memory.min);
+	assert_int_equal(a->memory.buffer, b->memory.buffer);
+	assert_int_equal(a->memory.dynamic, b->memory.dynamic);
 	assert_int_equal(a->memory_kind, b->memory_kind);
 	assert_int_equal(a->io_threads, b->io_threads);
 	assert_int_equal(a->poll_us, b->poll_us);
