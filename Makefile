@@ -37,7 +37,7 @@ endif
 CFLAGS_COMMON := -std=gnu11 -g -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wno-unused-parameter -fno-strict-aliasing -pthread -D_GNU_SOURCE -DENLITE_VERSION=\"$(VERSION)\"
 INCLUDES := -Iinclude -Icommon -Ihost -I. -I$(B)/gen
-LIBS := -lseccomp -lcap-ng -luring -ljansson -lsmartcols -luuid -pthread
+LIBS := -lseccomp -lcap-ng -luring -ljansson -lsmartcols -luuid -lzstd -lz -pthread
 CLANG ?= clang
 ifeq ($(origin CC),default)
 CC := gcc

@@ -51,12 +51,13 @@ static const int map_flags[] = {
  * and private. A child process does not get them: while it lives, a page would be copied when it is
  * written to, away from where the guest and requests in flight use it.
  */
-static int map_range(const struct gmem *g, int fd, uint64_t gpa, size_t size)
+static int map_range(
+	const struct gmem *g, int fd, uint64_t start, uint64_t gpa, size_t size)
 {
 	uint8_t *at = g->base + gpa;
 
 	if (mmap(at, size, PROT_READ | PROT_WRITE, map_flags[g->kind] | MAP_FIXED | MAP_NORESERVE,
-		    fd, fd < 0 ? 0 : (off_t)gmem_file_offset(g, gpa)) == MAP_FAILED)
+		    fd, fd < 0 ? 0 : (off_t)(start + gmem_file_offset(g, gpa))) == MAP_FAILED)
 		return -errno;
 	madvise(at, size, MADV_DONTDUMP);
 	madvise(at, size, MADV_DONTFORK);
@@ -65,12 +66,13 @@ static int map_range(const struct gmem *g, int fd, uint64_t gpa, size_t size)
 	return 0;
 }
 
-static int map_ranges(const struct gmem *g, int fd)
+/* start: of RAM in the file. */
+static int map_ranges(const struct gmem *g, int fd, uint64_t start)
 {
-	int rc = map_range(g, fd, 0, g->low_size);
+	int rc = map_range(g, fd, start, 0, g->low_size);
 
 	if (!rc && g->high_size)
-		rc = map_range(g, fd, GMEM_HIGH_START, g->high_size);
+		rc = map_range(g, fd, start, GMEM_HIGH_START, g->high_size);
 	return rc;
 }
 
@@ -89,7 +91,7 @@ static int prepare(struct gmem *g, enum gmem_kind kind, uint64_t size, struct er
 	return 0;
 }
 
-static int map(struct gmem *g, int fd, struct err *e)
+static int map(struct gmem *g, int fd, uint64_t start, struct err *e)
 {
 	uint64_t size = g->low_size + g->high_size;
 	int rc;
@@ -98,7 +100,7 @@ static int map(struct gmem *g, int fd, struct err *e)
 	if (!g->base)
 		return err_set(e, -errno, "guest memory: no address space for %llu bytes: %s",
 			(unsigned long long)size, strerror(errno));
-	rc = map_ranges(g, fd);
+	rc = map_ranges(g, fd, start);
 	if (!rc)
 		return 0;
 	gmem_destroy(g);
@@ -110,7 +112,7 @@ int gmem_create(struct gmem *g, uint64_t size, struct err *e)
 {
 	int rc = prepare(g, GMEM_ANONYMOUS, size, e);
 
-	return rc ? rc : map(g, -1, e);
+	return rc ? rc : map(g, -1, 0, e);
 }
 
 /* Not next to other RAM, so that no run of pages crosses from one range into another. */
@@ -148,7 +150,7 @@ static int map_shared(struct gmem *g, struct err *e)
 	if (fd < 0)
 		return err_set(e, fd, "guest memory: cannot create %llu bytes: %s",
 			(unsigned long long)size, strerror(-fd));
-	rc = map(g, fd, e);
+	rc = map(g, fd, 0, e);
 	if (rc)
 		close(fd);
 	else
@@ -176,7 +178,7 @@ int gmem_create_dynamic(
 			(unsigned long long)more);
 	g->added_start = added_start(g);
 	g->added_max = more;
-	rc = kind == GMEM_SHARED ? map_shared(g, e) : map(g, -1, e);
+	rc = kind == GMEM_SHARED ? map_shared(g, e) : map(g, -1, 0, e);
 	if (rc)
 		return rc;
 	rc = gmem_pages_create(g);
@@ -187,7 +189,7 @@ int gmem_create_dynamic(
 	return 0;
 }
 
-int gmem_create_image(struct gmem *g, int fd, uint64_t size, struct err *e)
+int gmem_create_image(struct gmem *g, int fd, uint64_t offset, uint64_t size, struct err *e)
 {
 	int rc = prepare(g, GMEM_IMAGE, size, e);
 	struct stat st;
@@ -196,10 +198,10 @@ int gmem_create_image(struct gmem *g, int fd, uint64_t size, struct err *e)
 		return rc;
 	if (fstat(fd, &st))
 		return err_set(e, -errno, "guest memory: image: %s", strerror(errno));
-	if ((uint64_t)st.st_size < size)
+	if ((uint64_t)st.st_size < offset || (uint64_t)st.st_size - offset < size)
 		return err_set(e, -EINVAL, "guest memory: image: has %llu bytes, want %llu",
-			(unsigned long long)st.st_size, (unsigned long long)size);
-	return map(g, fd, e);
+			(unsigned long long)st.st_size, (unsigned long long)(offset + size));
+	return map(g, fd, offset, e);
 }
 
 void gmem_destroy(struct gmem *g)
@@ -220,7 +222,7 @@ int gmem_map_added(struct gmem *g, uint64_t size)
 	assert(size <= g->added_max && size % GMEM_PAGE_SIZE == 0);
 	if (size <= g->added_size)
 		return 0;
-	return map_range(g, g->memfd, g->added_start + g->added_size, size - g->added_size);
+	return map_range(g, g->memfd, 0, g->added_start + g->added_size, size - g->added_size);
 }
 
 void gmem_publish_added(struct gmem *g, uint64_t size)

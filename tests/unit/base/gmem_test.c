@@ -93,7 +93,7 @@ static void create_kind(struct gmem *g, enum gmem_kind kind, uint64_t size)
 		break;
 	case GMEM_IMAGE:
 		fd = image_of(size);
-		assert_int_equal(gmem_create_image(g, fd, size, NULL), 0);
+		assert_int_equal(gmem_create_image(g, fd, 0, size, NULL), 0);
 		close(fd);
 		break;
 	}
@@ -224,8 +224,8 @@ static void image_memory_is_private_where_written(void **state)
 
 	assert_int_equal(pwrite(fd, "l", 1, 4096), 1);
 	assert_int_equal(pwrite(fd, "h", 1, (off_t)GMEM_LOW_MAX), 1);
-	assert_int_equal(gmem_create_image(&first, fd, size, NULL), 0);
-	assert_int_equal(gmem_create_image(&second, fd, size, NULL), 0);
+	assert_int_equal(gmem_create_image(&first, fd, 0, size, NULL), 0);
+	assert_int_equal(gmem_create_image(&second, fd, 0, size, NULL), 0);
 	for (size_t i = 0; i < 2; i++) {
 		gmem_read(&first, gpas[i], &byte, 1);
 		assert_int_equal(byte, "lh"[i]);
@@ -248,9 +248,9 @@ static void a_short_image_is_refused(void **state)
 	struct gmem g;
 	struct err e;
 
-	assert_int_equal(gmem_create_image(&g, fd, MIB, &e), -EINVAL);
+	assert_int_equal(gmem_create_image(&g, fd, 0, MIB, &e), -EINVAL);
 	assert_non_null(strstr(e.text, "has 1044480 bytes, want 1048576"));
-	assert_int_equal(gmem_create_image(&g, -1, MIB, &e), -EBADF);
+	assert_int_equal(gmem_create_image(&g, -1, 0, MIB, &e), -EBADF);
 	gmem_destroy(&g);
 	close(fd);
 }
