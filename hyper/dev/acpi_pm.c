@@ -159,3 +159,16 @@ void acpi_pm_power_button(struct acpi_pm *pm)
 	update_sci(pm);
 	pthread_mutex_unlock(&pm->lock);
 }
+
+void acpi_pm_archive(struct acpi_pm *pm, struct archive *a)
+{
+	pthread_mutex_lock(&pm->lock);
+	archive_begin(a, "acpi_pm", 1);
+	archive_u16(a, "status", &pm->status);
+	archive_u16(a, "enable", &pm->enable);
+	archive_u16(a, "control", &pm->cnt);
+	archive_end(a);
+	if (a->reading)
+		update_sci(pm);
+	pthread_mutex_unlock(&pm->lock);
+}

@@ -70,3 +70,16 @@ int debug_exit_init(struct debug_exit *d, struct pio *pio, struct power_control 
 		return ret;
 	return pio_add(pio, SHUTDOWN_PORT, 1, &shutdown_ops, d);
 }
+
+void debug_exit_archive(struct debug_exit *d, struct archive *a)
+{
+	uint32_t matched = d->shutdown_matched;
+
+	archive_begin(a, "debug_exit", 1);
+	archive_u32(a, "matched", &matched);
+	archive_end(a);
+	if (matched >= sizeof(shutdown_text) - 1)
+		archive_fail(a, "more of the text than there is");
+	else
+		d->shutdown_matched = matched;
+}

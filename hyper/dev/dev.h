@@ -5,6 +5,9 @@
  * No KVM here: interrupts are raised through dev_irq.
  * Thread: port callbacks on VP threads, under each device's own lock;
  * serial_input() on the control thread.
+ *
+ * DEVICE_archive(): the device's state, either direction, while no VP runs. Reading raises the
+ * interrupt line again if it was up.
  */
 #ifndef HYPER_DEV_H
 #define HYPER_DEV_H
@@ -14,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/archive.h"
 #include "hyper/dev/pio.h"
 
 /* Level of an interrupt line. Called under the device's lock, only when the level changes. */
@@ -52,6 +56,7 @@ int serial_init(struct serial *s, struct pio *pio, struct dev_irq irq,
 	void (*output)(void *ctx, uint8_t byte), void *ctx);
 /* Host input; returns the number of accepted bytes. */
 size_t serial_input(struct serial *s, const uint8_t *bytes, size_t count);
+void serial_archive(struct serial *s, struct archive *a);
 
 /* ---- RTC / CMOS 0x70-0x71 (rtc.c) ---------------------------------------- */
 /* Wall clock in UTC, UIP clear, no alarms. */
@@ -63,6 +68,7 @@ struct rtc {
 	uint8_t ram[128];
 };
 int rtc_init(struct rtc *r, struct pio *pio);
+void rtc_archive(struct rtc *r, struct archive *a);
 
 /* ---- ACPI power management (acpi_pm.c) ----------------------------------- */
 /* PM1 event and control blocks, and the reset register. */
@@ -83,6 +89,7 @@ int acpi_pm_init(
 	struct acpi_pm *pm, struct pio *pio, struct power_control control, struct dev_irq sci);
 /* Presses the power button: the guest's init shuts down. Any thread. */
 void acpi_pm_power_button(struct acpi_pm *pm);
+void acpi_pm_archive(struct acpi_pm *pm, struct archive *a);
 
 /* ---- what is left of the PC (i8042.c): two ways to reset, and no PCI ----- */
 #define I8042_STATUS_PORT 0x64u  /* reads 0; command 0xFE resets */
@@ -104,5 +111,6 @@ struct debug_exit {
 	unsigned shutdown_matched;
 };
 int debug_exit_init(struct debug_exit *d, struct pio *pio, struct power_control control);
+void debug_exit_archive(struct debug_exit *d, struct archive *a);
 
 #endif

@@ -132,3 +132,14 @@ int rtc_init(struct rtc *r, struct pio *pio)
 	r->ram[RTC_A] = RTC_A_DEFAULT;
 	return pio_add(pio, RTC_PORT, 2, &rtc_ops, r);
 }
+
+void rtc_archive(struct rtc *r, struct archive *a)
+{
+	pthread_mutex_lock(&r->lock);
+	archive_begin(a, "rtc", 1);
+	archive_u8(a, "index", &r->index);
+	archive_bytes(a, "ram", r->ram, sizeof(r->ram));
+	archive_end(a);
+	r->index &= RTC_INDEX_MASK;
+	pthread_mutex_unlock(&r->lock);
+}

@@ -246,3 +246,34 @@ size_t serial_input(struct serial *s, const uint8_t *bytes, size_t count)
 	pthread_mutex_unlock(&s->lock);
 	return done;
 }
+
+/* ---- saving -------------------------------------------------------------- */
+
+static void rx_archive(struct serial *s, struct archive *a)
+{
+	archive_u32(a, "rx_head", &s->rx_head);
+	archive_u32(a, "rx_count", &s->rx_count);
+	archive_bytes(a, "rx", s->rx, sizeof(s->rx));
+	if (s->rx_head < SERIAL_RX_FIFO && s->rx_count <= SERIAL_RX_FIFO)
+		return;
+	archive_fail(a, "received bytes outside of the FIFO");
+	s->rx_head = s->rx_count = 0;
+}
+
+void serial_archive(struct serial *s, struct archive *a)
+{
+	pthread_mutex_lock(&s->lock);
+	archive_begin(a, "serial", 1);
+	archive_u8(a, "ier", &s->ier);
+	archive_u8(a, "lcr", &s->lcr);
+	archive_u8(a, "mcr", &s->mcr);
+	archive_u8(a, "scr", &s->scr);
+	archive_u8(a, "fcr", &s->fcr);
+	archive_u16(a, "divisor", &s->divisor);
+	archive_bool(a, "thre_pending", &s->thre_pending);
+	rx_archive(s, a);
+	archive_end(a);
+	if (a->reading)
+		update_line(s);
+	pthread_mutex_unlock(&s->lock);
+}

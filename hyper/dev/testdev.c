@@ -193,6 +193,38 @@ int testdev_init(struct testdev *t, struct pio *pio, struct hv *hv)
 	return pio_add(pio, TESTDEV_PORT, 4, &testdev_ops, t);
 }
 
+static void slot_archive(struct testdev *t, const struct testdev_slot *s, struct archive *a)
+{
+	struct testdev_command c = {.vp = s->vp, .sint = s->sint, .id = s->id};
+	uint32_t kind = s->kind;
+
+	archive_begin(a, NULL, 1);
+	archive_u32(a, "kind", &kind);
+	archive_u32(a, "vp", &c.vp);
+	archive_u32(a, "sint", &c.sint);
+	archive_u32(a, "id", &c.id);
+	archive_end(a);
+	c.kind = kind;
+	if (!a->reading || a->error)
+		return;
+	if (!kind || kind > TESTDEV_EVENT || c.vp >= t->hv->config.vp_count ||
+		c.sint >= HV_SINT_COUNT || slot_create(t, &c))
+		archive_fail(a, "a slot cannot be created");
+}
+
+void testdev_archive(struct testdev *t, struct archive *a)
+{
+	uint32_t count = 0, used[TESTDEV_SLOTS] = {0};
+
+	for (uint32_t i = 0; i < TESTDEV_SLOTS; i++)
+		if (t->slot[i].kind != TESTDEV_FREE)
+			used[count++] = i;
+	count = archive_list(a, "test_device", count, TESTDEV_SLOTS);
+	for (uint32_t i = 0; i < count; i++)
+		slot_archive(t, &t->slot[used[i]], a);
+	archive_end(a);
+}
+
 void testdev_fini(struct testdev *t)
 {
 	for (unsigned i = 0; i < TESTDEV_SLOTS; i++)

@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <stdint.h>
 
+#include "base/archive.h"
 #include "hyper/dev/pio.h"
 #include "hyper/hv/hv.h"
 
@@ -60,6 +61,8 @@ struct testdev {
 
 /* Before the VPs start. hv must outlive the device. Errors of pio_add(). */
 int testdev_init(struct testdev *t, struct pio *pio, struct hv *hv);
+/* No VP runs. Reading adds the connections. */
+void testdev_archive(struct testdev *t, struct archive *a);
 /* After the VPs stopped: removes all connections. */
 void testdev_fini(struct testdev *t);
 

@@ -27,6 +27,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/archive.h"
 #include "base/budget.h"
 #include "base/gmem.h"
 #include "base/list.h"
@@ -170,6 +171,7 @@ struct hv {
 	int64_t tsc_offset; /* reference time = ((TSC * scale) >> 64) + offset */
 	_Atomic bool time_paused;
 	uint64_t paused_tsc; /* time_paused: (TSC * scale) >> 64 at hv_time_pause() */
+	bool tsc_page_stale; /* time_paused: scale or offset are not those of the page */
 	/* under lock */
 	pthread_mutex_t lock;
 	uint64_t guest_os_id, hypercall, reference_tsc, tsc_invariant_ctl;
@@ -190,6 +192,17 @@ void hv_fini(struct hv *hv);
 
 /* Any thread. The guest has registered an open-source operating system: Linux, the BSDs. */
 bool hv_guest_is_open_source(struct hv *hv);
+
+/*
+ * Saving (hv_archive.c). The state that guest memory does not hold, either direction, while time is
+ * paused. Reading is no write of MSRs: pages of the guest keep what they hold. It comes after
+ * hv_init(), before VPs run; connections are added by their owners; time is paused then, at the
+ * reference time of the image. Control thread.
+ */
+void hv_archive(struct hv *hv, struct archive *a);
+/* After reading, when interrupts reach the VPs and timers can be armed: what waits is delivered as
+ * far as possible, and each open SINT interrupts once. */
+void hv_restored(struct hv *hv);
 
 /* Any thread. Registers, SynIC and synthetic timers of each VP, counters. Takes hv.lock and each
  * hv_vp.lock for a copy. */

@@ -109,15 +109,22 @@ enum hv_status vp_set_decode(const struct hv *hv, const struct hv_vp_set *in, co
 
 /* reftime.c */
 void reftime_init(struct hv *hv);
+void reftime_archive(struct hv *hv, struct archive *a);
 
 /* synic.c */
 void synic_vp_init(struct hv_vp *vp);
 void synic_vp_fini(struct hv *hv, struct hv_vp *vp);
+/* See hv_archive(). */
+void synic_archive(struct hv *hv, struct hv_vp *vp, struct archive *a);
+void synic_restored(struct hv *hv, struct hv_vp *vp);
 /* Under hv_vp.lock: moves one waiting message of the SINT into its slot, if both are ready. */
 void synic_deliver(struct hv *hv, struct hv_vp *vp, uint32_t sint);
 
 /* stimer.c */
 void stimer_vp_init(struct hv_vp *vp);
+/* See hv_archive(). */
+void stimer_archive(struct hv_vp *vp, struct archive *a);
+void stimer_restored(struct hv *hv, struct hv_vp *vp);
 /* Under hv_vp.lock: an expired timer has a message for this SINT. */
 bool stimer_message_waiting(const struct hv_vp *vp, uint32_t sint);
 /* Under hv_vp.lock, when one is waiting: takes it. */

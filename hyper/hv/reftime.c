@@ -114,8 +114,9 @@ void hv_time_resume(struct hv *hv)
 	pthread_mutex_lock(&hv->lock);
 	hv->tsc_offset -= ran_on;
 	page = hv_msr_page(hv, hv->reference_tsc);
-	if (page && ran_on)
+	if (page && (ran_on || hv->tsc_page_stale))
 		page_update(hv, page);
+	hv->tsc_page_stale = false;
 	pthread_mutex_unlock(&hv->lock);
 	atomic_store(&hv->time_paused, false);
 }
@@ -123,4 +124,28 @@ void hv_time_resume(struct hv *hv)
 bool hv_time_is_paused(struct hv *hv)
 {
 	return atomic_load(&hv->time_paused);
+}
+
+/* ---- saving -------------------------------------------------------------- */
+
+/* Goes on from the reference time of the image, whatever the TSC is here. */
+static void set_paused_time(struct hv *hv, uint64_t time, uint64_t page_scale, uint64_t page_offset)
+{
+	hv->paused_tsc = tsc_scaled(hv);
+	hv->tsc_offset = (int64_t)(time - hv->paused_tsc);
+	hv->tsc_page_stale = hv->tsc_scale != page_scale || (uint64_t)hv->tsc_offset != page_offset;
+	atomic_store(&hv->time_paused, true);
+}
+
+void reftime_archive(struct hv *hv, struct archive *a)
+{
+	uint64_t time = hv_ref_time(hv), scale = hv->tsc_scale, offset = (uint64_t)hv->tsc_offset;
+
+	archive_u64(a, "reference_time", &time);
+	archive_u64(a, "tsc_scale", &scale);
+	archive_u64(a, "tsc_offset", &offset);
+	archive_u64(a, "reference_tsc", &hv->reference_tsc);
+	archive_u32(a, "tsc_sequence", &hv->tsc_sequence);
+	if (a->reading)
+		set_paused_time(hv, time, scale, offset);
 }

@@ -235,3 +235,39 @@ int stimer_msr_write(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint64_t val
 	pthread_mutex_unlock(&vp->lock);
 	return 0;
 }
+
+/* ---- saving -------------------------------------------------------------- */
+
+static void one_archive(struct hv_stimer *t, struct archive *a)
+{
+	archive_begin(a, NULL, 1);
+	archive_u64(a, "config", &t->config);
+	archive_u64(a, "count", &t->count);
+	archive_u64(a, "due", &t->due);
+	archive_bool(a, "message_pending", &t->message_pending);
+	archive_u64(a, "message_due", &t->message_due);
+	archive_end(a);
+	if (a->error)
+		t->due = HV_STIMER_NEVER;
+}
+
+/* Due times are reference times, which goes on where it stood. */
+void stimer_archive(struct hv_vp *vp, struct archive *a)
+{
+	uint32_t count = archive_list(a, "stimers", HV_STIMER_COUNT, HV_STIMER_COUNT);
+
+	for (uint32_t i = 0; i < count; i++)
+		one_archive(&vp->stimer[i], a);
+	if (count != HV_STIMER_COUNT)
+		archive_fail(a, "some are missing");
+	archive_end(a);
+	archive_u64(a, "timer_ran", &vp->timer_ran);
+}
+
+void stimer_restored(struct hv *hv, struct hv_vp *vp)
+{
+	pthread_mutex_lock(&vp->lock);
+	vp->timer_armed = HV_STIMER_NEVER;
+	arm(hv, vp);
+	pthread_mutex_unlock(&vp->lock);
+}

@@ -431,3 +431,110 @@ int synic_msr_write(struct hv *hv, struct hv_vp *vp, uint32_t msr, uint64_t valu
 		return sint_write(hv, vp, msr - HV_MSR_SINT0, value);
 	}
 }
+
+/* ---- saving -------------------------------------------------------------- */
+
+static void message_archive(struct archive *a, struct hv_message *msg)
+{
+	archive_begin(a, NULL, 1);
+	archive_bytes(a, "message", msg, sizeof(*msg));
+	archive_end(a);
+	if (a->reading && (msg->type == HV_MESSAGE_TYPE_NONE ||
+				  (msg->type & HV_MESSAGE_TYPE_RESERVED) ||
+				  msg->payload_size > HV_MESSAGE_PAYLOAD_MAX))
+		archive_fail(a, "no message");
+}
+
+static void message_read(struct hv *hv, struct hv_vp *vp, uint32_t sint, struct archive *a)
+{
+	struct hv_synic_message *m = message_alloc(hv);
+
+	if (!m) {
+		archive_fail(a, "out of memory");
+		return;
+	}
+	message_archive(a, &m->msg);
+	if (!a->error && !queue_add(vp, sint, m))
+		return;
+	archive_fail(a, "more messages than a VP can have");
+	message_free(hv, m);
+}
+
+static void queue_archive(struct hv *hv, struct hv_vp *vp, uint32_t sint, struct archive *a)
+{
+	uint32_t count = 0;
+
+	list_for_each (pos, &vp->queue[sint])
+		count++;
+	count = archive_list(a, "queue", count, HV_SYNIC_QUEUE_MAX);
+	if (a->reading)
+		for (uint32_t i = 0; i < count && !a->error; i++)
+			message_read(hv, vp, sint, a);
+	else
+		list_for_each (pos, &vp->queue[sint])
+			message_archive(a, &container_of(pos, struct hv_synic_message, link)->msg);
+	archive_end(a);
+}
+
+static void events_archive(struct hv_vp *vp, uint32_t sint, struct archive *a)
+{
+	bool pending = vp->pending_sints >> sint & 1;
+
+	archive_bool(a, "events_pending", &pending);
+	if (!pending)
+		return;
+	archive_bytes(a, "events", vp->pending_events[sint], sizeof(vp->pending_events[sint]));
+	vp->pending_sints |= 1u << sint;
+}
+
+static void sint_archive(struct hv *hv, struct hv_vp *vp, uint32_t sint, struct archive *a)
+{
+	uint64_t value = vp->sint[sint];
+
+	archive_begin(a, NULL, 1);
+	archive_u64(a, "sint", &value);
+	if (!(value & HV_SINT_MASKED) && (value & HV_SINT_VECTOR_MASK) < HV_SINT_FIRST_VECTOR)
+		archive_fail(a, "vector %u", (unsigned)(value & HV_SINT_VECTOR_MASK));
+	queue_archive(hv, vp, sint, a);
+	events_archive(vp, sint, a);
+	archive_end(a);
+	if (!a->error)
+		vp->sint[sint] = value;
+}
+
+/* The pages are in guest memory, with what they hold: only their places are set. */
+static void pages_find(struct hv *hv, struct hv_vp *vp)
+{
+	vp->message_page = hv_msr_page(hv, vp->simp);
+	vp->event_page = hv_msr_page(hv, vp->siefp);
+}
+
+void synic_archive(struct hv *hv, struct hv_vp *vp, struct archive *a)
+{
+	uint32_t count = archive_list(a, "sints", HV_SINT_COUNT, HV_SINT_COUNT);
+
+	for (uint32_t sint = 0; sint < count; sint++)
+		sint_archive(hv, vp, sint, a);
+	if (count != HV_SINT_COUNT)
+		archive_fail(a, "some are missing");
+	archive_end(a);
+	archive_u64(a, "scontrol", &vp->scontrol);
+	archive_u64(a, "siefp", &vp->siefp);
+	archive_u64(a, "simp", &vp->simp);
+	if (a->reading)
+		pages_find(hv, vp);
+}
+
+void synic_restored(struct hv *hv, struct hv_vp *vp)
+{
+	for (uint32_t sint = 0; sint < HV_SINT_COUNT; sint++) {
+		uint8_t vector = routed_vector(vp->sint[sint]);
+
+		if (vector)
+			hv->config.port->sint_changed(hv->config.ctx, vp->index, sint, vector);
+	}
+	pthread_mutex_lock(&vp->lock);
+	rescan(hv, vp);
+	pthread_mutex_unlock(&vp->lock);
+	synic_interrupt(hv, vp->index);
+}

@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "hyper/kvm/partition_impl.h"
+#include "hyper/kvm/vp_state.h"
 
 #define MSR_IA32_TSC          0x10u
 #define MSR_IA32_TSC_DEADLINE 0x6E0u
@@ -178,6 +179,26 @@ static void lapic_timer_freeze(struct vp *vp)
 	} else if (is_counting(&lapic, mode)) {
 		timer->counting = true;
 		timer->count = lapic_get(&lapic, LAPIC_CURRENT_COUNT);
+	}
+}
+
+void clock_timer_to_state(const struct vp *vp, struct vp_state *s)
+{
+	s->deadline = vp->timer.deadline;
+	if (vp->timer.counting)
+		lapic_set(&s->lapic, LAPIC_CURRENT_COUNT, vp->timer.count);
+}
+
+void clock_timer_from_state(struct vp *vp, const struct vp_state *s)
+{
+	uint32_t mode = lapic_get(&s->lapic, LAPIC_LVT_TIMER) & LVT_TIMER_MODE;
+
+	vp->timer = (struct lapic_timer){0};
+	if (mode == LVT_TIMER_DEADLINE) {
+		vp->timer.deadline = s->deadline;
+	} else if (is_counting(&s->lapic, mode)) {
+		vp->timer.counting = true;
+		vp->timer.count = lapic_get(&s->lapic, LAPIC_CURRENT_COUNT);
 	}
 }
 

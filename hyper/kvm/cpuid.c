@@ -98,6 +98,17 @@ uint32_t kvm_cpuid_address_bits(const struct kvm_cpuid2 *cpuid)
 	return CPUID_ADDRESS_BITS_LEAST;
 }
 
+uint64_t kvm_cpuid_xsave_components(const struct kvm_cpuid2 *cpuid)
+{
+	const uint64_t always = 3; /* x87, SSE */
+
+	for (uint32_t i = 0; i < cpuid->nent; i++)
+		if (cpuid->entries[i].function == 0xD && cpuid->entries[i].index == 0)
+			return (uint64_t)cpuid->entries[i].edx << 32 | cpuid->entries[i].eax |
+			       always;
+	return always;
+}
+
 static int ask_kvm(struct partition *p, struct kvm_cpuid2 *cpuid, struct err *e)
 {
 	cpuid->nent = CPUID_ENTRIES_MAX;

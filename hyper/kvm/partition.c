@@ -279,7 +279,7 @@ static int create_gmem(struct partition *p, struct err *e)
 
 static int create_memory(struct partition *p, struct err *e)
 {
-	int ret = create_gmem(p, e);
+	int ret = p->gmem.base ? 0 : create_gmem(p, e);
 
 	if (ret)
 		return ret;
@@ -396,22 +396,23 @@ static int check_address_bits(struct partition *p, const struct kvm_cpuid2 *cpui
 
 static int create_vps(struct partition *p, struct err *e)
 {
-	struct kvm_cpuid2 *cpuid;
 	int ret;
 
 	p->vps = calloc(p->config.vp_count, sizeof(*p->vps));
 	if (!p->vps)
 		return err_set(e, -ENOMEM, "no memory for %u VPs", p->config.vp_count);
-	ret = kvm_cpuid_build(p, &cpuid, e);
+	ret = kvm_cpuid_build(p, &p->cpuid, e);
+	if (!ret && p->config.restore)
+		ret = partition_machine_restore(p, p->config.restore, &p->cpuid, e);
 	if (ret)
 		return ret;
-	ret = check_address_bits(p, cpuid, e);
+	ret = check_address_bits(p, p->cpuid, e);
+	p->xsave_components = kvm_cpuid_xsave_components(p->cpuid);
 	for (uint32_t i = 0; i < p->config.vp_count && !ret; i++) {
-		ret = vp_create(p, i, cpuid, e);
+		ret = vp_create(p, i, p->cpuid, e);
 		if (!ret)
 			p->vps_created++;
 	}
-	free(cpuid);
 	return ret;
 }
 
@@ -437,6 +438,8 @@ int partition_create(struct partition **out, const struct partition_config *conf
 	};
 	p->kvm_fd = config->kvm_fd;
 	p->vm_fd = p->gmem.memfd = -1;
+	if (config->memory)
+		p->gmem = *config->memory;
 	list_init(&p->doorbells);
 	pause_init(p);
 	flush_init(p);
@@ -475,6 +478,7 @@ void partition_destroy(struct partition *p)
 	for (uint32_t i = 0; i < p->vps_created; i++)
 		vp_destroy(&p->vps[i]);
 	free(p->vps);
+	free(p->cpuid);
 	irq_fini(p);
 	if (p->vm_fd >= 0)
 		close(p->vm_fd);
@@ -501,6 +505,10 @@ int partition_start(struct partition *p, struct err *e)
 
 	if (ret)
 		return err_set(e, ret, "cannot start the timer thread: %s", strerror(-ret));
+	if (p->restored) {
+		stimer_thread_pause(p);
+		hv_restored(&p->hv);
+	}
 	for (uint32_t i = 0; i < p->config.vp_count && !ret; i++)
 		ret = vp_start(&p->vps[i], e);
 	if (ret)

@@ -9,6 +9,10 @@
  * paused and resumed any number of times. A guest reset ends the
  * partition like a power off does; the embedder builds a new one (ADR 0003).
  *
+ * Saving: a partition that is paused and frozen is written to an archive, which does not change it.
+ * An image is read by partition_create() and partition_restore(), instead of load; start then begins
+ * in a pause, which partition_resume() ends.
+ *
  * Threads: all functions on the control thread, except where noted.
  */
 #ifndef HYPER_PARTITION_H
@@ -51,6 +55,10 @@ struct partition_config {
 	bool memory_shared;   /* base/gmem.h: shared, not anonymous */
 	bool memory_dynamic;  /* base/gmem.h: dynamic; the guest may report pages it does not use */
 	uint64_t memory_more; /* dynamic: bytes that can be added, MiB multiple */
+	struct gmem *memory;   /* taken over, of memory_size bytes; NULL: made here, empty */
+	/* NULL, or an image: partition_create() reads its first part. It stays until
+	 * partition_restore(). */
+	struct archive *restore;
 	struct budget *budget; /* of the VM; NULL: no limit */
 	bool stimer;
 	bool nested; /* VMX or SVM for the guest; creation fails where KVM has neither */
@@ -83,7 +91,12 @@ void partition_pause(struct partition *p, void (*paused)(void *ctx), void *ctx);
 /* All VPs wait. For a paused() that may be of an older pause. */
 bool partition_is_paused(struct partition *p);
 void partition_freeze(struct partition *p);
+bool partition_is_frozen(const struct partition *p);
 void partition_resume(struct partition *p);
+/* 0, or -errno with one line in e. Guest memory is not in the archive. */
+int partition_save(struct partition *p, struct archive *a, struct err *e);
+/* Of the archive in partition_config.restore. Connections have been added; guest memory is there. */
+int partition_restore(struct partition *p, struct archive *a, struct err *e);
 /* Ends all VP threads, paused or not, and joins them. Idempotent. */
 void partition_stop(struct partition *p);
 void partition_destroy(struct partition *p);

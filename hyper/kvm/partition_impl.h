@@ -2,7 +2,7 @@
 /*
  * The inside of a partition, shared by the files of this folder:
  * partition.c (life), vp.c (the run loop), pause.c, clock.c, cpuid.c, irq.c, auto_eoi.c,
- * doorbell.c, timer.c.
+ * doorbell.c, timer.c, save.c (images).
  */
 #ifndef HYPER_PARTITION_IMPL_H
 #define HYPER_PARTITION_IMPL_H
@@ -128,6 +128,9 @@ struct partition {
 	uint64_t tsc_khz;
 	struct clock clock;
 	struct boot_entry entry;
+	struct kvm_cpuid2 *cpuid;   /* of all VPs, but for APIC ids */
+	uint64_t xsave_components; /* by cpuid */
+	bool restored;
 
 	struct pio pio;
 	struct serial serial;
@@ -208,6 +211,10 @@ void pause_vp_starts(struct partition *p);
 void pause_vp_park(struct vp *vp);
 void pause_vp_ends(struct partition *p);
 void pause_end(struct partition *p);
+/* Before the VPs start: they begin in a pause. */
+void pause_hold(struct partition *p);
+/* On the VP's thread: parks until the end of the pause, if there is one. */
+void pause_vp_wait(struct vp *vp);
 
 /* flush.c */
 void flush_init(struct partition *p);
@@ -238,6 +245,12 @@ int kvm_cpuid_build(struct partition *p, struct kvm_cpuid2 **cpuid, struct err *
 bool kvm_cpuid_tsc_invariant(const struct kvm_cpuid2 *cpuid);
 /* Bits of a guest physical address. */
 uint32_t kvm_cpuid_address_bits(const struct kvm_cpuid2 *cpuid);
+
+uint64_t kvm_cpuid_xsave_components(const struct kvm_cpuid2 *cpuid);
+
+/* save.c: replaces this host's table by that of the image, if the guest can do with the former. */
+int partition_machine_restore(
+	struct partition *p, struct archive *a, struct kvm_cpuid2 **cpuid, struct err *e);
 
 /* vm_caps.c: what this KVM has to protect its host from the guest. VPs are created after it. */
 void vm_caps_enable(struct partition *p);

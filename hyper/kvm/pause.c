@@ -44,7 +44,7 @@ void pause_vp_starts(struct partition *p)
 /* Under the lock: one VP less runs. The last one reports. */
 static void leave(struct pause *pause)
 {
-	if (--pause->running == 0 && pause->wanted)
+	if (--pause->running == 0 && pause->wanted && pause->paused)
 		pause->paused(pause->ctx);
 }
 
@@ -92,9 +92,14 @@ static void fold_timer(struct vp *vp)
 
 void pause_vp_park(struct vp *vp)
 {
+	fold_timer(vp);
+	pause_vp_wait(vp);
+}
+
+void pause_vp_wait(struct vp *vp)
+{
 	struct pause *pause = &vp->p->pause;
 
-	fold_timer(vp);
 	pthread_mutex_lock(&pause->lock);
 	if (pause->wanted) {
 		leave(pause);
@@ -145,6 +150,18 @@ void partition_resume(struct partition *p)
 {
 	clock_thaw(p);
 	pause_end(p);
+}
+
+bool partition_is_frozen(const struct partition *p)
+{
+	return p->clock.frozen;
+}
+
+void pause_hold(struct partition *p)
+{
+	assert(!p->pause.running);
+	p->pause.paused = NULL;
+	p->pause.wanted = true;
 }
 
 /* Wakes the parked VPs, to run or to end. */
