@@ -153,6 +153,16 @@ static int next_option(const struct options *o, int argc, char **argv)
 	return getopt_long(argc, argv, ":", o->option, NULL);
 }
 
+static int read_file(struct vm_config *c, int option, struct err *e)
+{
+	if (option == OPT_CONFIG)
+		return vm_config_read_file(c, optarg, e);
+	if (option >= OPT_KEY && option < OPT_LIST &&
+		!strcmp(vm_keys[option - OPT_KEY].name, "restore"))
+		return vm_config_read_image(c, optarg, e);
+	return 0;
+}
+
 /* The first pass: what is wrong with the options themselves, and the files, which come first. */
 static int read_files(
 	struct vm_config *c, const struct options *o, int argc, char **argv, struct err *e)
@@ -165,7 +175,7 @@ static int read_files(
 			return 1;
 		if (option == '?' || option == ':')
 			return bad_option(o, option, argv, e);
-		ret = option == OPT_CONFIG ? vm_config_read_file(c, optarg, e) : 0;
+		ret = read_file(c, option, e);
 		if (ret)
 			return ret;
 	}

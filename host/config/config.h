@@ -99,10 +99,12 @@ enum vm_ic {
 
 enum vm_sandbox { VM_SANDBOX_OFF, VM_SANDBOX_AUTO, VM_SANDBOX_REQUIRE };
 
+enum vm_restore_disks { VM_RESTORE_DISKS_CHECK, VM_RESTORE_DISKS_TRUST };
+
 enum vm_on_crash { VM_ON_CRASH_EXIT, VM_ON_CRASH_CONTINUE };
 
 /* The keys outside of lists; see schema.c. */
-#define VM_CONFIG_KEYS 22u
+#define VM_CONFIG_KEYS 24u
 
 struct vm_config {
 	char *kernel;
@@ -125,6 +127,8 @@ struct vm_config {
 	int on_crash;     /* enum vm_on_crash */
 	uint32_t ic;      /* bit n: service n of enum vm_ic */
 	int sandbox;  /* enum vm_sandbox */
+	char *restore;    /* the image of a saved VM; NULL: none */
+	int restore_disks; /* enum vm_restore_disks */
 	bool verbose;
 	struct disk_config *disks;
 	uint32_t disk_count;
@@ -150,6 +154,9 @@ int vm_config_read_file(struct vm_config *c, const char *path, struct err *e);
 int vm_config_read(
 	struct vm_config *c, const char *name, const char *text, size_t len, struct err *e);
 
+/* Adds the configuration of the saved VM whose image this is. */
+int vm_config_read_image(struct vm_config *c, const char *path, struct err *e);
+
 /* All sources are read: what is required is there, nothing excludes another, LUNs are chosen. */
 int vm_config_complete(struct vm_config *c, struct err *e);
 
@@ -158,6 +165,9 @@ int vm_config_check(const struct vm_config *c, struct err *e);
 
 /* A new reference; reading it gives the same value. NULL: e says which name is not UTF-8. */
 json_t *vm_config_json(const struct vm_config *c, struct err *e);
+
+/* The same for an image: without `restore`, file names absolute. */
+json_t *vm_config_image_json(const struct vm_config *c, struct err *e);
 
 /* Help text of the options, and the same for the man page (roff). */
 void vm_config_help(FILE *out);

@@ -26,6 +26,8 @@ static const char *const sandbox_choices[] = {[VM_SANDBOX_OFF] = "off",
 	NULL};
 static const char *const on_crash_choices[] = {
 	[VM_ON_CRASH_EXIT] = "exit", [VM_ON_CRASH_CONTINUE] = "continue", NULL};
+static const char *const restore_disks_choices[] = {
+	[VM_RESTORE_DISKS_CHECK] = "check", [VM_RESTORE_DISKS_TRUST] = "trust", NULL};
 static const char *const ic_choices[VM_IC_SERVICES + 1] = {
 	[VM_IC_HEARTBEAT] = "heartbeat",
 	[VM_IC_SHUTDOWN] = "shutdown",
@@ -187,6 +189,24 @@ const struct schema_key vm_keys[] = {
 		.arg = "all|none|LIST",
 		.help = "integration services to offer; LIST: some of heartbeat, shutdown, "
 			"timesync, kvp, vss and copy with commas between them",
+	},
+	{
+		.name = "restore",
+		.type = &schema_file,
+		SCHEMA_FIELD(struct vm_config, restore),
+		.arg = "FILE",
+		.help = "go on with the VM that `enlite ctl NAME save` saved to this file; its "
+			"configuration is there, options come on top",
+	},
+	{
+		.name = "restore_disks",
+		.type = &schema_choice,
+		SCHEMA_FIELD(struct vm_config, restore_disks),
+		.choices = restore_disks_choices,
+		.preset = "check",
+		.arg = "check|trust",
+		.help = "check refuses disks that were changed since the VM was saved; trust takes "
+			"them, for copies made in the same pause",
 	},
 	{
 		.name = "pin_memory",

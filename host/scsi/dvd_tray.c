@@ -34,6 +34,11 @@
 
 static scsi_build_fn build_event;
 
+bool scsi_tray_valid(uint32_t tray)
+{
+	return !(tray & ~(TRAY_OPEN | TRAY_LOCKED | TRAY_NEW | TRAY_REMOVED));
+}
+
 bool scsi_tray_open(const struct scsi_unit *unit)
 {
 	return atomic_load_explicit(&unit->tray, memory_order_relaxed) & TRAY_OPEN;

@@ -148,6 +148,8 @@ void scsi_identify(uint8_t id[SCSI_ID_SIZE], const struct scsi_name *name);
 void scsi_unit_attention(struct scsi_unit *unit, enum scsi_attention attention);
 /* Any thread. A reset of the unit, target or bus: default modes, unlocked tray, attention. */
 void scsi_unit_reset(struct scsi_unit *unit);
+/* The value of a tray that this code can have made. */
+bool scsi_tray_valid(uint32_t tray);
 /* Any thread. The initiator is gone: undoes settings that the next one could not undo. */
 void scsi_unit_nexus_lost(struct scsi_unit *unit);
 /* Any thread, one at a time. Sets the attention if the size differs. */

@@ -8,6 +8,7 @@
 
 #include "mgmt/inspect_json.h"
 #include "vm/inspect.h"
+#include "vm/save.h"
 #include "vm/stats.h"
 #include "vm/vm.h"
 
@@ -147,6 +148,26 @@ static int command_resume(
 	return ret;
 }
 
+static int command_save(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	const char *file = "", *directory = NULL;
+	struct save_options options = {false};
+	int keep = 0, raw = 0;
+	char *path;
+
+	json_unpack((json_t *)json, "{s:s, s?s, s?b, s?b}", "file", &file, "directory", &directory,
+		"keep", &keep, "raw", &raw);
+	options.keep = keep;
+	options.raw = raw;
+	if (asprintf(&path, "%s%s%s", *file == '/' || !directory ? "" : directory,
+		    *file == '/' || !directory ? "" : "/", file) < 0)
+		return err_set(e, -ENOMEM, "out of memory");
+	vm_save(vm, path, &options, pause_done, request);
+	free(path);
+	return 0;
+}
+
 static const char *const then_words[] = {"stop", "nothing", NULL};
 
 /* clang-format off */
@@ -195,6 +216,17 @@ const struct command vm_commands[] = {
 		.states = PAUSED | 1u << VM_PAUSING,
 		.timeout_ms = CTL_TIMEOUT_MS,
 		.run = command_resume,
+	},
+	{
+		.words = "save",
+		.args = {{.key = "file", .usage = "FILE"}},
+		.options = {{.key = "keep", .kind = COMMAND_FLAG},
+			{.key = "raw", .kind = COMMAND_FLAG}},
+		.files = true,
+		.help = "save the VM to an image and end it; with --keep it goes on",
+		.states = RUNNING | PAUSED,
+		.timeout_ms = CTL_COPY_MS,
+		.run = command_save,
 	},
 	{
 		.words = "shutdown",

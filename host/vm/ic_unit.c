@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* ic.h as a unit. */
+#include <errno.h>
+#include <string.h>
+
 #include "vm/commands.h"
 #include "vm/vm_impl.h"
 
@@ -60,6 +63,15 @@ static void stop(struct vm *vm, void (*stopped)(struct vm *vm))
 	loop_post(&vm->control, &vm->ic_stop_task);
 }
 
+/* What the services know is in their channels; but file systems that are frozen for a client of this
+ * process would stay so. */
+static int archive(struct vm *vm, struct archive *a, struct err *e)
+{
+	if (a->reading || !strcmp(ic_freeze_state_name(&vm->ic.freeze), "idle"))
+		return 0;
+	return err_set(e, -EBUSY, "the guest's file systems are frozen: thaw them first");
+}
+
 static void detach(struct vm *vm)
 {
 	ic_detach(&vm->ic);
@@ -77,6 +89,7 @@ const struct vm_unit_ops ic_unit = {
 	.pause = pause_unit,
 	.resume = resume,
 	.stop = stop,
+	.archive = archive,
 	.detach = detach,
 	.close = close_unit,
 };

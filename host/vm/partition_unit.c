@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "vm/save.h"
 #include "vm/vm_impl.h"
 
 #define MIB             (1ull << 20)
@@ -185,12 +186,18 @@ static int attach(struct vm *vm, struct err *e)
 		.test_device = o->test_device,
 		.events = {.end = on_end, .crash = on_crash, .console = on_console, .ctx = vm},
 	};
+	struct gmem memory;
 	int ret;
 
 	ON_CONTROL(vm);
 	reset_events(vm);
 	ret = open_kvm(vm, e);
 	config.kvm_fd = vm->held.kvm;
+	if (!ret && vm->restoring) {
+		ret = vm_restore_open(vm, &memory, e);
+		config.memory = &memory;
+		config.restore = &vm->restore;
+	}
 	if (!ret)
 		ret = partition_create(&vm->partition, &config, e);
 	if (!ret)
@@ -199,7 +206,7 @@ static int attach(struct vm *vm, struct err *e)
 	if (ret)
 		return ret;
 	fill_vsp_host(vm);
-	return images_load(vm->partition, &vm->held, o, e);
+	return vm->restoring ? 0 : images_load(vm->partition, &vm->held, o, e);
 }
 
 static int start(struct vm *vm, struct err *e)
@@ -240,6 +247,10 @@ static void handle_paused(struct loop_task *task)
 static void pause_unit(struct vm *vm, void (*paused)(struct vm *vm))
 {
 	ON_CONTROL(vm);
+	if (partition_is_frozen(vm->partition)) { /* restored */
+		paused(vm);
+		return;
+	}
 	vm->partition_paused = paused;
 	vm->paused_task.fn = handle_paused;
 	partition_pause(vm->partition, on_paused, vm);
@@ -286,6 +297,13 @@ static void stop(struct vm *vm, void (*stopped)(struct vm *vm))
 	loop_post(&vm->control, &vm->quiet_task);
 }
 
+static int archive(struct vm *vm, struct archive *a, struct err *e)
+{
+	ON_CONTROL(vm);
+	return a->reading ? partition_restore(vm->partition, a, e)
+			  : partition_save(vm->partition, a, e);
+}
+
 static void detach(struct vm *vm)
 {
 	ON_CONTROL(vm);
@@ -317,6 +335,7 @@ const struct vm_unit_ops partition_unit = {
 	.pause_late = pause_late,
 	.resume = resume,
 	.stop = stop,
+	.archive = archive,
 	.detach = detach,
 	.close = close_unit,
 };

@@ -269,6 +269,7 @@ int storage_open(struct storage *s, struct loop *control, const struct vm_config
 {
 	ON_LOOP(control);
 	s->control = control;
+	s->trusted = o->restore_disks == VM_RESTORE_DISKS_TRUST;
 	list_init(&s->disks);
 	device_group_init(&s->devices);
 	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++)

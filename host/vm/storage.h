@@ -21,6 +21,7 @@
 #ifndef VM_STORAGE_H
 #define VM_STORAGE_H
 
+#include "base/archive.h"
 #include "base/blocking.h"
 #include "config/config.h"
 #include "disk/disk.h"
@@ -80,6 +81,7 @@ struct storage {
 	struct storage_controller controllers[VM_CONTROLLERS_MAX];
 	struct loop *control;
 	struct vsp_host *host; /* NULL: no guest */
+	bool trusted;          /* disks are taken for those of an image */
 	bool paused;           /* from storage_pause() to storage_resume() or storage_detach() */
 	struct device_group devices; /* the controllers that are offered */
 };
@@ -103,6 +105,17 @@ void storage_pause(struct storage *s, void (*at_rest)(void *ctx), void *ctx);
 void storage_resume(struct storage *s);
 /* While storage_pause() waits: e names a disk that does not complete its requests. */
 void storage_name_busy(const struct storage *s, struct err *e);
+
+/* storage_save.c. Between storage_pause() and storage_resume(). */
+/* What the disks are, either direction; reading compares, and fails for a disk that is missing, one
+ * too many, or not what it was. */
+void storage_archive(struct storage *s, struct archive *a);
+/* done(ctx, e), possibly before this returns: all writes of guests are durable, or e says of which
+ * disk they are not. */
+void storage_flush(struct storage *s, void (*done)(void *ctx, const struct err *e), void *ctx);
+/* The configuration of all disks there are now; copies that own nothing. -E2BIG. */
+int storage_configs(
+	const struct storage *s, struct disk_config *configs, uint32_t max, uint32_t *count);
 
 /* Changes. Only storage_add() is allowed without a guest, too. 0: change->done runs later, or
  * before this returns; else never. A change that began before the guest resets ends all the same.

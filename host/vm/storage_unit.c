@@ -35,6 +35,12 @@ static void resume(struct vm *vm)
 	storage_resume(&vm->storage);
 }
 
+static int archive(struct vm *vm, struct archive *a, struct err *e)
+{
+	storage_archive(&vm->storage, a);
+	return archive_error(a, e);
+}
+
 static void detach(struct vm *vm)
 {
 	storage_detach(&vm->storage);
@@ -52,6 +58,7 @@ const struct vm_unit_ops storage_unit = {
 	.pause = pause_unit,
 	.pause_late = pause_late,
 	.resume = resume,
+	.archive = archive,
 	.detach = detach,
 	.close = close_unit,
 };

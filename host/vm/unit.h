@@ -17,6 +17,7 @@
 #ifndef VM_UNIT_H
 #define VM_UNIT_H
 
+#include "base/archive.h"
 #include "base/err.h"
 
 struct vm;
@@ -42,6 +43,9 @@ struct vm_unit_ops {
 	 * resume() is not called, and paused() means nothing any more, but may be called up to
 	 * detach(). */
 	void (*stop)(struct vm *vm, void (*stopped)(struct vm *vm));
+	/* Writes the state of a unit that is paused, or reads it into one that is attached and was
+	 * never started; see save.h. 0, or -errno with one line in e. */
+	int (*archive)(struct vm *vm, struct archive *a, struct err *e);
 	/* Undoes attach, also one that failed or never took place. */
 	void (*detach)(struct vm *vm);
 	/* Undoes open, also one that failed or never took place. No loop runs any more. */

@@ -18,6 +18,7 @@
 #include "base/time.h"
 #include "vm/commands.h"
 #include "vm/memory.h"
+#include "vm/save.h"
 #include "vm/vm_impl.h"
 
 static const struct vm_unit_ops *const vm_units[] = {
@@ -145,10 +146,24 @@ static void detach_units(struct vm *vm)
 			vm->units[i - 1]->detach(vm);
 }
 
+/* With all units attached a failure needs an orderly stop: channels may be about to open. */
+static void restore(struct vm *vm)
+{
+	int ret = vm_restore_state(vm, &vm->error);
+
+	if (!ret)
+		ret = start_units(vm, &vm->error);
+	vm_handle(vm, ret ? VM_RESTORE_FAILED : VM_RESTORED);
+}
+
 static void start(struct vm *vm)
 {
 	int ret = attach_units(vm, &vm->error);
 
+	if (!ret && vm->restoring) {
+		restore(vm);
+		return;
+	}
 	if (!ret)
 		ret = start_units(vm, &vm->error);
 	if (ret && !vm->error.text[0])
@@ -205,7 +220,7 @@ static void pause_next_unit(struct vm *vm)
 static void unit_paused(struct vm *vm)
 {
 	ON_CONTROL(vm);
-	if (vm->state != VM_PAUSING)
+	if (vm->state != VM_PAUSING && vm->state != VM_RESTORING)
 		return; /* stopped meanwhile */
 	vm->unit++;
 	pause_next_unit(vm);
@@ -253,6 +268,37 @@ static void cancel_pause(struct vm *vm)
 	resume(vm);
 	err_set(&e, -ECANCELED, "pause: the VM was resumed meanwhile");
 	end_pause(vm, &e);
+}
+
+/* ---- the end of a restore ------------------------------------------------ */
+
+static void restored(struct vm *vm)
+{
+	loop_timer_cancel(&vm->pause.timer);
+	if (vm_restore_check(vm, &vm->error)) {
+		vm_stop(vm, EXIT_ERROR);
+		return;
+	}
+	vm_restore_close(vm);
+	vm->restoring = false;
+	started(vm);
+	log_event(LOG_INFO, "restored from %s", vm->options->restore);
+	vm_handle(vm, VM_RESUME);
+}
+
+static void stop(struct vm *vm);
+
+static void restore_failed(struct vm *vm)
+{
+	vm->stop_status = EXIT_ERROR;
+	stop(vm);
+}
+
+static void restore_late(struct vm *vm)
+{
+	err_set(&vm->error, -ETIMEDOUT, "restore: %s: not at rest within 10 s",
+		vm->units[vm->unit]->name);
+	restore_failed(vm);
 }
 
 /* ---- stop ---------------------------------------------------------------- */
@@ -358,6 +404,14 @@ static const struct {
 	{VM_PAUSED, VM_GUEST_ENDED, stop, VM_STOPPING}, /* its report was late */
 	{VM_PAUSED, VM_STOP, stop, VM_STOPPING},
 	{VM_RESUMING, VM_RESUMED, NULL, VM_RUNNING},
+	{VM_STARTING, VM_RESTORED, pause_units, VM_RESTORING},
+	{VM_STARTING, VM_RESTORE_FAILED, restore_failed, VM_STOPPING},
+	{VM_RESTORING, VM_UNITS_PAUSED, restored, VM_PAUSED},
+	{VM_RESTORING, VM_PAUSE_LATE, restore_late, VM_STOPPING},
+	{VM_RESTORING, VM_STOP, stop, VM_STOPPING},
+	{VM_PAUSED, VM_SAVE, NULL, VM_SAVING},
+	{VM_SAVING, VM_SAVE_ENDED, NULL, VM_PAUSED}, /* VM_STOP or VM_RESUME follow at once */
+	{VM_SAVING, VM_STOP, vm_save_cancel, VM_SAVING},
 	{VM_STOPPING, VM_HURRY, hurry, VM_STOPPING},
 	{VM_STOPPING, VM_STOPPED, stopped, VM_OFF}, /* or VM_START, VM_WAIT follow at once */
 	{VM_STOPPING, VM_STOP_LATE, abandon, VM_CRITICAL},
@@ -371,6 +425,8 @@ static const char *const state_names[VM_STATES] = {
 	[VM_PAUSING] = "pausing",
 	[VM_PAUSED] = "paused",
 	[VM_RESUMING] = "resuming",
+	[VM_RESTORING] = "restoring",
+	[VM_SAVING] = "saving",
 	[VM_STOPPING] = "stopping",
 	[VM_CRITICAL] = "critical",
 };
@@ -511,6 +567,8 @@ static void close_all(struct vm *vm)
 {
 	close_ctl(vm);
 	memory_close(vm);
+	vm_save_close(vm);
+	vm_restore_close(vm);
 	for (uint32_t i = unit_count(vm); i > 0; i--)
 		if (vm->units[i - 1]->close)
 			vm->units[i - 1]->close(vm);
@@ -531,6 +589,7 @@ void vm_init(struct vm *vm, const struct vm_config *options, const struct vm_uni
 	vm->options = options;
 	vm->units = units;
 	vm->stop_status = -1;
+	vm->restoring = options && options->restore;
 	list_init(&vm->measurements);
 }
 

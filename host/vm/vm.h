@@ -16,6 +16,7 @@
 #ifndef VM_VM_H
 #define VM_VM_H
 
+#include "base/archive.h"
 #include "base/budget.h"
 #include "base/loop.h"
 #include "base/wakeup.h"
@@ -57,7 +58,9 @@ enum vm_state {
 	VM_RUNNING,
 	VM_PAUSING, /* units are paused, one after the other */
 	VM_PAUSED,
-	VM_RESUMING, /* units are resumed */
+	VM_RESUMING,  /* units are resumed */
+	VM_RESTORING, /* as PAUSING: the units of an image come to rest */
+	VM_SAVING,    /* as PAUSED: an image is written */
 	VM_STOPPING, /* units are stopped, one after the other */
 	VM_CRITICAL, /* a unit did not stop in time */
 };
@@ -80,6 +83,10 @@ struct vm {
 		void *ctx;
 		struct loop_timer timer;
 	} pause;
+	struct vm_save *save;   /* SAVING, or about to; see save.h */
+	bool restoring;         /* from an image, until it is RUNNING or has failed */
+	struct image *image;    /* restoring */
+	struct archive restore; /* of it */
 	uint32_t boots;
 	struct budget budget; /* what the guest can make us use beyond its RAM */
 

@@ -19,6 +19,10 @@ enum vm_event {
 	VM_PAUSE_LATE,   /* one is not, VM_PAUSE_NS after the pause began */
 	VM_RESUME,       /* vm_resume() */
 	VM_RESUMED,      /* all units are resumed */
+	VM_RESTORED,     /* all units are attached, started, and have their state of an image */
+	VM_RESTORE_FAILED, /* they are attached; vm->error says why it failed */
+	VM_SAVE,         /* vm_save() */
+	VM_SAVE_ENDED,   /* it is done */
 	VM_GUEST_ENDED,  /* power off, reset, fault: vm->end_reason */
 	VM_STOP,         /* a request of ours: vm->stop_status */
 	VM_HURRY,        /* a signal, also the first one */

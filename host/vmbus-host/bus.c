@@ -47,7 +47,7 @@ static const uint32_t versions[] = {
 	VMBUS_VERSION_WIN10_V5_3,
 };
 
-static bool version_is_known(uint32_t version)
+bool bus_version_is_known(uint32_t version)
 {
 	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
 		if (versions[i] == version)
@@ -88,7 +88,7 @@ static struct contact contact_decode(
 	const struct bus *bus, const struct vmbus_initiate_contact *msg)
 {
 	struct contact contact = {.sint = VMBUS_SINT, .failure = VMBUS_CONNECTION_SUCCESSFUL};
-	bool ok = version_is_known(msg->version) && msg->version <= bus->config.max_version;
+	bool ok = bus_version_is_known(msg->version) && msg->version <= bus->config.max_version;
 
 	if (msg->version >= VMBUS_VERSION_WIN8_1) {
 		if (msg->target_vp < bus->config.vp_count)
@@ -376,7 +376,7 @@ int bus_create(struct bus **out, const struct bus_config *config)
 	struct bus *bus;
 	int ret;
 
-	if (!config->vp_count || !version_is_known(config->max_version))
+	if (!config->vp_count || !bus_version_is_known(config->max_version))
 		return -EINVAL;
 	bus = calloc(1, sizeof(*bus));
 	if (!bus)

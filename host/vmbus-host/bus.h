@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/archive.h"
 #include "base/budget.h"
 #include "base/gmem.h"
 #include "hv/vmbus_msgs.h"
@@ -64,6 +65,9 @@ struct bus_open_params {
 	uint32_t downstream_page; /* first page of the host-to-guest ring */
 	uint32_t target_vp;
 	const uint8_t *user; /* VMBUS_OPEN_USER_SIZE bytes */
+	/* NULL; or the guest opened it before it was saved, and the device reads here what
+	 * archive_channel() wrote. */
+	struct archive *restore;
 };
 
 /* What a device does for the bus. ctx is bus_offer's. */
@@ -85,6 +89,13 @@ struct bus_device_ops {
 	 * closes or the guest releases them; always before their primary. chan is valid during the
 	 * call, its last. Not called for offers that stand when the bus is destroyed. */
 	void (*released)(struct bus_channel *chan);
+	/* Saving: see bus_archive(). Required for it: */
+	/* The device's state, either direction; of primaries, open or not. */
+	void (*archive_device)(struct bus_channel *chan, struct archive *a);
+	/* Writes the state of an open channel. */
+	void (*archive_channel)(struct bus_channel *chan, struct archive *a);
+	/* Creates sub-channel `index` by bus_restore_subchannel(). NULL: it cannot be. */
+	struct bus_channel *(*restore_sub)(struct bus_channel *primary, uint16_t index);
 };
 
 struct bus_offer_params {
@@ -140,6 +151,16 @@ void bus_rescind_while_open(struct bus_channel *chan);
 void bus_open_done(struct bus_channel *chan, bool ok);
 void bus_close_done(struct bus_channel *chan);
 void bus_retarget_done(struct bus_channel *chan, bool ok);
+
+/* Saving (bus_save.c). The guest does not run. */
+/* No call of a device is in progress and nothing is queued. */
+bool bus_is_at_rest(const struct bus *bus);
+/* Writes a bus at rest, or reads into one whose devices are offered and whose guest has never run.
+ * Then channels that were open are opened by calls of their devices, which complete as ever. */
+void bus_archive(struct bus *bus, struct archive *a);
+/* For bus_device_ops.restore_sub. Errors as bus_offer_subchannel(). */
+int bus_restore_subchannel(
+	struct bus_channel *primary, uint16_t index, void *ctx, struct bus_channel **chan);
 
 uint32_t bus_channel_relid(const struct bus_channel *chan);
 uint32_t bus_channel_connection_id(const struct bus_channel *chan);

@@ -154,6 +154,17 @@ static void monitor_free(struct bus_channel *chan)
 		chan->bus->monitor_ids[chan->monitor_id] = false;
 }
 
+void channel_choose_ids(struct bus_channel *chan)
+{
+	int ret = relid_alloc(chan->bus, chan, false);
+
+	assert(!ret);
+	(void)ret;
+	chan->monitor_id = VMBUS_MONITOR_ID_NONE;
+	if (chan->monitored)
+		monitor_alloc(chan);
+}
+
 static int channel_create(struct bus *bus, const struct bus_offer_params *params,
 	struct bus_channel *primary, const struct bus_device_ops *ops, void *ctx,
 	struct bus_channel **out)
@@ -302,7 +313,7 @@ static bool sub_index_in_use(struct bus_channel *primary, uint16_t index)
 	return false;
 }
 
-int bus_offer_subchannel(
+static int sub_create(
 	struct bus_channel *primary, uint16_t index, void *ctx, struct bus_channel **chan)
 {
 	const struct bus_offer_params params = {
@@ -312,6 +323,37 @@ int bus_offer_subchannel(
 		.monitored = primary->monitored,
 		.user = primary->user,
 	};
+	int ret;
+
+	if (primary->primary || !index)
+		return -EINVAL;
+	if (sub_index_in_use(primary, index))
+		return -EEXIST;
+	ret = channel_create(primary->bus, &params, primary, primary->ops, ctx, chan);
+	if (ret)
+		return ret;
+	(*chan)->index = index;
+	list_add_tail(&primary->subs, &(*chan)->link);
+	return 0;
+}
+
+int bus_restore_subchannel(
+	struct bus_channel *primary, uint16_t index, void *ctx, struct bus_channel **chan)
+{
+	int ret = sub_create(primary, index, ctx, chan);
+
+	/* The image says which ids it has. */
+	if (!ret) {
+		relid_free(*chan);
+		monitor_free(*chan);
+		(*chan)->relid = 0;
+	}
+	return ret;
+}
+
+int bus_offer_subchannel(
+	struct bus_channel *primary, uint16_t index, void *ctx, struct bus_channel **chan)
+{
 	struct bus *bus = primary->bus;
 	int ret;
 
@@ -320,14 +362,10 @@ int bus_offer_subchannel(
 	if ((primary->state != BUS_CHANNEL_OPEN && primary->state != BUS_CHANNEL_RETARGETING) ||
 		primary->close_wanted || primary->rescind_wanted)
 		return -ENOTCONN;
-	if (sub_index_in_use(primary, index))
-		return -EEXIST;
-	ret = channel_create(bus, &params, primary, primary->ops, ctx, chan);
+	ret = sub_create(primary, index, ctx, chan);
 	if (ret)
 		return ret;
 	bus_enter(bus);
-	(*chan)->index = index;
-	list_add_tail(&primary->subs, &(*chan)->link);
 	channel_send_offer(*chan);
 	bus_leave(bus);
 	return 0;
@@ -353,27 +391,42 @@ static struct gpadl *open_decode(struct bus_channel *chan)
 	return ring;
 }
 
-static void channel_start_open(struct bus_channel *chan)
+/* -EINVAL: a field of chan->open is wrong. */
+static int channel_open(struct bus_channel *chan, struct archive *restore)
 {
 	struct bus_open_params params = {
 		.ring = open_decode(chan),
 		.downstream_page = chan->open.downstream_offset,
 		.target_vp = chan->open.target_vp,
 		.user = chan->open.user,
+		.restore = restore,
 	};
 
 	chan->open_queued = false;
-	if (!params.ring) {
-		bus_bad(chan->bus, "OPENCHANNEL with bad ring or target VP");
-		channel_send_open_result(chan, chan->open.open_id, false);
-		return;
-	}
+	if (!params.ring)
+		return -EINVAL;
 	gpadl_get(params.ring);
 	chan->ring = params.ring;
 	chan->open_id = chan->open.open_id;
 	chan->target_vp = params.target_vp;
 	channel_set_state(chan, BUS_CHANNEL_OPENING);
 	chan->ops->open(chan, &params);
+	return 0;
+}
+
+static void channel_start_open(struct bus_channel *chan)
+{
+	if (!channel_open(chan, NULL))
+		return;
+	bus_bad(chan->bus, "OPENCHANNEL with bad ring or target VP");
+	channel_send_open_result(chan, chan->open.open_id, false);
+}
+
+void channel_reopen(struct bus_channel *chan, struct archive *a)
+{
+	chan->restoring = true;
+	if (channel_open(chan, a))
+		archive_fail(a, "open channel with bad ring or target VP");
 }
 
 static void channel_cancel_open(struct bus_channel *chan)
@@ -528,7 +581,9 @@ void bus_open_done(struct bus_channel *chan, bool ok)
 	assert(chan->state == BUS_CHANNEL_OPENING);
 	bus_enter(bus);
 	bus->counters.opens += ok;
-	channel_send_open_result(chan, chan->open_id, ok && !chan->close_wanted);
+	if (!chan->restoring)
+		channel_send_open_result(chan, chan->open_id, ok && !chan->close_wanted);
+	chan->restoring = false;
 	channel_set_state(chan, ok ? BUS_CHANNEL_OPEN : BUS_CHANNEL_CLOSED);
 	bus_leave(bus);
 }

@@ -91,6 +91,8 @@ void bus_bad(struct bus *bus, const char *what);
  * which is filled here. */
 void bus_send(struct bus *bus, uint32_t type, void *msg, uint32_t len);
 
+bool bus_version_is_known(uint32_t version);
+
 /* ---- channels (bus_channel.c) -------------------------------------------- */
 
 /* The device's view. */
@@ -131,6 +133,7 @@ struct bus_channel {
 	enum channel_offer offer;
 	bool close_wanted;   /* only while not closed */
 	bool rescind_wanted; /* the offer ends; never taken back */
+	bool restoring;      /* OPENING: the guest opened it before it was saved */
 
 	/* primaries only */
 	struct list subs;
@@ -161,6 +164,11 @@ void channel_forget(struct bus_channel *primary);
 /* For bus_destroy(): frees without a call of the device. */
 void channel_free(struct bus_channel *chan);
 
+/* For bus_save.c: a relid, and a monitor id where the device has one. Cannot fail for primaries. */
+void channel_choose_ids(struct bus_channel *chan);
+/* Opens a channel of an image with chan->open; the device reads from the archive. */
+void channel_reopen(struct bus_channel *chan, struct archive *a);
+
 void channel_on_open(struct bus *bus, const void *msg, uint32_t len);
 void channel_on_close(struct bus *bus, const void *msg, uint32_t len);
 void channel_on_modify(struct bus *bus, const void *msg, uint32_t len);
@@ -173,6 +181,9 @@ int gpadl_table_init(struct bus *bus);
 void gpadl_drop_all(struct bus_channel *chan);
 /* The channel is rescinded: those not complete never will be. */
 void gpadl_fail_building(struct bus_channel *chan);
+
+/* Either direction. */
+void gpadls_archive(struct bus_channel *chan, struct archive *a);
 
 void gpadls_inspect(const struct bus_channel *chan, struct inspect *i);
 

@@ -405,6 +405,116 @@ void bus_gpadl_usage(const struct bus *bus, uint32_t *count, uint64_t *pages)
 	*pages = bus->gpadl_pages;
 }
 
+/* ---- saving -------------------------------------------------------------- */
+
+/* All of it is what a guest could have made: the same checks. */
+static bool saved_ok(const struct gpadl *g, bool building)
+{
+	const struct bus *bus = g->bus;
+
+	if (g->pages > bus->config.gpadl_pages_max - bus->gpadl_pages ||
+		bus->gpadl_count >= GPADLS_MAX || g->words_got > g->words_expected)
+		return false;
+	if (building)
+		return !g->teardown && g->words_expected - g->range_count == g->pages &&
+		       g->words_got < g->words_expected &&
+		       bus->gpadls_building < GPADLS_BUILDING_MAX;
+	if (g->pages > g->words_expected)
+		return false;
+	for (uint32_t i = 0; i < g->pages; i++)
+		if (!pfn_is_ram(bus->config.gmem, g->words[i]))
+			return false;
+	return true;
+}
+
+static void fields_archive(struct gpadl *g, bool *building, struct archive *a)
+{
+	archive_u32(a, "id", &g->id);
+	archive_bool(a, "building", building);
+	archive_bool(a, "teardown", &g->teardown);
+	archive_bool(a, "whole_pages", &g->whole_pages);
+	archive_u32(a, "ranges", &g->range_count);
+	archive_u32(a, "pages", &g->pages);
+	archive_u32(a, "words_expected", &g->words_expected);
+	archive_u32(a, "words_got", &g->words_got);
+}
+
+static void gpadl_write(struct gpadl *g, struct archive *a)
+{
+	bool building = gpadl_is_building(g);
+	uint32_t size = (building ? g->words_got : g->pages) * (uint32_t)sizeof(g->words[0]);
+
+	fields_archive(g, &building, a);
+	archive_data(a, "words", g->words, &size, UINT32_MAX);
+}
+
+static void gpadl_adopt(struct gpadl *g, struct bus_channel *chan, bool building)
+{
+	struct bus *bus = chan->bus;
+
+	g->chan = chan;
+	gpadl_file(g, building ? RELID_BUILDING : chan->relid);
+	list_add_tail(&chan->gpadls, &g->link);
+	bus->gpadl_count++;
+	bus->gpadls_building += building;
+	bus->gpadl_pages += g->pages;
+}
+
+static void gpadl_read(struct bus_channel *chan, struct archive *a)
+{
+	struct bus *bus = chan->bus;
+	struct gpadl head = {.bus = bus}, *g;
+	bool building;
+	const void *words;
+	uint32_t size;
+
+	fields_archive(&head, &building, a);
+	words = archive_data(a, "words", NULL, &size, UINT32_MAX);
+	if (a->error)
+		return;
+	if (head.words_expected > bus->config.gpadl_pages_max * 2 ||
+		size != (uint64_t)(building ? head.words_got : head.pages) * sizeof(g->words[0]) ||
+		size > head.words_expected * sizeof(g->words[0]) ||
+		gpadl_lookup(bus, head.id, building ? RELID_BUILDING : chan->relid)) {
+		archive_fail(a, "GPADL with bad numbers");
+		return;
+	}
+	g = gpadl_alloc(bus, head.words_expected);
+	if (!g) {
+		archive_fail(a, "no memory for a GPADL");
+		return;
+	}
+	*g = head;
+	memcpy(g->words, words, size);
+	if (saved_ok(g, building)) {
+		gpadl_adopt(g, chan, building);
+		return;
+	}
+	archive_fail(a, "GPADL that a guest cannot have");
+	budget_give(bus->config.budget, BUDGET_GPADLS, gpadl_size(g->words_expected));
+	free(g);
+}
+
+void gpadls_archive(struct bus_channel *chan, struct archive *a)
+{
+	struct list *pos = &chan->gpadls;
+	uint32_t count = 0;
+
+	list_for_each (item, &chan->gpadls)
+		count++;
+	count = archive_list(a, "gpadls", count, GPADLS_MAX);
+	for (uint32_t i = 0; i < count && !a->error; i++) {
+		archive_begin(a, NULL, 1);
+		pos = pos->next;
+		if (a->reading)
+			gpadl_read(chan, a);
+		else
+			gpadl_write(container_of(pos, struct gpadl, link), a);
+		archive_end(a);
+	}
+	archive_end(a);
+}
+
 /* ---- inspection ---------------------------------------------------------- */
 
 static const char *gpadl_state(const struct gpadl *g)

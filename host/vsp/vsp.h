@@ -38,6 +38,7 @@
 
 #include <sys/uio.h>
 
+#include "base/archive.h"
 #include "base/budget.h"
 #include "base/err.h"
 #include "base/gmem.h"
@@ -133,6 +134,15 @@ struct vsp_ops {
 	/* ON_IO_THREAD: the opposite; not called when the channel stops while paused. */
 	void (*resume)(struct vsp_channel *ch);
 
+	/* Saving, ON_CONTROL; all channels are paused, so their state can be read there. Each either
+	 * direction, with archive_fail() for what is not acceptable. A device of the image is
+	 * created, and its LUNs or the like are there, before it is read.
+	 * archive_channel reads before the I/O thread has the channel, after prepare(); then open()
+	 * follows, on a channel for which vsp_channel_is_restored(). It must not touch the guest's
+	 * memory. NULL: the device cannot be saved while a channel is open. */
+	void (*archive)(struct vsp_device *dev, struct archive *a);
+	void (*archive_channel)(struct vsp_channel *ch, struct archive *a);
+
 	/* ON_CONTROL: members of the device's and of an open channel's node. What an I/O
 	 * thread owns is read as base/counter.h says. */
 	void (*inspect)(struct vsp_device *dev, struct inspect *i);
@@ -169,6 +179,8 @@ void *vsp_channel_priv(struct vsp_channel *ch);
 struct vsp_device *vsp_channel_device(const struct vsp_channel *ch);
 uint16_t vsp_channel_index(const struct vsp_channel *ch); /* 0: primary */
 struct loop *vsp_channel_loop(const struct vsp_channel *ch);
+/* The guest opened it before it was saved. */
+bool vsp_channel_is_restored(const struct vsp_channel *ch);
 
 /* ON_IO_THREAD: after packet() returned -EAGAIN, resources are back. Harmless otherwise. */
 void vsp_channel_resume(struct vsp_channel *ch);

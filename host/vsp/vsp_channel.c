@@ -259,6 +259,7 @@ static void never_opened(struct vsp_channel *ch)
 	struct vsp_offer *offer = ch->offer;
 	int rc = ch->open_result;
 
+	offer->dev->host->restore_failed |= ch->restored;
 	channel_destroy(ch);
 	vsp_device_check_paused(offer->dev);
 	open_failed(offer, rc);
@@ -309,12 +310,16 @@ void vsp_channel_open(struct bus_channel *bus_chan, const struct bus_open_params
 	assert(!offer->ch);
 	rc = channel_create(&ch, offer, params);
 	if (rc) {
+		offer->dev->host->restore_failed |= params->restore != NULL;
 		open_failed(offer, rc);
 		return;
 	}
 	offer->ch = ch;
+	ch->restored = params->restore;
 	if (offer->dev->ops->prepare)
 		offer->dev->ops->prepare(ch);
+	if (params->restore)
+		vsp_channel_archive(ch, params->restore);
 	vsp_post(ch->io_thread, &ch->open_task, open_on_io_thread);
 }
 
@@ -484,6 +489,11 @@ struct vsp_device *vsp_channel_device(const struct vsp_channel *ch)
 uint16_t vsp_channel_index(const struct vsp_channel *ch)
 {
 	return ch->index;
+}
+
+bool vsp_channel_is_restored(const struct vsp_channel *ch)
+{
+	return ch->restored;
 }
 
 struct loop *vsp_channel_loop(const struct vsp_channel *ch)

@@ -115,6 +115,9 @@ static const struct bus_device_ops device_ops = {
 	.retarget = vsp_channel_retarget,
 	.teardown = vsp_gpadl_teardown,
 	.released = device_released,
+	.archive_device = vsp_bus_archive_device,
+	.archive_channel = vsp_bus_archive_channel,
+	.restore_sub = vsp_bus_restore_sub,
 };
 
 /* ---- life ---------------------------------------------------------------- */

@@ -30,6 +30,7 @@ struct vsp_host {
 	struct loop **io_threads;
 	uint32_t io_thread_count;
 	uint32_t vp_count;
+	bool restore_failed; /* a channel of an image could not be opened; ON_CONTROL */
 };
 
 /* 0, or -errno with *e set. */

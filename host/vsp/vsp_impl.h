@@ -88,6 +88,7 @@ struct vsp_channel {
 	enum vsp_channel_state state;
 	enum vsp_pause_state pause;
 	bool start_waits;                     /* for the end of a pause */
+	bool restored;                        /* from an image; constant */
 	uint32_t calls;                       /* vsp_channel_call(), not yet done */
 	struct list gpadls;                   /* vsp_gpadl.link */
 	void (*gone)(struct vsp_channel *ch); /* not NULL: waits for calls and gpadls */
@@ -154,6 +155,15 @@ void vsp_channel_pause(struct vsp_channel *ch);
 void vsp_device_check_paused(struct vsp_device *dev);
 /* ON_IO_THREAD: `working` has become 0. */
 void vsp_channel_check_quiescent(struct vsp_channel *ch);
+
+/* ---- save.c (ON_CONTROL) ------------------------------------------------- */
+
+/* Either direction. */
+void vsp_channel_archive(struct vsp_channel *ch, struct archive *a);
+/* device->archive_device, archive_channel, restore_sub. */
+void vsp_bus_archive_device(struct bus_channel *bus_chan, struct archive *a);
+void vsp_bus_archive_channel(struct bus_channel *bus_chan, struct archive *a);
+struct bus_channel *vsp_bus_restore_sub(struct bus_channel *primary, uint16_t index);
 
 /* ---- request.c ----------------------------------------------------------- */
 

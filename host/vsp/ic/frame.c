@@ -248,6 +248,15 @@ int ic_open(struct vsp_channel *ch)
 	return 0;
 }
 
+/* A restored service negotiates again, as guests expect it (open() does it): answers to what the
+ * service asked before carry other numbers, and are dropped. */
+void ic_archive_channel(struct vsp_channel *ch, struct archive *a)
+{
+	struct ic_channel *c = vsp_channel_priv(ch);
+
+	archive_u8(a, "transaction", &c->transaction);
+}
+
 void ic_stop(struct vsp_channel *ch)
 {
 	struct ic_channel *c = vsp_channel_priv(ch);

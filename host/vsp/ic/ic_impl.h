@@ -100,7 +100,7 @@ struct ic_service {
 		.device_size = sizeof(struct ic_config), .channel_size = sizeof(channel),          \
 		.packet_max = IC_PACKET_MAX, .create = ic_create, .open = ic_open,                 \
 		.packet = ic_packet, .stop = ic_stop, .pause = ic_pause, .resume = ic_resume,      \
-		.inspect_channel = ic_inspect_channel,                                             \
+		.inspect_channel = ic_inspect_channel, .archive_channel = ic_archive_channel,      \
 	}
 
 void ic_offer(struct vsp_device *dev, struct vsp_offer_params *params);
@@ -112,6 +112,7 @@ void ic_stop(struct vsp_channel *ch);
 void ic_pause(struct vsp_channel *ch);
 void ic_resume(struct vsp_channel *ch);
 void ic_inspect_channel(struct vsp_channel *ch, struct inspect *i);
+void ic_archive_channel(struct vsp_channel *ch, struct archive *a);
 
 /* Any thread. */
 const void *ic_settings(const struct ic_channel *c);

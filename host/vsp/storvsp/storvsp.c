@@ -141,8 +141,13 @@ static void begin_initialization(struct storvsp_channel *c)
 {
 	bool primary = !vsp_channel_index(c->ch);
 
-	c->state = primary ? STATE_BEGIN : STATE_SUB_CHANNEL;
 	barrier_waiter_init(&c->waiter, vsp_channel_loop(c->ch), barrier_opened);
+	if (vsp_channel_is_restored(c->ch)) {
+		if (primary && c->state == STATE_READY)
+			barrier_open(&c->device->barrier, c->version);
+		return;
+	}
+	c->state = primary ? STATE_BEGIN : STATE_SUB_CHANNEL;
 	if (!primary)
 		return;
 	barrier_close(&c->device->barrier);
@@ -422,4 +427,6 @@ const struct vsp_ops storvsp_ops = {
 	.close = storvsp_close,
 	.inspect = storvsp_inspect,
 	.inspect_channel = storvsp_channel_inspect,
+	.archive = storvsp_archive,
+	.archive_channel = storvsp_archive_channel,
 };

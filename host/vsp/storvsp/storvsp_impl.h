@@ -181,6 +181,11 @@ void storvsp_enumerate(struct vsp_call *call);
 void storvsp_inspect(struct vsp_device *dev, struct inspect *i);
 void storvsp_channel_inspect(struct vsp_channel *ch, struct inspect *i);
 
+/* ---- save.c: see vsp_ops ------------------------------------------------- */
+
+void storvsp_archive(struct vsp_device *dev, struct archive *a);
+void storvsp_archive_channel(struct vsp_channel *ch, struct archive *a);
+
 /* ---- luns.c (control thread) --------------------------------------------- */
 
 int storvsp_luns_create(struct vsp_device *dev, const struct storvsp_config *config, struct err *e);
