@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# The VM is saved under fio verify, and goes on in a new process; again and again.
+
+export SAVED_IMAGE=$work/vm.image
+
+vm_runs() { ctl status >/dev/null 2>&1; }
+
+# The old process ends after its answer; the new one takes its name.
+save_once() { # options of save...
+	local old tries
+	old=$(pgrep -of "enlite run .*--name vm |enlite run --restore $SAVED_IMAGE")
+	ctl save "$SAVED_IMAGE" "$@" >/dev/null || return
+	for ((tries = 0; tries < 600; tries++)); do
+		[ -e "/proc/$old" ] || ! vm_runs || [ -e "$SAVED_IMAGE" ] || break
+		sleep 0.1
+	done
+	for ((tries = 0; tries < 600; tries++)); do
+		[ ! -e "$SAVED_IMAGE" ] && vm_runs && return
+		sleep 0.1
+	done
+	echo "it does not run again" >&2
+	return 1
+}
+
+checkpoint_saves() {
+	local cycle
+	for ((cycle = 0; cycle < save_cycles; cycle++)); do
+		if [ $((cycle % 2)) = 0 ]; then save_once; else save_once --raw; fi ||
+			{ echo "cycle $cycle" >>"$work/save_failures"; return; }
+		echo >>"$work/saves"
+		sleep 0.$((RANDOM % 10))
+	done
+}
+
+# How many seconds the guest's clock is wrong.
+checkpoint_save_clock() { # seconds since 1970
+	echo $(($(date +%s) - $1))
+}
+
+test_save() { # flavour cpus [options...]
+	local ENLITE=tests/vm/saved
+	save_cycles=$(by_length 4 100)
+	begin "vm/$1, $2 VP: saved $save_cycles times under fio verify${3:+, ${*:3}}"
+	new_disk "$work/disk.img" 128M
+	rm -f "$work/save_failures" "$work/saves" "$SAVED_IMAGE"*
+	guest_memory=256M
+	guest_timeout=$(by_length 300 3600)
+	boot_guest "$1" "$2" save "${@:3}"
+	expect_good_end save
+	expect "saves that failed" "$(cat "$work/save_failures" 2>/dev/null)" ""
+	expect "saves" "$(wc -l <"$work/saves")" "$save_cycles"
+	expect "clock source" "$(said clocksource_after)" "$(said clocksource)"
+	expect "files left" "$(ls "$SAVED_IMAGE"* | grep -v restored)" ""
+	finish
+}
