@@ -267,7 +267,8 @@ static int make_memory(struct vm *vm, struct gmem *memory, struct err *e)
 	const struct vm_config *o = vm->options;
 	int ret;
 
-	if (image_is_raw(vm->image) && o->memory_kind == VM_MEMORY_ANONYMOUS)
+	if (image_is_raw(vm->image) && o->memory_kind == VM_MEMORY_ANONYMOUS &&
+		!o->pin_memory) /* pinning would copy all of it */
 		return image_map(vm->image, memory, e);
 	ret = o->memory_kind == VM_MEMORY_SHARED ? gmem_create_shared(memory, o->memory, e)
 						 : gmem_create(memory, o->memory, e);

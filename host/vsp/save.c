@@ -146,9 +146,13 @@ struct bus_channel *vsp_bus_restore_sub(struct bus_channel *primary, uint16_t in
 {
 	struct vsp_offer *offer = bus_channel_ctx(primary);
 	struct vsp_device *dev = offer->dev;
-	struct vsp_offer *sub = calloc(1, sizeof(*sub));
+	uint16_t max = dev->ops->sub_channels_max ? dev->ops->sub_channels_max(dev) : 0;
+	struct vsp_offer *sub;
 
 	ON_CONTROL(dev);
+	if (index > max)
+		return NULL;
+	sub = calloc(1, sizeof(*sub));
 	if (!sub)
 		return NULL;
 	sub->dev = dev;

@@ -142,6 +142,8 @@ struct vsp_ops {
 	 * memory. NULL: the device cannot be saved while a channel is open. */
 	void (*archive)(struct vsp_device *dev, struct archive *a);
 	void (*archive_channel)(struct vsp_channel *ch, struct archive *a);
+	/* ON_CONTROL: the highest index of a sub-channel that an image may have. NULL: 0. */
+	uint16_t (*sub_channels_max)(struct vsp_device *dev);
 
 	/* ON_CONTROL: members of the device's and of an open channel's node. What an I/O
 	 * thread owns is read as base/counter.h says. */

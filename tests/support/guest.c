@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/support/guest.h"
+#include "tests/support/guest_impl.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -40,7 +41,7 @@ static void turn_until_changed(struct guest *g, const char *what)
 	pthread_mutex_lock(&g->lock);
 }
 
-static void wait_changed(struct guest *g, const char *what)
+void guest_wait_changed(struct guest *g, const char *what)
 {
 	struct timespec until;
 
@@ -54,7 +55,7 @@ static void wait_changed(struct guest *g, const char *what)
 		die("nothing has happened for %d ms, waiting for %s", GUEST_TIMEOUT_MS, what);
 }
 
-static void changed(struct guest *g)
+void guest_changed(struct guest *g)
 {
 	g->events++;
 	pthread_cond_broadcast(&g->changed);
@@ -74,7 +75,7 @@ void guest_wait_events(struct guest *g, uint64_t seen)
 {
 	pthread_mutex_lock(&g->lock);
 	while (g->events == seen)
-		wait_changed(g, "an event");
+		guest_wait_changed(g, "an event");
 	pthread_mutex_unlock(&g->lock);
 }
 
@@ -119,7 +120,7 @@ static int port_send(void *ctx, uint32_t vp, uint32_t sint, const void *msg, uin
 		take_rescind(g, msg);
 	else
 		take_message(g, msg, len);
-	changed(g);
+	guest_changed(g);
 	pthread_mutex_unlock(&g->lock);
 	return 0;
 }
@@ -144,7 +145,7 @@ static void interrupt(void *ctx, uint32_t vp, uint32_t flag)
 
 	pthread_mutex_lock(&g->lock);
 	g->interrupts++;
-	changed(g);
+	guest_changed(g);
 	pthread_mutex_unlock(&g->lock);
 }
 
@@ -289,7 +290,7 @@ static void shut_down_done(void *ctx)
 
 	pthread_mutex_lock(&g->lock);
 	g->shut_down = true;
-	changed(g);
+	guest_changed(g);
 	pthread_mutex_unlock(&g->lock);
 }
 
@@ -315,8 +316,18 @@ void guest_shut_down(struct guest *g)
 	loop_call(&g->control, shut_down, g);
 	pthread_mutex_lock(&g->lock);
 	while (!g->shut_down)
-		wait_changed(g, "the bus to shut down");
+		guest_wait_changed(g, "the bus to shut down");
 	pthread_mutex_unlock(&g->lock);
+}
+
+void guest_new_bus(struct guest *g)
+{
+	loop_call(&g->control, destroy_all, g);
+	g->device_count = 0;
+	g->shut_down = false;
+	loop_call(&g->control, create_bus, g);
+	g->host.bus = g->bus;
+	g->host.restore_failed = false;
 }
 
 void guest_stop(struct guest *g)
@@ -387,7 +398,7 @@ static void removed(void *ctx)
 	for (uint32_t i = 0; i < g->device_count; i++)
 		if (g->devices[i] == r->dev)
 			g->devices[i] = NULL;
-	changed(g);
+	guest_changed(g);
 	pthread_mutex_unlock(&g->lock);
 	free(r);
 }
@@ -421,7 +432,7 @@ void guest_wait_removed(struct guest *g, struct vsp_device *dev)
 {
 	pthread_mutex_lock(&g->lock);
 	while (device_exists(g, dev))
-		wait_changed(g, "a device to be removed");
+		guest_wait_changed(g, "a device to be removed");
 	pthread_mutex_unlock(&g->lock);
 }
 
@@ -473,7 +484,7 @@ void guest_expect(struct guest *g, uint32_t type, void *msg, uint32_t len)
 
 	pthread_mutex_lock(&g->lock);
 	while (g->message_count == 0)
-		wait_changed(g, "a message");
+		guest_wait_changed(g, "a message");
 	m = &g->messages[g->message_first];
 	memcpy(&got, m->bytes, sizeof(got));
 	if (got != type || m->len < len)
@@ -542,7 +553,7 @@ struct vmbus_offer guest_wait_offer(
 
 	pthread_mutex_lock(&g->lock);
 	while (!(found = find_offer(g, class_id, instance, index)))
-		wait_changed(g, "an offer");
+		guest_wait_changed(g, "an offer");
 	offer = found->offer;
 	pthread_mutex_unlock(&g->lock);
 	return offer;
@@ -570,7 +581,7 @@ struct vmbus_offer guest_wait_offer_of(
 
 	pthread_mutex_lock(&g->lock);
 	while (!(found = find_offer_of(g, class_id, instance_id)))
-		wait_changed(g, "an offer");
+		guest_wait_changed(g, "an offer");
 	offer = found->offer;
 	pthread_mutex_unlock(&g->lock);
 	return offer;
@@ -588,7 +599,7 @@ void guest_wait_rescind(struct guest *g, uint32_t relid)
 {
 	pthread_mutex_lock(&g->lock);
 	while (!is_rescinded(g, relid))
-		wait_changed(g, "a rescind");
+		guest_wait_changed(g, "a rescind");
 	pthread_mutex_unlock(&g->lock);
 }
 

@@ -125,3 +125,10 @@ void storvsp_archive_channel(struct vsp_channel *ch, struct archive *a)
 	if (a->reading)
 		c->state = a->error ? STATE_BEGIN : state;
 }
+
+uint16_t storvsp_sub_channels_max(struct vsp_device *dev)
+{
+	const struct storvsp *s = vsp_device_priv(dev);
+
+	return s->sub_channels_max;
+}

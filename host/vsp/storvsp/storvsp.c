@@ -429,4 +429,5 @@ const struct vsp_ops storvsp_ops = {
 	.inspect_channel = storvsp_channel_inspect,
 	.archive = storvsp_archive,
 	.archive_channel = storvsp_archive_channel,
+	.sub_channels_max = storvsp_sub_channels_max,
 };

@@ -185,6 +185,7 @@ void storvsp_channel_inspect(struct vsp_channel *ch, struct inspect *i);
 
 void storvsp_archive(struct vsp_device *dev, struct archive *a);
 void storvsp_archive_channel(struct vsp_channel *ch, struct archive *a);
+uint16_t storvsp_sub_channels_max(struct vsp_device *dev);
 
 /* ---- luns.c (control thread) --------------------------------------------- */
 
