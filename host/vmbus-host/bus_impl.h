@@ -164,6 +164,8 @@ void channel_forget(struct bus_channel *primary);
 /* For bus_destroy(): frees without a call of the device. */
 void channel_free(struct bus_channel *chan);
 
+/* bus_channel_info.c */
+const char *channel_state_name(enum bus_channel_state state);
 /* For bus_save.c: a relid, and a monitor id where the device has one. Cannot fail for primaries. */
 void channel_choose_ids(struct bus_channel *chan);
 /* Opens a channel of an image with chan->open; the device reads from the archive. */
