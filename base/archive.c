@@ -160,8 +160,8 @@ static void fail_head(
 	if (other_kind)
 		archive_fail(a, "'%s' is of another kind", wanted);
 	else
-		archive_fail(a, "'%.*s' is not the '%s' that belongs here", (int)(len > 40 ? 40 : len),
-			(const char *)name, wanted);
+		archive_fail(a, "'%.*s' is not the '%s' that belongs here",
+			(int)(len > 40 ? 40 : len), (const char *)name, wanted);
 }
 
 static bool take_head(struct archive *a, enum kind kind, const char *name)
@@ -338,8 +338,8 @@ static void read_end_level(struct archive *a, const struct archive_level *level)
 	len = take_int(a, 1);
 	if (len > 40 || len > level->end - a->at)
 		len = 0;
-	archive_fail(a, "'%.*s' is unknown to this version", (int)len,
-		(const char *)a->bytes + a->at);
+	archive_fail(
+		a, "'%.*s' is unknown to this version", (int)len, (const char *)a->bytes + a->at);
 }
 
 void archive_end(struct archive *a)

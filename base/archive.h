@@ -9,9 +9,8 @@
  *		archive_u32(a, "size", &t->size);
  *		t->count = archive_list(a, "parts", t->count, PARTS_MAX);
  *		for (uint32_t i = 0; i < t->count; i++)
- *			part_archive(&t->parts[i], a); // archive_begin(a, NULL, 1) ... archive_end(a)
- *		archive_end(a);
- *		archive_end(a);
+ *			part_archive(&t->parts[i], a); // archive_begin(a, NULL, 1) ...
+ *archive_end(a) archive_end(a); archive_end(a);
  *	}
  *
  * Writing stores the values, reading sets them. The bytes describe themselves: each field has a

@@ -51,8 +51,7 @@ static const int map_flags[] = {
  * and private. A child process does not get them: while it lives, a page would be copied when it is
  * written to, away from where the guest and requests in flight use it.
  */
-static int map_range(
-	const struct gmem *g, int fd, uint64_t start, uint64_t gpa, size_t size)
+static int map_range(const struct gmem *g, int fd, uint64_t start, uint64_t gpa, size_t size)
 {
 	uint8_t *at = g->base + gpa;
 

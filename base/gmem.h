@@ -72,9 +72,9 @@ struct gmem {
 /* size: bytes, a page multiple, > 0. Memory is zero and not populated. */
 int gmem_create(struct gmem *g, uint64_t size, struct err *e); /* anonymous */
 int gmem_create_shared(struct gmem *g, uint64_t size, struct err *e);
-/* Contents: `size` bytes of the file from `offset` on, a page multiple, in the order of GPAs without
- * the hole; -EINVAL: it is shorter. fd is readable, and the caller's: it may be closed after the
- * call. */
+/* Contents: `size` bytes of the file from `offset` on, a page multiple, in the order of GPAs
+ * without the hole; -EINVAL: it is shorter. fd is readable, and the caller's: it may be closed
+ * after the call. */
 int gmem_create_image(struct gmem *g, int fd, uint64_t offset, uint64_t size, struct err *e);
 /* Dynamic memory, anonymous or shared, to which `more` bytes can be added, a page multiple. */
 int gmem_create_dynamic(
@@ -93,7 +93,8 @@ void gmem_publish_added(struct gmem *g, uint64_t size);
  * when it is used. A page multiple. Any thread that may sleep. 0 or -errno. */
 int gmem_release(const struct gmem *g, uint64_t gpa, uint64_t len);
 
-/* Offset of a RAM GPA inside memfd, or behind the beginning of the image's memory. Only for GPAs gmem_at() accepts. */
+/* Offset of a RAM GPA inside memfd, or behind the beginning of the image's memory. Only for GPAs
+ * gmem_at() accepts. */
 static inline uint64_t gmem_file_offset(const struct gmem *g, uint64_t gpa)
 {
 	if (gpa < GMEM_HIGH_START)

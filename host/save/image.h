@@ -37,8 +37,8 @@ struct image_content {
 	const struct gmem *gmem; /* nothing changes it meanwhile */
 	bool raw;                /* memory can be mapped; larger */
 	/* Any thread reads the first and sets the second. */
-	_Atomic uint64_t done;  /* bytes of guest memory */
-	atomic_bool cancelled;  /* image_write() ends with -ECANCELED */
+	_Atomic uint64_t done; /* bytes of guest memory */
+	atomic_bool cancelled; /* image_write() ends with -ECANCELED */
 };
 
 /* 0, or -errno with one line in e. */

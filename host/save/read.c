@@ -100,8 +100,8 @@ static int check_header(const struct image *i, struct err *e)
 		return damaged(i, e, "header");
 	if (h->format > IMAGE_FORMAT)
 		return err_set(e, -EINVAL,
-			"%s: the image has format %u; this version of enlite reads up to %u", i->path,
-			h->format, IMAGE_FORMAT);
+			"%s: the image has format %u; this version of enlite reads up to %u",
+			i->path, h->format, IMAGE_FORMAT);
 	if (!h->format || (h->flags & ~IMAGE_FLAG_RAW) || h->chunk_size != IMAGE_CHUNK ||
 		!h->memory_size || h->memory_size % GMEM_PAGE_SIZE || h->memory_size > MEMORY_MAX)
 		return damaged(i, e, "header");

@@ -31,8 +31,8 @@ static bool range_any(const struct resident *r, uint64_t gpa, size_t size)
 	uint64_t first = (uint64_t)(uintptr_t)(r->gmem->base + gpa) / GMEM_PAGE_SIZE;
 
 	assert(pages <= PAGES_MAX);
-	if (pread(r->fd, entries, pages * sizeof(entries[0]), (off_t)(first * sizeof(entries[0]))) !=
-		(ssize_t)(pages * sizeof(entries[0])))
+	if (pread(r->fd, entries, pages * sizeof(entries[0]),
+		    (off_t)(first * sizeof(entries[0]))) != (ssize_t)(pages * sizeof(entries[0])))
 		return true;
 	for (size_t i = 0; i < pages; i++)
 		if (entries[i] & (PRESENT | SWAPPED))
@@ -51,6 +51,5 @@ bool resident_any(const struct resident *r, uint64_t offset, size_t size)
 		low = size;
 	if (low && range_any(r, offset, low))
 		return true;
-	return low < size &&
-	       range_any(r, GMEM_HIGH_START + offset + low - g->low_size, size - low);
+	return low < size && range_any(r, GMEM_HIGH_START + offset + low - g->low_size, size - low);
 }

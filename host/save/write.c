@@ -115,8 +115,8 @@ static int put_chunk(struct writer *w, uint32_t number, const uint8_t *bytes, si
 		chunk->crc = crc_of(bytes, size);
 		return write_at(w, chunk->offset, bytes, size);
 	}
-	packed = ZSTD_compressCCtx(w->zstd, w->packed, ZSTD_compressBound(IMAGE_CHUNK), bytes, size,
-		LEVEL);
+	packed = ZSTD_compressCCtx(
+		w->zstd, w->packed, ZSTD_compressBound(IMAGE_CHUNK), bytes, size, LEVEL);
 	if (!ZSTD_isError(packed) && packed < size) {
 		chunk->kind = IMAGE_CHUNK_ZSTD;
 		chunk->length = (uint32_t)packed;
@@ -169,8 +169,8 @@ static int put_header(struct writer *w)
 	for (uint32_t i = 0; i < w->content->section_count; i++)
 		h->memory_offset += w->content->sections[i].size;
 	if (w->content->raw)
-		h->memory_offset = (h->memory_offset + IMAGE_RAW_ALIGNMENT - 1) &
-				   ~(IMAGE_RAW_ALIGNMENT - 1);
+		h->memory_offset =
+			(h->memory_offset + IMAGE_RAW_ALIGNMENT - 1) & ~(IMAGE_RAW_ALIGNMENT - 1);
 	h->crc = crc_of(h, offsetof(struct image_header, crc));
 	return append(w, h, sizeof(*h));
 }

@@ -63,8 +63,8 @@ static void stop(struct vm *vm, void (*stopped)(struct vm *vm))
 	loop_post(&vm->control, &vm->ic_stop_task);
 }
 
-/* What the services know is in their channels; but file systems that are frozen for a client of this
- * process would stay so. */
+/* What the services know is in their channels; but file systems that are frozen for a client of
+ * this process would stay so. */
 static int archive(struct vm *vm, struct archive *a, struct err *e)
 {
 	if (a->reading || !strcmp(ic_freeze_state_name(&vm->ic.freeze), "idle"))

@@ -312,8 +312,7 @@ int vm_restore_state(struct vm *vm, struct err *e)
 		if (!archive_error(&vm->restore, &why))
 			return 0;
 	}
-	return err_set(
-		e, -EINVAL, "restore: %s: %.400s", vm->options->restore, why.text);
+	return err_set(e, -EINVAL, "restore: %s: %.400s", vm->options->restore, why.text);
 }
 
 int vm_restore_check(struct vm *vm, struct err *e)

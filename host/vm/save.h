@@ -13,8 +13,8 @@
  *
  * Restoring: units are attached as for a boot, but guest memory comes from the image; units, then
  * the bus, read their state; then everything comes to rest as in a pause, which opens the channels;
- * then the VM is PAUSED, and is resumed. A mistake found on the way ends the VM with one line before
- * the guest has run.
+ * then the VM is PAUSED, and is resumed. A mistake found on the way ends the VM with one line
+ * before the guest has run.
  *
  * Thread: control.
  */
@@ -35,8 +35,8 @@ struct save_options {
 	bool raw;  /* memory is not compressed, and can be mapped by clones */
 };
 
-/* RUNNING or PAUSED. done(ctx, e) once, possibly before this returns; e NULL: saved, and the VM ends
- * or goes on. Else one line says why not. */
+/* RUNNING or PAUSED. done(ctx, e) once, possibly before this returns; e NULL: saved, and the VM
+ * ends or goes on. Else one line says why not. */
 void vm_save(struct vm *vm, const char *path, const struct save_options *options,
 	void (*done)(void *ctx, const struct err *e), void *ctx);
 /* SAVING: stops writing; vm_save_ended() follows. */

@@ -134,8 +134,8 @@ static void check_disk(struct storage *s, const struct saved_disk *was, struct a
 	if (!what)
 		return;
 	source = disk_config_source(&d->config);
-	archive_fail(a, "disk %u:%u (%.80s) %s", was->controller, was->lun, source ? source : "",
-		what);
+	archive_fail(
+		a, "disk %u:%u (%.80s) %s", was->controller, was->lun, source ? source : "", what);
 	free(source);
 }
 

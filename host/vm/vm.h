@@ -61,8 +61,8 @@ enum vm_state {
 	VM_RESUMING,  /* units are resumed */
 	VM_RESTORING, /* as PAUSING: the units of an image come to rest */
 	VM_SAVING,    /* as PAUSED: an image is written */
-	VM_STOPPING, /* units are stopped, one after the other */
-	VM_CRITICAL, /* a unit did not stop in time */
+	VM_STOPPING,  /* units are stopped, one after the other */
+	VM_CRITICAL,  /* a unit did not stop in time */
 };
 #define VM_STATES (VM_CRITICAL + 1)
 

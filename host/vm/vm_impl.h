@@ -10,24 +10,24 @@
 #define ON_CONTROL(vm) ON_LOOP(&(vm)->control)
 
 enum vm_event {
-	VM_START,        /* the process starts, or the guest reset */
-	VM_WAIT,         /* the guest reset, again and again */
-	VM_STARTED,      /* all units are attached and started */
-	VM_START_FAILED, /* a unit is not; vm->error says why */
-	VM_PAUSE,        /* vm_pause() */
-	VM_UNITS_PAUSED, /* all units are at rest */
-	VM_PAUSE_LATE,   /* one is not, VM_PAUSE_NS after the pause began */
-	VM_RESUME,       /* vm_resume() */
-	VM_RESUMED,      /* all units are resumed */
-	VM_RESTORED,     /* all units are attached, started, and have their state of an image */
+	VM_START,          /* the process starts, or the guest reset */
+	VM_WAIT,           /* the guest reset, again and again */
+	VM_STARTED,        /* all units are attached and started */
+	VM_START_FAILED,   /* a unit is not; vm->error says why */
+	VM_PAUSE,          /* vm_pause() */
+	VM_UNITS_PAUSED,   /* all units are at rest */
+	VM_PAUSE_LATE,     /* one is not, VM_PAUSE_NS after the pause began */
+	VM_RESUME,         /* vm_resume() */
+	VM_RESUMED,        /* all units are resumed */
+	VM_RESTORED,       /* all units are attached, started, and have their state of an image */
 	VM_RESTORE_FAILED, /* they are attached; vm->error says why it failed */
-	VM_SAVE,         /* vm_save() */
-	VM_SAVE_ENDED,   /* it is done */
-	VM_GUEST_ENDED,  /* power off, reset, fault: vm->end_reason */
-	VM_STOP,         /* a request of ours: vm->stop_status */
-	VM_HURRY,        /* a signal, also the first one */
-	VM_STOPPED,      /* all units are stopped */
-	VM_STOP_LATE,    /* one is not, STOP_NS after the stop began */
+	VM_SAVE,           /* vm_save() */
+	VM_SAVE_ENDED,     /* it is done */
+	VM_GUEST_ENDED,    /* power off, reset, fault: vm->end_reason */
+	VM_STOP,           /* a request of ours: vm->stop_status */
+	VM_HURRY,          /* a signal, also the first one */
+	VM_STOPPED,        /* all units are stopped */
+	VM_STOP_LATE,      /* one is not, STOP_NS after the stop began */
 };
 #define VM_EVENTS (VM_STOP_LATE + 1)
 

@@ -3,13 +3,14 @@
  * Saving and restoring the bus: the connection, offers, GPADLs, open channels.
  *
  * Saving needs a bus at rest: no device works on a call (OPENING, CLOSING, RETARGETING), nothing is
- * queued, no connection is about to end. The guest does not run, so that state comes soon and stays.
+ * queued, no connection is about to end. The guest does not run, so that state comes soon and
+ * stays.
  *
- * Restoring begins with a new bus on which the VM has offered its devices. Offers are found by their
- * instance ids, and get the relids and monitor ids that the guest knows. Sub-channels are created by
- * their devices. Then come GPADLs, then each open channel is opened by its device with what the
- * image says of it, which ends with bus_open_done() as ever; the guest gets no message for it.
- * An offer that the image does not have is new to the guest, and is sent when it has asked for
+ * Restoring begins with a new bus on which the VM has offered its devices. Offers are found by
+ * their instance ids, and get the relids and monitor ids that the guest knows. Sub-channels are
+ * created by their devices. Then come GPADLs, then each open channel is opened by its device with
+ * what the image says of it, which ends with bus_open_done() as ever; the guest gets no message for
+ * it. An offer that the image does not have is new to the guest, and is sent when it has asked for
  * offers.
  */
 #include <assert.h>
@@ -49,11 +50,11 @@ static void connection_archive(struct bus *bus, struct archive *a)
 	archive_u32(a, "message_vp", &bus->message_vp);
 	archive_bool(a, "offers_requested", &bus->offers_requested);
 	archive_end(a);
-	if (connected && (!bus_version_is_known(bus->version) ||
-				 bus->version > bus->config.max_version ||
-				 bus->message_vp >= bus->config.vp_count))
-		archive_fail(a, "connection of version 0x%x with VP %u", bus->version,
-			bus->message_vp);
+	if (connected &&
+		(!bus_version_is_known(bus->version) || bus->version > bus->config.max_version ||
+			bus->message_vp >= bus->config.vp_count))
+		archive_fail(
+			a, "connection of version 0x%x with VP %u", bus->version, bus->message_vp);
 	bus->state = connected && !a->error ? BUS_CONNECTED : BUS_DISCONNECTED;
 }
 

@@ -2,8 +2,8 @@
 /*
  * Saving and restoring devices and their channels: between the bus (bus_save.c) and the VSPs.
  *
- * A device is saved while all its channels are paused: their I/O threads do not touch them, and what
- * they wrote before they reported that is visible to the control thread. What is saved of a
+ * A device is saved while all its channels are paused: their I/O threads do not touch them, and
+ * what they wrote before they reported that is visible to the control thread. What is saved of a
  * channel: the VSP's own state, and packets that wait for room in the ring. Rings are in guest
  * memory; requests are none, but those whose answer waits.
  *

@@ -134,12 +134,12 @@ struct vsp_ops {
 	/* ON_IO_THREAD: the opposite; not called when the channel stops while paused. */
 	void (*resume)(struct vsp_channel *ch);
 
-	/* Saving, ON_CONTROL; all channels are paused, so their state can be read there. Each either
-	 * direction, with archive_fail() for what is not acceptable. A device of the image is
-	 * created, and its LUNs or the like are there, before it is read.
-	 * archive_channel reads before the I/O thread has the channel, after prepare(); then open()
-	 * follows, on a channel for which vsp_channel_is_restored(). It must not touch the guest's
-	 * memory. NULL: the device cannot be saved while a channel is open. */
+	/* Saving, ON_CONTROL; all channels are paused, so their state can be read there. Each
+	 * either direction, with archive_fail() for what is not acceptable. A device of the image
+	 * is created, and its LUNs or the like are there, before it is read. archive_channel reads
+	 * before the I/O thread has the channel, after prepare(); then open() follows, on a channel
+	 * for which vsp_channel_is_restored(). It must not touch the guest's memory. NULL: the
+	 * device cannot be saved while a channel is open. */
 	void (*archive)(struct vsp_device *dev, struct archive *a);
 	void (*archive_channel)(struct vsp_channel *ch, struct archive *a);
 	/* ON_CONTROL: the highest index of a sub-channel that an image may have. NULL: 0. */

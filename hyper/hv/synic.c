@@ -439,9 +439,9 @@ static void message_archive(struct archive *a, struct hv_message *msg)
 	archive_begin(a, NULL, 1);
 	archive_bytes(a, "message", msg, sizeof(*msg));
 	archive_end(a);
-	if (a->reading && (msg->type == HV_MESSAGE_TYPE_NONE ||
-				  (msg->type & HV_MESSAGE_TYPE_RESERVED) ||
-				  msg->payload_size > HV_MESSAGE_PAYLOAD_MAX))
+	if (a->reading &&
+		(msg->type == HV_MESSAGE_TYPE_NONE || (msg->type & HV_MESSAGE_TYPE_RESERVED) ||
+			msg->payload_size > HV_MESSAGE_PAYLOAD_MAX))
 		archive_fail(a, "no message");
 }
 

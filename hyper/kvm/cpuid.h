@@ -49,8 +49,8 @@ bool cpuid_set_topology(struct kvm_cpuid2 *cpuid, uint32_t vp_count);
 void cpuid_set_apic_id(struct kvm_cpuid2 *cpuid, uint32_t apic_id);
 
 /* ---- cpuid_compat.c ------------------------------------------------------ */
-/* Whether a guest that has this table can go on on a host that offers the other. 0, or -ENOTSUP with
- * the first thing that is missing in e. */
+/* Whether a guest that has this table can go on on a host that offers the other. 0, or -ENOTSUP
+ * with the first thing that is missing in e. */
 int cpuid_check_compatible(
 	const struct kvm_cpuid2 *guest, const struct kvm_cpuid2 *host, struct err *e);
 

@@ -149,8 +149,7 @@ static int check_vendor(
 #define XSAVE_COMPONENTS 63u
 
 /* Size and offset of each component in the area. */
-static int check_xsave(
-	const struct kvm_cpuid2 *guest, const struct kvm_cpuid2 *host, struct err *e)
+static int check_xsave(const struct kvm_cpuid2 *guest, const struct kvm_cpuid2 *host, struct err *e)
 {
 	uint32_t low = value_of(guest, 0xD, 0, EAX), high = value_of(guest, 0xD, 0, EDX);
 	uint64_t components = (uint64_t)high << 32 | low;

@@ -10,8 +10,8 @@
  * partition like a power off does; the embedder builds a new one (ADR 0003).
  *
  * Saving: a partition that is paused and frozen is written to an archive, which does not change it.
- * An image is read by partition_create() and partition_restore(), instead of load; start then begins
- * in a pause, which partition_resume() ends.
+ * An image is read by partition_create() and partition_restore(), instead of load; start then
+ * begins in a pause, which partition_resume() ends.
  *
  * Threads: all functions on the control thread, except where noted.
  */
@@ -95,7 +95,8 @@ bool partition_is_frozen(const struct partition *p);
 void partition_resume(struct partition *p);
 /* 0, or -errno with one line in e. Guest memory is not in the archive. */
 int partition_save(struct partition *p, struct archive *a, struct err *e);
-/* Of the archive in partition_config.restore. Connections have been added; guest memory is there. */
+/* Of the archive in partition_config.restore. Connections have been added; guest memory is there.
+ */
 int partition_restore(struct partition *p, struct archive *a, struct err *e);
 /* Ends all VP threads, paused or not, and joins them. Idempotent. */
 void partition_stop(struct partition *p);

@@ -128,7 +128,7 @@ struct partition {
 	uint64_t tsc_khz;
 	struct clock clock;
 	struct boot_entry entry;
-	struct kvm_cpuid2 *cpuid;   /* of all VPs, but for APIC ids */
+	struct kvm_cpuid2 *cpuid;  /* of all VPs, but for APIC ids */
 	uint64_t xsave_components; /* by cpuid */
 	bool restored;
 

@@ -24,18 +24,18 @@ struct range {
 static const struct range denied[] = {
 	{0x10, 0x12}, /* TSC; KVM's wall clock and system time */
 	{0xC1, 0xC8}, {0x186, 0x18D}, {0x309, 0x30B}, {0x345, 0x345}, {0x38D, 0x390},
-	{0x3F1, 0x3F1}, {0x4C1, 0x4C8}, {0xC0010000, 0xC0010007},
-	{0xC0010200, 0xC001020B}, {0xC0000300, 0xC0000302}, /* PMU */
-	{0x480, 0x493},           /* VMX */
-	{0x560, 0x58F},           /* processor trace */
-	{0x6E0, 0x6E0},           /* LAPIC deadline: clock.c */
+	{0x3F1, 0x3F1}, {0x4C1, 0x4C8}, {0xC0010000, 0xC0010007}, {0xC0010200, 0xC001020B},
+	{0xC0000300, 0xC0000302},                              /* PMU */
+	{0x480, 0x493},                                        /* VMX */
+	{0x560, 0x58F},                                        /* processor trace */
+	{0x6E0, 0x6E0},                                        /* LAPIC deadline: clock.c */
 	{HV_MSR_FIRST, HV_MSR_LAST}, {0x4B564D00, 0x4B564D07}, /* KVM's paravirtual ones */
 };
 
 static const struct range extra[] = {
 	{0x2FF, 0x2FF}, {0x200, 0x20F}, {0x250, 0x250}, {0x258, 0x259}, {0x268, 0x26F}, /* MTRRs */
-	{0x277, 0x277}, {0x400, 0x47F},                                /* PAT, machine checks */
-	{0xDA0, 0xDA0},                                                /* XSS */
+	{0x277, 0x277}, {0x400, 0x47F}, /* PAT, machine checks */
+	{0xDA0, 0xDA0},                 /* XSS */
 };
 
 static bool in_ranges(const struct range *ranges, size_t count, uint32_t index)
@@ -106,7 +106,6 @@ int vp_msrs_write(struct vp *vp, const struct vp_state *s, struct err *e)
 		if (!write_one(vp, &s->msrs[i]))
 			return err_set(e, -ENOTSUP,
 				"VP %u: this host refuses 0x%llx in MSR 0x%x: it is no host for this guest",
-				vp->index, (unsigned long long)s->msrs[i].value,
-				s->msrs[i].index);
+				vp->index, (unsigned long long)s->msrs[i].value, s->msrs[i].index);
 	return 0;
 }

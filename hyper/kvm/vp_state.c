@@ -221,8 +221,7 @@ static void msrs_archive(struct vp_state *s, struct archive *a)
 
 static void xsave_archive(struct vp_state *s, struct archive *a)
 {
-	const void *area =
-		archive_data(a, "KVM_GET_XSAVE", s->xsave, &s->xsave_size, VP_XSAVE_MAX);
+	const void *area = archive_data(a, "KVM_GET_XSAVE", s->xsave, &s->xsave_size, VP_XSAVE_MAX);
 
 	if (!a->reading || !area)
 		return;

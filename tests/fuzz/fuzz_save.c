@@ -66,8 +66,8 @@ static void seal(uint8_t *bytes, size_t size)
 		room - end.table_offset < end.table_entries * sizeof(struct image_entry))
 		return;
 	seal_sections(bytes, room, &end);
-	end.table_crc = crc_of(
-		bytes + end.table_offset, end.table_entries * sizeof(struct image_entry));
+	end.table_crc =
+		crc_of(bytes + end.table_offset, end.table_entries * sizeof(struct image_entry));
 	end.header_crc = header.crc;
 	end.crc = crc_of(&end, offsetof(struct image_end, crc));
 	memcpy(bytes + room, &end, sizeof(end));

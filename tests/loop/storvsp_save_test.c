@@ -17,9 +17,9 @@
 #include "tests/support/storvsp_rig.h"
 
 #define SUBS    3u
-#define CYCLES  50u
+#define CYCLES  20u
 #define SLOTS   40u
-#define DAMAGES 1000u
+#define DAMAGES 300u
 
 static int setup(void **state)
 {

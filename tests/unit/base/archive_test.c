@@ -144,8 +144,8 @@ static void test_newer_version(void **state)
 
 	begin_thing(&a, 3);
 	archive_end(&a);
-	assert_string_equal(read_back(a.bytes, a.size, &t).text,
-		"thing: is of version 3, newer than 2");
+	assert_string_equal(
+		read_back(a.bytes, a.size, &t).text, "thing: is of version 3, newer than 2");
 	archive_fini(&a);
 }
 

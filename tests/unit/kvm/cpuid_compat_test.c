@@ -121,8 +121,7 @@ static void fewer_address_bits(void **state)
 	struct kvm_cpuid2 **tables = *state;
 
 	cpuid_find(tables[1], 0x80000008, 0)->eax = 39;
-	assert_refused(
-		tables, "this CPU has 39 bits of physical addresses, the guest uses 40");
+	assert_refused(tables, "this CPU has 39 bits of physical addresses, the guest uses 40");
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -18,11 +18,11 @@
 
 #include "save/image_reg.h"
 
-#define MIB          (1ull << 20)
-#define MEMORY       (4 * MIB + 4096) /* the last chunk is short */
-#define DAMAGES      1000u
-#define STATE_TEXT   "the state of a VM"
-#define CONFIG_TEXT  "{}"
+#define MIB         (1ull << 20)
+#define MEMORY      (4 * MIB + 4096) /* the last chunk is short */
+#define DAMAGES     1000u
+#define STATE_TEXT  "the state of a VM"
+#define CONFIG_TEXT "{}"
 
 static char directory[64];
 static char path[96];
@@ -289,8 +289,8 @@ static void seal(uint8_t *bytes, size_t size)
 	memcpy(&end, bytes + size - sizeof(end), sizeof(end));
 	header.crc = (uint32_t)crc32_z(0, (void *)&header, offsetof(struct image_header, crc));
 	end.header_crc = header.crc;
-	end.table_crc = (uint32_t)crc32_z(0, bytes + end.table_offset,
-		end.table_entries * sizeof(struct image_entry));
+	end.table_crc = (uint32_t)crc32_z(
+		0, bytes + end.table_offset, end.table_entries * sizeof(struct image_entry));
 	end.crc = (uint32_t)crc32_z(0, (void *)&end, offsetof(struct image_end, crc));
 	memcpy(bytes, &header, sizeof(header));
 	memcpy(bytes + size - sizeof(end), &end, sizeof(end));
