@@ -93,8 +93,8 @@ static void tsc_restore(struct partition *p, uint64_t tsc, struct archive *a)
 		p->clock.frozen_tsc = tsc;
 		atomic_store(&p->clock.tsc_stopped, true);
 	} else if (clock_guest_tsc(p) < tsc) {
-		archive_fail(a, "this KVM cannot set a guest's TSC, and the host's is behind it: "
-				"has the host been restarted?");
+		archive_fail(a,
+			"the host's TSC is behind the guest's, which this KVM cannot set; was the host restarted?");
 	}
 	p->clock.frozen = true;
 }

@@ -40,7 +40,7 @@ checkpoint_save_clock() { # seconds since 1970
 
 test_save() { # flavour cpus [options...]
 	local ENLITE=tests/vm/saved
-	save_cycles=$(by_length 4 100)
+	save_cycles=${SAVE_CYCLES:-$(by_length 4 100)}
 	begin "vm/$1, $2 VP: saved $save_cycles times under fio verify${3:+, ${*:3}}"
 	new_disk "$work/disk.img" 128M
 	rm -f "$work/save_failures" "$SAVED_IMAGE"*

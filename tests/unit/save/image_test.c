@@ -325,7 +325,7 @@ static void change_format(uint8_t *bytes, size_t size)
 
 static void change_name(uint8_t *bytes, size_t size)
 {
-	strcpy(entry_of(bytes, size, 1)->name, "tomorrow");
+	memcpy(entry_of(bytes, size, 1)->name, "tomorrow", sizeof("tomorrow"));
 }
 
 static void change_offset(uint8_t *bytes, size_t size)
