@@ -6,15 +6,10 @@ export SAVED_IMAGE=$work/vm.image
 
 vm_runs() { ctl status >/dev/null 2>&1; }
 
-# The old process ends after its answer; the new one takes its name.
+# When the old process has ended, `saved` moves the image away and starts the new one.
 save_once() { # options of save...
-	local old tries
-	old=$(pgrep -of "enlite run .*--name vm |enlite run --restore $SAVED_IMAGE")
+	local tries
 	ctl save "$SAVED_IMAGE" "$@" >/dev/null || return
-	for ((tries = 0; tries < 600; tries++)); do
-		[ -e "/proc/$old" ] || ! vm_runs || [ -e "$SAVED_IMAGE" ] || break
-		sleep 0.1
-	done
 	for ((tries = 0; tries < 600; tries++)); do
 		[ ! -e "$SAVED_IMAGE" ] && vm_runs && return
 		sleep 0.1
