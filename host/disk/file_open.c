@@ -168,10 +168,16 @@ static bool device_can_punch(const struct stat *st)
 
 bool file_can_punch(int fd, const struct stat *st, uint64_t size)
 {
+	const struct timespec times[] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
+	bool works;
+
 	if (S_ISBLK(st->st_mode))
 		return device_can_punch(st);
-	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)size,
-		       FILE_PHYSICAL_BLOCK_SIZE) == 0;
+	works = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)size,
+			FILE_PHYSICAL_BLOCK_SIZE) == 0;
+	/* Nothing was changed: a saved VM takes its disk for the one it had. */
+	futimens(fd, times);
+	return works;
 }
 
 /* ---- identity ------------------------------------------------------------ */

@@ -27,15 +27,20 @@ static bool is_null(const struct storage_disk *d)
 	return !strcmp(source_name(d), "null");
 }
 
-/* When its file last changed; 0: it has none that this can be said of. */
-static uint64_t change_time(const struct storage_disk *d)
+/* Opening a disk may change it: what a file system can do is found out by doing it. So a restored
+ * VM compares the time before that. */
+uint64_t storage_change_time(const struct disk_config *config)
 {
-	const char *path = disk_path(d->disk);
+	char *path = NULL;
 	struct stat st;
+	uint64_t ns = 0;
 
-	if (!path || stat(path, &st) || !S_ISREG(st.st_mode))
-		return 0;
-	return (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
+	if (!config->read_only && !strcmp(config->device.source.schema->name, "file"))
+		path = disk_config_source(config);
+	if (path && !stat(path, &st) && S_ISREG(st.st_mode))
+		ns = (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
+	free(path);
+	return ns;
 }
 
 static void check_savable(const struct storage_disk *d, struct archive *a)
@@ -73,8 +78,15 @@ static struct saved_disk saved_of(const struct storage_disk *d)
 		.identity = identity,
 		.identity_len = (uint32_t)strlen(identity),
 		.size = disk_size(d->disk),
-		.changed_ns = change_time(d),
 	};
+}
+
+static struct saved_disk saved_now(const struct storage_disk *d)
+{
+	struct saved_disk saved = saved_of(d);
+
+	saved.changed_ns = storage_change_time(&d->config);
+	return saved;
 }
 
 static void saved_archive(struct saved_disk *s, struct archive *a)
@@ -130,6 +142,7 @@ static void check_disk(struct storage *s, const struct saved_disk *was, struct a
 		return;
 	}
 	now = saved_of(d);
+	now.changed_ns = d->changed_ns;
 	what = difference(was, &now, s->trusted);
 	if (!what)
 		return;
@@ -154,7 +167,7 @@ void storage_archive(struct storage *s, struct archive *a)
 		pos = pos->next;
 		if (!a->reading) {
 			check_savable(container_of(pos, struct storage_disk, link), a);
-			saved = saved_of(container_of(pos, struct storage_disk, link));
+			saved = saved_now(container_of(pos, struct storage_disk, link));
 		}
 		saved_archive(&saved, a);
 		if (a->reading && !a->error)
