@@ -183,6 +183,8 @@ void bus_for_each_channel(
 struct gpadl *bus_gpadl_find(struct bus_channel *chan, uint32_t gpadl_id);
 void gpadl_get(struct gpadl *gpadl);
 void gpadl_put(struct gpadl *gpadl);
+/* The guest's number for it. */
+uint32_t gpadl_id(const struct gpadl *gpadl);
 /* Page frame numbers of all ranges in order; all of them RAM. */
 const uint64_t *gpadl_pfns(const struct gpadl *gpadl, uint32_t *count);
 /* One range, page-aligned, of whole pages: what rings and shared buffers have to be. */

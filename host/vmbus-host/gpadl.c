@@ -388,6 +388,11 @@ void gpadl_put(struct gpadl *g)
 	bus_leave(bus);
 }
 
+uint32_t gpadl_id(const struct gpadl *g)
+{
+	return g->id;
+}
+
 const uint64_t *gpadl_pfns(const struct gpadl *g, uint32_t *count)
 {
 	*count = g->pages;

@@ -60,18 +60,34 @@ static int view_create(struct vsp_channel *ch, struct vsp_gpadl_map *map, struct
 	return 0;
 }
 
-static void map_on_control(struct vsp_call *call)
+static void find(struct vsp_channel *ch, struct vsp_gpadl_map *map)
 {
-	struct vsp_gpadl_map *map = container_of(call, struct vsp_gpadl_map, call);
-	struct gpadl *gpadl = bus_gpadl_find(call->ch->offer->bus_chan, map->handle);
+	struct gpadl *gpadl = bus_gpadl_find(ch->offer->bus_chan, map->handle);
 
 	if (!gpadl)
 		map->error = -ENOENT;
 	else if (!gpadl_is_whole_pages(gpadl))
 		map->error = -EINVAL;
 	else
-		map->error = view_create(call->ch, map, gpadl);
+		map->error = view_create(ch, map, gpadl);
+}
+
+static void map_on_control(struct vsp_call *call)
+{
+	find(call->ch, container_of(call, struct vsp_gpadl_map, call));
 	vsp_call_done(call);
+}
+
+void vsp_gpadl_find(struct vsp_channel *ch, struct vsp_gpadl_map *map)
+{
+	ON_CONTROL(ch->dev);
+	map->gpadl = NULL;
+	find(ch, map);
+}
+
+uint32_t vsp_gpadl_handle(const struct vsp_gpadl *v)
+{
+	return gpadl_id(v->gpadl);
 }
 
 static void mapped_on_io_thread(struct vsp_call *call)

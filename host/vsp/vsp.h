@@ -267,6 +267,11 @@ struct vsp_gpadl_map {
 /* ON_IO_THREAD: mapped() later, always, before close(). The memory of *map is the VSP's again in
  * mapped(). */
 void vsp_gpadl_map(struct vsp_channel *ch, struct vsp_gpadl_map *map);
+/* ON_CONTROL, in archive_channel(): the same at once. map->gpadl, with one reference, or NULL and
+ * map->error. */
+void vsp_gpadl_find(struct vsp_channel *ch, struct vsp_gpadl_map *map);
+/* The guest's number for it. */
+uint32_t vsp_gpadl_handle(const struct vsp_gpadl *gpadl);
 /* Any I/O thread of the device: further references, for requests and for sub-channels. */
 void vsp_gpadl_get(struct vsp_gpadl *gpadl);
 void vsp_gpadl_put(struct vsp_gpadl *gpadl);

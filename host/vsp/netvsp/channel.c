@@ -233,6 +233,18 @@ static void set_published(struct netvsp *d)
 	send_put(was.send);
 }
 
+void netvsp_restore_settings(struct netvsp_channel *c)
+{
+	struct netvsp *d = c->device;
+
+	ON_CONTROL(d->dev);
+	set_published(d);
+	c->settings = d->published;
+	nic_set_queues(d->nic, c->sub_channels_requested ? d->next.parts : 1);
+	nic_set_rx_offloads(d->nic, oid_rx_offloads(&d->next));
+	nic_set_carrier(d->nic, atomic_load(&d->cable) && d->next.filter);
+}
+
 /* The primary waits, and only it changes `next`. */
 static void publish(struct vsp_call *call)
 {
@@ -373,6 +385,7 @@ static int netvsp_open(struct vsp_channel *ch)
 							&c->client, &c->queue)
 					      : -EINVAL;
 	if (ret) {
+		netvsp_restore_free(c);
 		free(c->teardown.cmd);
 		release_buffers(c);
 		return ret;
@@ -382,6 +395,8 @@ static int netvsp_open(struct vsp_channel *ch)
 	atomic_fetch_add(&d->open_channels, 1);
 	c->open = true;
 	rx_apply(c);
+	if (netvsp_restore_open(c))
+		log_event(LOG_ERROR, "netvsp: no memory for what is with the guest");
 	return 0;
 }
 
@@ -487,4 +502,7 @@ const struct vsp_ops netvsp_ops = {
 	.resume = netvsp_resume,
 	.inspect = netvsp_inspect,
 	.inspect_channel = netvsp_inspect_channel,
+	.archive = netvsp_archive,
+	.archive_channel = netvsp_archive_channel,
+	.sub_channels_max = netvsp_sub_channels_max,
 };

@@ -9,6 +9,7 @@
  *   oid.c      the table of OIDs
  *   tx.c rx.c  frames
  *   quiesce.c  before hot removal
+ *   save.c     saving, restoring
  *   inspect.c  state for people
  *   rndis.c offload.c rss.c buffers.c    pure parts
  *
@@ -254,6 +255,8 @@ struct netvsp_channel {
 	} teardown;
 	/* the control thread's; the I/O thread's during the call */
 	struct vsp_call apply_call, link_call;
+	/* the control thread's, then the I/O thread's until it is open; NULL: not from an image */
+	struct netvsp_restored *restored;
 };
 
 /* ---- channel.c ----------------------------------------------------------- */
@@ -270,6 +273,20 @@ static inline void netvsp_count(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 bool netvsp_link_up(struct netvsp *d);
+/* ON_CONTROL: device->next is that of an image. The channel and the NIC get it. */
+void netvsp_restore_settings(struct netvsp_channel *c);
+
+/* ---- save.c -------------------------------------------------------------- */
+
+/* See vsp_ops. */
+void netvsp_archive(struct vsp_device *dev, struct archive *a);
+void netvsp_archive_channel(struct vsp_channel *ch, struct archive *a);
+uint16_t netvsp_sub_channels_max(struct vsp_device *dev);
+/* ON_IO_THREAD, at the end of open(): what is with the guest. 0 or -ENOMEM: then the channel is of
+ * no use, and closes. */
+int netvsp_restore_open(struct netvsp_channel *c);
+/* The channel could not be opened. */
+void netvsp_restore_free(struct netvsp_channel *c);
 
 /* ---- inspect.c: ON_CONTROL ----------------------------------------------- */
 
@@ -283,6 +300,8 @@ int nvsp_packet(
 	struct netvsp_channel *c, const struct vmbus_pkt *pkt, const struct nvsp_message *m);
 /* The channel stops: commands that wait end. */
 void nvsp_stop(struct netvsp_channel *c);
+/* vsp_gpadl_map.torn_down of both buffers. */
+void nvsp_buffer_torn_down(struct vsp_channel *ch, struct vsp_gpadl *gpadl);
 /* The guest tears down a buffer: c->teardown says which. */
 void nvsp_torn_down(struct netvsp_channel *c);
 /* The command is done: completes it, sends its reply, runs the next. */
@@ -324,6 +343,8 @@ uint32_t oid_query(
 uint32_t oid_set(struct netvsp_channel *c, uint32_t oid, const uint8_t *info, uint32_t len,
 	struct nic_call *nic_call, bool *needs_nic_call);
 
+/* What the NIC has to deliver for these settings. */
+uint32_t oid_rx_offloads(const struct netvsp_settings *s);
 /* Any thread: as the guest gets it, in 100 bits per second. */
 uint32_t oid_speed(struct netvsp *d);
 void oid_offloads_in_use(struct netvsp *d, struct ndis_offload *o);

@@ -152,7 +152,7 @@ static void op_oid_query_ex(struct netvsp_command *cmd)
 
 /* ---- buffers ------------------------------------------------------------- */
 
-static void torn_down(struct vsp_channel *ch, struct vsp_gpadl *gpadl)
+void nvsp_buffer_torn_down(struct vsp_channel *ch, struct vsp_gpadl *gpadl)
 {
 	struct netvsp_channel *c = vsp_channel_priv(ch);
 
@@ -167,7 +167,7 @@ static void map(struct netvsp_command *cmd,
 	void (*mapped)(struct vsp_gpadl_map *map, struct vsp_gpadl *gpadl, int error))
 {
 	cmd->map = (struct vsp_gpadl_map){
-		.handle = cmd->message.send_buf.gpadl, .mapped = mapped, .torn_down = torn_down};
+		.handle = cmd->message.send_buf.gpadl, .mapped = mapped, .torn_down = nvsp_buffer_torn_down};
 	vsp_gpadl_map(cmd->channel->ch, &cmd->map);
 }
 

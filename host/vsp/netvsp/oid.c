@@ -360,7 +360,7 @@ static uint32_t set_rss(struct oid_set_args *a)
 	return status;
 }
 
-static uint32_t rx_offloads(const struct netvsp_settings *s)
+uint32_t oid_rx_offloads(const struct netvsp_settings *s)
 {
 	uint32_t offloads = 0;
 
@@ -390,7 +390,7 @@ static uint32_t set_offload(struct oid_set_args *a)
 	a->next->rsc4 = rsc_value(p.rsc4, rsc4, possible);
 	a->next->rsc6 = rsc_value(p.rsc6, rsc6, possible);
 	if (rsc4 != a->next->rsc4 || rsc6 != a->next->rsc6)
-		want_nic_call(a, NIC_CALL_RX_OFFLOADS, rx_offloads(a->next));
+		want_nic_call(a, NIC_CALL_RX_OFFLOADS, oid_rx_offloads(a->next));
 	return RNDIS_STATUS_SUCCESS;
 }
 
