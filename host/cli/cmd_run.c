@@ -2,6 +2,7 @@
 /* `enlite run`: this process becomes the worker process of one VM. */
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "cli/cmd.h"
@@ -54,6 +55,7 @@ int cmd_run(int argc, char **argv)
 
 	if (!ret)
 		ret = vm_config_check(&config, &e);
+	config.directory = getcwd(NULL, 0);
 	if (ret < 0)
 		status = cmd_fail(&e, EXIT_USAGE);
 	else if (!ret)

@@ -27,6 +27,7 @@ void vm_config_free(struct vm_config *c)
 	for (uint32_t i = 0; i < VM_CONFIG_KEYS; i++)
 		free(c->origins[i]);
 	free(c->file);
+	free(c->directory);
 	memset(c, 0, sizeof(*c));
 }
 

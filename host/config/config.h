@@ -122,12 +122,12 @@ struct vm_config {
 	bool pin_memory;
 	bool test_device;
 	bool stimer;
-	bool nested, pmu; /* CPU features for the guest */
-	bool reboot;      /* a guest reset restarts the VM */
-	int on_crash;     /* enum vm_on_crash */
-	uint32_t ic;      /* bit n: service n of enum vm_ic */
-	int sandbox;  /* enum vm_sandbox */
-	char *restore;    /* the image of a saved VM; NULL: none */
+	bool nested, pmu;  /* CPU features for the guest */
+	bool reboot;       /* a guest reset restarts the VM */
+	int on_crash;      /* enum vm_on_crash */
+	uint32_t ic;       /* bit n: service n of enum vm_ic */
+	int sandbox;       /* enum vm_sandbox */
+	char *restore;     /* the image of a saved VM; NULL: none */
 	int restore_disks; /* enum vm_restore_disks */
 	bool verbose;
 	struct disk_config *disks;
@@ -136,6 +136,7 @@ struct vm_config {
 	uint32_t nic_count;
 	char *origins[VM_CONFIG_KEYS]; /* "vm.json:3: cpus", "--cpus"; NULL: not set by the user */
 	char *file;                    /* the last one that was read, or NULL */
+	char *directory; /* where relative names begin, for images; NULL: as they are */
 };
 
 /* ---- the value ----------------------------------------------------------- */

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "config/config_impl.h"
 #include "save/image.h"
@@ -21,7 +20,7 @@ static int make_absolute(char **name, const char *directory)
 {
 	char *absolute;
 
-	if (!*name || **name == '/')
+	if (!*name || !directory || **name == '/')
 		return 0;
 	if (asprintf(&absolute, "%s/%s", directory, *name) < 0)
 		return -ENOMEM;
@@ -42,8 +41,9 @@ static int make_all_absolute(struct vm_config *c, const char *directory)
 	}
 	for (const struct config_list *list = config_lists; list->name && !ret; list++)
 		for (uint32_t i = 0; i < config_list_count(list, c) && !ret; i++)
-			ret = device_make_absolute(
-				list->class, config_list_at(list, c, i), directory);
+			ret = directory ? device_make_absolute(list->class,
+						  config_list_at(list, c, i), directory)
+					: 0;
 	return ret;
 }
 
@@ -66,19 +66,18 @@ static json_t *absolute_json(const char *text, const char *directory, struct err
 json_t *vm_config_image_json(const struct vm_config *c, struct err *e)
 {
 	json_t *json = vm_config_json(c, e), *absolute = NULL;
-	char *directory = getcwd(NULL, 0), *text = NULL;
+	char *text = NULL;
 
 	if (json) {
 		json_object_del(json, "restore");
 		json_object_del(json, "restore_disks");
 		text = json_dumps(json, 0);
 	}
-	if (json && (!text || !directory))
-		err_set(e, -ENOMEM, "the configuration cannot be saved: %s", strerror(errno));
+	if (json && !text)
+		err_set(e, -ENOMEM, "out of memory");
 	else if (json)
-		absolute = absolute_json(text, directory, e);
+		absolute = absolute_json(text, c->directory, e);
 	json_decref(json);
-	free(directory);
 	free(text);
 	return absolute;
 }

@@ -123,6 +123,7 @@ static const struct row {
 	{SCMP_SYS(newfstatat), LOOP | WRITER, ANY}, /* glibc's fstat() */
 	{SCMP_SYS(fstatfs), ALL, ANY},
 	{SCMP_SYS(ftruncate), WRITER, ANY},
+	{SCMP_SYS(utimensat), ALL, IS(1, 0)}, /* futimens() */
 	{SCMP_SYS(fallocate), ALL, ANY},
 	{SCMP_SYS(fsync), ALL, ANY},
 	{SCMP_SYS(fdatasync), ALL, ANY},

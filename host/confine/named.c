@@ -9,6 +9,7 @@
 #include "confine/grants.h"
 #include "hyper/kvm/partition.h"
 #include "nic/user/user_impl.h"
+#include "save/image.h"
 
 #define MAY_OUTPUT (MAY_WRITE | MAY_CREATE | MAY_LOOK)
 
@@ -56,8 +57,8 @@ static int add_disk(const struct disk_config *d)
 	if (!strcmp(source->schema->name, "nbd"))
 		ret = add_nbd(source);
 	else
-		ret = add_files(source,
-			MAY_READ | MAY_LOOK | MAY_RESOLVE | (d->read_only ? 0 : MAY_WRITE));
+		ret = add_files(
+			source, MAY_READ | MAY_LOOK | MAY_RESOLVE | (d->read_only ? 0 : MAY_WRITE));
 	return ret ? ret : add_filters(&d->device);
 }
 
@@ -141,6 +142,8 @@ static int add_vm(const struct vm_config *c)
 		ret = grants_add_text(GRANT_FILE, MAY_READ, c->initrd);
 	if (!ret && strcmp(c->console, "stdio") && strcmp(c->console, "none"))
 		ret = grants_add_text(GRANT_FILE, MAY_OUTPUT, c->console);
+	if (!ret && c->restore)
+		ret = grants_add_text(GRANT_FILE, MAY_READ, c->restore);
 	if (!ret && c->vsock)
 		ret = add_vsock(c->vsock);
 	return ret;
@@ -206,16 +209,39 @@ static void add_nic_request(const json_t *request)
 	nic_config_free(&n);
 }
 
-static void add_copy_request(const json_t *request)
+/* The file of a request, as the worker will name it. False: none, or the name is too long. */
+static bool file_of(const json_t *request, char path[PATH_MAX])
 {
 	const char *directory = text_of(request, "directory"), *file = text_of(request, "file");
-	char path[PATH_MAX];
+	int length = -1;
 
 	if (file && *file == '/')
-		grants_add_text(GRANT_FILE, MAY_READ, file);
-	else if (file && directory &&
-		 snprintf(path, sizeof(path), "%s/%s", directory, file) < PATH_MAX)
+		length = snprintf(path, PATH_MAX, "%s", file);
+	else if (file && directory)
+		length = snprintf(path, PATH_MAX, "%s/%s", directory, file);
+	return length >= 0 && length < PATH_MAX;
+}
+
+static void add_copy_request(const json_t *request)
+{
+	char path[PATH_MAX];
+
+	if (file_of(request, path))
 		grants_add_text(GRANT_FILE, MAY_READ, path);
+}
+
+/* An image: written under another name, then renamed; the directory is synchronised. */
+static void add_save_request(const json_t *request)
+{
+	char path[PATH_MAX], name[PATH_MAX + sizeof(IMAGE_TMP_SUFFIX)];
+
+	if (!file_of(request, path))
+		return;
+	snprintf(name, sizeof(name), "%s" IMAGE_TMP_SUFFIX, path);
+	grants_add_text(GRANT_FILE, MAY_REMOVE, path);
+	grants_add_text(GRANT_FILE, MAY_READ | MAY_WRITE | MAY_CREATE | MAY_REMOVE, name);
+	strrchr(path, '/')[1] = '\0';
+	grants_add_text(GRANT_FILE, MAY_READ | MAY_SYNC, path);
 }
 
 void grants_add_request(const json_t *request)
@@ -227,6 +253,7 @@ void grants_add_request(const json_t *request)
 		{"disk add", add_disk_request},
 		{"nic add", add_nic_request},
 		{"copy", add_copy_request},
+		{"save", add_save_request},
 	};
 	const char *command = text_of(request, "command");
 

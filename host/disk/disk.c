@@ -78,6 +78,24 @@ const char *disk_path(const struct disk *disk)
 	return disk->path;
 }
 
+static const struct disk *bottom(const struct disk *disk)
+{
+	while (disk->lower)
+		disk = disk->lower;
+	return disk;
+}
+
+uint64_t disk_change_time(const struct disk *disk)
+{
+	disk = bottom(disk);
+	return disk->ops->change_time ? disk->ops->change_time(disk) : 0;
+}
+
+uint64_t disk_change_time_opened(const struct disk *disk)
+{
+	return bottom(disk)->changed_ns;
+}
+
 const char *disk_identity(const struct disk *disk)
 {
 	while (disk->lower)

@@ -80,6 +80,8 @@ struct disk_ops {
 	int (*refresh)(struct disk *disk, uint64_t *size, struct err *e);
 	/* A helper thread; optional. See disk_map(). */
 	int (*map)(struct disk *disk, uint64_t offset, uint64_t *length, bool *mapped);
+	/* Any thread; optional. See disk_change_time(). */
+	uint64_t (*change_time)(const struct disk *disk);
 	/* Control thread; optional. Members of this layer's node: its parameters, what it counts.
 	 * What I/O threads own is read as base/counter.h says. */
 	void (*inspect)(const struct disk *disk, struct inspect *i);
@@ -92,6 +94,7 @@ struct disk {
 	struct disk_info info;
 	const char *path;      /* of a writable image file: metadata may be kept beside it */
 	const char *identity;  /* see disk_identity() */
+	uint64_t changed_ns;   /* see disk_change_time_opened() */
 	uint64_t size_highest; /* largest size since it was opened; requests in flight may use it */
 	uint64_t copied_bytes; /* by disk_req_copy() */
 	struct budget *budget; /* of the VM that uses it; see disk_set_budget() */
@@ -141,6 +144,11 @@ const char *disk_path(const struct disk *disk);
 /* Constant text that identifies the medium, wherever and under whatever name it is opened; NULL:
  * the contents do not outlive the disk. */
 const char *disk_identity(const struct disk *disk);
+
+/* Any thread. When the storage was last changed, in ns since 1970; 0: that cannot be said. */
+uint64_t disk_change_time(const struct disk *disk);
+/* Constant: the same at the moment before it was opened, which may count as a change. */
+uint64_t disk_change_time_opened(const struct disk *disk);
 
 /* A helper thread (base/blocking.h): may sleep on the file system's metadata. No part of the disk
  * is closed meanwhile. *mapped: whether the byte at offset is allocated; *length: how many bytes,

@@ -586,6 +586,11 @@ static void file_inspect(const struct disk *disk, struct inspect *i)
 	inspect_u64(i, "sync_errno", (uint64_t)-atomic_load(&f->sync_error));
 }
 
+static uint64_t file_change_time(const struct disk *disk)
+{
+	return file_changed_ns(((const struct file_disk *)disk)->fd);
+}
+
 static const struct disk_ops file_ops = {
 	.name = "file",
 	.req_size = sizeof(struct file_req),
@@ -596,6 +601,7 @@ static const struct disk_ops file_ops = {
 	.cancel = file_cancel,
 	.refresh = file_refresh,
 	.map = file_map,
+	.change_time = file_change_time,
 	.inspect = file_inspect,
 };
 
@@ -624,6 +630,7 @@ static int read_geometry(
 		.read_only = o->read_only,
 		.write_cache = true,
 	};
+	f->disk.changed_ns = file_changed_ns(f->fd);
 	f->disk.info.discard = !o->read_only && file_can_punch(f->fd, &st, size);
 	f->in_memory = file_is_in_memory(f->fd, &st);
 	f->async_io = f->in_memory || file_io_is_async(f->fd);

@@ -180,6 +180,15 @@ bool file_can_punch(int fd, const struct stat *st, uint64_t size)
 	return works;
 }
 
+uint64_t file_changed_ns(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return 0;
+	return (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
+}
+
 /* ---- identity ------------------------------------------------------------ */
 
 /* The first line of a file in the sysfs directory of a block device; false: it has none. */

@@ -29,6 +29,8 @@ bool file_is_in_memory(int fd, const struct stat *st);
 /* Of a file that may be written: punching a hole beyond its end changes nothing, and shows whether
  * holes are supported. size: bytes. */
 bool file_can_punch(int fd, const struct stat *st, uint64_t size);
+/* Of a regular file, in ns since 1970; 0: it is none. */
+uint64_t file_changed_ns(int fd);
 /* See disk_identity(); malloc()ed. NULL: out of memory. */
 char *file_identity(int fd, const struct stat *st);
 

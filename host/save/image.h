@@ -2,7 +2,7 @@
 /*
  * Images of saved VMs: a file with named sections and guest memory (image_reg.h).
  *
- * Writing: into a file of another name in the same directory, which gets its name when all of it is
+ * Writing: into a file FILE.tmp in the same directory, which gets its name when all of it is
  * on the disk; until then an older file of that name stays, and a failure leaves nothing behind.
  *
  * Reading: header, end record, table and all sections are checked when the image is opened; each
@@ -24,6 +24,8 @@
 
 #include "base/err.h"
 #include "base/gmem.h"
+
+#define IMAGE_TMP_SUFFIX ".tmp"
 
 struct image_section {
 	const char *name; /* below IMAGE_NAME_MAX characters */

@@ -9,6 +9,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "base/files.h"
 #include "save/image.h"
 #include "save/image_reg.h"
 
@@ -201,7 +202,7 @@ static int open_file(struct image *i, struct err *e)
 {
 	struct stat st;
 
-	i->fd = open(i->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	i->fd = files_open(i->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
 	if (i->fd < 0 || fstat(i->fd, &st))
 		return err_set(e, -errno, "%s: %s", i->path, strerror(errno));
 	if (!S_ISREG(st.st_mode))

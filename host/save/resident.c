@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/files.h"
+
 #define PAGES_MAX 64u
 #define PRESENT   (1ull << 63)
 #define SWAPPED   (1ull << 62)
@@ -14,7 +16,7 @@ void resident_open(struct resident *r, const struct gmem *gmem)
 	r->gmem = gmem;
 	r->fd = -1;
 	if (gmem->kind == GMEM_ANONYMOUS)
-		r->fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+		r->fd = files_open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
 }
 
 void resident_close(struct resident *r)

@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "base/files.h"
 #include "save/image.h"
 #include "save/image_reg.h"
 #include "save/resident.h"
@@ -212,15 +212,17 @@ static int put_all(struct writer *w)
 	return ret ? ret : put_end(w);
 }
 
+/* The directory as files.h wants it named: with the slash. */
 static int sync_directory(const char *path)
 {
-	char *copy = strdup(path);
+	const char *slash = strrchr(path, '/');
+	char *directory = slash ? strndup(path, (size_t)(slash + 1 - path)) : strdup("./");
 	int fd, ret = 0;
 
-	if (!copy)
+	if (!directory)
 		return -ENOMEM;
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	free(copy);
+	fd = files_open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	free(directory);
 	if (fd < 0)
 		return -errno;
 	if (fsync(fd) && errno != EINVAL)
@@ -232,7 +234,7 @@ static int sync_directory(const char *path)
 /* The name is the image's from here on. It must not change any more: clones map it. */
 static int publish(struct writer *w)
 {
-	if (fchmod(w->fd, 0400) || fdatasync(w->fd) || rename(w->tmp_path, w->path))
+	if (fdatasync(w->fd) || files_rename(w->tmp_path, w->path))
 		return -errno;
 	return sync_directory(w->path);
 }
@@ -247,11 +249,12 @@ static int writer_open(struct writer *w)
 	w->zstd = ZSTD_createCCtx();
 	if (!w->chunks || !w->packed || !w->zstd)
 		return -ENOMEM;
-	if (asprintf(&w->tmp_path, "%s.tmp.%d", w->path, getpid()) < 0) {
+	if (asprintf(&w->tmp_path, "%s" IMAGE_TMP_SUFFIX, w->path) < 0) {
 		w->tmp_path = NULL;
 		return -ENOMEM;
 	}
-	w->fd = open(w->tmp_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	files_unlink(w->tmp_path); /* of a process that was killed */
+	w->fd = files_open(w->tmp_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
 	if (w->fd < 0)
 		return -errno;
 	resident_open(&w->resident, g);
@@ -264,7 +267,7 @@ static void writer_close(struct writer *w, bool failed)
 		resident_close(&w->resident);
 		close(w->fd);
 		if (failed)
-			unlink(w->tmp_path);
+			files_unlink(w->tmp_path);
 	}
 	ZSTD_freeCCtx(w->zstd);
 	free(w->tmp_path);

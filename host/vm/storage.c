@@ -64,10 +64,8 @@ static struct storage_disk *disk_new(struct storage *s, struct disk_config *conf
 
 static int disk_open(struct storage_disk *d, struct err *e)
 {
-	int ret;
+	int ret = disk_config_open(&d->disk, &d->config, e);
 
-	d->changed_ns = storage_change_time(&d->config);
-	ret = disk_config_open(&d->disk, &d->config, e);
 	if (!ret && !d->config.cdrom)
 		ret = scsi_reservation_open(&d->reservation, disk_path(d->disk), e);
 	return ret;

@@ -65,7 +65,6 @@ struct storage_disk {
 	struct scsi_reservation *reservation; /* NULL: a DVD, or OPENING */
 	struct blocking_call close_call;
 	uint8_t id[SCSI_ID_SIZE]; /* zeros: OPENING */
-	uint64_t changed_ns;      /* when its file last changed before it was opened; 0: unknown */
 	enum storage_state state;
 	struct storage_change change;
 	/* OPENING */
@@ -89,9 +88,6 @@ struct storage {
 
 /* storage_id.c: gives an open disk its identifier. */
 void storage_identify(const struct storage *s, struct storage_disk *d);
-
-/* storage_save.c: when the file of a disk last changed; 0: it has none. May sleep. */
-uint64_t storage_change_time(const struct disk_config *config);
 
 /* Opens the disks of the options. storage_close() also after a failure. */
 int storage_open(struct storage *s, struct loop *control, const struct vm_config *o, struct err *e);

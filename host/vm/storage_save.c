@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "disk/disk.h"
 #include "vm/storage.h"
@@ -25,22 +24,6 @@ static const char *source_name(const struct storage_disk *d)
 static bool is_null(const struct storage_disk *d)
 {
 	return !strcmp(source_name(d), "null");
-}
-
-/* Opening a disk may change it: what a file system can do is found out by doing it. So a restored
- * VM compares the time before that. */
-uint64_t storage_change_time(const struct disk_config *config)
-{
-	char *path = NULL;
-	struct stat st;
-	uint64_t ns = 0;
-
-	if (!config->read_only && !strcmp(config->device.source.schema->name, "file"))
-		path = disk_config_source(config);
-	if (path && !stat(path, &st) && S_ISREG(st.st_mode))
-		ns = (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
-	free(path);
-	return ns;
 }
 
 static void check_savable(const struct storage_disk *d, struct archive *a)
@@ -85,7 +68,7 @@ static struct saved_disk saved_now(const struct storage_disk *d)
 {
 	struct saved_disk saved = saved_of(d);
 
-	saved.changed_ns = storage_change_time(&d->config);
+	saved.changed_ns = disk_change_time(d->disk);
 	return saved;
 }
 
@@ -142,7 +125,7 @@ static void check_disk(struct storage *s, const struct saved_disk *was, struct a
 		return;
 	}
 	now = saved_of(d);
-	now.changed_ns = d->changed_ns;
+	now.changed_ns = disk_change_time_opened(d->disk);
 	what = difference(was, &now, s->trusted);
 	if (!what)
 		return;
