@@ -165,6 +165,11 @@ $(B)/bench/%: $(B)/plain/bench/%.o $(B)/plain/libsupport.a $(B)/plain/libenlite.
 	$(call say,LD,$@)
 	$(Q)$(CC_plain) -o $@ $^ $(LIBS)
 
+$(B)/bench/confine: $(B)/plain/bench/confine.o $(B)/plain/bench/io/client.o $(B)/plain/libsupport.a $(B)/plain/libenlite.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC_plain) -o $@ $^ $(LIBS)
+
 $(B)/bench/io: $(BENCH_IO_SRC:%.c=$(B)/plain/%.o) $(B)/plain/libsupport.a $(B)/plain/libenlite.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)

@@ -4,10 +4,11 @@
  * (docs/adr/0012-confined-workers.md). It opens, connects and starts what the user has named, and
  * answers with descriptors. The other side is host/confine/broker.c.
  *
- * A call is one message, with a socket for its answer: any number of threads may call at once, and a
- * call that hangs holds up nobody else. A caller waits as long as the same call here would take.
+ * A call is one message, with a socket for its answer: any number of threads may call at once, and
+ * a call that hangs holds up no other. A caller waits as long as the same call here would take.
  *
- * Thread: any; broker_use() before there are others. Errors: -errno; -EACCES: nobody has named this.
+ * Thread: any; broker_use() before there are others. Errors: -errno; -EACCES: it was not named
+ * this.
  */
 #ifndef BASE_BROKER_H
 #define BASE_BROKER_H

@@ -14,7 +14,8 @@
 
 int file_output_open(const char *path, int flags, mode_t mode)
 {
-	int fd = files_open(path, flags | O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, mode);
+	int fd = files_open(
+		path, flags | O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, mode);
 	int ret;
 
 	if (fd < 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files and sockets by their names, for code that runs in a worker process. A confined worker has no
- * right to use names: there the broker makes these calls (broker.h), for names that the user gave.
- * Elsewhere they are the calls they are named after, and return and set errno as these do.
+ * Files and sockets by their names, for code that runs in a worker process. A confined worker has
+ * no right to use names: there the broker makes these calls (broker.h), for names that the user
+ * gave. Elsewhere they are the calls they are named after, and return and set errno as these do.
  *
  * Thread: any that may sleep.
  */

@@ -27,89 +27,12 @@
 
 #include "base/counter.h"
 #include "base/log.h"
+#include "base/loop_ring.h"
 #include "base/thread.h"
 
 _Thread_local const struct loop *loop_of_thread;
 
 /* ---- ring ---------------------------------------------------------------- */
-
-/* In order of preference: task work is deferred to our io_uring_enter() (Linux 6.1); task work does
- * not interrupt this thread (5.19); plain. */
-static const unsigned int ring_flags[] = {
-	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
-		IORING_SETUP_R_DISABLED,
-	IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_R_DISABLED,
-	IORING_SETUP_R_DISABLED,
-};
-
-static int ring_create(struct io_uring *ring)
-{
-	int rc = -EINVAL;
-
-	for (size_t i = 0; i < sizeof(ring_flags) / sizeof(*ring_flags) && rc == -EINVAL; i++) {
-		struct io_uring_params params = {
-			.flags = ring_flags[i] | IORING_SETUP_CQSIZE,
-			.cq_entries = LOOP_ENTRIES * 8,
-		};
-
-		rc = io_uring_queue_init_params(LOOP_ENTRIES, ring, &params);
-	}
-	return rc;
-}
-
-/* What this program starts through a ring. No name of a file is in it, and no new socket. */
-static const uint8_t ring_ops[] = {
-	IORING_OP_READ,
-	IORING_OP_WRITE,
-	IORING_OP_READV,
-	IORING_OP_WRITEV,
-	IORING_OP_READ_FIXED,
-	IORING_OP_WRITE_FIXED,
-	IORING_OP_FSYNC,
-	IORING_OP_FALLOCATE,
-	IORING_OP_POLL_ADD,
-	IORING_OP_ASYNC_CANCEL,
-	IORING_OP_ACCEPT,
-	IORING_OP_RECV,
-	IORING_OP_RECVMSG,
-	IORING_OP_SEND,
-};
-static const uint8_t ring_registrations[] = {
-	IORING_REGISTER_BUFFERS,
-	IORING_UNREGISTER_BUFFERS,
-	IORING_REGISTER_IOWQ_MAX_WORKERS,
-};
-#define RING_OPS           (sizeof(ring_ops) / sizeof(ring_ops[0]))
-#define RING_REGISTRATIONS (sizeof(ring_registrations) / sizeof(ring_registrations[0]))
-
-static bool restrict_rings;
-
-void loop_restrict_rings(void)
-{
-	restrict_rings = true;
-}
-
-/* Once, while the ring is disabled; the kernel refuses to change it. By hand, as ring_enable(). */
-static int ring_restrict(const struct io_uring *ring)
-{
-	struct io_uring_restriction r[RING_OPS + RING_REGISTRATIONS + 1] = {0};
-	unsigned int count = 0;
-
-	for (size_t i = 0; i < RING_OPS; i++, count++) {
-		r[count].opcode = IORING_RESTRICTION_SQE_OP;
-		r[count].sqe_op = ring_ops[i];
-	}
-	for (size_t i = 0; i < RING_REGISTRATIONS; i++, count++) {
-		r[count].opcode = IORING_RESTRICTION_REGISTER_OP;
-		r[count].register_op = ring_registrations[i];
-	}
-	r[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
-	r[count++].sqe_flags = IOSQE_ASYNC;
-	return syscall(__NR_io_uring_register, ring->ring_fd, IORING_REGISTER_RESTRICTIONS, r,
-		       count)
-		       ? -errno
-		       : 0;
-}
 
 /* By hand, because Debian 12's liburing.so lacks io_uring_enable_rings(). */
 static void ring_enable(struct loop *loop)
@@ -435,7 +358,7 @@ int loop_init(struct loop *loop, const char *name, struct err *e)
 	if (fd < 0)
 		return err_set(
 			e, -errno, "%s: cannot create an eventfd: %s", name, strerror(errno));
-	rc = ring_create(&loop->ring);
+	rc = loop_ring_create(&loop->ring);
 	if (rc) {
 		err_set(e, rc, "%s: cannot create an io_uring: %s%s", name, strerror(-rc),
 			rc == -EPERM || rc == -ENOSYS
@@ -443,7 +366,7 @@ int loop_init(struct loop *loop, const char *name, struct err *e)
 				: "");
 		goto close_fd;
 	}
-	rc = restrict_rings ? ring_restrict(&loop->ring) : 0;
+	rc = loop_ring_restrict(&loop->ring);
 	if (rc) {
 		err_set(e, rc, "%s: cannot restrict an io_uring: %s; see --sandbox off", name,
 			strerror(-rc));
@@ -677,6 +600,7 @@ void loop_run(struct loop *loop)
 
 struct loop_start {
 	struct loop *loop;
+	enum thread_kind kind;
 	sem_t running;
 };
 
@@ -685,16 +609,16 @@ static void *thread_main(void *arg)
 	struct loop_start *start = arg;
 	struct loop *loop = start->loop;
 
-	thread_enter(THREAD_LOOP, loop->name);
+	thread_enter(start->kind, loop->name);
 	begin(loop);
 	sem_post(&start->running); /* start is out of scope from here on */
 	run(loop);
 	return NULL;
 }
 
-int loop_start(struct loop *loop)
+int loop_start_as(struct loop *loop, enum thread_kind kind)
 {
-	struct loop_start start = {.loop = loop};
+	struct loop_start start = {.loop = loop, .kind = kind};
 	pthread_t thread;
 	int ret;
 
@@ -704,6 +628,11 @@ int loop_start(struct loop *loop)
 		;
 	sem_destroy(&start.running);
 	return ret;
+}
+
+int loop_start(struct loop *loop)
+{
+	return loop_start_as(loop, THREAD_LOOP);
 }
 
 void loop_join(struct loop *loop)

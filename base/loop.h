@@ -23,6 +23,7 @@
 
 #include "base/err.h"
 #include "base/list.h"
+#include "base/thread.h"
 #include "base/time.h"
 
 struct loop;
@@ -114,6 +115,7 @@ void loop_fini(struct loop *loop);
 void loop_run(struct loop *loop);
 /* The same in a thread of its own, which runs when this returns; joined by loop_join(). */
 int loop_start(struct loop *loop);
+int loop_start_as(struct loop *loop, enum thread_kind kind); /* thread.h */
 void loop_join(struct loop *loop);
 /* The loop ends when no posted task is left. Operations in the ring are never completed then: stop
  * events and drain operations first. */

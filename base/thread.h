@@ -6,7 +6,8 @@
 
 #include <pthread.h>
 
-/* What a thread is for decides which system calls a confined one may make (host/confine/filter.c). */
+/* What a thread is for decides which system calls a confined one may make (host/confine/filter.c).
+ */
 enum thread_kind {
 	THREAD_VP,     /* runs a guest's VP */
 	THREAD_LOOP,   /* an event loop, but for control: I/O threads, NBD */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Sockets of any type with a name in the file system. Thread: any that may sleep, because of that. */
+/* Sockets of any type with a name in the file system. Thread: any that may sleep, because of that.
+ */
 #ifndef BASE_UNIX_SOCKET_H
 #define BASE_UNIX_SOCKET_H
 

@@ -107,8 +107,7 @@ struct client {
 };
 
 /* Once `fd` has said all, its end is no news. */
-static void ask_for(
-	struct pollfd *p, int fd, const struct way *way_in, const struct way *way_out)
+static void ask_for(struct pollfd *p, int fd, const struct way *way_in, const struct way *way_out)
 {
 	p->fd = fd;
 	p->events = (short)((wants_to_read(way_in) ? POLLIN : 0) | (way_out->whole ? POLLOUT : 0));

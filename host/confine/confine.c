@@ -51,7 +51,7 @@ static void load_libraries(const struct vm_config *config)
 	dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_GLOBAL); /* pthread_cancel() */
 	if (uses_nbd(config))
 		nbd_lib_load(NBD_LIB_SONAME, &e); /* without it an NBD disk says so */
-	json_object_seed(0); /* reads /dev/urandom */
+	json_object_seed(0);                      /* reads /dev/urandom */
 }
 
 /* ---- inherited descriptors ----------------------------------------------- */
@@ -105,8 +105,8 @@ static void add_lack(struct err *lacks, const char *name, int error)
 {
 	size_t used = strlen(lacks->text);
 
-	snprintf(lacks->text + used, sizeof(lacks->text) - used, "%s%s (%s)", used ? ", " : "", name,
-		strerror(-error));
+	snprintf(lacks->text + used, sizeof(lacks->text) - used, "%s%s (%s)", used ? ", " : "",
+		name, strerror(-error));
 }
 
 static void enter_layers(const struct vm_config *config, struct err *lacks)
@@ -136,7 +136,8 @@ static int judge(const struct vm_config *config, const struct err *lacks, struct
 	if (!lacks->text[0])
 		return 0;
 	if (config->sandbox == VM_SANDBOX_REQUIRE)
-		return err_set(e, -ENOTSUP, "sandbox: require: not on this machine: %s", lacks->text);
+		return err_set(
+			e, -ENOTSUP, "sandbox: require: not on this machine: %s", lacks->text);
 	log_warn("sandbox: without what this machine does not allow: %s", lacks->text);
 	return 0;
 }

@@ -36,9 +36,18 @@
 #define WRITER (ALL | 1u << THREAD_WRITER)
 #define EVERY  (VP | LOOP | TIMER | WRITER)
 
-#define ANY       {0}
-#define IS(n, v)  {.arg = (n), .op = SCMP_CMP_MASKED_EQ, .a = 0xFFFFFFFF, .b = (uint32_t)(v)}
-#define BITS(n, mask, v) {.arg = (n), .op = SCMP_CMP_MASKED_EQ, .a = (mask), .b = (v)}
+#define ANY                                                                                        \
+	{                                                                                          \
+		0                                                                                  \
+	}
+#define IS(n, v)                                                                                   \
+	{                                                                                          \
+		.arg = (n), .op = SCMP_CMP_MASKED_EQ, .a = 0xFFFFFFFF, .b = (uint32_t)(v)          \
+	}
+#define BITS(n, mask, v)                                                                           \
+	{                                                                                          \
+		.arg = (n), .op = SCMP_CMP_MASKED_EQ, .a = (mask), .b = (v)                        \
+	}
 
 /* Whatever else a new thread is, it is a thread of this process, in its name spaces. */
 #define CLONE_CHECKED                                                                              \
@@ -331,5 +340,5 @@ void filter_thread(enum thread_kind kind)
 {
 	thread_name = kind_names[kind];
 	if (kind != THREAD_HELPER && install(kind))
-		abort();
+		_exit(EXIT_FAILURE);
 }

@@ -95,7 +95,7 @@ static bool is_block_attribute(const char *path)
 
 static unsigned wanted_by_open(int flags)
 {
-	unsigned may = (flags & O_ACCMODE) == O_RDONLY	 ? MAY_READ
+	unsigned may = (flags & O_ACCMODE) == O_RDONLY   ? MAY_READ
 		       : (flags & O_ACCMODE) == O_WRONLY ? MAY_WRITE
 							 : MAY_READ | MAY_WRITE;
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a person has named, and so what the broker may open for the worker. The list is filled by the
- * configuration, and by requests on the control socket, which the broker reads before the worker
- * does. A name is compared as it was written.
+ * What a person has named, and so what the broker may open for the worker. The list is filled by
+ * the configuration, and by requests on the control socket, which the broker reads before the
+ * worker does. A name is compared as it was written.
  *
- * Most names are used up by the first successful opening: after `disk remove` the worker cannot open
- * the file again. Reservation files and what connects again (NBD, passt, TAPs, `pair`) stay.
+ * Most names are used up by the first successful opening: after `disk remove` the worker cannot
+ * open the file again. Reservation files and what connects again (NBD, passt, TAPs, `pair`) stay.
  *
  * Process: the broker. Thread: any.
  */
@@ -23,7 +23,7 @@ enum grant_kind {
 	GRANT_SERVICES, /* sockets PATH_0 to PATH_4294967295 */
 	GRANT_TAP,
 	GRANT_NBD,
-	GRANT_SPAWN,    /* arguments, each with its end */
+	GRANT_SPAWN, /* arguments, each with its end */
 };
 
 /* What may be done with it. */

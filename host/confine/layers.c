@@ -35,7 +35,7 @@ static int write_file(const char *path, const char *text)
 	return n == (ssize_t)strlen(text) ? 0 : -EIO;
 }
 
-/* We stay who we are; everybody else is nobody. */
+/* We stay who we are; all other users are the overflow user. */
 static int map_ids(uid_t uid, gid_t gid)
 {
 	char line[64];
@@ -61,7 +61,7 @@ static int enter(void)
 	return map_ids(uid, gid);
 }
 
-/* An empty directory that nobody may write to becomes the root; the old one is detached. Mounted
+/* An empty directory without any permission becomes the root; the old one is detached. Mounted
  * over /proc, since that is there. */
 static int empty_root(void)
 {
@@ -136,12 +136,12 @@ static const struct {
 	struct landlock_rules rules;
 	size_t size;
 } versions[] = {
-	{1, {0x1FFF, 0, 0}, 8},        /* 13 rights on files */
-	{2, {0x3FFF, 0, 0}, 8},        /* and moving between directories */
-	{3, {0x7FFF, 0, 0}, 8},        /* and truncation */
-	{4, {0x7FFF, 0x3, 0}, 16},     /* and TCP */
-	{5, {0xFFFF, 0x3, 0}, 16},     /* and ioctls of devices */
-	{6, {0xFFFF, 0x3, 0x3}, 24},   /* and abstract sockets, and signals */
+	{1, {0x1FFF, 0, 0}, 8},      /* 13 rights on files */
+	{2, {0x3FFF, 0, 0}, 8},      /* and moving between directories */
+	{3, {0x7FFF, 0, 0}, 8},      /* and truncation */
+	{4, {0x7FFF, 0x3, 0}, 16},   /* and TCP */
+	{5, {0xFFFF, 0x3, 0}, 16},   /* and ioctls of devices */
+	{6, {0xFFFF, 0x3, 0x3}, 24}, /* and abstract sockets, and signals */
 };
 
 /* Everything is handled, and no rule allows any of it. What is open stays usable. */
@@ -156,7 +156,8 @@ int layer_landlock(const struct vm_config *config)
 	while (last + 1 < sizeof(versions) / sizeof(versions[0]) &&
 		versions[last + 1].version <= version)
 		last++;
-	fd = (int)syscall(SYS_landlock_create_ruleset, &versions[last].rules, versions[last].size, 0);
+	fd = (int)syscall(
+		SYS_landlock_create_ruleset, &versions[last].rules, versions[last].size, 0);
 	if (fd < 0)
 		return -errno;
 	ret = or_error(syscall(SYS_landlock_restrict_self, fd, 0));

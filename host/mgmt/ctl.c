@@ -368,9 +368,8 @@ int ctl_listen(char path[CTL_PATH_MAX], const char *name, struct err *e)
 	if (!fd) {
 		fd = unix_socket_listen(path, SOCK_STREAM, CTL_CLIENTS_MAX);
 		if (fd < 0)
-			err_set(e, fd,
-				"control socket %s: %s; free the name or set ENLITE_RUN_DIR", path,
-				strerror(-fd));
+			err_set(e, fd, "control socket %s: %s; free the name or set ENLITE_RUN_DIR",
+				path, strerror(-fd));
 	}
 	close(lock);
 	return fd;

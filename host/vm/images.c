@@ -34,8 +34,7 @@ void images_close(struct vm_held *held)
 }
 
 /* An initrd larger than guest memory is refused before it is read. */
-static int read_initrd(
-	struct boot_image *image, int fd, const struct vm_config *o, struct err *e)
+static int read_initrd(struct boot_image *image, int fd, const struct vm_config *o, struct err *e)
 {
 	int ret = boot_image_read(image, fd, o->initrd, o->memory.size, e);
 

@@ -131,7 +131,7 @@ struct vm {
 	struct console console;
 	bool console_open;
 
-	struct vm_held { /* open from the beginning: a guest reset opens nothing */
+	struct vm_held {                 /* open from the beginning: a guest reset opens nothing */
 		int kvm, kernel, initrd; /* 0: not open */
 	} held;
 

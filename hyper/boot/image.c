@@ -53,8 +53,7 @@ int boot_image_open(const char *path, struct err *e)
 	return fd < 0 ? err_set(e, -errno, "%s: %s", path, strerror(errno)) : fd;
 }
 
-int boot_image_read(
-	struct boot_image *image, int fd, const char *path, uint64_t max, struct err *e)
+int boot_image_read(struct boot_image *image, int fd, const char *path, uint64_t max, struct err *e)
 {
 	uint64_t size = 0;
 	uint8_t *data;

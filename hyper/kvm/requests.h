@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The ioctl requests that threads make while a guest runs, for whoever limits system calls. The
+/* The ioctl requests that threads make while a guest runs, for a filter of system calls. The
  * control thread makes others of KVM_REQUEST_TYPE, to build partitions. */
 #ifndef KVM_REQUESTS_H
 #define KVM_REQUESTS_H

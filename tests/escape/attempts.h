@@ -14,7 +14,7 @@
 /* What a process has, for the attempts. */
 struct place {
 	const char *directory; /* the user's, with the files below */
-	const char *canary;    /* a file that nobody named */
+	const char *canary;    /* a file that was not named */
 	const char *named;     /* a file that was named as a disk, read only, and was opened */
 	const char *socket;    /* of another VM */
 	pid_t neighbour;

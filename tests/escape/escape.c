@@ -170,7 +170,8 @@ static int await(const struct trial *t, char *said, size_t size)
 static void describe(char *why, size_t size, int wanted, int status, const char *said)
 {
 	if (WIFSIGNALED(status))
-		snprintf(why, size, "wanted %d, got signal %d: %.200s", wanted, WTERMSIG(status), said);
+		snprintf(why, size, "wanted %d, got signal %d: %.200s", wanted, WTERMSIG(status),
+			said);
 	else
 		snprintf(why, size, "wanted %d, got %d: %.200s", wanted, WEXITSTATUS(status), said);
 }

@@ -199,7 +199,8 @@ static void start_loops(struct guest *g, uint32_t io_threads)
 {
 	static const char *const names[GUEST_IO_THREADS_MAX] = {"w0", "w1", "w2", "w3"};
 
-	if (loop_init(&g->control, "control", NULL) || (!g->single && loop_start(&g->control)))
+	if (loop_init(&g->control, "control", NULL) ||
+		(!g->single && loop_start_as(&g->control, THREAD_HELPER)))
 		die("control loop");
 	g->io_thread_list[0] = &g->control;
 	for (uint32_t i = 0; i < io_threads; i++) {

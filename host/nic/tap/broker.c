@@ -123,7 +123,8 @@ void tap_broker_serve_open(const struct broker_request *q, struct broker_reply *
 	if (q->a < 1 || q->a > (int32_t)NIC_QUEUES_MAX || strlen(q->text) >= IFNAMSIZ)
 		return;
 	r->result = tap_dev_open_here(&dev, q->text, (uint32_t)q->a, (uint32_t)q->b, &e);
-	r->bytes = (uint32_t)snprintf(r->text, sizeof(r->text), "%s", r->result ? e.text : dev.name);
+	r->bytes =
+		(uint32_t)snprintf(r->text, sizeof(r->text), "%s", r->result ? e.text : dev.name);
 	if (r->result)
 		return;
 	r->b = dev.multi_queue;
@@ -150,8 +151,7 @@ int tap_broker_attach(struct tap_dev *dev)
 
 	if (!x)
 		return -ENOMEM;
-	broker_request_init(
-		&x->request, BROKER_TAP_ATTACH, (int32_t)dev->count, dev->multi_queue);
+	broker_request_init(&x->request, BROKER_TAP_ATTACH, (int32_t)dev->count, dev->multi_queue);
 	broker_request_add(&x->request, dev->name);
 	ret = broker_call(&x->request, &x->reply);
 	if (ret >= 0) {

@@ -10,8 +10,8 @@
 
 #include "base/log.h"
 #include "base/parse.h"
-#include "nic/tap/tap_impl.h"
 #include "nic/tap/tap_broker.h"
+#include "nic/tap/tap_impl.h"
 #include "nic/types.h"
 
 #define RETRY_NS (200 * NS_PER_MS)

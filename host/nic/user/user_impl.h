@@ -51,7 +51,8 @@ int user_command_make(struct user_command *c, const struct nic_open *o, struct e
 const char *user_command_check(const struct nic_open *o, struct err *e);
 const char *user_command_check_host(const struct nic_open *o, struct err *e);
 void user_command_free(struct user_command *c);
-/* The process of passt with the other end of *fd, by the broker if there is one. Its id or -errno. */
+/* The process of passt with the other end of *fd, by the broker if there is one. Its id or -errno.
+ */
 pid_t user_spawn(struct user_command *c, int *fd, int *pidfd);
 void user_process_kill(pid_t pid);
 /* Its status, once it has ended; -EAGAIN: it has not. */

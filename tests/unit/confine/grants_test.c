@@ -157,8 +157,8 @@ static void services_of_vsock(void **state)
 static void attributes_of_block_devices(void **state)
 {
 	assert_true(allows(BROKER_OPEN, O_RDONLY, "/sys/dev/block/8:1/../wwid"));
-	assert_true(allows(BROKER_OPEN, O_RDONLY,
-		"/sys/dev/block/8:1/queue/write_zeroes_max_bytes"));
+	assert_true(
+		allows(BROKER_OPEN, O_RDONLY, "/sys/dev/block/8:1/queue/write_zeroes_max_bytes"));
 	assert_false(allows(BROKER_OPEN, O_RDWR, "/sys/dev/block/8:1/wwid"));
 	assert_false(allows(BROKER_OPEN, O_RDONLY, "/sys/dev/block/8:1/../../wwid"));
 	assert_false(allows(BROKER_OPEN, O_RDONLY, "/sys/dev/block/8:1/wwid/../../x"));

@@ -12,8 +12,8 @@
 
 static struct nbd_address a;
 
-static void is(const char *uri, const char *host, const char *port, const char *socket,
-	const char *export)
+static void is(
+	const char *uri, const char *host, const char *port, const char *socket, const char *export)
 {
 	assert_int_equal(nbd_address_parse(&a, uri), 0);
 	assert_string_equal(a.host, host);
@@ -40,9 +40,9 @@ static void servers_on_a_socket(void **state)
 
 static void what_is_none(void **state)
 {
-	static const char *const wrong[] = {"", "nbd:/x", "nbds://host", "nbd://[::1", "nbd://[::1]x",
-		"nbd://h:123456789/", "nbd+unix:///x", "nbd+unix:///?sock=/a", "nbd://h/%zz",
-		"nbd://h/%0", "nbd://h/a%00b", "http://h/"};
+	static const char *const wrong[] = {"", "nbd:/x", "nbds://host", "nbd://[::1",
+		"nbd://[::1]x", "nbd://h:123456789/", "nbd+unix:///x", "nbd+unix:///?sock=/a",
+		"nbd://h/%zz", "nbd://h/%0", "nbd://h/a%00b", "http://h/"};
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		assert_int_equal(nbd_address_parse(&a, wrong[i]), -EINVAL);
