@@ -15,18 +15,20 @@
 
 #include "vsp/storvsp/storvsp.h"
 
-#define RAM               (96u << 20)
+#define RAM               (112u << 20)
 #define INSTANCE          0x42
-#define SECTORS_PER_BLOCK (BENCH_BLOCK / 512)
 #define TIME_CHECK        64u /* commands between readings of the clock */
 #define STUCK_SECONDS     20u
+#define PAGES_MAX         (BENCH_BLOCK_MAX / HV_PAGE_SIZE)
 
 struct bench_request {
 	struct vstor_packet packet;
 	union {
 		struct storvsc_range range;
-		uint8_t bytes[sizeof(struct storvsc_range) + sizeof(uint64_t)]; /* one page */
+		uint8_t bytes[sizeof(struct storvsc_range) + PAGES_MAX * sizeof(uint64_t)];
 	} data;
+	uint32_t data_size;
+	uint64_t gpa; /* of BENCH_BLOCK_MAX bytes */
 };
 
 struct bench_client {
@@ -35,7 +37,8 @@ struct bench_client {
 	struct vmbus_tx *tx;
 	struct vmbus_rx *rx;
 	uint32_t packet_size;
-	uint32_t blocks;
+	uint64_t disk_bytes;
+	uint32_t block, blocks; /* of the load */
 	uint64_t random;
 	struct vsp_host host; /* guest.h's, whose waits need its interrupts */
 	_Atomic bool open;    /* set up: interrupts are ours */
@@ -121,14 +124,16 @@ static void prepare(struct bench_client *c, uint32_t i, bool write)
 	struct bench_request *r = &c->requests[i];
 	struct storvsc_command cmd = {
 		.data = write ? VSTOR_DATA_OUT : VSTOR_DATA_IN,
-		.length = BENCH_BLOCK,
+		.length = c->block,
 		.cdb_length = 10,
-		.cdb = {write ? 0x2A : 0x28, [8] = SECTORS_PER_BLOCK},
+		.cdb = {write ? 0x2A : 0x28, [7] = (uint8_t)(c->block / 512 >> 8),
+			[8] = (uint8_t)(c->block / 512)},
 	};
 
 	storvsc_command_build(&cmd, &r->packet);
-	storvsc_range_build(&r->data.range, 0, BENCH_BLOCK);
-	r->data.range.pfns[0] = c->d.slots[i].gpa / HV_PAGE_SIZE;
+	r->data_size = storvsc_range_build(&r->data.range, 0, c->block);
+	for (uint32_t page = 0; page < c->block / HV_PAGE_SIZE; page++)
+		r->data.range.pfns[page] = r->gpa / HV_PAGE_SIZE + page;
 }
 
 static void publish(struct bench_client *c)
@@ -140,8 +145,8 @@ static void publish(struct bench_client *c)
 static void submit(struct bench_client *c, uint32_t i)
 {
 	struct bench_request *r = &c->requests[i];
-	uint32_t sector = htobe32(random_block(c) * SECTORS_PER_BLOCK);
-	struct vmbus_vec extra = {.base = &r->data, .len = sizeof(r->data)};
+	uint32_t sector = htobe32(random_block(c) * (c->block / 512));
+	struct vmbus_vec extra = {.base = &r->data, .len = r->data_size};
 	struct vmbus_vec payload = {.base = &r->packet, .len = c->packet_size};
 	int ret;
 
@@ -162,7 +167,7 @@ static uint32_t completed(struct bench_client *c, const struct vmbus_pkt *pkt)
 
 	if (pkt->desc.type != VMBUS_PKT_COMPLETION || id < 1 || id > BENCH_DEPTH_MAX ||
 		pkt->payload_len < c->packet_size || reply->srb.srb_status != VSTOR_SRB_SUCCESS ||
-		reply->srb.data_transfer_length != BENCH_BLOCK)
+		reply->srb.data_transfer_length != c->block)
 		die("a command failed");
 	c->in_flight--;
 	c->done++;
@@ -235,6 +240,8 @@ void bench_client_run(struct bench_client *c, const struct bench_load *load, str
 	double guest = cpu_seconds(CLOCK_THREAD_CPUTIME_ID);
 	uint64_t start = loop_now_ns();
 
+	c->block = load->block;
+	c->blocks = (uint32_t)(c->disk_bytes / load->block);
 	c->done = c->doorbells = c->interrupts = 0;
 	alarm((unsigned int)(load->ns / 1000000000u) + STUCK_SECONDS); /* a lost wake-up kills us */
 	keep_busy(c, load);
@@ -284,7 +291,7 @@ struct bench_client *bench_client_create(struct disk *disk, uint64_t poll_ns)
 	if (!c)
 		die("out of memory");
 	c->random = 0x9E3779B97F4A7C15u;
-	c->blocks = (uint32_t)(disk_size(disk) / BENCH_BLOCK);
+	c->disk_bytes = disk_size(disk);
 	c->interrupt = eventfd(0, EFD_CLOEXEC);
 	if (c->interrupt < 0)
 		die("an eventfd: %s", strerror(errno));
@@ -294,6 +301,8 @@ struct bench_client *bench_client_create(struct disk *disk, uint64_t poll_ns)
 	guest_disk_open(&c->d, VSTOR_VERSION_WIN10, 0);
 	c->tx = &c->d.channels[0].tx;
 	c->rx = &c->d.channels[0].rx;
+	for (uint32_t i = 0; i < BENCH_DEPTH_MAX; i++)
+		c->requests[i].gpa = guest_ram(&c->g, BENCH_BLOCK_MAX);
 	c->doorbell = find_doorbell(c);
 	c->packet_size = storvsc_packet_size(&c->d.conn);
 	vmbus_rx_mask(c->rx);

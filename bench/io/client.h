@@ -15,12 +15,13 @@
 #include "disk/disk.h"
 #include "tests/support/guest_disk.h"
 
-#define BENCH_BLOCK     4096u
+#define BENCH_BLOCK_MAX (128u << 10)
 #define BENCH_DEPTH_MAX GUEST_DISK_SLOTS
 
 struct bench_load {
 	bool write;
 	bool polled; /* the guest polls its ring and takes no interrupt */
+	uint32_t block; /* bytes of each command: pages, up to BENCH_BLOCK_MAX */
 	uint32_t depth;
 	uint64_t ns; /* how long to start new commands */
 };

@@ -56,18 +56,18 @@ static void read_result(bool write, double cpu_seconds, struct fio_result *r)
 /* gtod_reduce: no clock is read per command, since our client reads none either. */
 void fio_run(const struct fio_load *load, struct fio_result *r)
 {
-	char name[512], depth[32], runtime[32];
+	char name[512], block[32], depth[32], runtime[32];
 	double cpu_seconds;
 	char *args[ARGS_MAX] = {
 		"fio",
 		"--name=peer",
 		name,
+		block,
 		depth,
 		runtime,
 		load->write ? "--rw=randwrite" : "--rw=randread",
 		load->direct ? "--direct=1" : "--direct=0",
 		"--ioengine=io_uring",
-		"--bs=4k",
 		"--time_based",
 		"--norandommap",
 		"--randrepeat=0",
@@ -81,6 +81,7 @@ void fio_run(const struct fio_load *load, struct fio_result *r)
 	};
 
 	snprintf(name, sizeof(name), "--filename=%s", load->path);
+	snprintf(block, sizeof(block), "--bs=%u", load->block);
 	snprintf(depth, sizeof(depth), "--iodepth=%u", load->depth);
 	snprintf(runtime, sizeof(runtime), "--runtime=%u", load->seconds);
 	cpu_seconds = spawn(args);

@@ -10,6 +10,7 @@ struct fio_load {
 	const char *path;
 	bool direct;
 	bool write;
+	uint32_t block; /* bytes */
 	uint32_t depth;
 	uint32_t seconds;
 	bool batch; /* submit and take many at once, not one by one, fio's default */

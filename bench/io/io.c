@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Storage without a virtual machine: 4 KiB random reads and writes through ring,
- * channel, storvsp and the file back end, beside fio's io_uring engine on the
- * same file, in turn. A ratio is ours to fio's of the same round.
+ * Storage without a virtual machine: random reads and writes of 4 and 128 KiB through
+ * ring, channel, storvsp and the file back end, beside fio's io_uring engine on
+ * the same file, in turn. A ratio is ours to fio's of the same round.
  *
  *   ring       our client, the I/O thread sleeps when it has nothing to do (--poll off)
  *   ring-poll  the same with an I/O thread that looks around before it sleeps (--poll auto)
@@ -144,6 +144,7 @@ static void run_fio(const struct bench *b, enum series s, struct bench_result *r
 		.path = b->place->path,
 		.direct = b->place->direct,
 		.write = b->load.write,
+		.block = b->load.block,
 		.depth = b->load.depth,
 		.seconds = (uint32_t)b->o->seconds,
 		.batch = all_series[s].batch,
@@ -242,9 +243,9 @@ static json_t *json_series(const struct outcome *out, enum series s, uint64_t ro
 static json_t *json_case(const struct bench *b, const struct outcome *out)
 {
 	uint64_t rounds = b->o->rounds;
-	json_t *j = json_pack("{s:s, s:b, s:s, s:i}", "place", b->place->name, "direct",
-		b->place->direct, "rw", b->load.write ? "randwrite" : "randread", "iodepth",
-		(int)b->load.depth);
+	json_t *j = json_pack("{s:s, s:b, s:s, s:i, s:i}", "place", b->place->name, "direct",
+		b->place->direct, "rw", b->load.write ? "randwrite" : "randread", "block",
+		(int)b->load.block, "iodepth", (int)b->load.depth);
 
 	for (enum series s = 0; s < SERIES; s++)
 		json_object_set_new(j, all_series[s].name, json_series(out, s, rounds));
@@ -257,7 +258,7 @@ static json_t *json_case(const struct bench *b, const struct outcome *out)
 
 static void print_head(const struct options *o)
 {
-	printf("# median IOPS (processor time per command) of %llu rounds of %llu s; of ours the ratio to fio\n# %-10s %-9s %2s",
+	printf("# median IOPS (processor time per command) of %llu rounds of %llu s; of ours the ratio to fio\n# %-10s %-14s %2s",
 		(unsigned long long)o->rounds, (unsigned long long)o->seconds, "where", "what",
 		"qd");
 	for (enum series s = 0; s < SERIES; s++)
@@ -265,12 +266,11 @@ static void print_head(const struct options *o)
 	printf("\n");
 }
 
-static void print_case(const struct bench *b, const struct outcome *out)
+static void print_case(const struct bench *b, const char *what, const struct outcome *out)
 {
 	uint64_t rounds = b->o->rounds;
 
-	printf("%-12s %-9s %2u", b->place->name, b->load.write ? "randwrite" : "randread",
-		b->load.depth);
+	printf("%-12s %-14s %2u", b->place->name, what, b->load.depth);
 	for (enum series s = 0; s < SERIES; s++) {
 		struct spread ratio = ratio_of(out, s, FIO, rounds);
 
@@ -285,20 +285,37 @@ static void print_case(const struct bench *b, const struct outcome *out)
 
 /* ---- cases --------------------------------------------------------------- */
 
-static void run_case(struct bench *b, bool write, uint32_t depth, json_t *cases)
+struct load {
+	const char *name;
+	bool write;
+	uint32_t block, depth;
+};
+
+static const struct load loads[] = {
+	{"randread", false, 4096, 32},
+	{"randwrite", true, 4096, 32},
+	{"randread", false, 4096, 1},
+	{"randwrite", true, 4096, 1},
+	{"randread-128k", false, BENCH_BLOCK_MAX, 32},
+	{"randwrite-128k", true, BENCH_BLOCK_MAX, 32},
+};
+
+static void run_case(struct bench *b, const struct load *load, json_t *cases)
 {
 	struct outcome *out = calloc(1, sizeof(*out));
 	char name[96];
 
 	if (!out)
 		die("out of memory");
-	b->load = (struct bench_load){.write = write, .depth = depth, .ns = b->o->seconds * NS};
-	snprintf(name, sizeof(name), "%s %s %u", b->place->name, write ? "randwrite" : "randread",
-		depth);
+	b->load = (struct bench_load){.write = load->write,
+		.block = load->block,
+		.depth = load->depth,
+		.ns = b->o->seconds * NS};
+	snprintf(name, sizeof(name), "%s %s %u", b->place->name, load->name, load->depth);
 	if (!b->o->only || strstr(name, b->o->only)) {
 		for (uint32_t round = 0; round < b->o->rounds; round++)
 			run_round(b, round, out);
-		print_case(b, out);
+		print_case(b, load->name, out);
 		json_array_append_new(cases, json_case(b, out));
 	}
 	free(out);
@@ -328,8 +345,8 @@ static void run_place(const struct options *o, const struct place *place, json_t
 		printf("%-12s skipped: %s\n", place->name, e.text);
 		return;
 	}
-	for (uint32_t i = 0; i < 4; i++)
-		run_case(&b, i & 1, i & 2 ? 1 : 32, cases);
+	for (size_t i = 0; i < sizeof(loads) / sizeof(*loads); i++)
+		run_case(&b, &loads[i], cases);
 	disk_close(b.disk);
 }
 
