@@ -206,18 +206,35 @@ static void paused(void *ctx, const struct err *e)
 	save_free(s);
 }
 
+static struct vm_save *save_new(struct vm *vm, const char *path, struct err *e)
+{
+	struct vm_save *s;
+
+	err_set(e, -EBUSY, "save: the VM is being saved");
+	if (vm->save)
+		return NULL;
+	err_set(e, -EOPNOTSUPP, "save: a VM with dynamic memory cannot be saved");
+	if (vm->options->memory.dynamic)
+		return NULL;
+	err_set(e, -ENOMEM, "save: out of memory");
+	s = calloc(1, sizeof(*s));
+	if (s)
+		s->path = strdup(path);
+	if (s && s->path)
+		return s;
+	free(s);
+	return NULL;
+}
+
 void vm_save(struct vm *vm, const char *path, const struct save_options *options,
 	void (*done)(void *ctx, const struct err *e), void *ctx)
 {
-	struct vm_save *s = vm->save ? NULL : calloc(1, sizeof(*s));
+	struct vm_save *s;
 	struct err e;
 
 	ON_CONTROL(vm);
-	if (s)
-		s->path = strdup(path);
-	if (!s || !s->path) {
-		free(s);
-		err_set(&e, -EBUSY, vm->save ? "save: the VM is being saved" : "out of memory");
+	s = save_new(vm, path, &e);
+	if (!s) {
 		done(ctx, &e);
 		return;
 	}
@@ -270,8 +287,8 @@ static int make_memory(struct vm *vm, struct gmem *memory, struct err *e)
 	if (image_is_raw(vm->image) && o->memory_kind == VM_MEMORY_ANONYMOUS &&
 		!o->pin_memory) /* pinning would copy all of it */
 		return image_map(vm->image, memory, e);
-	ret = o->memory_kind == VM_MEMORY_SHARED ? gmem_create_shared(memory, o->memory, e)
-						 : gmem_create(memory, o->memory, e);
+	ret = o->memory_kind == VM_MEMORY_SHARED ? gmem_create_shared(memory, o->memory.size, e)
+						 : gmem_create(memory, o->memory.size, e);
 	if (ret)
 		return ret;
 	ret = image_load(vm->image, memory, e);
@@ -293,7 +310,11 @@ int vm_restore_open(struct vm *vm, struct gmem *memory, struct err *e)
 	state = image_section(vm->image, "state", &size);
 	if (!state)
 		return err_set(e, -EINVAL, "restore: %s: the image has no state", path);
-	if (image_memory_size(vm->image) != vm->options->memory)
+	if (vm->options->memory.dynamic)
+		return err_set(e, -EINVAL,
+			"restore: %s: a saved VM has no dynamic memory; leave max, min and buffer out",
+			path);
+	if (image_memory_size(vm->image) != vm->options->memory.size)
 		return err_set(e, -EINVAL, "restore: %s: the image is of a VM with %llu MiB", path,
 			(unsigned long long)(image_memory_size(vm->image) >> 20));
 	if (make_memory(vm, memory, &why))
