@@ -165,7 +165,7 @@ static void memory_of_an_image_stays(void **state)
 	struct gmem g;
 
 	assert_int_equal(ftruncate(fd, RAM), 0);
-	assert_int_equal(gmem_create_image(&g, fd, RAM, NULL), 0);
+	assert_int_equal(gmem_create_image(&g, fd, 0, RAM, NULL), 0);
 	assert_int_equal(gmem_release(&g, 0, PAGE), -EOPNOTSUPP);
 	gmem_destroy(&g);
 	close(fd);
