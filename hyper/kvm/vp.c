@@ -485,7 +485,10 @@ static void *vp_main(void *arg)
 	snprintf(name, sizeof(name), "vp%u", vp->index);
 	thread_enter(THREAD_VP, name);
 	this_run = vp->run;
-	pause_vp_wait(vp); /* of an image */
+	if (p->restored) {
+		pause_vp_wait(vp);
+		auto_eoi_deliver(vp); /* what it was not kicked for */
+	}
 	while (may_run(p)) {
 		if (vp_run_once(vp))
 			continue;
