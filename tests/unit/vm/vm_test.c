@@ -177,6 +177,10 @@ static void enter(enum vm_state state)
 	case VM_PAUSED:
 		pause_all();
 		break;
+	case VM_SAVING:
+		pause_all();
+		vm_handle(&vm, VM_SAVE);
+		break;
 	case VM_STOPPING:
 		vm_stop(&vm, 5);
 		break;
@@ -198,19 +202,21 @@ static void enter(enum vm_state state)
 /* The state in which the VM is afterwards. Units do not answer by themselves. */
 static const int next[VM_STATES][VM_EVENTS] = {
 	/* clang-format off */
-	/*               START       WAIT        STARTED START_FAILED PAUSE       UNITS_PAUSED PAUSE_LATE RESUME      RESUMED GUEST_ENDED  STOP         HURRY        STOPPED     STOP_LATE */
-	[VM_OFF]      = {VM_RUNNING, VM_WAITING, NONE,   NONE,        NONE,       NONE,        NONE,      NONE,       NONE,   NONE,        NONE,        NONE,        NONE,       NONE},
-	[VM_WAITING]  = {VM_RUNNING, NONE,       NONE,   NONE,        NONE,       NONE,        NONE,      NONE,       NONE,   NONE,        VM_OFF,      NONE,        NONE,       NONE},
-	[VM_RUNNING]  = {NONE,       NONE,       NONE,   NONE,        VM_PAUSING, NONE,        NONE,      NONE,       NONE,   VM_STOPPING, VM_STOPPING, NONE,        NONE,       NONE},
-	[VM_PAUSING]  = {NONE,       NONE,       NONE,   NONE,        NONE,       VM_PAUSED,   VM_RUNNING, VM_RUNNING, NONE,  VM_STOPPING, VM_STOPPING, NONE,        NONE,       NONE},
-	[VM_PAUSED]   = {NONE,       NONE,       NONE,   NONE,        NONE,       NONE,        NONE,      VM_RUNNING, NONE,   VM_STOPPING, VM_STOPPING, NONE,        NONE,       NONE},
-	[VM_STOPPING] = {NONE,       NONE,       NONE,   NONE,        NONE,       NONE,        NONE,      NONE,       NONE,   NONE,        NONE,        VM_STOPPING, VM_OFF,     VM_CRITICAL},
-	[VM_CRITICAL] = {NONE,       NONE,       NONE,   NONE,        NONE,       NONE,        NONE,      NONE,       NONE,   NONE,        NONE,        NONE,        NONE,       NONE},
+	/*               START       WAIT        STARTED  START_FAILED  PAUSE       UNITS_PAUSED  PAUSE_LATE  RESUME      RESUMED  RESTORED  RESTORE_FAILED  SAVE       SAVE_ENDED  GUEST_ENDED  STOP         HURRY        STOPPED  STOP_LATE */
+	[VM_OFF]      = {VM_RUNNING, VM_WAITING, NONE,    NONE,         NONE,       NONE,         NONE,       NONE,       NONE,    NONE,     NONE,           NONE,      NONE,       NONE,        NONE,        NONE,        NONE,    NONE},
+	[VM_WAITING]  = {VM_RUNNING, NONE,       NONE,    NONE,         NONE,       NONE,         NONE,       NONE,       NONE,    NONE,     NONE,           NONE,      NONE,       NONE,        VM_OFF,      NONE,        NONE,    NONE},
+	[VM_RUNNING]  = {NONE,       NONE,       NONE,    NONE,         VM_PAUSING, NONE,         NONE,       NONE,       NONE,    NONE,     NONE,           NONE,      NONE,       VM_STOPPING, VM_STOPPING, NONE,        NONE,    NONE},
+	[VM_PAUSING]  = {NONE,       NONE,       NONE,    NONE,         NONE,       VM_PAUSED,    VM_RUNNING, VM_RUNNING, NONE,    NONE,     NONE,           NONE,      NONE,       VM_STOPPING, VM_STOPPING, NONE,        NONE,    NONE},
+	[VM_PAUSED]   = {NONE,       NONE,       NONE,    NONE,         NONE,       NONE,         NONE,       VM_RUNNING, NONE,    NONE,     NONE,           VM_SAVING, NONE,       VM_STOPPING, VM_STOPPING, NONE,        NONE,    NONE},
+	[VM_SAVING]   = {NONE,       NONE,       NONE,    NONE,         NONE,       NONE,         NONE,       NONE,       NONE,    NONE,     NONE,           NONE,      VM_PAUSED,  NONE,        VM_SAVING,   NONE,        NONE,    NONE},
+	[VM_STOPPING] = {NONE,       NONE,       NONE,    NONE,         NONE,       NONE,         NONE,       NONE,       NONE,    NONE,     NONE,           NONE,      NONE,       NONE,        NONE,        VM_STOPPING, VM_OFF,  VM_CRITICAL},
+	[VM_CRITICAL] = {NONE,       NONE,       NONE,    NONE,         NONE,       NONE,         NONE,       NONE,       NONE,    NONE,     NONE,           NONE,      NONE,       NONE,        NONE,        NONE,        NONE,    NONE},
 	/* clang-format on */
 };
 
 static const enum vm_state lasting[] = {
-	VM_OFF, VM_WAITING, VM_RUNNING, VM_PAUSING, VM_PAUSED, VM_STOPPING, VM_CRITICAL};
+	VM_OFF, VM_WAITING, VM_RUNNING, VM_PAUSING, VM_PAUSED, VM_SAVING,
+	VM_STOPPING, VM_CRITICAL};
 
 static void try_event(enum vm_state state, enum vm_event event)
 {
