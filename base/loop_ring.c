@@ -65,8 +65,8 @@ void loop_restrict_rings(void)
 	restrict_rings = true;
 }
 
-/* Once, while the ring is disabled; the kernel refuses to change it. By hand, since Debian 12's liburing.so lacks
- * io_uring_register_restrictions(). */
+/* Once, while the ring is disabled; the kernel refuses to change it. By hand, since Debian 12's
+ * liburing.so lacks io_uring_register_restrictions(). */
 int loop_ring_restrict(const struct io_uring *ring)
 {
 	struct io_uring_restriction r[RING_OPS + RING_REGISTRATIONS + 1] = {0};

@@ -70,7 +70,8 @@ static void make_file(const char *path)
 static void confine_for(const char *path)
 {
 	static struct vm_config config;
-	char *argv[] = {"run", "--sandbox", "require", "--kernel", "none", "--disk", (char *)path, NULL};
+	char *argv[] = {
+		"run", "--sandbox", "require", "--kernel", "none", "--disk", (char *)path, NULL};
 	struct err e;
 
 	if (vm_config_init(&config, &e) || vm_config_args(&config, 7, argv, &e) ||
