@@ -27,10 +27,12 @@ change_nic() { # name of the check, ethtool options...
 rss_table() {
 	[ "$channels" -gt 1 ] || return
 	change_nic "all frames to channel 1" -X "$nic" start 1 equal 1
-	ip link set "$nic" mtu 1400
+	ip link set "$nic" mtu 2000
+	checkpoint mtu 2000
 	settle_nic "another MTU"
 	is "the table after another MTU" "$(with_tools ethtool -x "$nic" | sed -n 's/^ *0: *\([0-9]*\).*/\1/p')" 1
 	ip link set "$nic" mtu 1500
+	checkpoint mtu 1500
 	change_nic "the default table" -X "$nic" default
 	change_nic "one channel" -L "$nic" combined 1
 	is "channels" "$(ls -d "/sys/class/net/$nic/queues"/rx-* | wc -l)" 1
