@@ -253,7 +253,8 @@ void vm_save(struct vm *vm, const char *path, const struct save_options *options
 void vm_save_cancel(struct vm *vm)
 {
 	ON_CONTROL(vm);
-	atomic_store(&vm->save->content.cancelled, true);
+	if (vm->save)
+		atomic_store(&vm->save->content.cancelled, true);
 }
 
 void vm_save_close(struct vm *vm)
