@@ -154,6 +154,7 @@ void netvsc_chan_free(struct netvsc_chan *chan)
 	if (!chan)
 		return;
 	netif_napi_del(&chan->napi);
+	netvsc_rx_close(chan);
 	kvfree(chan);
 }
 
@@ -194,12 +195,12 @@ int netvsc_chan_open(struct netvsc_chan *chan, struct vsc_channel *vsc)
 	if (!err)
 		err = netvsc_rx_open(chan);
 	if (err)
-		goto no_memory;
+		goto undo;
 	vsc->data = chan;
 	chan->vsc = vsc;
 	err = vsc_open(vsc, NETVSC_RING_BYTES, NETVSC_RING_BYTES, on_interrupt);
 	if (err)
-		goto not_open;
+		goto undo;
 	chan->cpu = vsc_cpu(vsc);
 	spin_lock_bh(&chan->lock);
 	chan->open = true;
@@ -207,9 +208,7 @@ int netvsc_chan_open(struct netvsc_chan *chan, struct vsc_channel *vsc)
 	napi_begin(chan);
 	return 0;
 
-not_open:
-	netvsc_rx_close(chan);
-no_memory:
+undo:
 	free_memory(chan);
 	reset(chan);
 	return err;
@@ -226,7 +225,7 @@ void netvsc_chan_stop(struct netvsc_chan *chan)
 void netvsc_chan_release(struct netvsc_chan *chan)
 {
 	netvsc_tx_drop_all(chan);
-	netvsc_rx_close(chan);
+	netvsc_rx_stop(chan);
 	free_memory(chan);
 	reset(chan);
 }

@@ -236,6 +236,9 @@ void netvsc_tx_drop_all(struct netvsc_chan *chan);
 /* ---- rx.c: frames from the host ------------------------------------------ */
 
 int netvsc_rx_open(struct netvsc_chan *chan);
+/* The channel is closed. */
+void netvsc_rx_stop(struct netvsc_chan *chan);
+/* It is not opened again. */
 void netvsc_rx_close(struct netvsc_chan *chan);
 /* A transfer packet has come; its ranges are received one by one. */
 void netvsc_rx_begin(struct netvsc_chan *chan, const struct vmbus_pkt *pkt);

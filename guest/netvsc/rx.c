@@ -24,6 +24,7 @@
 
 /* ---- memory -------------------------------------------------------------- */
 
+/* A pool outlives connections: sockets may hold pages of it for long. */
 int netvsc_rx_open(struct netvsc_chan *chan)
 {
 	const struct page_pool_params params = {
@@ -32,9 +33,12 @@ int netvsc_rx_open(struct netvsc_chan *chan)
 		.nid = NUMA_NO_NODE,
 		.dev = chan->nic->device->dev,
 	};
-	struct page_pool *pool = page_pool_create(&params);
+	struct page_pool *pool;
 	int err;
 
+	if (chan->pool)
+		return 0;
+	pool = page_pool_create(&params);
 	if (IS_ERR(pool))
 		return PTR_ERR(pool);
 	err = xdp_rxq_info_reg(&chan->xdp_rxq, chan->nic->ndev, chan->index, chan->napi.napi_id);
@@ -65,11 +69,15 @@ static void drop(struct netvsc_chan *chan, struct netvsc_frame *f)
 	f->page = NULL;
 }
 
+void netvsc_rx_stop(struct netvsc_chan *chan)
+{
+	drop(chan, &chan->receive.frame);
+}
+
 void netvsc_rx_close(struct netvsc_chan *chan)
 {
 	if (!chan->pool)
 		return;
-	drop(chan, &chan->receive.frame);
 	xdp_rxq_info_unreg(&chan->xdp_rxq);
 	page_pool_destroy(chan->pool);
 	chan->pool = NULL;
