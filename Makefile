@@ -74,7 +74,7 @@ LOOP_SRC := $(wildcard tests/loop/*_test.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC := $(wildcard bench/*.c)
 CAMPAIGN_SRC := $(wildcard tests/campaign/*.c)
-ESCAPE_SRC := $(wildcard tests/escape/*.c)
+ESCAPE_SRC := tests/escape/escape.c tests/escape/attempts.c
 # Shared by tests, not programs of their own.
 SUPPORT_SRC := $(wildcard tests/support/*.c)
 
@@ -186,6 +186,11 @@ $(B)/tests/escape/escape: $(ESCAPE_SRC:%.c=$(B)/plain/%.o) $(B)/plain/libsupport
 	$(call say,LD,$@)
 	$(Q)$(CC_plain) -o $@ $^ $(LIBS)
 
+$(B)/tests/escape/works: $(B)/plain/tests/escape/works.o $(B)/plain/bench/io/client.o $(B)/plain/libsupport.a $(B)/plain/libenlite.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC_plain) -o $@ $^ $(LIBS)
+
 # Our SCSI layer as an LD_PRELOAD library for foreign test suites.
 $(B)/foreign/sgio.so: $(B)/pic/tests/foreign/sgio.o $(B)/pic/libenlite.a
 	@mkdir -p $(@D)
@@ -224,7 +229,7 @@ fuzz-long: $(FUZZ_BIN)
 	$(Q)tests/run fuzz --seconds $(FUZZ_LONG) $^
 flat: $(B)/enlite $(FLAT_GUESTS)
 	$(Q)tests/run flat
-escape: $(B)/tests/escape/escape
+escape: $(B)/tests/escape/escape $(B)/tests/escape/works
 	$(Q)tests/run escape
 cli: $(B)/enlite $(FLAT_GUESTS)
 	$(Q)tests/run cli
@@ -244,7 +249,7 @@ sleeps: $(B)/enlite
 check: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN)
 	$(Q)tests/run all harness "fuzz --seconds $(FUZZ_SHORT) --seed $(FUZZ_SEED)" loop unit style deps tour sleeps
 
-test: $(B)/enlite $(GUEST_PROGRAMS) $(B)/tests/escape/escape $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS) $(B)/foreign/sgio.so
+test: $(B)/enlite $(GUEST_PROGRAMS) $(B)/tests/escape/escape $(B)/tests/escape/works $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS) $(B)/foreign/sgio.so
 	$(Q)tests/run all vm "fuzz --seconds $(FUZZ_TEST) --seed $(FUZZ_SEED)" cli escape flat foreign loop unit harness style deps tour sleeps
 
 # The tests and fuzz targets that are named like the folder or what is in it.

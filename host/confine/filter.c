@@ -142,6 +142,7 @@ static const struct row {
 	{SCMP_SYS(fcntl), LOOP, IS(1, F_SETFL)},
 	{SCMP_SYS(fcntl), LOOP, IS(1, F_GETFD)},
 	{SCMP_SYS(fcntl), LOOP, IS(1, F_SETFD)},
+	{SCMP_SYS(fcntl), LOOP, IS(1, F_DUPFD_CLOEXEC)}, /* NBD */
 	{SCMP_SYS(fcntl), ALL, IS(1, F_OFD_SETLK)},
 	{SCMP_SYS(fcntl), ALL, IS(1, F_ADD_SEALS)},
 	{SCMP_SYS(fcntl), ALL, IS(1, F_GET_SEALS)},
