@@ -181,6 +181,11 @@ static void enter(enum vm_state state)
 		pause_all();
 		vm_handle(&vm, VM_SAVE);
 		break;
+	case VM_RESTORING:
+		vm_pause(&vm, pause_done, NULL);
+		vm.pause.done = NULL;
+		vm.state = VM_RESTORING;
+		break;
 	case VM_STOPPING:
 		vm_stop(&vm, 5);
 		break;
@@ -200,27 +205,52 @@ static void enter(enum vm_state state)
 #define NONE VM_STATES /* the event means nothing */
 
 /* The state in which the VM is afterwards. Units do not answer by themselves. */
-static const int next[VM_STATES][VM_EVENTS] = {
-	/* clang-format off */
-	/*               START       WAIT        STARTED  START_FAILED  PAUSE       UNITS_PAUSED  PAUSE_LATE  RESUME      RESUMED  RESTORED  RESTORE_FAILED  SAVE       SAVE_ENDED  GUEST_ENDED  STOP         HURRY        STOPPED  STOP_LATE */
-	[VM_OFF]      = {VM_RUNNING, VM_WAITING, NONE,    NONE,         NONE,       NONE,         NONE,       NONE,       NONE,    NONE,     NONE,           NONE,      NONE,       NONE,        NONE,        NONE,        NONE,    NONE},
-	[VM_WAITING]  = {VM_RUNNING, NONE,       NONE,    NONE,         NONE,       NONE,         NONE,       NONE,       NONE,    NONE,     NONE,           NONE,      NONE,       NONE,        VM_OFF,      NONE,        NONE,    NONE},
-	[VM_RUNNING]  = {NONE,       NONE,       NONE,    NONE,         VM_PAUSING, NONE,         NONE,       NONE,       NONE,    NONE,     NONE,           NONE,      NONE,       VM_STOPPING, VM_STOPPING, NONE,        NONE,    NONE},
-	[VM_PAUSING]  = {NONE,       NONE,       NONE,    NONE,         NONE,       VM_PAUSED,    VM_RUNNING, VM_RUNNING, NONE,    NONE,     NONE,           NONE,      NONE,       VM_STOPPING, VM_STOPPING, NONE,        NONE,    NONE},
-	[VM_PAUSED]   = {NONE,       NONE,       NONE,    NONE,         NONE,       NONE,         NONE,       VM_RUNNING, NONE,    NONE,     NONE,           VM_SAVING, NONE,       VM_STOPPING, VM_STOPPING, NONE,        NONE,    NONE},
-	[VM_SAVING]   = {NONE,       NONE,       NONE,    NONE,         NONE,       NONE,         NONE,       NONE,       NONE,    NONE,     NONE,           NONE,      VM_PAUSED,  NONE,        VM_SAVING,   NONE,        NONE,    NONE},
-	[VM_STOPPING] = {NONE,       NONE,       NONE,    NONE,         NONE,       NONE,         NONE,       NONE,       NONE,    NONE,     NONE,           NONE,      NONE,       NONE,        NONE,        VM_STOPPING, VM_OFF,  VM_CRITICAL},
-	[VM_CRITICAL] = {NONE,       NONE,       NONE,    NONE,         NONE,       NONE,         NONE,       NONE,       NONE,    NONE,     NONE,           NONE,      NONE,       NONE,        NONE,        NONE,        NONE,    NONE},
-	/* clang-format on */
+/* Rows name what is taken; all other events mean nothing. */
+static const struct {
+	enum vm_state state;
+	enum vm_event event;
+	enum vm_state next;
+} taken_events[] = {
+	{VM_OFF, VM_START, VM_RUNNING},
+	{VM_OFF, VM_WAIT, VM_WAITING},
+	{VM_WAITING, VM_START, VM_RUNNING},
+	{VM_WAITING, VM_STOP, VM_OFF},
+	{VM_RUNNING, VM_PAUSE, VM_PAUSING},
+	{VM_RUNNING, VM_GUEST_ENDED, VM_STOPPING},
+	{VM_RUNNING, VM_STOP, VM_STOPPING},
+	{VM_PAUSING, VM_UNITS_PAUSED, VM_PAUSED},
+	{VM_PAUSING, VM_PAUSE_LATE, VM_RUNNING},
+	{VM_PAUSING, VM_RESUME, VM_RUNNING},
+	{VM_PAUSING, VM_GUEST_ENDED, VM_STOPPING},
+	{VM_PAUSING, VM_STOP, VM_STOPPING},
+	{VM_PAUSED, VM_RESUME, VM_RUNNING},
+	{VM_PAUSED, VM_SAVE, VM_SAVING},
+	{VM_PAUSED, VM_GUEST_ENDED, VM_STOPPING},
+	{VM_PAUSED, VM_STOP, VM_STOPPING},
+	{VM_RESTORING, VM_UNITS_PAUSED, VM_RUNNING},
+	{VM_RESTORING, VM_PAUSE_LATE, VM_STOPPING},
+	{VM_RESTORING, VM_STOP, VM_STOPPING},
+	{VM_SAVING, VM_SAVE_ENDED, VM_PAUSED},
+	{VM_SAVING, VM_STOP, VM_SAVING},
+	{VM_STOPPING, VM_HURRY, VM_STOPPING},
+	{VM_STOPPING, VM_STOPPED, VM_OFF},
+	{VM_STOPPING, VM_STOP_LATE, VM_CRITICAL},
 };
 
-static const enum vm_state lasting[] = {
-	VM_OFF, VM_WAITING, VM_RUNNING, VM_PAUSING, VM_PAUSED, VM_SAVING,
-	VM_STOPPING, VM_CRITICAL};
+static int next(enum vm_state state, enum vm_event event)
+{
+	for (size_t i = 0; i < sizeof(taken_events) / sizeof(taken_events[0]); i++)
+		if (taken_events[i].state == state && taken_events[i].event == event)
+			return (int)taken_events[i].next;
+	return NONE;
+}
+
+static const enum vm_state lasting[] = {VM_OFF, VM_WAITING, VM_RUNNING, VM_PAUSING, VM_PAUSED,
+	VM_RESTORING, VM_SAVING, VM_STOPPING, VM_CRITICAL};
 
 static void try_event(enum vm_state state, enum vm_event event)
 {
-	int want = next[state][event];
+	int want = next(state, event);
 	bool taken;
 
 	setup(NULL);
