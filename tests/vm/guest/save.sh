@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Guest side: it is saved and restored, and must not notice.
 
+# By a second, whatever the checkpoint takes.
 clock_is_right() {
-	checkpoint save_clock "$(date +%s)"
-	[ "${answer:-99}" -ge -1 ] && [ "${answer:-99}" -le 1 ]
+	before=$(date +%s)
+	checkpoint save_clock
+	after=$(date +%s)
+	[ "${answer:-0}" -ge $((before - 1)) ] && [ "${answer:-0}" -le $((after + 1)) ]
 }
 
 job_save() {
