@@ -264,6 +264,7 @@ static _Noreturn void broker_main(int socket, const struct vm_config *config, pi
 		_exit(EXIT_FAILURE);
 	while (take_request(socket))
 		;
+	broker_finish_clients();
 	_exit(EXIT_SUCCESS);
 }
 

@@ -24,5 +24,7 @@ void broker_stop(void);
 /* clients.c, in the broker: the control socket of VM `name`. *fd: where the worker accepts what is
  * passed on. 0, or -errno with one line. */
 int broker_serve_clients(const char *name, int *fd, struct err *e);
+/* The worker has ended: waits, for a second at most, until its last answers are passed on. */
+void broker_finish_clients(void);
 
 #endif

@@ -19,6 +19,9 @@
 #include "confine/grants.h"
 #include "mgmt/ctl.h"
 
+#define FINISH_TURN_MS 5
+#define FINISH_TURNS   200u
+
 /* More than the worker serves at once: it closes those that wait too long. */
 #define CLIENTS_MAX (4 * CTL_CLIENTS_MAX)
 
@@ -272,4 +275,11 @@ int broker_serve_clients(const char *name, int *fd, struct err *e)
 		return 0;
 	close(*fd);
 	return ret;
+}
+
+/* Their threads end when they have read that the worker has closed. */
+void broker_finish_clients(void)
+{
+	for (uint32_t i = 0; i < FINISH_TURNS && atomic_load(&clients.count); i++)
+		poll(NULL, 0, FINISH_TURN_MS);
 }

@@ -182,8 +182,25 @@ static void lapic_timer_freeze(struct vp *vp)
 	}
 }
 
+static bool is_over(const struct kvm_lapic_state *lapic)
+{
+	return !(lapic_get(lapic, LAPIC_LVT_TIMER) & LVT_TIMER_MODE) &&
+	       !lapic_get(lapic, LAPIC_CURRENT_COUNT);
+}
+
+void clock_note_timer(struct vp *vp)
+{
+	struct kvm_lapic_state lapic;
+
+	vp->timer_over = ioctl(vp->fd, KVM_GET_LAPIC, &lapic) == 0 && is_over(&lapic);
+}
+
+/* KVM_SET_LAPIC expires a one-shot timer that has an initial count and nothing left of it once more.
+ * One whose interrupt is not lost must not do that. */
 void clock_timer_to_state(const struct vp *vp, struct vp_state *s)
 {
+	if (vp->timer_over && is_over(&s->lapic))
+		lapic_set(&s->lapic, LAPIC_INITIAL_COUNT, 0);
 	s->deadline = vp->timer.deadline;
 	if (vp->timer.counting)
 		lapic_set(&s->lapic, LAPIC_CURRENT_COUNT, vp->timer.count);

@@ -58,6 +58,7 @@ struct vp {
 	pthread_t thread;
 	bool started; /* the thread has to be joined */
 	struct lapic_timer timer;
+	bool timer_over; /* the VP's thread's until it is parked: see clock_note_timer() */
 	pthread_mutex_t kick_lock;
 	bool running; /* under kick_lock: the thread can be kicked */
 	struct vp_auto_eoi auto_eoi;
@@ -231,6 +232,9 @@ void flush_vps(struct partition *p, uint32_t caller, uint64_t vps);
 int clock_init(struct partition *p, struct err *e);
 /* The guest's TSC now. Any thread. */
 uint64_t clock_guest_tsc(struct partition *p);
+/* The VP's thread, before it folds its timer: a one-shot timer that is over now has its interrupt in
+ * the LAPIC when the VP is parked, or the guest has had it. */
+void clock_note_timer(struct vp *vp);
 /* All VPs are parked. */
 void clock_freeze(struct partition *p);
 /* Nothing, unless frozen. */

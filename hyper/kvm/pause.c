@@ -92,6 +92,7 @@ static void fold_timer(struct vp *vp)
 
 void pause_vp_park(struct vp *vp)
 {
+	clock_note_timer(vp);
 	fold_timer(vp);
 	pause_vp_wait(vp);
 }
