@@ -23,7 +23,7 @@ unsigned int alarm(unsigned int seconds)
 
 static bool moves_data(struct bench_client *c, bool write)
 {
-	const struct bench_load load = {.write = write, .depth = 8, .ns = LOAD_NS};
+	const struct bench_load load = {.write = write, .block = 4096, .depth = 8, .ns = LOAD_NS};
 	struct bench_result r;
 
 	bench_client_run(c, &load, &r);
