@@ -83,7 +83,8 @@ static void confine_for(const char *path)
 static double measure(const char *path, const struct load *l, uint64_t seconds)
 {
 	struct disk_file_options options = {.read_only = false};
-	struct bench_load load = {.write = l->write, .block = 4096, .depth = l->depth, .ns = seconds * NS};
+	struct bench_load load = {
+		.write = l->write, .block = 4096, .depth = l->depth, .ns = seconds * NS};
 	struct bench_result r;
 	struct bench_client *c;
 	struct disk *disk;
