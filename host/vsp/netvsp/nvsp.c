@@ -166,8 +166,9 @@ void nvsp_buffer_torn_down(struct vsp_channel *ch, struct vsp_gpadl *gpadl)
 static void map(struct netvsp_command *cmd,
 	void (*mapped)(struct vsp_gpadl_map *map, struct vsp_gpadl *gpadl, int error))
 {
-	cmd->map = (struct vsp_gpadl_map){
-		.handle = cmd->message.send_buf.gpadl, .mapped = mapped, .torn_down = nvsp_buffer_torn_down};
+	cmd->map = (struct vsp_gpadl_map){.handle = cmd->message.send_buf.gpadl,
+		.mapped = mapped,
+		.torn_down = nvsp_buffer_torn_down};
 	vsp_gpadl_map(cmd->channel->ch, &cmd->map);
 }
 
