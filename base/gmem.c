@@ -237,7 +237,7 @@ int gmem_release(const struct gmem *g, uint64_t gpa, uint64_t len)
 
 	assert(gmem_contains(g, gpa, len) && (gpa | len) % GMEM_PAGE_SIZE == 0);
 	if (g->kind == GMEM_IMAGE)
-		return -EOPNOTSUPP; /* its file's bytes would come back */
+		return -EOPNOTSUPP; /* it would read its file's bytes again */
 	return madvise(g->base + gpa, len, advice) ? -errno : 0;
 }
 

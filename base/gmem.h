@@ -85,7 +85,7 @@ uint64_t gmem_end_max(const struct gmem *g);
 /* Maps memory until added_size is `size`, a page multiple of at most added_max: zero, and not
  * populated. Any thread that may sleep, one at a time; others see all of it when it is mapped. */
 int gmem_map_added(struct gmem *g, uint64_t size);
-/* After gmem_map_added(), when whoever must know of the memory (KVM) does: it is RAM from now on.
+/* After gmem_map_added(), when KVM has the memory: it is RAM from now on.
  */
 void gmem_publish_added(struct gmem *g, uint64_t size);
 

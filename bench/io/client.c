@@ -15,11 +15,11 @@
 
 #include "vsp/storvsp/storvsp.h"
 
-#define RAM               (112u << 20)
-#define INSTANCE          0x42
-#define TIME_CHECK        64u /* commands between readings of the clock */
-#define STUCK_SECONDS     20u
-#define PAGES_MAX         (BENCH_BLOCK_MAX / HV_PAGE_SIZE)
+#define RAM           (112u << 20)
+#define INSTANCE      0x42
+#define TIME_CHECK    64u /* commands between readings of the clock */
+#define STUCK_SECONDS 20u
+#define PAGES_MAX     (BENCH_BLOCK_MAX / HV_PAGE_SIZE)
 
 struct bench_request {
 	struct vstor_packet packet;

@@ -20,7 +20,7 @@
 
 struct bench_load {
 	bool write;
-	bool polled; /* the guest polls its ring and takes no interrupt */
+	bool polled;    /* the guest polls its ring and takes no interrupt */
 	uint32_t block; /* bytes of each command: pages, up to BENCH_BLOCK_MAX */
 	uint32_t depth;
 	uint64_t ns; /* how long to start new commands */

@@ -97,7 +97,7 @@ struct file_req {
 	struct file_wait wait; /* a SYNC, and steps that sleep: see file_queue.h */
 	struct file_disk *file;
 	enum file_step step;
-	bool apart; /* FUA write: TRANSFER and SYNC instead of RWF_DSYNC */
+	bool apart;       /* FUA write: TRANSFER and SYNC instead of RWF_DSYNC */
 	bool handed_over; /* this step: a copy that a kernel thread makes */
 	uint32_t retries;
 	int fua_error;  /* why the DSYNC write failed */

@@ -16,9 +16,9 @@
  * the other. (It does so by a hash of the file with 64 values: a disk whose file has
  * the value of a stuck one waits with it.)
  *
- * Large reads from memory are copies that take longer than waking a kernel thread. One thread copies
- * no faster than a CPU can; so of those that come together, every second one is a kernel thread's,
- * when the loop polls, which it does only with a CPU to spare.
+ * Large reads from memory are copies that take longer than waking a kernel thread. One thread
+ * copies no faster than a CPU can; so of those that come together, every second one is a kernel
+ * thread's, when the loop polls, which it does only with a CPU to spare.
  *
  * Thread: the loop's.
  */
@@ -60,7 +60,8 @@ void file_queue_sync(struct file_queue *q, struct file_wait *wait);
 bool file_queue_sleeper_enter(struct file_queue *q, struct file_wait *wait);
 void file_queue_sleeper_leave(struct file_queue *q);
 
-/* True: a copy of this length is one for a kernel thread, as a sleeper. Asked once for each copy. */
+/* True: a copy of this length is one for a kernel thread, as a sleeper. Asked once for each copy.
+ */
 bool file_queue_copy_apart(struct file_queue *q, uint64_t length);
 
 /* True: the operation waited, and is withdrawn. False: it is in the kernel, or was never here. */

@@ -9,8 +9,8 @@
  * chunk of memory before it is used. A damaged image is refused in one line. Raw memory that is
  * mapped is not checked (image_check() does it): reading it all is what the map avoids.
  *
- * An image is as trusted as its directory: checksums find damage, not intent. Whoever parses a
- * section treats it as hostile.
+ * An image is as trusted as its directory: checksums find damage, not intent. A reader that parses
+ * a section treats it as hostile.
  *
  * Thread: any that may sleep on a file system; an image belongs to one thread at a time.
  */

@@ -261,7 +261,7 @@ static void channels_archive(struct bus *bus, struct archive *a)
 
 /* ---- both ---------------------------------------------------------------- */
 
-/* The offers made so far give up the ids they chose. */
+/* The offers made so far free the ids they chose. */
 static void forget_ids(struct bus *bus)
 {
 	list_for_each (pos, &bus->primaries)

@@ -195,8 +195,8 @@ void clock_note_timer(struct vp *vp)
 	vp->timer_over = ioctl(vp->fd, KVM_GET_LAPIC, &lapic) == 0 && is_over(&lapic);
 }
 
-/* KVM_SET_LAPIC expires a one-shot timer that has an initial count and nothing left of it once more.
- * One whose interrupt is not lost must not do that. */
+/* KVM_SET_LAPIC expires a one-shot timer that has an initial count and nothing left of it once
+ * more. One whose interrupt is not lost must not do that. */
 void clock_timer_to_state(const struct vp *vp, struct vp_state *s)
 {
 	if (vp->timer_over && is_over(&s->lapic))

@@ -55,7 +55,7 @@ struct partition_config {
 	bool memory_shared;   /* base/gmem.h: shared, not anonymous */
 	bool memory_dynamic;  /* base/gmem.h: dynamic; the guest may report pages it does not use */
 	uint64_t memory_more; /* dynamic: bytes that can be added, MiB multiple */
-	struct gmem *memory;   /* taken over, of memory_size bytes; NULL: made here, empty */
+	struct gmem *memory;  /* taken over, of memory_size bytes; NULL: made here, empty */
 	/* NULL, or an image: partition_create() reads its first part. It stays until
 	 * partition_restore(). */
 	struct archive *restore;

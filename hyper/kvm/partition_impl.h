@@ -232,8 +232,8 @@ void flush_vps(struct partition *p, uint32_t caller, uint64_t vps);
 int clock_init(struct partition *p, struct err *e);
 /* The guest's TSC now. Any thread. */
 uint64_t clock_guest_tsc(struct partition *p);
-/* The VP's thread, before it folds its timer: a one-shot timer that is over now has its interrupt in
- * the LAPIC when the VP is parked, or the guest has had it. */
+/* The VP's thread, before it folds its timer: a one-shot timer that is over now has its interrupt
+ * in the LAPIC when the VP is parked, or the guest has had it. */
 void clock_note_timer(struct vp *vp);
 /* All VPs are parked. */
 void clock_freeze(struct partition *p);

@@ -162,7 +162,7 @@ static void the_same_again(void **state)
 	guest_disk_close(&rig->d);
 }
 
-/* The checksums of the file do not protect from an image that somebody wrote. */
+/* The checksums of the file do not protect from a forged image. */
 static void damaged_images(void **state)
 {
 	struct storvsp_rig *rig = *state;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Dynamic memory: the guest's RAM becomes smaller and larger while it runs. Pages are taken
- * (ballooning) and given to the host's kernel; they come back zeroed. What a guest never had is
- * added behind its RAM, and then taken and given like the rest.
+ * (ballooning) and given to the host's kernel; they are zeroed when they return. What a guest never
+ * had is added behind its RAM, and then taken and given like the rest.
  *
  *   ram      bytes of RAM that the guest knows: what it booted with, and what was added
  *   out      of these, with the host

@@ -153,7 +153,7 @@ static void timer_due(struct loop_timer *timer)
 	dynmem_step(container_of(timer, struct dynmem_channel, timer));
 }
 
-/* Comes back when the guest may be asked. */
+/* Runs again when the guest may be asked. */
 static void wait(struct dynmem_channel *c, uint64_t until)
 {
 	loop_timer_start(vsp_channel_loop(c->ch), &c->timer, until - loop_now_ns(), timer_due);

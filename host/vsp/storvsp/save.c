@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Saving a controller: where each channel is in its initialization, and of each LUN what the guest
- * has set or has yet to be told. A pause has completed all commands and resets; answers that wait
+ * has set or has yet to report. A pause has completed all commands and resets; answers that wait
  * for room in a ring are kept by the core.
  */
 #include "vsp/storvsp/storvsp_impl.h"
@@ -33,7 +33,7 @@ static void reservation_archive(struct scsi_reservation *r, struct archive *a)
 
 /* ---- LUNs ---------------------------------------------------------------- */
 
-/* A disk that has another size now: the guest is told as if it had grown while it ran. */
+/* A disk that has another size now: it is reported as if it had grown while it ran. */
 static void size_archive(struct scsi_unit *unit, struct archive *a)
 {
 	uint64_t now = atomic_load(&unit->size), size = now;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hypercalls: every check of the spec sheet, section 3.4, in its order; the
- * three calls; calls with output, in a table of the test; the page, as bytes and by running it (its
- * OUT instructions trap, a signal handler plays the host).
+ * Hypercalls: every check of the spec sheet, section 3.4, in its order; the three calls; calls with
+ * output, in a table of the test; the page, as bytes and run (a signal handler plays the host).
  */
 #include <errno.h>
 #include <sched.h>
