@@ -193,6 +193,7 @@ static void run_against_reading_guest(bool polled, bool moderated)
 	f->chan.drain_ns = UINT64_MAX;
 	f->echo = true;
 	loop_set_polling(&f->loop, 1000000000); /* outlasts any scheduling */
+	f->loop.poll_ns = 1000000000; /* not only after some sleeps, of which there may be none */
 	chan_start(&f->chan);
 	loop_hook_del(&f->loop, &f->watch); /* sleeps or polls when idle */
 	pthread_create(&thread, NULL, reading_guest, NULL);
