@@ -136,7 +136,7 @@ checkpoint_ic_thaw_fails() {
 # How often the threads that serve the guest were woken so far.
 wake_ups() {
 	local pid
-	pid=$(pgrep -f "enlite run --name vm ")
+	pid=$(pgrep -o -f "enlite run --name vm ")
 	for task in /proc/"$pid"/task/*; do
 		case $(cat "$task/comm") in
 		vp*) ;;

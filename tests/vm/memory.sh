@@ -4,7 +4,7 @@
 
 memory_mib=128 # used for the first time at once
 
-worker_pid() { pgrep -f "enlite run --name vm "; }
+worker_pid() { pgrep -o -f "enlite run --name vm "; }
 
 # "RESIDENT HUGE" of the largest mapping of the worker process, which is guest RAM; bytes.
 mapped_ram() {

@@ -98,7 +98,7 @@ test_tap() { # flavour cpus
 
 # The process that carries the frames dies; another one takes over.
 checkpoint_kill_passt() {
-	pkill -KILL -P "$(pgrep -f "enlite run --name vm ")" passt >&2
+	pkill -KILL -P "$(pgrep -d, -f "enlite run --name vm ")" passt >&2
 	echo go
 }
 

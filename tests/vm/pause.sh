@@ -28,7 +28,7 @@ sum_of_pauses() { # column
 
 # CPU time of all threads of the worker process, microseconds.
 worker_cpu_us() {
-	cat /proc/"$(pgrep -f "enlite run --name vm ")"/task/*/schedstat |
+	cat /proc/"$(pgrep -o -f "enlite run --name vm ")"/task/*/schedstat |
 		awk '{ sum += $1 } END { printf "%d\n", sum / 1000 }'
 }
 
