@@ -249,28 +249,31 @@ static uint64_t same_pages(const uint8_t *state, uint64_t from, uint64_t end, ui
 	return n - from;
 }
 
-int gmem_pages_release(const struct gmem *g, const struct gmem_run *run)
+/* Those of the run in this state. */
+static int release_pages(const struct gmem *g, const struct gmem_run *run, uint8_t wanted)
 {
-	const uint8_t *state;
+	const uint8_t *state = state_of(g, run);
 	int ret = 0;
 
-	assert(is_ram(g, run));
-	state = state_of(g, run);
 	for (uint64_t i = 0, n; i < run->pages && !ret; i += n) {
-		bool release = load(&state[i]) == OUT;
+		bool release = load(&state[i]) == wanted;
 
-		n = same_pages(state, i, run->pages, OUT);
+		n = same_pages(state, i, run->pages, wanted);
 		if (release)
 			ret = gmem_release(g, run->gpa + i * GMEM_PAGE_SIZE, n * GMEM_PAGE_SIZE);
 	}
 	return ret;
 }
 
+int gmem_pages_release(const struct gmem *g, const struct gmem_run *run)
+{
+	assert(is_ram(g, run));
+	return release_pages(g, run, OUT);
+}
+
 int gmem_pages_discard(const struct gmem *g, const struct gmem_run *run)
 {
 	if (!is_ram(g, run))
 		return -EFAULT;
-	if (load(state_of(g, run)) || same_pages(state_of(g, run), 0, run->pages, 0) != run->pages)
-		return -EBUSY;
-	return gmem_release(g, run->gpa, run->pages * GMEM_PAGE_SIZE);
+	return release_pages(g, run, 0);
 }

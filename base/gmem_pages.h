@@ -55,7 +55,7 @@ bool gmem_pages_next(const struct gmem *g, uint64_t *at, uint64_t max, struct gm
 /* Gives to the host what of the run is out and not held. Any thread that may sleep. 0 or -errno. */
 int gmem_pages_release(const struct gmem *g, const struct gmem_run *run);
 /* The guest does not use the run at the moment, but keeps it (free page reporting): gives it to the
- * host. -EFAULT: not all of it is RAM, or it is empty; -EBUSY: a page of it is out or held. */
+ * host, but for pages that are out or held. -EFAULT: not all of it is RAM, or it is empty. */
 int gmem_pages_discard(const struct gmem *g, const struct gmem_run *run);
 
 #endif

@@ -116,12 +116,14 @@ static bool may_open(const char *path, int flags)
 	return has(GRANT_FILE, wanted_by_open(flags), path);
 }
 
+/* NAME.tmp becomes NAME. */
 static bool may_rename(const struct broker_request *q)
 {
 	const char *to = q->text + strlen(q->text) + 1;
+	size_t length = to < q->text + q->length ? strlen(to) : 0;
 
-	return to < q->text + q->length && has(GRANT_FILE, MAY_REMOVE, q->text) &&
-	       has(GRANT_FILE, MAY_REMOVE, to);
+	return length && !strncmp(q->text, to, length) && !strcmp(q->text + length, ".tmp") &&
+	       has(GRANT_FILE, MAY_REMOVE, q->text) && has(GRANT_FILE, MAY_REMOVE, to);
 }
 
 /* PATH_123 of a granted PATH. */
@@ -172,8 +174,9 @@ bool grants_allow(const struct broker_request *q)
 		return has(GRANT_TAP, 0, q->text);
 	case BROKER_SPAWN:
 		return is_granted_spawn(q);
-	case BROKER_TAP_WATCH: /* says what anybody may know */
-	case BROKER_CTL:       /* checked where they are done */
+	case BROKER_TAP_WATCH:
+		return has(GRANT_TAP_WATCH, 0, q->text);
+	case BROKER_CTL: /* checked where they are done */
 	case BROKER_KILL:
 	case BROKER_WAIT:
 		return true;

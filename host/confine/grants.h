@@ -22,6 +22,7 @@ enum grant_kind {
 	GRANT_SOCKET,   /* of a path */
 	GRANT_SERVICES, /* sockets PATH_0 to PATH_4294967295 */
 	GRANT_TAP,
+	GRANT_TAP_WATCH, /* sockets that say what becomes of TAP interfaces */
 	GRANT_NBD,
 	GRANT_SPAWN, /* arguments, each with its end */
 };

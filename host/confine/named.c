@@ -100,10 +100,19 @@ static int add_pair(const char *path)
 	return ret;
 }
 
+static int add_tap(const char *name)
+{
+	int ret = grants_add_text(GRANT_TAP, 0, name);
+
+	return ret ? ret : grants_add_text(GRANT_TAP_WATCH, 0, "");
+}
+
 static int add_back_end(const struct nic_stack *s)
 {
 	if (!strcmp(s->type->name, "tap"))
-		return grants_add_text(GRANT_TAP, 0, s->argument);
+		return add_tap(s->argument);
+	if (!strcmp(s->type->name, "fd"))
+		return grants_add_text(GRANT_TAP_WATCH, 0, "");
 	if (!strcmp(s->type->name, "user"))
 		return add_user(s);
 	return strcmp(s->type->name, "pair") ? 0 : add_pair(s->argument);
@@ -238,6 +247,8 @@ static void add_save_request(const json_t *request)
 	if (!file_of(request, path))
 		return;
 	snprintf(name, sizeof(name), "%s" IMAGE_TMP_SUFFIX, path);
+	grants_add_text(GRANT_FILE, MAY_READ, path); /* what is there */
+	grants_add_text(GRANT_FILE, MAY_READ, name);
 	grants_add_text(GRANT_FILE, MAY_REMOVE, path);
 	grants_add_text(GRANT_FILE, MAY_READ | MAY_WRITE | MAY_CREATE | MAY_REMOVE, name);
 	strrchr(path, '/')[1] = '\0';

@@ -11,6 +11,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "base/file_lock.h"
 #include "base/files.h"
 #include "save/image.h"
 #include "save/image_reg.h"
@@ -30,7 +31,8 @@ struct writer {
 	struct image_chunk *chunks;
 	uint32_t chunk_count;
 	ZSTD_CCtx *zstd;
-	uint8_t *packed; /* a chunk, compressed */
+	uint8_t *plain;  /* a chunk */
+	uint8_t *packed; /* and compressed */
 	struct resident resident;
 };
 
@@ -41,6 +43,12 @@ static uint32_t crc_of(const void *bytes, size_t size)
 
 static int fail(const struct writer *w, int error, struct err *e)
 {
+	if (error == -EEXIST)
+		return err_set(e, error,
+			"save: %s: this file, or %s%s, is no image of a saved VM; give another name",
+			w->path, w->path, IMAGE_TMP_SUFFIX);
+	if (error == -EBUSY)
+		return err_set(e, error, "save: %s: another VM is being saved there", w->path);
 	return err_set(e, error, "save: %s: %s", w->path, strerror(-error));
 }
 
@@ -130,7 +138,7 @@ static int put_memory(struct writer *w)
 {
 	const struct gmem *g = w->content->gmem;
 	uint64_t size = g->low_size + g->high_size;
-	static _Thread_local uint8_t bytes[IMAGE_CHUNK];
+	uint8_t *bytes = w->plain;
 	uint32_t number = 0;
 	int ret = 0;
 
@@ -239,39 +247,75 @@ static int publish(struct writer *w)
 	return sync_directory(w->path);
 }
 
+static bool is_old_image(int fd)
+{
+	char magic[sizeof(IMAGE_MAGIC)];
+	struct stat st;
+
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return false;
+	return !st.st_size || (pread(fd, magic, sizeof(magic), 0) == sizeof(magic) &&
+				      !memcmp(magic, IMAGE_MAGIC, sizeof(magic)));
+}
+
+/* What the image replaces: nothing, an older image, or one whose writer was killed. -EEXIST: a file
+ * of another kind, for instance a disk; -EBUSY: its writer lives. */
+static int check_old(const char *name)
+{
+	int fd = files_open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0), ret;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	ret = is_old_image(fd) ? file_lock_take(fd, true) : -EEXIST;
+	close(fd);
+	return ret;
+}
+
+/* Locked before anything is in it, for as long as it is written. */
+static int create_file(struct writer *w)
+{
+	int ret = check_old(w->path);
+
+	if (!ret)
+		ret = check_old(w->tmp_path);
+	if (ret)
+		return ret;
+	files_unlink(w->tmp_path);
+	w->fd = files_open(w->tmp_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
+	return w->fd < 0 ? -errno : file_lock_take(w->fd, false);
+}
+
 static int writer_open(struct writer *w)
 {
 	const struct gmem *g = w->content->gmem;
 	size_t chunks = (size_t)((g->low_size + g->high_size + IMAGE_CHUNK - 1) / IMAGE_CHUNK);
 
+	resident_open(&w->resident, g);
 	w->chunks = calloc(chunks, sizeof(w->chunks[0]));
+	w->plain = malloc(IMAGE_CHUNK);
 	w->packed = malloc(ZSTD_compressBound(IMAGE_CHUNK));
 	w->zstd = ZSTD_createCCtx();
-	if (!w->chunks || !w->packed || !w->zstd)
+	if (!w->chunks || !w->plain || !w->packed || !w->zstd)
 		return -ENOMEM;
 	if (asprintf(&w->tmp_path, "%s" IMAGE_TMP_SUFFIX, w->path) < 0) {
 		w->tmp_path = NULL;
 		return -ENOMEM;
 	}
-	files_unlink(w->tmp_path); /* of a process that was killed */
-	w->fd = files_open(w->tmp_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
-	if (w->fd < 0)
-		return -errno;
-	resident_open(&w->resident, g);
-	return 0;
+	return create_file(w);
 }
 
 static void writer_close(struct writer *w, bool failed)
 {
 	if (w->fd >= 0) {
-		resident_close(&w->resident);
 		close(w->fd);
 		if (failed)
 			files_unlink(w->tmp_path);
 	}
+	resident_close(&w->resident);
 	ZSTD_freeCCtx(w->zstd);
 	free(w->tmp_path);
 	free(w->packed);
+	free(w->plain);
 	free(w->chunks);
 }
 

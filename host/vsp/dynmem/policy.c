@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "vsp/dynmem/policy.h"
+#include "base/gmem.h"
 
 /* Linux waits that long for each block of memory to come online; no block is smaller. */
 #define ONLINE_WAIT_NS 5000000000ull
@@ -50,7 +51,7 @@ static uint64_t automatic(const struct dynmem_view *v)
 
 uint64_t dynmem_target(const struct dynmem_view *v)
 {
-	return clamp(v, v->wanted ? v->wanted : automatic(v));
+	return clamp(v, v->wanted ? v->wanted : automatic(v)) / GMEM_PAGE_SIZE * GMEM_PAGE_SIZE;
 }
 
 /* Never beyond max: what does not fit any more is not added. */

@@ -154,9 +154,9 @@ static void timer_due(struct loop_timer *timer)
 }
 
 /* Runs again when the guest may be asked. */
-static void wait(struct dynmem_channel *c, uint64_t until)
+static void wait(struct dynmem_channel *c, uint64_t ns)
 {
-	loop_timer_start(vsp_channel_loop(c->ch), &c->timer, until - loop_now_ns(), timer_due);
+	loop_timer_start(vsp_channel_loop(c->ch), &c->timer, ns, timer_due);
 }
 
 static void perform(struct dynmem_channel *c, enum dynmem_action action, uint64_t bytes)
@@ -165,7 +165,7 @@ static void perform(struct dynmem_channel *c, enum dynmem_action action, uint64_
 	uint64_t after = action == DYNMEM_ADD ? c->add_after_ns : c->take_after_ns;
 
 	if (action != DYNMEM_GIVE && after > now)
-		wait(c, after);
+		wait(c, after - now);
 	else if (action == DYNMEM_TAKE)
 		take(c, bytes);
 	else if (action == DYNMEM_GIVE)
