@@ -113,6 +113,7 @@ static int netvsc_probe(struct vsc_device *device)
 		return 0;
 	dev_err(device->dev, "no NIC: error %d\n", err);
 	netvsc_disconnect(n);
+	netvsc_link_end(n); /* a device that could not stay registered was one for a moment */
 	free_nic(n);
 	return err;
 }

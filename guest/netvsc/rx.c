@@ -243,11 +243,24 @@ static void deliver(struct netvsc_chan *chan, struct sk_buff *skb, const struct 
 	napi_gro_receive(&chan->napi, skb);
 }
 
+/* A program that was there when the frame began would not see all of it: what it would let pass is
+ * not known. */
+static bool is_beyond_xdp(const struct netvsc_chan *chan, const struct netvsc_frame *f)
+{
+	return f->frag_count && f->headroom == XDP_PACKET_HEADROOM &&
+	       rcu_access_pointer(chan->nic->xdp);
+}
+
 static void end(struct netvsc_chan *chan, struct netvsc_frame *f)
 {
 	u32 metadata = 0;
 	struct sk_buff *skb;
 
+	if (f->length < ETH_HLEN || is_beyond_xdp(chan, f)) { /* pieces have any length */
+		chan->counts.rx_invalid++;
+		drop(chan, f);
+		return;
+	}
 	if (rcu_access_pointer(chan->nic->xdp) && netvsc_xdp_run(chan, f, &metadata))
 		return;
 	skb = make_skb(chan, f);
