@@ -257,7 +257,8 @@ static void end(struct netvsc_chan *chan, struct netvsc_frame *f)
 	struct sk_buff *skb;
 
 	if (f->length < ETH_HLEN || is_beyond_xdp(chan, f)) { /* pieces have any length */
-		chan->counts.rx_invalid++;
+		chan->counts.rx_invalid += f->length < ETH_HLEN;
+		chan->counts.rx_dropped += f->length >= ETH_HLEN;
 		drop(chan, f);
 		return;
 	}
