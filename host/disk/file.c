@@ -11,8 +11,7 @@
  *   WRITE_ZEROES     ZERO_RANGE, else PUNCH, else ZEROS ...      [SYNC when FUA]
  *
  * Files in memory (tmpfs) are read and written synchronously in submit: io_uring would hand each
- * write to a kernel thread, whose wake-up costs more than the copy. Of large reads that come
- * together, half are handed over (file_queue.h).
+ * write to a kernel thread, whose wake-up costs more than the copy.
  *
  * EINTR and EAGAIN repeat a step, a bounded number of times.
  *
@@ -97,8 +96,7 @@ struct file_req {
 	struct file_wait wait; /* a SYNC, and steps that sleep: see file_queue.h */
 	struct file_disk *file;
 	enum file_step step;
-	bool apart;       /* FUA write: TRANSFER and SYNC instead of RWF_DSYNC */
-	bool handed_over; /* this step: a copy that a kernel thread makes */
+	bool apart; /* FUA write: TRANSFER and SYNC instead of RWF_DSYNC */
 	uint32_t retries;
 	int fua_error;  /* why the DSYNC write failed */
 	uint64_t moved; /* bytes transferred */
@@ -420,7 +418,7 @@ static bool step_matters(const struct file_req *r, enum file_step step)
 /* On a kernel thread, for as long as the file system takes. */
 static bool step_sleeps(const struct file_req *r)
 {
-	return r->step == STEP_PUNCH || r->step == STEP_ZERO_RANGE || r->handed_over ||
+	return r->step == STEP_PUNCH || r->step == STEP_ZERO_RANGE ||
 	       (r->step == STEP_TRANSFER && req_of(r)->op == DISK_READ && !r->file->async_io);
 }
 
@@ -444,22 +442,13 @@ static void step_submit(struct file_wait *wait)
 	struct io_uring_sqe *sqe = loop_sqe(r->loop, &r->op);
 
 	steps[r->step].prepare(r, sqe);
-	if (!r->file->async_io || r->handed_over)
+	if (!r->file->async_io)
 		sqe->flags |= IOSQE_ASYNC;
 }
 
 static void step_synced(struct file_wait *wait, int result)
 {
 	sync_done(container_of(wait, struct file_req, wait), result);
-}
-
-static bool copies_here(struct file_req *r)
-{
-	if (r->step != STEP_TRANSFER || !r->file->in_memory)
-		return false;
-	r->handed_over = req_of(r)->op == DISK_READ &&
-			 file_queue_copy_apart(r->queue, req_of(r)->length - r->moved);
-	return !r->handed_over;
 }
 
 static void step_start(struct file_req *r, enum file_step step)
@@ -469,8 +458,7 @@ static void step_start(struct file_req *r, enum file_step step)
 		return;
 	}
 	r->step = step;
-	r->handed_over = false;
-	if (copies_here(r)) {
+	if (step == STEP_TRANSFER && r->file->in_memory) {
 		step_done(&r->op, transfer_now(r));
 		return;
 	}

@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "base/counter.h"
-
 #define RETRIES_MAX 1000u
 
 static struct file_wait *wait_of(struct list *link)
@@ -94,21 +92,6 @@ void file_queue_sleeper_leave(struct file_queue *q)
 	next = wait_of(q->sleepers_waiting.next);
 	list_del(&next->list);
 	next->start(next);
-}
-
-/* Which others come in this turn is not known when the first does; it is the loop's own. */
-bool file_queue_copy_apart(struct file_queue *q, uint64_t length)
-{
-	struct loop *loop = q->queue.loop;
-	uint64_t turn = counter_get(&loop->turns);
-
-	ON_LOOP(loop);
-	if (length < FILE_COPY_LARGE || !counter_get(&loop->poll_max_ns))
-		return false;
-	if (q->copy_turn != turn)
-		q->copies = 0;
-	q->copy_turn = turn;
-	return q->copies++ % 2;
 }
 
 static bool is_on(const struct list *list, const struct list *item)

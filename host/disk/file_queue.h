@@ -16,10 +16,6 @@
  * the other. (It does so by a hash of the file with 64 values: a disk whose file has
  * the value of a stuck one waits with it.)
  *
- * Large reads from memory are copies that take longer than waking a kernel thread. One thread
- * copies no faster than a CPU can; so of those that come together, every second one is a kernel
- * thread's, when the loop polls, which it does only with a CPU to spare.
- *
  * Thread: the loop's.
  */
 #ifndef HOST_DISK_FILE_QUEUE_H
@@ -29,7 +25,6 @@
 
 #define FILE_SLEEPERS_MAX 16u
 #define FILE_THREADS      (FILE_SLEEPERS_MAX + 2u) /* and one fsync, one write */
-#define FILE_COPY_LARGE   (64u << 10)
 
 /* One operation of a request; embedded in it, with list initialised. */
 struct file_wait {
@@ -45,8 +40,6 @@ struct file_queue {
 	uint32_t sync_retries;
 	uint32_t sleepers;
 	struct list sleepers_waiting;
-	uint64_t copy_turn; /* of the loop, in which the last large copy was asked for */
-	uint32_t copies;    /* in that turn */
 	struct list syncing, sync_waiting; /* the fsync in the kernel; the next one */
 };
 
@@ -59,10 +52,6 @@ void file_queue_sync(struct file_queue *q, struct file_wait *wait);
 /* True: begin now. False: start() is called later. */
 bool file_queue_sleeper_enter(struct file_queue *q, struct file_wait *wait);
 void file_queue_sleeper_leave(struct file_queue *q);
-
-/* True: a copy of this length is one for a kernel thread, as a sleeper. Asked once for each copy.
- */
-bool file_queue_copy_apart(struct file_queue *q, uint64_t length);
 
 /* True: the operation waited, and is withdrawn. False: it is in the kernel, or was never here. */
 bool file_queue_withdraw(struct file_queue *q, struct file_wait *wait);

@@ -362,31 +362,6 @@ static void files_in_memory_answer_at_once(void **state)
 	assert_memory_equal(rig->bytes, shadow, SIZE);
 }
 
-/* With a CPU to spare, of large reads that come together every second is a kernel thread's. */
-static void large_reads_of_memory_are_shared(void **state)
-{
-	const uint32_t part = 128u << 10;
-	struct rig *rig = *state;
-
-	open_memfd(rig);
-	fill(rig, 0, SIZE, 7);
-	start(rig, DISK_WRITE, 0, 0, SIZE, rig->bytes);
-	memset(rig->bytes, 0xEE, SIZE);
-	loop_set_polling(&rig->loop, 1000);
-	for (uint32_t i = 0; i < 8; i++) {
-		start(rig, DISK_READ, 0, i * part, part, rig->bytes + i * part);
-		assert_int_equal(rig->in_flight, (i + 1) / 2);
-	}
-	while (rig->in_flight)
-		loop_run(&rig->loop);
-	assert_int_equal(rig->error, 0);
-	assert_memory_equal(rig->bytes, shadow, 8 * part);
-	loop_set_polling(&rig->loop, 0);
-	start(rig, DISK_READ, 0, 0, part, rig->bytes);
-	start(rig, DISK_READ, 0, part, part, rig->bytes);
-	assert_int_equal(rig->in_flight, 0);
-}
-
 /* tmpfs can punch holes but has no other way to zero. */
 static void zeroes_by_punching(void **state)
 {
@@ -676,7 +651,6 @@ int main(void)
 		TEST(zeroes),
 		TEST(zeroes_direct),
 		TEST(files_in_memory_answer_at_once),
-		TEST(large_reads_of_memory_are_shared),
 		TEST(zeroes_by_punching),
 		TEST(truncated_behind_our_back),
 		TEST(refreshes_its_size),
