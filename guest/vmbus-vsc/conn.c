@@ -314,7 +314,8 @@ static int usable(const struct conn *conn, const struct conn_channel *chan)
 {
 	if (conn->state != CONN_CONNECTED)
 		return -ENOTCONN;
-	return conn_channel_gone(chan) ? -ENODEV : 0;
+	/* One of an earlier connection is not in the table, and its primary may be freed. */
+	return find(conn, chan->offer.relid) != chan || conn_channel_gone(chan) ? -ENODEV : 0;
 }
 
 /* Each attempt has an id of its own: a late answer to an earlier one is not taken for this one's.
@@ -365,7 +366,7 @@ int conn_close(struct conn *conn, struct conn_channel *chan)
 		return 0;
 	chan->state = CONN_CHANNEL_CLOSED;
 	chan->retargeting = false;
-	if (conn->state != CONN_CONNECTED)
+	if (conn->state != CONN_CONNECTED || find(conn, chan->offer.relid) != chan)
 		return -ENOTCONN;
 	return post_relid(conn, VMBUS_MSG_CLOSE, chan->offer.relid);
 }
