@@ -126,21 +126,27 @@ static int attach_one(struct tap_dev *dev, uint32_t index)
 	return ioctl(dev->fds[index], TUNSETIFF, &r) ? -errno : 0;
 }
 
-static int attach_all(struct tap_dev *dev)
+/* All queues are attached, and active for the kernel: as many as were become so again. */
+static int configure_attached(struct tap_dev *dev)
 {
 	uint32_t active = dev->active;
-	int ret = 0;
+	int ret;
 
-	for (uint32_t i = 0; !ret && i < dev->count; i++)
-		ret = attach_one(dev, i);
-	if (ret)
-		return ret;
 	dev->active = dev->count;
 	ret = configure(dev);
 	if (!ret)
 		ret = tap_dev_set_active(dev, active);
 	dev->active = active;
 	return ret;
+}
+
+static int attach_all(struct tap_dev *dev)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; !ret && i < dev->count; i++)
+		ret = attach_one(dev, i);
+	return ret ? ret : configure_attached(dev);
 }
 
 /* A descriptor that got an interface cannot get another one as long as it has it: when a later one
@@ -167,17 +173,9 @@ static int reopen(struct tap_dev *dev)
 /* Attached by the broker, then configured as after any attachment. */
 static int attach_by_broker(struct tap_dev *dev)
 {
-	uint32_t active = dev->active;
 	int ret = tap_broker_attach(dev);
 
-	if (ret)
-		return ret;
-	dev->active = dev->count;
-	ret = configure(dev);
-	if (!ret)
-		ret = tap_dev_set_active(dev, active);
-	dev->active = active;
-	return ret;
+	return ret ? ret : configure_attached(dev);
 }
 
 int tap_dev_attach(struct tap_dev *dev)
