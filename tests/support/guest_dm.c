@@ -5,11 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "base/gmem_pages.h"
-#include "mgmt/inspect_json.h"
 #include "tests/support/check.h"
+#include "tests/support/guest_inspect.h"
 
 /* ---- life ---------------------------------------------------------------- */
 
@@ -213,7 +211,6 @@ struct query {
 	struct guest_dm *s;
 	uint64_t bytes;
 	struct dynmem_status status;
-	json_t *root;
 };
 
 static void set_target(void *arg)
@@ -257,27 +254,7 @@ void guest_dm_wait_granted(struct guest_dm *s, uint64_t bytes)
 	}
 }
 
-static void query_inspect(void *arg)
-{
-	struct query *q = arg;
-	struct inspect_json w;
-
-	inspect_json_init(&w);
-	vsp_device_inspect(q->s->dev, &w.inspect);
-	q->root = inspect_json_finish(&w);
-}
-
 uint64_t guest_dm_count(struct guest_dm *s, const char *key)
 {
-	struct query q = {.s = s};
-	json_t *channel, *value;
-	uint64_t count;
-
-	guest_control(&s->g, query_inspect, &q);
-	channel = json_array_get(json_object_get(q.root, "channels"), 0);
-	value = json_object_get(channel, key);
-	check(json_is_integer(value));
-	count = (uint64_t)json_integer_value(value);
-	json_decref(q.root);
-	return count;
+	return guest_channel_count(&s->g, s->dev, key);
 }

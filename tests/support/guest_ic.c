@@ -6,10 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
-#include "mgmt/inspect_json.h"
 #include "tests/support/check.h"
+#include "tests/support/guest_inspect.h"
 
 /* ---- life ---------------------------------------------------------------- */
 
@@ -226,32 +224,7 @@ const char *guest_ic_state(struct guest_ic *s)
 	return q.text;
 }
 
-struct count_query {
-	struct guest_ic *s;
-	json_t *root;
-};
-
-static void query_inspect(void *arg)
-{
-	struct count_query *q = arg;
-	struct inspect_json w;
-
-	inspect_json_init(&w);
-	vsp_device_inspect(q->s->dev, &w.inspect);
-	q->root = inspect_json_finish(&w);
-}
-
 uint64_t guest_ic_count(struct guest_ic *s, const char *key)
 {
-	struct count_query q = {.s = s};
-	json_t *channel, *value;
-	uint64_t count;
-
-	guest_control(&s->g, query_inspect, &q);
-	channel = json_array_get(json_object_get(q.root, "channels"), 0);
-	value = json_object_get(channel, key);
-	check(json_is_integer(value));
-	count = (uint64_t)json_integer_value(value);
-	json_decref(q.root);
-	return count;
+	return guest_channel_count(&s->g, s->dev, key);
 }
