@@ -8,6 +8,7 @@
  * and of its kind; every request ends exactly once; texts from the guest are UTF-8.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +61,13 @@ struct target {
 	struct guest_ic *s;
 	struct input in;
 	uint32_t service;
-	bool open, holds, paused, copying, freezing, thawing;
+	bool open, holds, guessed, paused, copying, freezing, thawing;
+	/* What the host sent: answers spoil the message. Its body is aligned. */
+	_Alignas(8) uint32_t asked_len;
+	union {
+		struct ic_header header;
+		uint8_t bytes[GUEST_IC_PACKET];
+	} asked;
 	struct ask asks[REQUESTS_MAX];
 	struct ic_freeze freeze;
 	struct ic_copy_job *job;
@@ -74,12 +81,36 @@ static uint8_t byte(struct target *t)
 	return (uint8_t)take(&t->in, 1);
 }
 
+static void hold(struct target *t)
+{
+	t->holds = true;
+	t->asked_len = t->s->len;
+	memcpy(t->asked.bytes, t->s->message.bytes, t->s->len);
+}
+
 static void take_message(struct target *t)
 {
 	if (!t->open || !guest_ic_take(t->s))
 		return;
-	check(!t->holds); /* one at a time */
-	t->holds = true;
+	check(!t->holds || t->guessed); /* one at a time */
+	hold(t);
+}
+
+/* Packets are multiples of 8 bytes: a header that is cut behind its flags is whole for the host. */
+static bool is_answer(const struct target *t, uint32_t len)
+{
+	const struct ic_header *h = &t->s->message.header;
+
+	return len > offsetof(struct ic_header, flags) && h->type == t->asked.header.type &&
+	       h->transaction == t->asked.header.transaction && h->flags & IC_FLAG_RESPONSE;
+}
+
+/* An answer to a message that the guest has not read: the host sends the next one behind it. */
+static bool is_guess(const struct target *t)
+{
+	uint8_t ahead = (uint8_t)(t->s->message.header.transaction - t->asked.header.transaction);
+
+	return !t->holds && ahead - 1u < INT8_MAX;
 }
 
 /* The guest may send before it has read. */
@@ -92,7 +123,6 @@ static bool has_room(struct target *t, uint32_t len)
 static void answer(struct target *t, bool spoil)
 {
 	struct ic_header *h = &t->s->message.header;
-	struct ic_header before = *h;
 	uint32_t len = t->s->len;
 
 	if (!t->open)
@@ -103,19 +133,22 @@ static void answer(struct target *t, bool spoil)
 		t->s->message.bytes[take(&t->in, 2) % sizeof(t->s->message.bytes)] = byte(t);
 	if (spoil && byte(t) & 1)
 		len = (uint32_t)take(&t->in, 2) % 8000;
-	if (has_room(t, len) && h->type == before.type && h->transaction == before.transaction &&
-		h->flags & IC_FLAG_RESPONSE && len >= sizeof(*h))
+	if (!has_room(t, len))
+		return;
+	t->guessed |= is_guess(t);
+	if (is_answer(t, len))
 		t->holds = false; /* the host may take it for the answer */
 }
 
 /* The host's list, with one of each left. */
 static void negotiate(struct target *t)
 {
-	struct ic_header *h = &t->s->message.header;
-	struct ic_negotiate *n = (void *)(h + 1);
+	const struct ic_negotiate *n = (const void *)(&t->asked.header + 1);
 
-	if (!t->open || !t->holds || h->type != IC_NEGOTIATE)
+	if (!t->open || !t->holds || t->asked.header.type != IC_NEGOTIATE)
 		return;
+	t->s->len = t->asked_len;
+	memcpy(t->s->message.bytes, t->asked.bytes, t->asked_len);
 	guest_ic_answer_versions(t->s, n->versions[n->frameworks - 1],
 		n->versions[n->frameworks + byte(t) % n->messages]);
 	t->holds = false;
@@ -129,7 +162,8 @@ static void open_or_close(struct target *t)
 		guest_chan_close(&t->s->chan);
 	} else {
 		guest_ic_open(t->s);
-		t->holds = true;
+		t->guessed = false;
+		hold(t);
 	}
 	t->open = !t->open;
 	if (!t->open)
