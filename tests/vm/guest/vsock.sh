@@ -4,9 +4,11 @@
 sock() { with_tools socat "$@" </dev/null 2>>/tmp/socat; }
 
 # A server for the host: what a connection sends goes to a command, its output back. Its standard
-# input is a pipe: it must not read the console.
+# input is a pipe: it must not read the console. Of a burst of connections none may be refused.
 serve() { # port command
-	with_tools socat -t 120 "VSOCK-LISTEN:$1,fork,reuseaddr" "EXEC:$2" </dev/null 2>>/tmp/socat &
+	with_tools socat -d -d -t 120 "VSOCK-LISTEN:$1,fork,reuseaddr,backlog=128" "EXEC:$2" \
+		</dev/null 2>"/tmp/socat.$1" &
+	wait_until "a server listens at port $1" grep -q 'listening on' "/tmp/socat.$1"
 }
 
 # A command with the result of the host's `sha256sum` as its answer.
