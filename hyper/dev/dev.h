@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/archive.h"
+#include "base/inspect.h"
 #include "hyper/dev/pio.h"
 
 /* Level of an interrupt line. Called under the device's lock, only when the level changes. */
@@ -57,6 +58,8 @@ int serial_init(struct serial *s, struct pio *pio, struct dev_irq irq,
 /* Host input; returns the number of accepted bytes. */
 size_t serial_input(struct serial *s, const uint8_t *bytes, size_t count);
 void serial_archive(struct serial *s, struct archive *a);
+/* Control thread. */
+void serial_inspect(struct serial *s, struct inspect *i);
 
 /* ---- RTC / CMOS 0x70-0x71 (rtc.c) ---------------------------------------- */
 /* Wall clock in UTC, UIP clear, no alarms. */

@@ -247,6 +247,17 @@ size_t serial_input(struct serial *s, const uint8_t *bytes, size_t count)
 	return done;
 }
 
+/* ---- inspect ------------------------------------------------------------- */
+
+void serial_inspect(struct serial *s, struct inspect *i)
+{
+	pthread_mutex_lock(&s->lock);
+	inspect_u64(i, "input_waiting", s->rx_count);
+	inspect_u64(i, "enabled_interrupts", s->ier);
+	inspect_bool(i, "interrupt", s->line);
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* ---- saving -------------------------------------------------------------- */
 
 static void rx_archive(struct serial *s, struct archive *a)

@@ -53,6 +53,9 @@ void partition_inspect(struct partition *p, struct inspect *i)
 		inspect_end(i);
 	}
 	inspect_end(i);
+	inspect_begin(i, "serial");
+	serial_inspect(&p->serial, i);
+	inspect_end(i);
 	inspect_begin(i, "hv");
 	hv_inspect(&p->hv, i);
 	inspect_end(i);

@@ -68,11 +68,14 @@ boot_guest() { # flavour cpus job [enlite options...]
 	fi
 }
 
-# What is still in flight shows what it hung on.
+# What is still in flight, and whether its VPs still leave the guest, shows what it hung on.
 end_late_guest() { # pid
 	status=124
-	ctl stats --json 2>&1 | jq -c 'walk(if type == "object" then del(.latency) else . end) |
-		.devices[], .exits' >>"$errors"
+	for _ in 1 2; do
+		ctl stats --json 2>&1 | jq -c 'walk(if type == "object" then del(.latency) else . end) |
+			.devices[], .exits, .serial, .vps' >>"$errors"
+		sleep 1
+	done
 	kill -TERM "$1"
 	timeout 10 tail --pid="$1" -f /dev/null
 	kill -KILL "$1" 2>/dev/null
@@ -149,5 +152,5 @@ finish() {
 	fi
 	echo "not ok - $test_name"
 	printf '%s\n' "$failures" | sed '/^$/d; s/^/#   /'
-	{ grep -vE '^@(ok|not_ok) ' "$console" | tail -n 15; tail -n 10 "$errors"; } | sed 's/^/#   | /'
+	{ grep -vE '^@(ok|not_ok) ' "$console" | tail -n 15; tail -n 24 "$errors"; } | sed 's/^/#   | /'
 }
