@@ -212,11 +212,10 @@ guest-check: | $(B)/.deps
 	$(Q)guest/build --check $(KVER)
 
 # ---- tests -------------------------------------------------------------------
-# Tests use one seed, so that the same commit gives the same result; fuzz-long looks for new inputs.
-FUZZ_SHORT ?= 3
-FUZZ_TEST ?= 30
+# Tests replay the corpora, so that the same commit gives the same result; fuzz and fuzz-long look
+# for new inputs.
+FUZZ_SHORT ?= 10
 FUZZ_LONG ?= 1200
-FUZZ_SEED ?= 1
 
 .PHONY: unit loop fuzz fuzz-long flat cli escape vm vm-long vm-ours test-matrix check test style deps tour sleeps harness
 unit: $(UNIT_BIN)
@@ -224,7 +223,7 @@ unit: $(UNIT_BIN)
 loop: $(LOOP_BIN)
 	$(Q)tests/run loop $^
 fuzz: $(FUZZ_BIN)
-	$(Q)tests/run fuzz --seconds $(FUZZ_SHORT) --seed $(FUZZ_SEED) $^
+	$(Q)tests/run fuzz --seconds $(FUZZ_SHORT) $^
 fuzz-long: $(FUZZ_BIN)
 	$(Q)tests/run fuzz --seconds $(FUZZ_LONG) $^
 flat: $(B)/enlite $(FLAT_GUESTS)
@@ -247,10 +246,10 @@ sleeps: $(B)/enlite
 	$(Q)tests/run $@
 
 check: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN)
-	$(Q)tests/run all harness "fuzz --seconds $(FUZZ_SHORT) --seed $(FUZZ_SEED)" loop unit style deps tour sleeps
+	$(Q)tests/run all harness "fuzz --corpus" loop unit style deps tour sleeps
 
 test: $(B)/enlite $(GUEST_PROGRAMS) $(B)/tests/escape/escape $(B)/tests/escape/works $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS) $(B)/foreign/sgio.so
-	$(Q)tests/run all vm "fuzz --seconds $(FUZZ_TEST) --seed $(FUZZ_SEED)" cli escape flat foreign loop unit harness style deps tour sleeps
+	$(Q)tests/run all vm "fuzz --corpus" cli escape flat foreign loop unit harness style deps tour sleeps
 
 # The tests and fuzz targets that are named like the folder or what is in it.
 COVERAGE ?= host/vsp/storvsp
