@@ -104,6 +104,7 @@ said() { # key
 
 begin() { # name
 	test_name=$1
+	test_began=$SECONDS
 	failures=
 	disk='' guest_set='' guest_memory='' guest_timeout=''
 }
@@ -145,6 +146,7 @@ guest_checks() {
 }
 
 finish() {
+	echo "# $test_name: $((SECONDS - test_began)) s"
 	guest_checks
 	if [ -z "$failures" ]; then
 		echo "ok - $test_name"
