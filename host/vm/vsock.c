@@ -117,7 +117,7 @@ static void unanswered(struct loop_timer *timer)
 	struct vsock_connection *c = container_of(timer, struct vsock_connection, timer);
 
 	if (c->vsock->paused) { /* the guest cannot answer */
-		loop_timer_start(c->vsock->control, timer, VSOCK_OPEN_NS, unanswered);
+		loop_timer_start(c->vsock->control, timer, c->vsock->open_ns, unanswered);
 		return;
 	}
 	c->vsock->unanswered++;
@@ -175,7 +175,7 @@ void vsock_connection_offer(struct vsock_connection *c)
 		vsock_connection_refuse(c);
 	} else {
 		c->state = VSOCK_OFFERED;
-		loop_timer_start(v->control, &c->timer, VSOCK_OPEN_NS, unanswered);
+		loop_timer_start(v->control, &c->timer, c->vsock->open_ns, unanswered);
 	}
 }
 
@@ -296,6 +296,7 @@ int vsock_open(struct vsock *v, struct loop *control, const char *path, struct e
 	list_init(&v->connections);
 	device_group_init(&v->devices);
 	v->control = control;
+	v->open_ns = VSOCK_OPEN_NS;
 	if (!path)
 		return 0;
 	v->listen_fd = unix_socket_listen(path, SOCK_STREAM, 64);

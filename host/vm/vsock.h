@@ -26,8 +26,8 @@
 
 #define VSOCK_GUEST_MAX 256u
 #define VSOCK_HOST_MAX  256u
-#define VSOCK_OPEN_NS   (5 * NS_PER_S) /* for the guest to open what it is offered */
-#define VSOCK_LINE_NS   (5 * NS_PER_S) /* for a client to say what it wants */
+#define VSOCK_OPEN_NS   (20 * NS_PER_S) /* for the guest to open what it is offered */
+#define VSOCK_LINE_NS   (5 * NS_PER_S)  /* for a client to say what it wants */
 
 struct vsock {
 	const char *path; /* NULL: not open */
@@ -46,6 +46,7 @@ struct vsock {
 	struct list connections;
 	uint32_t from_guest, from_host; /* of these */
 
+	uint64_t open_ns; /* VSOCK_OPEN_NS, but in tests */
 	uint64_t opened, refused, unanswered;
 };
 

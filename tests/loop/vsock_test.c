@@ -280,14 +280,22 @@ static void bad_lines_are_closed(void **state)
 	}
 }
 
+static void impatient_on_control(void *arg)
+{
+	r->vsock.open_ns = NS_PER_S;
+}
+
 /* Both wait at the same time. */
 static void who_does_not_go_on_is_closed(void **state)
 {
-	int silent = ask_for("CONN");
-	int unanswered = ask_for("CONNECT 77\n");
 	const struct hv_guid service = HVSOCK_PORT_GUID(77);
-	struct vmbus_offer offer = guest_wait_offer_of(&r->g, &service, NULL);
+	struct vmbus_offer offer;
+	int silent, unanswered;
 
+	guest_control(&r->g, impatient_on_control, NULL);
+	silent = ask_for("CONN");
+	unanswered = ask_for("CONNECT 77\n");
+	offer = guest_wait_offer_of(&r->g, &service, NULL);
 	expect_end(silent);
 	guest_wait_rescind(&r->g, offer.relid);
 	guest_release(&r->g, offer.relid);
