@@ -18,7 +18,7 @@ dm_is_at() { # MiB
 }
 
 dm_wait_for() { # MiB; what was granted in the end
-	local end=$((SECONDS + 240 * ${VM_PATIENCE:-1}))
+	local end=$((SECONDS + 240 * VM_PATIENCE))
 	until dm_is_at "$1" || [ $SECONDS -gt $end ]; do sleep 0.2; done
 	dm_mib granted
 }

@@ -19,7 +19,7 @@ heartbeat() { ctl status --json | jq -r .heartbeat; }
 
 # Bounded; each try asks the VM.
 until_is() { # seconds, wanted, command...
-	local end=$((SECONDS + $1)) wanted=$2
+	local end=$((SECONDS + $1 * VM_PATIENCE)) wanted=$2
 	shift 2
 	until [ "$("$@" 2>&1)" = "$wanted" ]; do
 		[ $SECONDS -lt $end ] || return 1

@@ -7,6 +7,7 @@ ENLITE=${ENLITE:-build/enlite}
 work=${BED_TMP:-${TMPDIR:-/tmp}}/enlite-vm
 BOOT_ARGS="console=ttyS0 loglevel=5 panic=0 random.trust_cpu=on"
 export ENLITE_RUN_DIR=$work/run
+VM_PATIENCE=${VM_PATIENCE:-3}
 
 # What a parameter is in `make vm` and in `make vm-long`.
 by_length() { # short long
@@ -31,10 +32,10 @@ new_disk() { # file size
 
 # Runs a guest named "vm", or $guest_name, with LUN 0 ($disk, default a file) and LUN 1 (tools); its
 # console goes to $console, our own messages to $errors; sets $status, 124 when it took longer than
-# $guest_timeout seconds, times VM_PATIENCE on a busy machine. $guest_set is for the guest's script.
+# $guest_timeout seconds, times VM_PATIENCE, which is for a busy machine. $guest_set is for the guest's script.
 boot_guest() { # flavour cpus job [enlite options...]
 	local flavour=$1 cpus=$2 job=$3 line pid read_status=0
-	local deadline=$((SECONDS + ${guest_timeout:-300} * ${VM_PATIENCE:-1}))
+	local deadline=$((SECONDS + ${guest_timeout:-300} * VM_PATIENCE))
 	shift 3
 	console=$work/$flavour-$cpus-$job.console
 	errors=$work/$flavour-$cpus-$job.errors
@@ -68,14 +69,16 @@ boot_guest() { # flavour cpus job [enlite options...]
 	fi
 }
 
-# What is still in flight, and whether its VPs still leave the guest, shows what it hung on.
+# What is still in flight shows what it hung on; VPs that leave the guest, that it is only slow.
 end_late_guest() { # pid
 	status=124
-	for _ in 1 2; do
-		ctl stats --json 2>&1 | jq -c 'walk(if type == "object" then del(.latency) else . end) |
-			.devices[], .exits, .serial, .vps' >>"$errors"
-		sleep 1
-	done
+	{
+		ctl stats --json | jq -c 'walk(if type == "object" then del(.latency) else . end) | .devices[]'
+		for _ in 1 2; do
+			ctl inspect --json | jq -c '{state, serial, exits, vps: [.vps[].exits.total]}'
+			sleep 1
+		done
+	} >>"$errors" 2>&1
 	kill -TERM "$1"
 	timeout 10 tail --pid="$1" -f /dev/null
 	kill -KILL "$1" 2>/dev/null
