@@ -93,7 +93,7 @@ BENCH_BIN := $(BENCH_SRC:%.c=$(B)/%) $(B)/bench/io
 CAMPAIGN_BIN := $(CAMPAIGN_SRC:%.c=$(B)/%)
 
 .PHONY: all
-all: $(B)/enlite
+all: $(B)/enlite $(B)/enlite-agent
 .SUFFIXES:
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -139,11 +139,17 @@ $(B)/enlite: $(MAIN_SRC:%.c=$(B)/plain/%.o) $(B)/plain/libenlite.a $(FLAT_EMBEDD
 	$(Q)$(CC_plain) $(FLAGS_plain) $(HARDENED_LINK) -o $@ $^ $(LIBS)
 
 # Runs in guests, where there are no libraries.
-GUEST_PROGRAMS := $(B)/netload $(B)/xdp
-$(GUEST_PROGRAMS): $(B)/%: tests/vm/guest/%.c | $(B)/.deps
+GUEST_PROGRAMS := $(B)/netload $(B)/xdp $(B)/enlite-agent
+$(B)/netload $(B)/xdp: $(B)/%: tests/vm/guest/%.c | $(B)/.deps
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC_plain) $(CFLAGS_COMMON) $(FLAGS_plain) -static -o $@ $<
+
+# Runs commands in guests for `enlite exec`.
+$(B)/enlite-agent: $(wildcard guest/agent/*.[ch] common/agent/*.[ch]) | $(B)/.deps
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC_plain) $(CFLAGS_COMMON) $(FLAGS_plain) $(INCLUDES) -static -o $@ $(filter %.c,$^)
 
 define test_rules
 $(B)/$(1)/tests/%: $(B)/$(1)/tests/%.o $(B)/$(1)/libsupport.a $(B)/$(1)/libenlite.a
@@ -230,7 +236,7 @@ flat: $(B)/enlite $(FLAT_GUESTS)
 	$(Q)tests/run flat
 escape: $(B)/tests/escape/escape $(B)/tests/escape/works
 	$(Q)tests/run escape
-cli: $(B)/enlite $(FLAT_GUESTS)
+cli: $(B)/enlite $(B)/enlite-agent $(FLAT_GUESTS)
 	$(Q)tests/run cli
 vm: $(B)/enlite $(GUEST_PROGRAMS) $(FLAT_GUESTS)
 	$(Q)tests/run vm

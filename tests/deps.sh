@@ -27,7 +27,7 @@ violations=$(git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.S'
 	# The folder an include leads to, behind each -I prefix.
 	function target_of(include,   folder) {
 		folder = include; sub(/\/?[^\/]*$/, "", folder)
-		if (folder ~ /^(ring|proto)$/) return "common/" folder
+		if (folder ~ /^(ring|proto|agent)$/) return "common/" folder
 		if (folder == "" || folder ~ /^(hv|base|hyper\/.*|guest\/.*|tests\/.*|bench\/.*)$/) return folder
 		return "host/" folder
 	}
