@@ -17,6 +17,8 @@ int cmd_ctl(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
 int cmd_cp(int argc, char **argv);
 int cmd_freeze(int argc, char **argv);
+int cmd_exec(int argc, char **argv);
+int cmd_shell(int argc, char **argv);
 
 /* cmd_ctl.c: sends a request of this row to a VM. 0: *reply, a new object, is its answer; -errno
  * with one line in e: there is none, or the VM refused. */

@@ -110,6 +110,8 @@ void vm_inspect(const struct vm *vm, const struct gmem_use *use, struct inspect 
 {
 	ON_LOOP(&vm->control);
 	inspect_text(i, "state", vm_state_name(vm->state));
+	if (vm->options->directory) /* where relative names begin */
+		inspect_text(i, "directory", vm->options->directory);
 	inspect_u64(i, "boots", vm->boots);
 	inspect_u64(i, "cpus", vm->options->cpus);
 	memory_inspect(vm, use, i);

@@ -62,6 +62,32 @@ checkpoint_vsock_pause() {
 	wait $stream
 }
 
+run_in_guest() { "$ENLITE" exec vm -- "$@"; }
+
+agent_answers() { run_in_guest true </dev/null; }
+
+# Commands in the guest, one with data in both directions while the VM is paused again and again.
+checkpoint_vsock_exec() {
+	local stream i tries=0
+	until agent_answers 2>"$work/agent_error" || [ $((tries += 1)) -gt 50 ]; do
+		sleep 0.2
+	done
+	{
+		run_in_guest uname -r
+		run_in_guest sh -c 'cat; exit 3' <<<"input"
+		echo "status $?"
+	} >"$work/exec" 2>&1 </dev/null
+	head -c "$((vsock_bytes / 4))" "$work/data" | run_in_guest cat >"$work/exec_echo" &
+	stream=$!
+	for ((i = 0; i < 5; i++)); do
+		{ ctl pause && ctl resume; } >>"$work/pauses" 2>&1 || echo "pause $i" >>"$work/failed"
+		sleep 0.1
+	done
+	wait $stream
+}
+
+same_exec_echo() { cmp -s "$work/sent" "$work/exec_echo"; }
+
 same_echo() {
 	head -c "$((vsock_bytes / 4))" "$work/data" >"$work/sent"
 	cmp -s "$work/sent" "$work/echo"
@@ -76,13 +102,15 @@ test_vsock() { # flavour cpus
 	guest_memory=$(by_length 512M 3G)
 	guest_timeout=$(by_length 300 3600)
 	guest_set="bytes=$vsock_bytes,reloads=$(by_length 0 1)"
-	rm -f "$vsock" "$work/failed" "$work/echo" "$work/pauses"
+	rm -f "$vsock" "$work/failed" "$work/echo" "$work/pauses" "$work/exec"*
 	start_summing 7000
 	boot_guest "$1" "$2" vsock --vsock "$vsock"
 	end_summing
 	expect "the sum of what the guest received" "$(cat "$work/sum")" "$(sha256sum <"$work/data" | cut -c1-64)"
 	expect "connections that failed" "$(cat "$work/failed")" ""
 	expect_true "an echo through pauses" same_echo
+	expect "what commands in the guest said" "$(cat "$work/exec")" "$(printf '%s\n' "$(said kernel)" input "status 3")"
+	expect_true "an echo of a command through pauses" same_exec_echo
 	expect_good_end vsock
 	finish
 }

@@ -8,7 +8,7 @@ sock() { with_tools socat "$@" </dev/null 2>>/tmp/socat; }
 serve() { # port command
 	with_tools socat -d -d -t 120 "VSOCK-LISTEN:$1,fork,reuseaddr,backlog=128" "EXEC:$2" \
 		</dev/null 2>"/tmp/socat.$1" &
-	wait_until "a server listens at port $1" grep -q 'listening on' "/tmp/socat.$1"
+	wait_until "a server listens at port $1" grep -qs 'listening on' "/tmp/socat.$1"
 }
 
 # A command with the result of the host's `sha256sum` as its answer.
@@ -17,6 +17,15 @@ send_to_host() { # port
 }
 
 checksum() { with_tools sha256sum /tmp/data | cut -c1-64; }
+
+# The host runs commands here, and pauses the VM meanwhile.
+serve_commands() {
+	enlite-agent </dev/null 2>/tmp/agent &
+	agent=$!
+	checkpoint vsock_exec
+	kill $agent
+	is "the agent said nothing" "$(cat /tmp/agent)" ""
+}
 
 reload_hv_sock() {
 	rmmod hv_sock 2>/dev/null && load hv_sock
@@ -44,6 +53,7 @@ job_vsock() {
 	sock - "VSOCK-CONNECT:2:9999,connect-timeout=20"
 	is "nobody listens" $? 1
 	checkpoint vsock_pause
+	serve_commands
 	[ "${reloads:-0}" = 0 ] || again_after_reload
 	dmesg_findings
 }
