@@ -11,6 +11,7 @@
 
 #include "hyper/boot/boot.h"
 #include "hyper/hv/hv.h"
+#include "tests/fuzz/input.h"
 
 #define MIB        (1ull << 20)
 #define MEMORY     (64 * MIB)
@@ -31,14 +32,6 @@ _Static_assert(sizeof(struct knobs) == 12, "");
 static struct gmem memory;
 static uint8_t initrd[INITRD_MAX];
 static char cmdline[UINT16_MAX + 2];
-
-static void require(bool condition, const char *what)
-{
-	if (condition)
-		return;
-	fprintf(stderr, "fuzz_boot: %s\n", what);
-	abort();
-}
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerInitialize(int *argc, char ***argv)

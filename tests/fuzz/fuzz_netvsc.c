@@ -7,50 +7,17 @@
  * Whatever comes, negotiated values, ranges and frames stay within the limits that the rest of the
  * driver relies on, and the start of a connection ends.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "guest/netvsc/proto.h"
+#include "tests/fuzz/input.h"
 
 #define SUB_CHANNELS 7u
 #define RECV_BYTES   (1u << 20)
 #define SEND_BYTES   (1u << 18)
 /* Each version, and the other states. */
 #define STEPS_MAX (NETVSC_VERSIONS + NETVSC_DONE)
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static void require(bool condition, const char *what)
-{
-	if (condition)
-		return;
-	fprintf(stderr, "fuzz_netvsc: %s\n", what);
-	abort();
-}
-
-/* The next packet, at the end of a buffer of its own size, so that reading past it is seen. */
-static uint8_t *take(struct input *in, uint32_t *len)
-{
-	uint8_t *packet;
-
-	if (in->left < 2)
-		return NULL;
-	*len = in->at[0] | (in->at[1] & 7u) << 8;
-	in->at += 2;
-	in->left -= 2;
-	if (*len > in->left)
-		*len = (uint32_t)in->left;
-	packet = malloc(*len ? *len : 1);
-	require(packet != NULL, "no memory");
-	memcpy(packet, in->at, *len);
-	in->at += *len;
-	in->left -= *len;
-	return packet;
-}
 
 /* ---- the start of a connection ------------------------------------------- */
 
@@ -96,7 +63,7 @@ static void connect(struct netvsc_conn *conn, struct input *in)
 		require(step.rndis_length <= NETVSC_MESSAGE_MAX, "a message fits");
 		if (!step.answer)
 			continue;
-		packet = take(in, &len);
+		packet = take_sized(in, 2, 0x7FF, &len);
 		if (!packet)
 			return;
 		if (step.rndis_length)
@@ -175,7 +142,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	conn.recv_bytes = RECV_BYTES;
 	conn.send_bytes = SEND_BYTES;
 	connect(&conn, &in);
-	while ((packet = take(&in, &len))) {
+	while ((packet = take_sized(&in, 2, 0x7FF, &len))) {
 		check_frame(packet, len);
 		check_transfer(&conn, packet, len);
 		check_control(packet, len);

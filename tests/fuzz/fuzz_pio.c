@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "hyper/dev/dev.h"
+#include "tests/fuzz/input.h"
 
 enum op_kind { OP_READ, OP_WRITE, OP_INPUT, OP_BUTTON, OP_KINDS };
 
@@ -40,14 +41,6 @@ struct machine {
 	uint16_t port; /* of the write under way */
 	unsigned long bytes;
 };
-
-static void require(bool condition, const char *what)
-{
-	if (condition)
-		return;
-	fprintf(stderr, "fuzz_pio: %s\n", what);
-	abort();
-}
 
 static void line_set(void *ctx, bool level)
 {

@@ -7,47 +7,15 @@
  * Whatever comes, negotiated values and completions stay within the limits that the rest of the
  * driver relies on, and the initialization ends.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "guest/storvsc/proto.h"
+#include "tests/fuzz/input.h"
 
 #define SUB_CHANNELS 7u
 /* BEGIN, one for each version, PROPERTIES, END, SUB_CHANNELS. */
 #define STEPS_MAX 9u
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static void require(bool condition, const char *what)
-{
-	if (condition)
-		return;
-	fprintf(stderr, "fuzz_storvsc: %s\n", what);
-	abort();
-}
-
-/* The next packet, at the end of a buffer of its own size, so that reading past it is seen. */
-static uint8_t *take(struct input *in, uint32_t *len)
-{
-	uint8_t *packet;
-
-	if (!in->left)
-		return NULL;
-	*len = *in->at++;
-	in->left--;
-	if (*len > in->left)
-		*len = (uint32_t)in->left;
-	packet = malloc(*len ? *len : 1);
-	require(packet != NULL, "no memory");
-	memcpy(packet, in->at, *len);
-	in->at += *len;
-	in->left -= *len;
-	return packet;
-}
 
 static void check_request(const struct storvsc_conn *conn)
 {
@@ -74,7 +42,7 @@ static void negotiate(struct storvsc_conn *conn, struct input *in)
 	uint8_t *packet;
 
 	require(!storvsc_conn_init(conn, VSTOR_VERSION_WIN10, SUB_CHANNELS), "a version we have");
-	while (conn->state != STORVSC_INIT_DONE && (packet = take(in, &len))) {
+	while (conn->state != STORVSC_INIT_DONE && (packet = take_sized(in, 1, 0xFF, &len))) {
 		int err;
 
 		check_request(conn);
@@ -112,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint32_t len;
 
 	negotiate(&conn, &in);
-	while ((packet = take(&in, &len))) {
+	while ((packet = take_sized(&in, 1, 0xFF, &len))) {
 		command.length = command.length * 5u % (STORVSC_TRANSFER_MAX + 1);
 		if (!storvsc_completion_parse(&conn, &command, packet, len, &completion))
 			check_completion(&command, &completion);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* What the SCSI fuzz targets share: bytes off the front of the fuzzer's input. */
+/* What fuzz targets share: bytes off the front of the fuzzer's input. */
 #ifndef FUZZ_INPUT_H
 #define FUZZ_INPUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/check.h"
@@ -35,6 +38,33 @@ static inline void take_bytes(struct input *in, void *to, size_t bytes)
 	memcpy(to, in->at, have);
 	in->at += have;
 	in->left -= have;
+}
+
+/* The next packet: so many bytes of length, then the packet, which the caller frees. It lies at the
+ * end of a buffer of its own size, so that reading past it is seen. NULL: there is none. */
+static inline uint8_t *take_sized(
+	struct input *in, size_t length_bytes, uint32_t length_max, uint32_t *len)
+{
+	uint8_t *packet;
+
+	if (in->left < length_bytes)
+		return NULL;
+	*len = (uint32_t)take(in, length_bytes) & length_max;
+	if (*len > in->left)
+		*len = (uint32_t)in->left;
+	packet = malloc(*len ? *len : 1);
+	check(packet);
+	take_bytes(in, packet, *len);
+	return packet;
+}
+
+/* A check that says what did not hold. */
+static inline void require(bool condition, const char *what)
+{
+	if (condition)
+		return;
+	fprintf(stderr, "fuzz: this does not hold: %s\n", what);
+	abort();
 }
 
 #endif
