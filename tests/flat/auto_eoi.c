@@ -17,7 +17,7 @@
 #define MID_IPI   0x64u /* in the class of MID, with an EOI */
 #define TICK      0x30u /* of the LAPIC's timer */
 
-#define SOON_US  5000000ull
+#define SOON_US  20000000ull
 #define NEVER_US 2000ull
 #define TICK_NS  1000000u
 

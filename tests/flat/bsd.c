@@ -16,7 +16,7 @@
 #define OPENBSD_VECTOR 0x70u
 #define IPI            0x40u
 #define REF_PER_MS     10000ull
-#define SOON_US        10000000ull
+#define SOON_US        20000000ull
 #define TICKS          100u
 
 /* VMBus channel messages. */

@@ -20,7 +20,7 @@
 #define CONTROLS    20
 #define COST_ROUNDS 30
 #define LOOPS       3 /* of the reader: the last of them began after the first ended */
-#define WAIT_US     2000000
+#define WAIT_US     20000000
 
 #define IPI_VECTOR  0x51
 #define CALL_VECTOR 0x52

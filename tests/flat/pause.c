@@ -30,7 +30,7 @@
 #define TIMER_COUNT  20000000u /* the same by the LAPIC */
 #define STIMER_TICKS (7 * MS)
 #define PERIOD_TICKS (10 * MS)
-#define SOON_US      10000000ull
+#define SOON_US      20000000ull
 #define TOLERANCE(x) ((x) / 100) /* LAPIC and TSC have clocks of their own */
 #define STRING_BYTES 48u
 

@@ -10,7 +10,7 @@
 #define TYPE           0x4242u
 #define MESSAGE_ID(vp) (0x10 + (vp))
 #define EVENT_ID(vp)   (0x20 + (vp))
-#define SOON_US        3000000ull /* something must happen */
+#define SOON_US        20000000ull /* something must happen */
 #define NEVER_US       2000ull    /* nothing may happen */
 #define FLOOD          5000u      /* more than any host queues */
 

@@ -6,7 +6,7 @@
 #define VECTOR   0x60u    /* of SINT */
 #define DIRECT   0x70u    /* of direct timers */
 #define MS       10000ull /* in 100 ns units */
-#define SOON_US  3000000ull
+#define SOON_US  20000000ull
 #define NEVER_US 5000ull
 #define LATE     (1000 * MS) /* generous: the host may be busy, or emulated */
 
