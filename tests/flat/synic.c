@@ -11,8 +11,8 @@
 #define MESSAGE_ID(vp) (0x10 + (vp))
 #define EVENT_ID(vp)   (0x20 + (vp))
 #define SOON_US        20000000ull /* something must happen */
-#define NEVER_US       2000ull    /* nothing may happen */
-#define FLOOD          5000u      /* more than any host queues */
+#define NEVER_US       2000ull     /* nothing may happen */
+#define FLOOD          5000u       /* more than any host queues */
 
 static unsigned target; /* whose SynIC is being tested */
 static volatile bool stop_listening;
