@@ -131,6 +131,12 @@ void kernel_timer_interrupt(void)
 	hv_stimer0_isr();
 }
 
+void kernel_timer_crash(void)
+{
+	if (ms_hyperv.features & HV_MSR_SYNTIMER_AVAILABLE)
+		wrmsr(HV_X64_MSR_STIMER0_CONFIG, 0, 0);
+}
+
 #endif
 
 void kernel_timers_stop(void)
@@ -207,6 +213,10 @@ void kernel_timer_stop(unsigned int cpu)
 }
 
 void kernel_timer_interrupt(void)
+{
+}
+
+void kernel_timer_crash(void)
 {
 }
 

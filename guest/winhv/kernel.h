@@ -30,6 +30,8 @@ void kernel_handlers_clear(void);
 void kernel_timer_start(unsigned int cpu, int sint);
 void kernel_timer_stop(unsigned int cpu);
 void kernel_timers_stop(void);
+/* Of this CPU, in a crash: the kernel's own function would take a mutex. */
+void kernel_timer_crash(void);
 void kernel_timer_interrupt(void);
 
 #endif

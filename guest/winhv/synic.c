@@ -209,12 +209,24 @@ static int on_cpu_online(unsigned int number)
 	return 0;
 }
 
+/* What the host has signalled before it agreed not to signal this CPU any more. */
+static void take_last_events(unsigned int number)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	take_events(per_cpu_ptr(&synic_cpus, number)->events);
+	local_irq_restore(flags);
+}
+
 static int on_cpu_offline(unsigned int number)
 {
 	int err = running ? client->cpu_offline(number) : 0;
 
 	if (err)
 		return err;
+	if (running)
+		take_last_events(number);
 	kernel_timer_stop(number);
 	disable(NULL);
 	return 0;
@@ -246,15 +258,15 @@ static void on_kexec(void)
 	on_each_cpu(disable, NULL, 1);
 }
 
-/* The other CPUs are stopped, and their pages stay the host's until the client has seen to it that
- * it writes nothing any more. */
+/* The other CPUs are stopped, wherever they were: whatever lock is taken here may be theirs. Their
+ * pages stay the host's until the client has seen to it that it writes nothing any more. */
 static void on_crash(void)
 {
 	if (READ_ONCE(off))
 		return;
-	kernel_timer_stop(smp_processor_id());
 	WRITE_ONCE(off, true);
 	client->crash();
+	kernel_timer_crash();
 	disable(NULL);
 }
 
