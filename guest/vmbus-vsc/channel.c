@@ -2,21 +2,27 @@
 /*
  * Channels: rings, interrupts and their CPUs, and memory that the host may use.
  *
- * Memory that the host has been given is freed when the host has returned it. It is not waited for
- * without end only if the host has rescinded the channel, and so has promised not to use it; and it
- * is kept for ever if the host has not even said whether it has it.
+ * Memory that the host has been given is freed when the host has returned it, or if it has rescinded
+ * the channel and so has promised not to use it. Otherwise the host may write to it at any time: it
+ * is lost on purpose when the host cannot be asked for it, does not return it within a long time, or
+ * has not even said whether it has it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cpu.h>
 #include <linux/io.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
 #include "guest/vmbus-vsc/bus.h"
 #include "guest/winhv/winhv.h"
+
+static unsigned int return_timeout = 600;
+module_param(return_timeout, uint, 0644);
+MODULE_PARM_DESC(return_timeout, "Seconds until memory that the host does not return is lost (600)");
 
 /* Who gets an event flag; read by interrupts, so a channel leaves a grace period before it ends. */
 static struct bus_channel *listeners[VMBUS_RELID_MAX + 1];
@@ -69,18 +75,23 @@ static void unlisten(struct bus_channel *chan)
 
 /* ---- waiting ------------------------------------------------------------- */
 
-static bool gone(const struct bus_channel *chan)
+static bool rescinded(const struct bus_channel *chan)
 {
 	const struct conn_channel *primary = READ_ONCE(chan->conn.primary);
 
-	return READ_ONCE(chan->conn.rescinded) || (primary && READ_ONCE(primary->rescinded)) ||
-	       READ_ONCE(bus_link.conn.state) != CONN_CONNECTED;
+	return READ_ONCE(chan->conn.rescinded) || (primary && READ_ONCE(primary->rescinded));
+}
+
+/* There will be no answer. */
+static bool gone(const struct bus_channel *chan)
+{
+	return rescinded(chan) || READ_ONCE(bus_link.conn.state) != CONN_CONNECTED;
 }
 
 /* Why an answer has not come. */
 static int no_answer(const struct bus_channel *chan)
 {
-	return gone(chan) ? -ENODEV : -ETIMEDOUT;
+	return rescinded(chan) ? -ENODEV : -ETIMEDOUT;
 }
 
 /* ---- GPADLs -------------------------------------------------------------- */
@@ -131,31 +142,37 @@ static int gpadl_create(
 	return create_result(chan, gpadl);
 }
 
-/* As long as the host takes; a host that has rescinded the channel gets a limit. */
-static void await_return(struct bus_channel *chan, struct conn_gpadl *gpadl)
+/* A host that has rescinded the channel need not answer. False: it may still use the memory. */
+static bool await_return(struct bus_channel *chan, struct conn_gpadl *gpadl)
 {
 	unsigned int waited;
 
-	for (waited = 0; !bus_wait(settled(gpadl), BUS_RESCINDED_SECONDS); waited++) {
-		if (gone(chan))
-			break;
-		if (waited == BUS_ANSWER_SECONDS / BUS_RESCINDED_SECONDS)
+	for (waited = 0; !bus_wait(settled(gpadl), BUS_RESCINDED_SECONDS);) {
+		waited += BUS_RESCINDED_SECONDS;
+		if (gone(chan) || waited >= return_timeout)
+			return rescinded(chan);
+		if (waited == BUS_ANSWER_SECONDS)
 			dev_err(&chan->device->dev, "the host does not return memory; waiting\n");
 	}
+	return true;
 }
 
-static void gpadl_destroy(struct bus_channel *chan, struct conn_gpadl *gpadl)
+/* False: the memory must be kept for ever. */
+static bool gpadl_destroy(struct bus_channel *chan, struct conn_gpadl *gpadl)
 {
+	bool returned;
 	int err;
 
 	mutex_lock(&bus_link.lock);
 	err = gpadl->state == CONN_GPADL_CREATED ? conn_gpadl_destroy(&bus_link.conn, gpadl) : 0;
 	mutex_unlock(&bus_link.lock);
-	if (!err)
-		await_return(chan, gpadl);
+	returned = err ? rescinded(chan) : await_return(chan, gpadl);
 	mutex_lock(&bus_link.lock);
 	conn_gpadl_forget(&bus_link.conn, gpadl);
 	mutex_unlock(&bus_link.lock);
+	if (!returned)
+		dev_err(&chan->device->dev, "memory is lost: the host has not returned it\n");
+	return returned;
 }
 
 int bus_gpadl_create(struct vsc_channel *vsc, struct vsc_gpadl *gpadl)
@@ -182,7 +199,8 @@ int bus_gpadl_create(struct vsc_channel *vsc, struct vsc_gpadl *gpadl)
 
 void bus_gpadl_destroy(struct vsc_channel *vsc, struct vsc_gpadl *gpadl)
 {
-	gpadl_destroy(bus_channel_of(vsc), gpadl->bus_data);
+	if (!gpadl_destroy(bus_channel_of(vsc), gpadl->bus_data))
+		gpadl->buffer = NULL;
 	kfree(gpadl->bus_data);
 	gpadl->id = 0;
 	gpadl->bus_data = NULL;
@@ -252,11 +270,15 @@ static int await_retarget(struct bus_channel *chan)
 	return READ_ONCE(chan->conn.status) ? -EIO : 0;
 }
 
-/* With retarget_lock, so the channel stays, and the lock of CPU hotplug, so the CPU does. */
+/* With retarget_lock, so the channel stays, and the lock of CPU hotplug, so the CPU does. Before 5.3
+ * the host does not say when it has done it: until then it may signal the old CPU, and what it
+ * signals there is lost once that one is gone. */
 static int retarget(struct bus_channel *chan, unsigned int cpu)
 {
 	int err;
 
+	if (READ_ONCE(bus_link.conn.version) < VMBUS_VERSION_WIN10_V5_3)
+		return -EOPNOTSUPP;
 	mutex_lock(&bus_link.lock);
 	err = conn_retarget(&bus_link.conn, &chan->conn, winhv_vp_index(cpu));
 	mutex_unlock(&bus_link.lock);
@@ -380,13 +402,13 @@ static int request_open(struct bus_channel *chan, u32 tx_bytes)
 	return -EIO;
 }
 
-/* The host uses the rings no more, and what it may still write into them is lost. */
-static void close(struct bus_channel *chan)
+/* The host uses the rings no more. False: it may, and they must be kept for ever. */
+static bool close(struct bus_channel *chan)
 {
 	mutex_lock(&bus_link.lock);
 	conn_close(&bus_link.conn, &chan->conn);
 	mutex_unlock(&bus_link.lock);
-	gpadl_destroy(chan, &chan->ring_gpadl);
+	return gpadl_destroy(chan, &chan->ring_gpadl);
 }
 
 /* With a ring that the host has. Interrupts may come before it is open. */
@@ -395,16 +417,14 @@ static int open_ring(struct bus_channel *chan, u32 tx_bytes, u32 rx_bytes)
 	int err = vsc_channel_init_rings(
 		&chan->vsc, chan->ring, tx_bytes, chan->ring + tx_bytes, rx_bytes);
 
-	if (!err) {
-		listen(chan);
-		err = request_open(chan, tx_bytes);
-		if (err) {
-			unlisten(chan);
-			synchronize_rcu();
-		}
-	}
 	if (err)
-		close(chan);
+		return err;
+	listen(chan);
+	err = request_open(chan, tx_bytes);
+	if (err) {
+		unlisten(chan);
+		synchronize_rcu();
+	}
 	return err;
 }
 
@@ -419,8 +439,11 @@ static int open_on(struct bus_channel *chan, unsigned int cpu, u32 tx_bytes, u32
 	err = gpadl_create(chan, &chan->ring_gpadl, ring, tx_bytes + rx_bytes);
 	if (err == -ETIMEDOUT)
 		ring = NULL;
-	if (!err)
+	if (!err) {
 		err = open_ring(chan, tx_bytes, rx_bytes);
+		if (err && !close(chan))
+			ring = NULL;
+	}
 	if (err) {
 		set_ring(chan, NULL, cpu);
 		vfree(ring);
@@ -468,9 +491,8 @@ int bus_channel_open(struct vsc_channel *vsc, u32 tx_bytes, u32 rx_bytes)
 
 static void end(struct bus_channel *chan)
 {
-	void *ring = chan->ring;
+	void *ring = close(chan) ? chan->ring : NULL;
 
-	close(chan);
 	set_ring(chan, NULL, chan->cpu);
 	vfree(ring);
 }

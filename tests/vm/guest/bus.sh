@@ -121,7 +121,7 @@ job_bus_versions() {
 		wait_for_lun 0 || return
 		dd if="/dev/$(disk_of_lun 0)" of=/dev/null bs=64k count=16 iflag=direct 2>/dev/null
 		is "version $version" "$?" 0
-		[ $((version)) -ge $((0x40001)) ] || [ "$(nproc)" = 1 ] || ! cpu_switch 0 2>/dev/null ||
+		[ $((version)) -ge $((0x50003)) ] || [ "$(nproc)" = 1 ] || ! cpu_switch 0 2>/dev/null ||
 			not_ok "CPUs of version $version" "they go, but interrupts cannot"
 		cpu_switch 1 2>/dev/null
 	done
