@@ -100,7 +100,9 @@ static u32 fill_range(struct storvsc_chan *chan, struct scsi_cmnd *cmd, int segm
 	return bytes == sizeof(*chan->range) + count * sizeof(chan->range->pfns[0]) ? bytes : 0;
 }
 
-/* With the channel's lock. After a commit the command may be complete and gone. */
+/* With the channel's lock. The id is believed when the packet is in the ring, where the host does
+ * not see it before a commit: a completion with it that is forged earlier finds none. Afterwards the
+ * command may be complete and gone. */
 static int send(struct place *place, struct scsi_cmnd *cmd, u32 range_bytes, bool *more)
 {
 	struct storvsc_request *r = storvsc_request(cmd);
@@ -117,15 +119,14 @@ static int send(struct place *place, struct scsi_cmnd *cmd, u32 range_bytes, boo
 	r->sent_ns = ktime_get_ns();
 	place->slot->cmd = cmd;
 	place->slot->polled = r->polled;
-	atomic64_set_release(&place->slot->id, send.id);
 	*more = storvsc_chan_begin(chan, r->polled);
 	err = storvsc_chan_send(chan, &send);
 	if (!err) {
 		chan->counts.sent++;
 		chan->counts.polled += r->polled;
+		atomic64_set_release(&place->slot->id, send.id);
 		return 0;
 	}
-	atomic64_set(&place->slot->id, 0);
 	storvsc_chan_end(chan, r->polled);
 	*more = true; /* the mask is as it was for a request that is not there */
 	return err;
