@@ -20,7 +20,7 @@ void netvsc_die(struct netvsc *n, const char *why)
 	if (xchg(&n->dead, true))
 		return;
 	dev_err(n->device->dev, "NIC failed: %s\n", why);
-	netif_carrier_off(n->ndev);
+	netvsc_link_event(n, NETVSC_EVENT_LINK);
 }
 
 /* ---- packets ------------------------------------------------------------- */
@@ -103,8 +103,8 @@ static int poll(struct napi_struct *napi, int budget)
 	if (vmbus_rx_commit(&chan->vsc->rx))
 		vsc_doorbell(chan->vsc);
 	netvsc_xdp_flush(chan);
-	netvsc_rx_finish(chan);
-	netvsc_tx_resume(chan);
+	netvsc_rx_finish(chan, budget);
+	netvsc_tx_resume(chan, budget);
 	trace_netvsc_poll(chan->index, done, budget);
 	if (!err)
 		return budget;
@@ -182,6 +182,7 @@ static void reset(struct netvsc_chan *chan)
 {
 	chan->vsc = NULL;
 	chan->batch.frames = 0;
+	chan->direct = NULL;
 	chan->stuck = false;
 	chan->next_slot = chan->next_section = chan->section_count = 0;
 	chan->sent = chan->completed = 0;

@@ -229,15 +229,26 @@ static int open_channels(struct netvsc *n)
 	return 0;
 }
 
-static int connect(struct netvsc *n)
+/* Work items may look at it at any time. */
+static int init_conn(struct netvsc *n)
 {
-	int err = netvsc_conn_init(&n->conn, NVSP_VERSION_6_1);
+	int err;
 
-	if (err)
-		return err;
+	mutex_lock(&n->requests.lock);
+	err = netvsc_conn_init(&n->conn, NVSP_VERSION_6_1);
 	n->conn.mtu = n->setup.mtu;
 	n->conn.sub_channels = n->setup.channels - 1;
 	n->conn.rsc = n->ndev->reg_state != NETREG_REGISTERED || n->ndev->features & NETIF_F_LRO;
+	mutex_unlock(&n->requests.lock);
+	return err;
+}
+
+static int connect(struct netvsc *n)
+{
+	int err = init_conn(n);
+
+	if (err)
+		return err;
 	WRITE_ONCE(n->dead, false);
 	WRITE_ONCE(n->link_up, -1);
 	err = open_channels(n);
@@ -339,11 +350,14 @@ static int connect_again(struct netvsc *n)
 	if (err)
 		return err;
 	if (!ether_addr_equal(n->ndev->dev_addr, n->conn.mac))
-		netvsc_set_mac(n, n->ndev->dev_addr);
-	if (netif_running(n->ndev))
-		netvsc_link_begin(n);
-	netif_device_attach(n->ndev);
-	return 0;
+		err = netvsc_set_mac(n, n->ndev->dev_addr);
+	if (!err && netif_running(n->ndev))
+		err = netvsc_link_begin(n);
+	if (err)
+		netvsc_disconnect(n);
+	else
+		netif_device_attach(n->ndev);
+	return err;
 }
 
 int netvsc_reconnect(struct netvsc *n, const struct netvsc_setup *setup)

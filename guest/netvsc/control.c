@@ -219,15 +219,20 @@ static u32 next_id(struct netvsc *n)
 	return ++n->conn.request_id ? n->conn.request_id : ++n->conn.request_id;
 }
 
-/* The answer to a message with the last id. */
+/* The answer to a message with the last id. What the host or a user causes while a connection is
+ * being made fails: before RNDIS is initialized there is nobody to ask. */
 static int ask(struct netvsc *n, const void *message, u32 length, struct netvsc_control *answer)
 {
+	const struct rndis_header *header = message;
 	struct netvsc_requests *r = &n->requests;
-	int err = exchange_rndis(n, message, length, n->conn.request_id);
+	int err = -ENODEV;
 
+	if (n->conn.state > NETVSC_RNDIS)
+		err = exchange_rndis(n, message, length, n->conn.request_id);
 	if (!err)
 		err = netvsc_control_parse(r->reply, r->reply_length, answer);
-	if (!err && answer->request_id != n->conn.request_id)
+	if (!err && (answer->request_id != n->conn.request_id ||
+			    answer->type != (header->type | RNDIS_COMPLETE)))
 		err = -EPROTO;
 	if (!err && answer->status != RNDIS_STATUS_SUCCESS)
 		err = -EIO;

@@ -9,6 +9,7 @@
 
 /* ---- link ---------------------------------------------------------------- */
 
+/* With RTNL, of a registered device. */
 static void set_carrier(struct netvsc *n)
 {
 	if (READ_ONCE(n->link_up) > 0 && !READ_ONCE(n->dead))
@@ -22,22 +23,32 @@ static bool take_event(struct netvsc *n, unsigned int event)
 	return test_and_clear_bit(event, &n->events);
 }
 
+static void follow_link(struct netvsc *n, bool flap)
+{
+	if (flap)
+		netif_carrier_off(n->ndev);
+	set_carrier(n);
+	if (netif_carrier_ok(n->ndev))
+		__netdev_notify_peers(n->ndev);
+}
+
+/* The kernel keeps a device whose carrier has changed in a list, until a later moment; the end of
+ * its registration is the last time that it is taken out. */
 static void on_link_work(struct work_struct *work)
 {
 	struct netvsc *n = container_of(to_delayed_work(work), struct netvsc, link_work);
 	bool link = take_event(n, NETVSC_EVENT_LINK), flap = take_event(n, NETVSC_EVENT_FLAP);
 	u32 units;
 
-	n->link_next = jiffies + EVENT_INTERVAL;
-	if (flap)
-		netif_carrier_off(n->ndev);
-	if (link || flap) {
-		set_carrier(n);
-		if (netif_carrier_ok(n->ndev))
-			netdev_notify_peers(n->ndev);
-	}
+	WRITE_ONCE(n->link_next, jiffies + EVENT_INTERVAL);
 	if (take_event(n, NETVSC_EVENT_SPEED) && !netvsc_query_u32(n, OID_GEN_LINK_SPEED, &units))
 		WRITE_ONCE(n->speed, units / 10000);
+	if (!link && !flap)
+		return;
+	rtnl_lock();
+	if (n->ndev->reg_state == NETREG_REGISTERED)
+		follow_link(n, flap);
+	rtnl_unlock();
 }
 
 /* What comes before the device is registered is covered by what open() finds. */
@@ -51,11 +62,17 @@ void netvsc_link_event(struct netvsc *n, unsigned int event)
 }
 
 /* The first frame that comes is wanted: one of RSC would else lack its beginning. */
-void netvsc_link_begin(struct netvsc *n)
+int netvsc_link_begin(struct netvsc *n)
 {
+	int err;
+
 	WRITE_ONCE(n->up, true);
-	netvsc_set_filter(n, netvsc_wanted_filter(n));
-	set_carrier(n);
+	err = netvsc_set_filter(n, netvsc_wanted_filter(n));
+	if (err)
+		WRITE_ONCE(n->up, false);
+	else
+		set_carrier(n);
+	return err;
 }
 
 /* ---- filter -------------------------------------------------------------- */
@@ -65,12 +82,21 @@ u32 netvsc_wanted_filter(const struct netvsc *n)
 	return n->ndev->flags & IFF_PROMISC ? NDIS_FILTER_PROMISCUOUS : FILTER;
 }
 
+/* Where nobody can be told of a failure. */
+static void set_filter(struct netvsc *n, u32 filter)
+{
+	int err = netvsc_set_filter(n, filter);
+
+	if (err && err != -ENODEV && net_ratelimit())
+		netdev_warn(n->ndev, "the host does not change the filter: error %d\n", err);
+}
+
 static void on_filter_work(struct work_struct *work)
 {
 	struct netvsc *n = container_of(work, struct netvsc, filter_work);
 
 	if (READ_ONCE(n->up))
-		netvsc_set_filter(n, netvsc_wanted_filter(n));
+		set_filter(n, netvsc_wanted_filter(n));
 }
 
 /* The host takes no list of addresses: all multicast frames come. */
@@ -101,10 +127,12 @@ void netvsc_link_end(struct netvsc *n)
 static int open(struct net_device *ndev)
 {
 	struct netvsc *n = netdev_priv(ndev);
+	int err = -ENODEV;
 
-	if (READ_ONCE(n->dead) || !READ_ONCE(n->chan_count))
-		return -ENODEV;
-	netvsc_link_begin(n);
+	if (!READ_ONCE(n->dead) && READ_ONCE(n->chan_count))
+		err = netvsc_link_begin(n);
+	if (err)
+		return err;
 	netif_tx_start_all_queues(ndev);
 	return 0;
 }
@@ -117,7 +145,7 @@ static int stop(struct net_device *ndev)
 	WRITE_ONCE(n->up, false);
 	netif_tx_disable(ndev);
 	cancel_work_sync(&n->filter_work);
-	netvsc_set_filter(n, 0);
+	set_filter(n, 0);
 	return 0;
 }
 

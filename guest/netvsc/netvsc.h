@@ -51,10 +51,12 @@
 /* No packet has this id, since a generation is never 0. */
 #define NETVSC_STAGED 1ull
 
-/* id is 0 while it is free, and NETVSC_STAGED until the packet is in the ring. NAPI frees it, when
- * the completion has the same id. */
+/* id is 0 while it is free, and NETVSC_STAGED until the sender needs neither the slot nor the frame
+ * any more: the packet is in the ring, where the host does not see it yet, and BQL has counted it.
+ * Then it is `tag`, and NAPI frees the slot when a completion, true or forged, has the same. */
 struct netvsc_slot {
 	u64 id;
+	u64 tag;
 	struct sk_buff *skb; /* whose memory the host reads; NULL: the frames are in a section */
 	u32 section;         /* or NVSP_SECTION_NONE */
 	u32 packets, bytes;  /* for BQL */
@@ -132,6 +134,7 @@ struct netvsc_chan {
 	struct netvsc_slot *slots;
 	u8 *section_busy; /* cleared by NAPI */
 	struct netvsc_batch batch;
+	struct netvsc_slot *direct; /* of a packet that BQL has not counted */
 	struct netvsc_ranges ranges;
 	/* receiving, in NAPI */
 	struct napi_struct napi ____cacheline_aligned_in_smp;
@@ -228,8 +231,10 @@ int netvsc_tx_copy(struct netvsc_chan *chan, const void *data, u32 length);
 void netvsc_tx_push(struct netvsc_chan *chan);
 /* The completion of a packet; in NAPI. */
 void netvsc_tx_complete(struct netvsc_chan *chan, const struct vmbus_pkt *pkt, int budget);
+/* The lock, in NAPI. False: a console polls (budget 0), which must not wait; NAPI runs once more. */
+bool netvsc_tx_lock(struct netvsc_chan *chan, int budget);
 /* At the end of a poll: what can be sent now. */
-void netvsc_tx_resume(struct netvsc_chan *chan);
+void netvsc_tx_resume(struct netvsc_chan *chan, int budget);
 /* The memory of all packets in flight; the host does not use it any more. */
 void netvsc_tx_drop_all(struct netvsc_chan *chan);
 
@@ -248,7 +253,7 @@ static inline bool netvsc_rx_busy(const struct netvsc_chan *chan)
 }
 void netvsc_rx_next(struct netvsc_chan *chan);
 /* At the end of a poll: completions of what was received. */
-void netvsc_rx_finish(struct netvsc_chan *chan);
+void netvsc_rx_finish(struct netvsc_chan *chan, int budget);
 
 /* ---- xdp.c --------------------------------------------------------------- */
 
@@ -303,8 +308,8 @@ void netvsc_link_init(struct netvsc *n);
 /* Any context. */
 void netvsc_link_event(struct netvsc *n, unsigned int event);
 void netvsc_link_end(struct netvsc *n);
-/* The interface is up: the link is as the host says. */
-void netvsc_link_begin(struct netvsc *n);
+/* The interface is up: frames come, and the link is as the host says. With RTNL. */
+int netvsc_link_begin(struct netvsc *n);
 u32 netvsc_wanted_filter(const struct netvsc *n);
 
 #endif

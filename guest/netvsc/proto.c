@@ -506,6 +506,18 @@ static int rndis_answer(struct netvsc_conn *conn, const struct netvsc_control *a
 	}
 }
 
+static uint32_t answer_type(const struct netvsc_conn *conn)
+{
+	switch (conn->state) {
+	case NETVSC_RNDIS:
+		return RNDIS_INIT | RNDIS_COMPLETE;
+	case NETVSC_OFFLOAD:
+		return RNDIS_SET | RNDIS_COMPLETE;
+	default:
+		return RNDIS_QUERY | RNDIS_COMPLETE;
+	}
+}
+
 int netvsc_answer(struct netvsc_conn *conn, const void *payload, uint32_t len)
 {
 	struct netvsc_control a;
@@ -515,7 +527,7 @@ int netvsc_answer(struct netvsc_conn *conn, const void *payload, uint32_t len)
 		ret = nvsp_answer(conn, payload, len);
 	} else {
 		ret = netvsc_control_parse(payload, len, &a);
-		if (!ret && a.request_id != conn->request_id)
+		if (!ret && (a.request_id != conn->request_id || a.type != answer_type(conn)))
 			ret = -EPROTO;
 		if (!ret && a.status != RNDIS_STATUS_SUCCESS)
 			ret = -EIO;

@@ -85,6 +85,24 @@ void netvsc_rx_close(struct netvsc_chan *chan)
 
 /* ---- a frame of one or more pieces --------------------------------------- */
 
+/* Before 6.4 the stack takes a page that XDP redirects to it away from its pool, which must not know
+ * it any more: so such a page is not one that the pool splits, even if all of it is used. */
+static struct page *whole_page(struct netvsc_chan *chan)
+{
+	struct page *page = page_pool_dev_alloc_pages(chan->pool);
+
+	if (page)
+		compat_page_is_whole(page);
+	return page;
+}
+
+static struct page *alloc_page_of(struct netvsc_chan *chan, u32 size, u32 *offset)
+{
+	*offset = 0;
+	return size < PAGE_SIZE ? page_pool_dev_alloc_frag(chan->pool, offset, size)
+				: whole_page(chan);
+}
+
 static int begin(struct netvsc_chan *chan, struct netvsc_frame *f, const struct netvsc_rx *rx)
 {
 	bool xdp = rcu_access_pointer(chan->nic->xdp);
@@ -93,7 +111,7 @@ static int begin(struct netvsc_chan *chan, struct netvsc_frame *f, const struct 
 	f->headroom = xdp ? XDP_PACKET_HEADROOM : HEADROOM;
 	if (f->headroom + rx->data_length > SKB_WITH_OVERHEAD(size))
 		size = PAGE_SIZE;
-	f->page = page_pool_dev_alloc_frag(chan->pool, &f->offset, size);
+	f->page = alloc_page_of(chan, size, &f->offset);
 	if (!f->page)
 		return -ENOMEM;
 	f->rx = *rx;
@@ -111,13 +129,11 @@ static u8 *head_of(const struct netvsc_frame *f)
 /* Room in the last page, or a new one. */
 static int next_frag(struct netvsc_chan *chan, struct netvsc_frame *f)
 {
-	u32 offset;
-
 	if (f->frag_used < PAGE_SIZE)
 		return 0;
 	if (f->frag_count == NETVSC_FRAGS_MAX)
 		return -EMSGSIZE;
-	f->frags[f->frag_count] = page_pool_dev_alloc_frag(chan->pool, &offset, PAGE_SIZE);
+	f->frags[f->frag_count] = whole_page(chan);
 	if (!f->frags[f->frag_count])
 		return -ENOMEM;
 	f->frag_count++;
@@ -420,14 +436,15 @@ static int write_completion(struct netvsc_chan *chan, u64 id)
 	return vmbus_tx_write(&chan->vsc->tx, VMBUS_PKT_COMPLETION, 0, id, NULL, &payload, 1);
 }
 
-void netvsc_rx_finish(struct netvsc_chan *chan)
+void netvsc_rx_finish(struct netvsc_chan *chan, int budget)
 {
 	struct netvsc_owed *owed = &chan->owed;
 	int err = 0;
 
 	if (owed->head == owed->tail && !chan->xdp_sent)
 		return;
-	spin_lock(&chan->lock);
+	if (!netvsc_tx_lock(chan, budget))
+		return;
 	while (chan->open && !err && owed->tail != owed->head) {
 		err = write_completion(chan, owed->ids[owed->tail % NETVSC_OWED]);
 		owed->tail += !err;

@@ -116,6 +116,12 @@ static void slot_free(struct netvsc_chan *chan, struct netvsc_slot *slot)
 	smp_store_release(&slot->id, 0); /* pairs with slot_take() */
 }
 
+/* NAPI's from now on. */
+static void slot_give(struct netvsc_slot *slot)
+{
+	smp_store_release(&slot->id, slot->tag); /* pairs with slot_of() */
+}
+
 static u32 section_take(struct netvsc_chan *chan)
 {
 	u32 section = chan->next_section;
@@ -142,15 +148,14 @@ static int write_packet(
 	int err;
 
 	chan->generation = chan->generation % 0x7FFFFFFFu + 1;
-	WRITE_ONCE(slot->id, (u64)chan->generation << 32 | (u32)(slot - chan->slots));
+	slot->tag = (u64)chan->generation << 32 | (u32)(slot - chan->slots);
 	err = vmbus_tx_write(&chan->vsc->tx, range_words ? VMBUS_PKT_GPA_DIRECT : VMBUS_PKT_INBAND,
-		VMBUS_PKT_FLAG_COMPLETION_REQUESTED, slot->id, range_words ? &extra : NULL,
+		VMBUS_PKT_FLAG_COMPLETION_REQUESTED, slot->tag, range_words ? &extra : NULL,
 		&payload, 1);
 	if (!err) {
 		WRITE_ONCE(chan->sent, chan->sent + 1);
 		return 0;
 	}
-	WRITE_ONCE(slot->id, NETVSC_STAGED);
 	if (err == -EAGAIN)
 		chan->counts.tx_ring_full++;
 	else
@@ -171,6 +176,7 @@ static int flush(struct netvsc_chan *chan)
 	if (!err) {
 		chan->counts.tx_sections++;
 		batch->frames = 0;
+		slot_give(batch->slot);
 	}
 	return err;
 }
@@ -320,11 +326,13 @@ static int send_direct(struct netvsc_chan *chan, struct sk_buff *skb, const stru
 	slot->packets = 1;
 	slot->bytes = skb->len;
 	err = write_packet(chan, slot, 0, words);
-	if (err)
+	if (err) {
 		slot_return(chan, slot);
-	else
-		chan->counts.tx_direct++;
-	return err;
+		return err;
+	}
+	chan->counts.tx_direct++;
+	chan->direct = slot;
+	return 0;
 }
 
 /* ---- the queue ----------------------------------------------------------- */
@@ -371,7 +379,21 @@ static int send(struct netvsc_chan *chan, struct sk_buff *skb, const struct netv
 	return err;
 }
 
-/* With the lock. A frame counts as sent before the host can have completed it. */
+/* BQL has counted a frame before a completion of it is believed: it would stop the kernel. True:
+ * the host is to be told now. */
+static bool count_sent(struct netvsc_chan *chan, u32 bytes, u32 packets, bool more)
+{
+	bool now = __netdev_tx_sent_queue(queue_of(chan), bytes, more);
+
+	chan->counts.tx_packets += packets;
+	chan->counts.tx_bytes += bytes;
+	if (chan->direct)
+		slot_give(chan->direct);
+	chan->direct = NULL;
+	return now;
+}
+
+/* With the lock. */
 static int transmit(
 	struct netvsc_chan *chan, struct sk_buff *skb, const struct netvsc_tx *tx, bool more)
 {
@@ -380,12 +402,8 @@ static int transmit(
 
 	skb_tx_timestamp(skb);
 	err = send(chan, skb, tx);
-
-	if (!err) {
-		chan->counts.tx_packets += packets;
-		chan->counts.tx_bytes += bytes;
-		more = !__netdev_tx_sent_queue(queue_of(chan), bytes, more);
-	}
+	if (!err)
+		more = !count_sent(chan, bytes, packets, more);
 	if (!chan->open)
 		return err;
 	if (err == -EAGAIN || !ready(chan))
@@ -393,6 +411,16 @@ static int transmit(
 	else if (!more)
 		netvsc_tx_push(chan);
 	return err;
+}
+
+/* A console of the network sends with interrupts off, from anywhere: it may have interrupted who has
+ * the lock, or be called by it. It does not wait, but tries again or leaves it to a work item. */
+static bool lock_to_send(struct netvsc_chan *chan)
+{
+	if (irqs_disabled())
+		return spin_trylock(&chan->lock);
+	spin_lock(&chan->lock);
+	return true;
 }
 
 netdev_tx_t netvsc_start_xmit(struct sk_buff *skb, struct net_device *ndev)
@@ -403,7 +431,8 @@ netdev_tx_t netvsc_start_xmit(struct sk_buff *skb, struct net_device *ndev)
 	struct netvsc_tx tx;
 	int err = describe(n, skb, &tx);
 
-	spin_lock(&chan->lock);
+	if (!lock_to_send(chan))
+		return NETDEV_TX_BUSY;
 	if (!err)
 		err = transmit(chan, skb, &tx, more);
 	else if (chan->open && !more)
@@ -425,7 +454,7 @@ static struct netvsc_slot *slot_of(const struct netvsc_chan *chan, u64 id)
 {
 	u32 index = (u32)id;
 
-	if (id >> 32 == 0 || index >= NETVSC_SLOTS || READ_ONCE(chan->slots[index].id) != id)
+	if (id >> 32 == 0 || index >= NETVSC_SLOTS || smp_load_acquire(&chan->slots[index].id) != id)
 		return NULL;
 	return &chan->slots[index];
 }
@@ -448,11 +477,20 @@ void netvsc_tx_complete(struct netvsc_chan *chan, const struct vmbus_pkt *pkt, i
 	slot_free(chan, slot);
 }
 
-static void wake(struct netvsc_chan *chan)
+bool netvsc_tx_lock(struct netvsc_chan *chan, int budget)
+{
+	if (!budget)
+		return spin_trylock(&chan->lock);
+	spin_lock(&chan->lock);
+	return true;
+}
+
+static void wake(struct netvsc_chan *chan, int budget)
 {
 	struct netdev_queue *queue = queue_of(chan);
 
-	spin_lock(&chan->lock);
+	if (!netvsc_tx_lock(chan, budget))
+		return;
 	if (chan->open) {
 		if (chan->stuck)
 			netvsc_tx_push(chan);
@@ -464,14 +502,14 @@ static void wake(struct netvsc_chan *chan)
 	spin_unlock(&chan->lock);
 }
 
-void netvsc_tx_resume(struct netvsc_chan *chan)
+void netvsc_tx_resume(struct netvsc_chan *chan, int budget)
 {
 	if (chan->done_packets)
 		netdev_tx_completed_queue(queue_of(chan), chan->done_packets, chan->done_bytes);
 	chan->done_packets = chan->done_bytes = 0;
 	smp_mb(); /* pairs with stop() */
 	if (READ_ONCE(chan->stuck) || netif_tx_queue_stopped(queue_of(chan)))
-		wake(chan);
+		wake(chan, budget);
 }
 
 void netvsc_tx_drop_all(struct netvsc_chan *chan)
