@@ -253,6 +253,31 @@ static void numbers_are_bounded(void **state)
 	assert_int_equal(conn.mtu, 1500);
 }
 
+/* An answer of another type, with the request's id, says nothing about what was asked. */
+static void answers_have_the_type_of_their_request(void **state)
+{
+	static const enum netvsc_state states[] = {
+		NETVSC_RNDIS, NETVSC_MTU, NETVSC_OFFLOAD, NETVSC_LINK};
+	static const uint32_t types[] = {RNDIS_INIT, RNDIS_QUERY, RNDIS_SET, RNDIS_KEEPALIVE};
+	static const uint32_t right[] = {RNDIS_INIT, RNDIS_QUERY, RNDIS_SET, RNDIS_QUERY};
+
+	for (unsigned int i = 0; i < 4; i++)
+		for (unsigned int type = 0; type < 4; type++) {
+			struct netvsc_conn conn = at(states[i]);
+			const struct rndis_init_complete r = {
+				.header = {types[type] | RNDIS_COMPLETE, sizeof(r)},
+				.request_id = conn.request_id,
+				.packets_max = 8,
+				.alignment_shift = 3,
+			};
+
+			if (types[type] == right[i])
+				continue;
+			assert_int_equal(netvsc_answer(&conn, &r, sizeof(r)), -EPROTO);
+			assert_int_equal(conn.state, states[i]);
+		}
+}
+
 static void old_hosts_take_small_buffers(void **state)
 {
 	struct netvsc_conn conn;
@@ -462,6 +487,7 @@ int main(void)
 		cmocka_unit_test(offloads_need_what_they_use),
 		cmocka_unit_test(sections_are_inside_the_buffer),
 		cmocka_unit_test(numbers_are_bounded),
+		cmocka_unit_test(answers_have_the_type_of_their_request),
 		cmocka_unit_test(old_hosts_take_small_buffers),
 		cmocka_unit_test(transfers),
 		cmocka_unit_test(ranges),
