@@ -75,6 +75,7 @@ FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC := $(wildcard bench/*.c)
 CAMPAIGN_SRC := $(wildcard tests/campaign/*.c)
 ESCAPE_SRC := tests/escape/escape.c tests/escape/attempts.c
+EVIL_SRC := $(wildcard tests/evil/*.c)
 # Shared by tests, not programs of their own.
 SUPPORT_SRC := $(wildcard tests/support/*.c)
 
@@ -197,6 +198,13 @@ $(B)/tests/escape/works: $(B)/plain/tests/escape/works.o $(B)/plain/bench/io/cli
 	$(call say,LD,$@)
 	$(Q)$(CC_plain) -o $@ $^ $(LIBS)
 
+# The host program with lies around all that it says to guests.
+EVIL_WRAPS := vmbus_tx_write vmbus_tx_commit rndis_rx_build vsp_gpadl_copy_to synic_post synic_signal
+$(B)/tests/evil/enlite: $(MAIN_SRC:%.c=$(B)/plain/%.o) $(EVIL_SRC:%.c=$(B)/plain/%.o) $(B)/plain/libenlite.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC_plain) $(HARDENED_LINK) $(EVIL_WRAPS:%=-Wl,--wrap=%) -o $@ $^ $(LIBS)
+
 # Our SCSI layer as an LD_PRELOAD library for foreign test suites.
 $(B)/foreign/sgio.so: $(B)/pic/tests/foreign/sgio.o $(B)/pic/libenlite.a
 	@mkdir -p $(@D)
@@ -242,7 +250,7 @@ vm: $(B)/enlite $(GUEST_PROGRAMS) $(FLAT_GUESTS)
 	$(Q)tests/run vm
 vm-long: $(B)/enlite $(GUEST_PROGRAMS) $(FLAT_GUESTS)
 	$(Q)VM_LONG=1 tests/run vm
-vm-ours: $(B)/enlite $(GUEST_PROGRAMS)
+vm-ours: $(B)/enlite $(B)/tests/evil/enlite $(GUEST_PROGRAMS)
 	$(Q)tests/run vm-ours
 test-matrix:
 	$(Q)tests/vm/inside matrix 6.1-cloud 6.12-cloud
