@@ -148,6 +148,12 @@ struct netvsc_chan {
 	struct netvsc_counts counts;
 };
 
+/* A console of the network does not wait for the lock (interrupts are off when it sends, the budget
+ * is 0 when it polls): it may have interrupted who has it, or be called by it. False: it has not got
+ * it. The stack tries again, and NAPI, which is still scheduled, does what was not done. */
+#define netvsc_lock(chan, wait)                                                                    \
+	((wait) ? (spin_lock(&(chan)->lock), true) : spin_trylock(&(chan)->lock))
+
 /* ---- the NIC ------------------------------------------------------------- */
 
 /* The request in flight: an NVSP message, whose answer is a completion; or an RNDIS message, which
@@ -231,8 +237,6 @@ int netvsc_tx_copy(struct netvsc_chan *chan, const void *data, u32 length);
 void netvsc_tx_push(struct netvsc_chan *chan);
 /* The completion of a packet; in NAPI. */
 void netvsc_tx_complete(struct netvsc_chan *chan, const struct vmbus_pkt *pkt, int budget);
-/* The lock, in NAPI. False: a console polls (budget 0), which must not wait; NAPI runs once more. */
-bool netvsc_tx_lock(struct netvsc_chan *chan, int budget);
 /* At the end of a poll: what can be sent now. */
 void netvsc_tx_resume(struct netvsc_chan *chan, int budget);
 /* The memory of all packets in flight; the host does not use it any more. */

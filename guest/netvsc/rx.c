@@ -436,21 +436,30 @@ static int write_completion(struct netvsc_chan *chan, u64 id)
 	return vmbus_tx_write(&chan->vsc->tx, VMBUS_PKT_COMPLETION, 0, id, NULL, &payload, 1);
 }
 
-void netvsc_rx_finish(struct netvsc_chan *chan, int budget)
+/* With the lock. */
+static int send_owed(struct netvsc_chan *chan)
 {
 	struct netvsc_owed *owed = &chan->owed;
 	int err = 0;
 
-	if (owed->head == owed->tail && !chan->xdp_sent)
-		return;
-	if (!netvsc_tx_lock(chan, budget))
-		return;
 	while (chan->open && !err && owed->tail != owed->head) {
 		err = write_completion(chan, owed->ids[owed->tail % NETVSC_OWED]);
 		owed->tail += !err;
 	}
 	if (chan->open)
 		netvsc_tx_push(chan);
+	return err;
+}
+
+void netvsc_rx_finish(struct netvsc_chan *chan, int budget)
+{
+	int err;
+
+	if (chan->owed.head == chan->owed.tail && !chan->xdp_sent)
+		return;
+	if (!netvsc_lock(chan, budget))
+		return;
+	err = send_owed(chan);
 	spin_unlock(&chan->lock);
 	chan->xdp_sent = false;
 	if (err && err != -EAGAIN)

@@ -413,16 +413,7 @@ static int transmit(
 	return err;
 }
 
-/* A console of the network sends with interrupts off, from anywhere: it may have interrupted who has
- * the lock, or be called by it. It does not wait, but tries again or leaves it to a work item. */
-static bool lock_to_send(struct netvsc_chan *chan)
-{
-	if (irqs_disabled())
-		return spin_trylock(&chan->lock);
-	spin_lock(&chan->lock);
-	return true;
-}
-
+/* A console of the network sends with interrupts off, from anywhere. */
 netdev_tx_t netvsc_start_xmit(struct sk_buff *skb, struct net_device *ndev)
 {
 	struct netvsc *n = netdev_priv(ndev);
@@ -431,7 +422,7 @@ netdev_tx_t netvsc_start_xmit(struct sk_buff *skb, struct net_device *ndev)
 	struct netvsc_tx tx;
 	int err = describe(n, skb, &tx);
 
-	if (!lock_to_send(chan))
+	if (!netvsc_lock(chan, !irqs_disabled()))
 		return NETDEV_TX_BUSY;
 	if (!err)
 		err = transmit(chan, skb, &tx, more);
@@ -477,19 +468,11 @@ void netvsc_tx_complete(struct netvsc_chan *chan, const struct vmbus_pkt *pkt, i
 	slot_free(chan, slot);
 }
 
-bool netvsc_tx_lock(struct netvsc_chan *chan, int budget)
-{
-	if (!budget)
-		return spin_trylock(&chan->lock);
-	spin_lock(&chan->lock);
-	return true;
-}
-
 static void wake(struct netvsc_chan *chan, int budget)
 {
 	struct netdev_queue *queue = queue_of(chan);
 
-	if (!netvsc_tx_lock(chan, budget))
+	if (!netvsc_lock(chan, budget))
 		return;
 	if (chan->open) {
 		if (chan->stuck)

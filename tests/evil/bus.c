@@ -53,8 +53,19 @@ static void rescind(struct message *m)
 	m->size = sizeof(r);
 }
 
+static uint32_t type_of(const struct message *m)
+{
+	uint32_t type;
+
+	memcpy(&type, m->bytes, sizeof(type));
+	return type;
+}
+
+/* A device that is offered under another number first would not be taken under its own. */
 static void spoil(struct message *m)
 {
+	if (type_of(m) == VMBUS_MSG_OFFER)
+		return offer(m);
 	switch (evil_random(5)) {
 	case 0:
 		return invent(m);
@@ -75,8 +86,7 @@ static bool ends_a_channel(const struct message *m)
 	struct vmbus_relid_msg r;
 
 	memcpy(&r, m->bytes, sizeof(r));
-	return (r.h.type == VMBUS_MSG_RESCIND && r.relid < RELIDS) ||
-	       r.h.type == VMBUS_MSG_UNLOAD_RESPONSE;
+	return type_of(m) == VMBUS_MSG_RESCIND && r.relid < RELIDS;
 }
 
 int __wrap_synic_post(struct hv *hv, uint32_t vp, uint32_t sint, uint32_t type, uint64_t sender,
