@@ -95,10 +95,10 @@
 #define COMPAT_PAGE_POOL_H <net/page_pool.h>
 #endif
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
-#define COMPAT_PP_SPLIT 0
+#define COMPAT_PP_SPLIT            0
 #define compat_page_is_whole(page) ((void)(page))
 #else
-#define COMPAT_PP_SPLIT PP_FLAG_PAGE_FRAG
+#define COMPAT_PP_SPLIT            PP_FLAG_PAGE_FRAG
 /* A page that such a pool gives as a whole has one user, whom nobody else counts. */
 #define compat_page_is_whole(page) page_pool_fragment_page(page, 1)
 #endif

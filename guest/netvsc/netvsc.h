@@ -149,8 +149,8 @@ struct netvsc_chan {
 };
 
 /* A console of the network does not wait for the lock (interrupts are off when it sends, the budget
- * is 0 when it polls): it may have interrupted who has it, or be called by it. False: it has not got
- * it. The stack tries again, and NAPI, which is still scheduled, does what was not done. */
+ * is 0 when it polls): it may have interrupted who has it, or be called by it. False: it has not
+ * got it. The stack tries again, and NAPI, which is still scheduled, does what was not done. */
 #define netvsc_lock(chan, wait)                                                                    \
 	((wait) ? (spin_lock(&(chan)->lock), true) : spin_trylock(&(chan)->lock))
 

@@ -85,8 +85,8 @@ void netvsc_rx_close(struct netvsc_chan *chan)
 
 /* ---- a frame of one or more pieces --------------------------------------- */
 
-/* Before 6.4 the stack takes a page that XDP redirects to it away from its pool, which must not know
- * it any more: so such a page is not one that the pool splits, even if all of it is used. */
+/* Before 6.4 the stack takes a page that XDP redirects to it away from its pool, which must not
+ * know it any more: so such a page is not one that the pool splits, even if all of it is used. */
 static struct page *whole_page(struct netvsc_chan *chan)
 {
 	struct page *page = page_pool_dev_alloc_pages(chan->pool);

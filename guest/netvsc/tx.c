@@ -445,7 +445,8 @@ static struct netvsc_slot *slot_of(const struct netvsc_chan *chan, u64 id)
 {
 	u32 index = (u32)id;
 
-	if (id >> 32 == 0 || index >= NETVSC_SLOTS || smp_load_acquire(&chan->slots[index].id) != id)
+	if (id >> 32 == 0 || index >= NETVSC_SLOTS ||
+		smp_load_acquire(&chan->slots[index].id) != id)
 		return NULL;
 	return &chan->slots[index];
 }

@@ -101,8 +101,8 @@ static u32 fill_range(struct storvsc_chan *chan, struct scsi_cmnd *cmd, int segm
 }
 
 /* With the channel's lock. The id is believed when the packet is in the ring, where the host does
- * not see it before a commit: a completion with it that is forged earlier finds none. Afterwards the
- * command may be complete and gone. */
+ * not see it before a commit: a completion with it that is forged earlier finds none. Afterwards
+ * the command may be complete and gone. */
 static int send(struct place *place, struct scsi_cmnd *cmd, u32 range_bytes, bool *more)
 {
 	struct storvsc_request *r = storvsc_request(cmd);

@@ -2,10 +2,10 @@
 /*
  * Channels: rings, interrupts and their CPUs, and memory that the host may use.
  *
- * Memory that the host has been given is freed when the host has returned it, or if it has rescinded
- * the channel and so has promised not to use it. Otherwise the host may write to it at any time: it
- * is lost on purpose when the host cannot be asked for it, does not return it within a long time, or
- * has not even said whether it has it.
+ * Memory that the host has been given is freed when the host has returned it, or if it has
+ * rescinded the channel and so has promised not to use it. Otherwise the host may write to it at
+ * any time: it is lost on purpose when the host cannot be asked for it, does not return it within a
+ * long time, or has not even said whether it has it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -22,7 +22,8 @@
 
 static unsigned int return_timeout = 600;
 module_param(return_timeout, uint, 0644);
-MODULE_PARM_DESC(return_timeout, "Seconds until memory that the host does not return is lost (600)");
+MODULE_PARM_DESC(
+	return_timeout, "Seconds until memory that the host does not return is lost (600)");
 
 /* Who gets an event flag; read by interrupts, so a channel leaves a grace period before it ends. */
 static struct bus_channel *listeners[VMBUS_RELID_MAX + 1];
@@ -270,9 +271,9 @@ static int await_retarget(struct bus_channel *chan)
 	return READ_ONCE(chan->conn.status) ? -EIO : 0;
 }
 
-/* With retarget_lock, so the channel stays, and the lock of CPU hotplug, so the CPU does. Before 5.3
- * the host does not say when it has done it: until then it may signal the old CPU, and what it
- * signals there is lost once that one is gone. */
+/* With retarget_lock, so the channel stays, and the lock of CPU hotplug, so the CPU does.
+ * Before 5.3 the host does not say when it has done it: until then it may signal the old CPU, and
+ * what it signals there is lost once that one is gone. */
 static int retarget(struct bus_channel *chan, unsigned int cpu)
 {
 	int err;

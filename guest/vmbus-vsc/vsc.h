@@ -220,10 +220,10 @@ static inline int vsc_open(struct vsc_channel *chan, u32 tx_bytes, u32 rx_bytes,
  * vsc_close() - close all channels of a device, sub-channels first
  * @device: a device some of whose channels may be open
  *
- * Sleeps until the host has answered. Afterwards no interrupt() and no sub_channel() runs, the rings
- * are gone, and the host uses no memory of the device's requests: unless it has not answered for so
- * long (on our bus: return_timeout) that it must be taken for gone.
- * The primary channel may be opened again; sub-channels are gone.
+ * Sleeps until the host has answered. Afterwards no interrupt() and no sub_channel() runs, the
+ * rings are gone, and the host uses no memory of the device's requests: unless it has not answered
+ * for so long (on our bus: return_timeout) that it must be taken for gone. The primary channel may
+ * be opened again; sub-channels are gone.
  */
 static inline void vsc_close(struct vsc_device *device)
 {

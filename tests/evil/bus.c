@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lies on the bus. Most messages keep the guest waiting when they are spoiled, so what is spoiled is
- * a copy; the true one follows, but for a few.
+ * Lies on the bus. Most messages keep the guest waiting when they are spoiled, so what is spoiled
+ * is a copy; the true one follows, but for a few.
  */
 #include <string.h>
 
@@ -100,6 +100,5 @@ int __wrap_synic_post(struct hv *hv, uint32_t vp, uint32_t sint, uint32_t type, 
 	spoil(&m);
 	if (!ends_a_channel(&m))
 		__real_synic_post(hv, vp, sint, type, sender, m.bytes, m.size);
-	return evil_loses() ? 0
-			    : __real_synic_post(hv, vp, sint, type, sender, payload, size);
+	return evil_loses() ? 0 : __real_synic_post(hv, vp, sint, type, sender, payload, size);
 }

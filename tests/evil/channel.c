@@ -35,7 +35,8 @@ static const struct vsp_channel *channel_of(const struct vmbus_tx *tx)
 {
 	const char *chan = (const char *)tx - offsetof(struct chan, tx);
 
-	return (const struct vsp_channel *)(const void *)(chan - offsetof(struct vsp_channel, chan));
+	return (const struct vsp_channel *)(const void *)(chan -
+							  offsetof(struct vsp_channel, chan));
 }
 
 /* The last byte of an instance id counts the devices of a class from 'e' on (host/vm). */
@@ -195,8 +196,7 @@ uint32_t __wrap_rndis_rx_build(
 }
 
 /* Answers to RNDIS requests, and indications. */
-int __wrap_vsp_gpadl_copy_to(
-	struct vsp_gpadl *gpadl, uint64_t offset, const void *from, size_t len)
+int __wrap_vsp_gpadl_copy_to(struct vsp_gpadl *gpadl, uint64_t offset, const void *from, size_t len)
 {
 	uint8_t bytes[BYTES_MAX];
 

@@ -113,8 +113,8 @@ bool evil_loses(void)
 
 void evil_spoil(void *bytes, uint32_t len)
 {
-	static const uint32_t values[] = {0, 1, 2, 7, 8, 0xffff, 0x10000, 0x7fffffff, 0x80000000,
-		0xfffffff8, 0xffffffff};
+	static const uint32_t values[] = {
+		0, 1, 2, 7, 8, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xfffffff8, 0xffffffff};
 	uint8_t *at = bytes;
 
 	if (!len)

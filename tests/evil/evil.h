@@ -2,14 +2,15 @@
 /*
  * The dice of the evil host: when to lie, and how bytes are spoiled. Any thread.
  *
- * The environment says what to do:
- *   EVIL_CONTROL=FILE   EVIL_FILE_BYTES of text, which a test and the host share: the first byte
- *                       is '1' while the host is to be evil; behind EVIL_COUNT_AT stands how often it
- *                       was. Without it the host is honest.
- *   EVIL_SEED=N         default 1. What follows from it depends on the order of the guest's actions.
- *   EVIL_EVERY=N        of N packets one is spoiled, default 8; messages of the bus: half as many
- *   EVIL_LOSES=N        of N such one is lost or breaks the ring, default 2000: the guest recovers
- *                       for seconds from what is lost
+ * Variables of the environment:
+ *
+ *   EVIL_CONTROL  a file of EVIL_FILE_BYTES of text, which a test and the host share: it begins
+ *                 with '1' while the host is to lie, and how often it did stands at EVIL_COUNT_AT.
+ *                 Without it the host is honest.
+ *   EVIL_SEED     default 1; what follows from it depends on the order of the guest's actions
+ *   EVIL_EVERY    of so many packets one is a lie, default 8; of messages of the bus, half as many
+ *   EVIL_LOSES    of so many lies one loses an answer or breaks the ring, default 2000: the guest
+ *                 needs seconds to recover
  */
 #ifndef EVIL_H
 #define EVIL_H
