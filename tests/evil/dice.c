@@ -27,14 +27,16 @@ static uint64_t number(const char *name, uint64_t otherwise)
 __attribute__((constructor)) static void begin(void)
 {
 	const char *path = getenv("EVIL_CONTROL");
-	int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+	int fd = -1;
 
 	state = number("EVIL_SEED", 1);
 	every = (uint32_t)number("EVIL_EVERY", 8);
 	loses = (uint32_t)number("EVIL_LOSES", 2000);
 	if (!path)
 		return;
-	control = mmap(NULL, EVIL_FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd >= 0)
+		control = mmap(NULL, EVIL_FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (fd < 0 || control == MAP_FAILED || !every || !loses) {
 		fprintf(stderr, "evil: %s: %s\n", path, strerror(errno));
 		exit(2);
