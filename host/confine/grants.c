@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file_replace.h"
 #include "base/list.h"
 
 #define SYS_BLOCK "/sys/dev/block/"
@@ -122,7 +123,7 @@ static bool may_rename(const struct broker_request *q)
 	const char *to = q->text + strlen(q->text) + 1;
 	size_t length = to < q->text + q->length ? strlen(to) : 0;
 
-	return length && !strncmp(q->text, to, length) && !strcmp(q->text + length, ".tmp") &&
+	return length && !strncmp(q->text, to, length) && !strcmp(q->text + length, FILE_REPLACE_SUFFIX) &&
 	       has(GRANT_FILE, MAY_REMOVE, q->text) && has(GRANT_FILE, MAY_REMOVE, to);
 }
 
@@ -218,10 +219,10 @@ int grants_add_reservation(const char *real)
 	char *name;
 	int ret;
 
-	if (asprintf(&name, "%s.pr.tmp", real) < 0)
+	if (asprintf(&name, "%s.pr" FILE_REPLACE_SUFFIX, real) < 0)
 		return -ENOMEM;
 	ret = grants_add_text(GRANT_FILE, may, name);
-	name[strlen(name) - strlen(".tmp")] = '\0';
+	name[strlen(name) - strlen(FILE_REPLACE_SUFFIX)] = '\0';
 	if (!ret)
 		ret = grants_add_text(GRANT_FILE, may, name);
 	strrchr(name, '/')[1] = '\0';

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file_replace.h"
 #include "confine/grants.h"
 #include "hyper/kvm/partition.h"
 #include "nic/user/user_impl.h"
-#include "save/image.h"
 
 #define MAY_OUTPUT (MAY_WRITE | MAY_CREATE | MAY_LOOK)
 
@@ -242,11 +242,11 @@ static void add_copy_request(const json_t *request)
 /* An image: written under another name, then renamed; the directory is synchronised. */
 static void add_save_request(const json_t *request)
 {
-	char path[PATH_MAX], name[PATH_MAX + sizeof(IMAGE_TMP_SUFFIX)];
+	char path[PATH_MAX], name[PATH_MAX + sizeof(FILE_REPLACE_SUFFIX)];
 
 	if (!file_of(request, path))
 		return;
-	snprintf(name, sizeof(name), "%s" IMAGE_TMP_SUFFIX, path);
+	snprintf(name, sizeof(name), "%s" FILE_REPLACE_SUFFIX, path);
 	grants_add_text(GRANT_FILE, MAY_READ, path); /* what is there */
 	grants_add_text(GRANT_FILE, MAY_READ, name);
 	grants_add_text(GRANT_FILE, MAY_REMOVE, path);

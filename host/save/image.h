@@ -25,8 +25,6 @@
 #include "base/err.h"
 #include "base/gmem.h"
 
-#define IMAGE_TMP_SUFFIX ".tmp"
-
 struct image_section {
 	const char *name; /* below IMAGE_NAME_MAX characters */
 	const void *bytes;

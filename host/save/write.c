@@ -2,7 +2,6 @@
 /* Writing an image: image.h. */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +10,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "base/file_lock.h"
-#include "base/files.h"
+#include "base/file_replace.h"
 #include "save/image.h"
 #include "save/image_reg.h"
 #include "save/resident.h"
@@ -22,8 +20,7 @@
 struct writer {
 	struct image_content *content;
 	const char *path;
-	char *tmp_path;
-	int fd;
+	struct file_replace file;
 	uint64_t at; /* where the next byte goes */
 	struct image_header header;
 	struct image_entry table[IMAGE_SECTIONS_MAX];
@@ -46,7 +43,7 @@ static int fail(const struct writer *w, int error, struct err *e)
 	if (error == -EEXIST)
 		return err_set(e, error,
 			"save: %s: this file, or %s%s, is no image of a saved VM; give another name",
-			w->path, w->path, IMAGE_TMP_SUFFIX);
+			w->path, w->path, FILE_REPLACE_SUFFIX);
 	if (error == -EBUSY)
 		return err_set(e, error, "save: %s: another VM is being saved there", w->path);
 	return err_set(e, error, "save: %s: %s", w->path, strerror(-error));
@@ -59,7 +56,7 @@ static int write_at(struct writer *w, uint64_t offset, const void *bytes, size_t
 	const uint8_t *from = bytes;
 
 	while (size) {
-		ssize_t n = pwrite(w->fd, from, size, (off_t)offset);
+		ssize_t n = pwrite(w->file.fd, from, size, (off_t)offset);
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
@@ -197,7 +194,7 @@ static int put_end(struct writer *w)
 	end.file_size = w->at + sizeof(end);
 	end.crc = crc_of(&end, offsetof(struct image_end, crc));
 	/* What the end record vouches for is on the disk before it. */
-	if (!ret && fdatasync(w->fd))
+	if (!ret && fdatasync(w->file.fd))
 		ret = -errno;
 	if (!ret)
 		ret = append(w, &end, sizeof(end));
@@ -220,33 +217,18 @@ static int put_all(struct writer *w)
 	return ret ? ret : put_end(w);
 }
 
-/* The directory as files.h wants it named: with the slash. */
-static int sync_directory(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char *directory = slash ? strndup(path, (size_t)(slash + 1 - path)) : strdup("./");
-	int fd, ret = 0;
-
-	if (!directory)
-		return -ENOMEM;
-	fd = files_open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	free(directory);
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd) && errno != EINVAL)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
-/* The name is the image's from here on. It must not change any more: clones map it. */
+/* The name is the image's from here on. It must not change any more: clones map it. Until then a
+ * writer that is told to stop leaves nothing. */
 static int publish(struct writer *w)
 {
-	if (fdatasync(w->fd) || files_rename(w->tmp_path, w->path))
+	if (fdatasync(w->file.fd))
 		return -errno;
-	return sync_directory(w->path);
+	return atomic_load(&w->content->cancelled) ? -ECANCELED
+						   : file_replace_commit(&w->file, NULL);
 }
 
+/* What an image may replace: an older one, or one whose writer was killed; not, for instance, a
+ * disk. */
 static bool is_old_image(int fd)
 {
 	char magic[sizeof(IMAGE_MAGIC)];
@@ -256,33 +238,6 @@ static bool is_old_image(int fd)
 		return false;
 	return !st.st_size || (pread(fd, magic, sizeof(magic), 0) == sizeof(magic) &&
 				      !memcmp(magic, IMAGE_MAGIC, sizeof(magic)));
-}
-
-/* What the image replaces: nothing, an older image, or one whose writer was killed. -EEXIST: a file
- * of another kind, for instance a disk; -EBUSY: its writer lives. */
-static int check_old(const char *name)
-{
-	int fd = files_open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0), ret;
-
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	ret = is_old_image(fd) ? file_lock_take(fd, true) : -EEXIST;
-	close(fd);
-	return ret;
-}
-
-/* Locked before anything is in it, for as long as it is written. */
-static int create_file(struct writer *w)
-{
-	int ret = check_old(w->path);
-
-	if (!ret)
-		ret = check_old(w->tmp_path);
-	if (ret)
-		return ret;
-	files_unlink(w->tmp_path);
-	w->fd = files_open(w->tmp_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
-	return w->fd < 0 ? -errno : file_lock_take(w->fd, false);
 }
 
 static int writer_open(struct writer *w)
@@ -297,23 +252,14 @@ static int writer_open(struct writer *w)
 	w->zstd = ZSTD_createCCtx();
 	if (!w->chunks || !w->plain || !w->packed || !w->zstd)
 		return -ENOMEM;
-	if (asprintf(&w->tmp_path, "%s" IMAGE_TMP_SUFFIX, w->path) < 0) {
-		w->tmp_path = NULL;
-		return -ENOMEM;
-	}
-	return create_file(w);
+	return file_replace_begin(&w->file, w->path, 0400, is_old_image);
 }
 
-static void writer_close(struct writer *w, bool failed)
+static void writer_close(struct writer *w)
 {
-	if (w->fd >= 0) {
-		close(w->fd);
-		if (failed)
-			files_unlink(w->tmp_path);
-	}
+	file_replace_abort(&w->file); /* what is not published */
 	resident_close(&w->resident);
 	ZSTD_freeCCtx(w->zstd);
-	free(w->tmp_path);
 	free(w->packed);
 	free(w->plain);
 	free(w->chunks);
@@ -321,13 +267,13 @@ static void writer_close(struct writer *w, bool failed)
 
 int image_write(const char *path, struct image_content *content, struct err *e)
 {
-	struct writer w = {.content = content, .path = path, .fd = -1};
+	struct writer w = {.content = content, .path = path, .file.fd = -1};
 	int ret = writer_open(&w);
 
 	if (!ret)
 		ret = put_all(&w);
 	if (!ret)
 		ret = publish(&w);
-	writer_close(&w, ret);
+	writer_close(&w);
 	return ret ? fail(&w, ret, e) : 0;
 }

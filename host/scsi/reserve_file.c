@@ -1,81 +1,42 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The file that keeps a reservation: one line of text. It is replaced as a
- * whole: a loss of power leaves the old one or the new one.
- */
+/* The file that keeps a reservation: one line of text, replaced as a whole (file_replace.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file_replace.h"
 #include "base/files.h"
 #include "scsi/reserve.h"
 
 #define LINE_MAX_SIZE 64
 
-static int sync_directory(const char *path)
-{
-	char dir[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-	int fd, ret;
-
-	if (!slash)
-		snprintf(dir, sizeof(dir), ".");
-	else
-		snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path + 1), path);
-	fd = files_open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	ret = fsync(fd) ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
-static int write_line(const char *path, const char *line)
-{
-	size_t length = strlen(line);
-	int fd, ret = 0;
-
-	fd = files_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, line, length) != (ssize_t)length)
-		ret = -EIO;
-	else if (fsync(fd))
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
-static int replace(const char *path, const char *line)
-{
-	char *temporary;
-	int ret;
-
-	if (asprintf(&temporary, "%s.tmp", path) < 0)
-		return -ENOMEM;
-	ret = write_line(temporary, line);
-	if (!ret && files_rename(temporary, path))
-		ret = -errno;
-	if (ret)
-		files_unlink(temporary);
-	free(temporary);
-	return ret;
-}
-
-static int write_state(const char *path, const struct scsi_reserve_state *state)
+/* *changed: the file is another one, or gone, also when that is not durable. */
+static int write_state(const char *path, const struct scsi_reserve_state *state, bool *changed)
 {
 	char line[LINE_MAX_SIZE];
+	struct file_replace r;
+	int length, ret;
 
-	if (!state->keep)
-		return files_unlink(path) && errno != ENOENT ? -errno : 0;
-	snprintf(line, sizeof(line), "enlite-reservation 1 %016" PRIx64 " %u\n", state->key,
+	*changed = false;
+	if (!state->keep) {
+		if (files_unlink(path))
+			return errno == ENOENT ? 0 : -errno;
+		*changed = true;
+		return file_sync_directory(path);
+	}
+	length = snprintf(line, sizeof(line), "enlite-reservation 1 %016" PRIx64 " %u\n", state->key,
 		state->type);
-	return replace(path, line);
+	ret = file_replace_begin(&r, path, 0600, NULL);
+	if (ret)
+		return ret;
+	if (write(r.fd, line, (size_t)length) == length)
+		return file_replace_commit(&r, changed);
+	file_replace_abort(&r);
+	return -EIO;
 }
 
 /* Without the directory on its disk a loss of power may bring the old file back, so the command
@@ -83,13 +44,11 @@ static int write_state(const char *path, const struct scsi_reserve_state *state)
 int scsi_reserve_save(const char *path, const struct scsi_reserve_state *old,
 	const struct scsi_reserve_state *next)
 {
-	int ret = write_state(path, next);
+	bool changed;
+	int ret = write_state(path, next, &changed);
 
-	if (ret)
-		return ret;
-	ret = sync_directory(path);
-	if (ret)
-		write_state(path, old);
+	if (ret && changed)
+		write_state(path, old, &changed);
 	return ret;
 }
 

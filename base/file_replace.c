@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/file_replace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file_lock.h"
+#include "base/files.h"
+
+/* Named with its slash, as the broker grants it. */
+int file_sync_directory(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *directory = slash ? strndup(path, (size_t)(slash + 1 - path)) : strdup("./");
+	int fd, ret = 0;
+
+	if (!directory)
+		return -ENOMEM;
+	fd = files_open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	free(directory);
+	if (fd < 0)
+		return -errno;
+	if (fsync(fd) && errno != EINVAL)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* A reader's lock: it is refused while a writer has the file. */
+static int check_old(const char *name, int flags, bool (*is_ours)(int fd))
+{
+	int fd = files_open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | flags, 0), ret;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	ret = is_ours && !is_ours(fd) ? -EEXIST : file_lock_take(fd, true);
+	close(fd);
+	return ret;
+}
+
+static int create_file(struct file_replace *r, mode_t mode, bool (*is_ours)(int fd))
+{
+	int ret = is_ours ? check_old(r->path, 0, is_ours) : 0;
+
+	if (!ret)
+		ret = check_old(r->tmp_path, O_NOFOLLOW, is_ours);
+	if (ret && ret != -ELOOP)
+		return ret;
+	files_unlink(r->tmp_path);
+	r->fd = files_open(r->tmp_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	return r->fd < 0 ? -errno : file_lock_take(r->fd, false);
+}
+
+static void release(struct file_replace *r)
+{
+	if (r->fd >= 0)
+		close(r->fd);
+	free(r->tmp_path);
+	free(r->path);
+	*r = (struct file_replace){.fd = -1};
+}
+
+int file_replace_begin(
+	struct file_replace *r, const char *path, mode_t mode, bool (*is_ours)(int fd))
+{
+	int ret = -ENOMEM;
+
+	*r = (struct file_replace){.fd = -1, .path = strdup(path)};
+	if (asprintf(&r->tmp_path, "%s" FILE_REPLACE_SUFFIX, path) < 0)
+		r->tmp_path = NULL;
+	if (r->path && r->tmp_path)
+		ret = create_file(r, mode, is_ours);
+	if (!ret)
+		return 0;
+	if (r->fd >= 0)
+		files_unlink(r->tmp_path);
+	release(r);
+	return ret;
+}
+
+void file_replace_abort(struct file_replace *r)
+{
+	if (r->fd < 0)
+		return;
+	files_unlink(r->tmp_path);
+	release(r);
+}
+
+int file_replace_commit(struct file_replace *r, bool *named)
+{
+	bool moved = false;
+	int ret = 0;
+
+	if (fsync(r->fd) || files_rename(r->tmp_path, r->path))
+		ret = -errno;
+	moved = !ret;
+	if (named)
+		*named = moved;
+	if (moved)
+		ret = file_sync_directory(r->path);
+	else
+		files_unlink(r->tmp_path);
+	release(r);
+	return ret;
+}
+
+static int write_all(int fd, const uint8_t *bytes, size_t size)
+{
+	while (size) {
+		ssize_t n = write(fd, bytes, size);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n <= 0)
+			continue;
+		bytes += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+int file_replace(const char *path, const void *bytes, size_t size, mode_t mode)
+{
+	struct file_replace r;
+	int ret = file_replace_begin(&r, path, mode, NULL);
+
+	if (!ret)
+		ret = write_all(r.fd, bytes, size);
+	if (!ret)
+		return file_replace_commit(&r, NULL);
+	file_replace_abort(&r);
+	return ret;
+}
