@@ -52,6 +52,26 @@ static void packet_sent(struct vsp_channel *ch, struct vsp_out *out)
 	free(container_of(out, struct restored_packet, out));
 }
 
+/* As the host makes them: a packet of another kind, or one that no ring holds, is none of ours. */
+static bool packet_ok(const struct vsp_channel *ch, const struct chan_out *head,
+	uint32_t header_len, uint32_t len)
+{
+	bool known = head->type == VMBUS_PKT_INBAND || head->type == VMBUS_PKT_COMPLETION ||
+		     head->type == VMBUS_PKT_XFER_PAGES;
+
+	return known && !(head->flags & ~VMBUS_PKT_FLAG_COMPLETION_REQUESTED) &&
+	       (head->type == VMBUS_PKT_XFER_PAGES) == (header_len != 0) &&
+	       vmbus_pkt_ring_size(header_len, len) < ch->chan.tx.size;
+}
+
+/* An answer takes its request with it when it is sent. */
+static void packet_add(struct vsp_channel *ch, struct restored_packet *p)
+{
+	if (p->out.packet.type == VMBUS_PKT_COMPLETION)
+		ch->chan.in_flight++;
+	list_add_tail(&ch->chan.out, &p->out.packet.link);
+}
+
 static void packet_read(struct vsp_channel *ch, struct archive *a)
 {
 	struct restored_packet *p;
@@ -64,6 +84,8 @@ static void packet_read(struct vsp_channel *ch, struct archive *a)
 	archive_u64(a, "trans_id", &head.trans_id);
 	header = archive_data(a, "header", NULL, &header_len, PACKET_SIZE_MAX);
 	payload = archive_data(a, "payload", NULL, &len, PACKET_SIZE_MAX);
+	if (!a->error && !packet_ok(ch, &head, header_len, len))
+		archive_fail(a, "type %u with %u and %u bytes", head.type, header_len, len);
 	p = a->error ? NULL : calloc(1, sizeof(*p) + header_len + len);
 	if (!p) {
 		archive_fail(a, "out of memory");
@@ -75,7 +97,7 @@ static void packet_read(struct vsp_channel *ch, struct archive *a)
 	p->out.packet.header = (struct vmbus_vec){p->bytes, header_len};
 	p->out.packet.payload = (struct vmbus_vec){p->bytes + header_len, len};
 	p->out.sent = packet_sent;
-	list_add_tail(&ch->chan.out, &p->out.packet.link);
+	packet_add(ch, p);
 }
 
 static void packets_archive(struct vsp_channel *ch, struct archive *a)
