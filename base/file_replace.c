@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,10 @@
 
 #include "base/file_lock.h"
 #include "base/files.h"
+
+/* What is open in this process. The lock is a leaf, but for the unlinks at the end. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct list all = {&all, &all};
 
 /* Named with its slash, as the broker grants it. */
 int file_sync_directory(const char *path)
@@ -43,6 +48,13 @@ static int check_old(const char *name, int flags, bool (*is_ours)(int fd))
 	return ret;
 }
 
+static void enlist(struct file_replace *r)
+{
+	pthread_mutex_lock(&lock);
+	list_add_tail(&all, &r->link);
+	pthread_mutex_unlock(&lock);
+}
+
 static int create_file(struct file_replace *r, mode_t mode, bool (*is_ours)(int fd))
 {
 	int ret = is_ours ? check_old(r->path, 0, is_ours) : 0;
@@ -52,12 +64,16 @@ static int create_file(struct file_replace *r, mode_t mode, bool (*is_ours)(int 
 	if (ret && ret != -ELOOP)
 		return ret;
 	files_unlink(r->tmp_path);
+	enlist(r);
 	r->fd = files_open(r->tmp_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
 	return r->fd < 0 ? -errno : file_lock_take(r->fd, false);
 }
 
 static void release(struct file_replace *r)
 {
+	pthread_mutex_lock(&lock);
+	list_del(&r->link);
+	pthread_mutex_unlock(&lock);
 	if (r->fd >= 0)
 		close(r->fd);
 	free(r->tmp_path);
@@ -71,6 +87,7 @@ int file_replace_begin(
 	int ret = -ENOMEM;
 
 	*r = (struct file_replace){.fd = -1, .path = strdup(path)};
+	list_init(&r->link);
 	if (asprintf(&r->tmp_path, "%s" FILE_REPLACE_SUFFIX, path) < 0)
 		r->tmp_path = NULL;
 	if (r->path && r->tmp_path)
@@ -107,6 +124,14 @@ int file_replace_commit(struct file_replace *r, bool *named)
 		files_unlink(r->tmp_path);
 	release(r);
 	return ret;
+}
+
+void file_replace_abandon_all(void)
+{
+	pthread_mutex_lock(&lock);
+	list_for_each (item, &all)
+		files_unlink(container_of(item, struct file_replace, link)->tmp_path);
+	pthread_mutex_unlock(&lock);
 }
 
 static int write_all(int fd, const uint8_t *bytes, size_t size)

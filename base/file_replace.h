@@ -15,7 +15,8 @@
  * (read, write, create, remove), NAME (remove; read where the caller looks at the old one) and the
  * directory (to synchronise it).
  *
- * Thread: any that may sleep on a file system; a struct file_replace belongs to one at a time.
+ * Thread: any that may sleep on a file system; a struct file_replace belongs to one at a time, and
+ * stays where it is.
  */
 #ifndef BASE_FILE_REPLACE_H
 #define BASE_FILE_REPLACE_H
@@ -24,12 +25,15 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "base/list.h"
+
 #define FILE_REPLACE_SUFFIX ".tmp"
 
 struct file_replace {
 	int fd; /* the new file, for reading and writing; -1: none */
 	/* private */
 	char *path, *tmp_path;
+	struct list link; /* of all that are open */
 };
 
 /* is_ours, if not NULL, looks at the old file and at a NAME.tmp that was left: false keeps both.
@@ -43,6 +47,10 @@ int file_replace_begin(
  * whether the new file has the name (it may not outlive a loss of power). named may be NULL. */
 int file_replace_commit(struct file_replace *r, bool *named);
 void file_replace_abort(struct file_replace *r);
+
+/* The process ends without its threads: removes what they have open. Any thread, also while others
+ * are in the functions above. */
+void file_replace_abandon_all(void);
 
 /* All of it for bytes that are at hand. 0 or -errno. */
 int file_replace(const char *path, const void *bytes, size_t size, mode_t mode);

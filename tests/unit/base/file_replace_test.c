@@ -137,6 +137,21 @@ static void two_writers_do_not_mix(void **state)
 	assert_text(NEW);
 }
 
+/* As the signals' thread does it while the writer hangs. */
+static void the_end_of_the_process_leaves_the_old_one(void **state)
+{
+	struct file_replace r;
+
+	begin(&r);
+	file_replace_abandon_all();
+	assert_int_equal(access(tmp_path, F_OK), -1);
+	assert_int_equal(file_replace_commit(&r, NULL), -ENOENT);
+	assert_text(OLD);
+	put(NEW);
+	file_replace_abandon_all();
+	assert_text(NEW);
+}
+
 /* The writer was killed. */
 static void what_a_writer_left_is_replaced(void **state)
 {
@@ -205,6 +220,7 @@ int main(void)
 		TEST(what_is_not_durable_gets_no_name),
 		TEST(a_name_that_is_not_durable_is_told),
 		TEST(two_writers_do_not_mix),
+		TEST(the_end_of_the_process_leaves_the_old_one),
 		TEST(what_a_writer_left_is_replaced),
 		TEST(links_are_replaced_not_followed),
 		TEST(others_files_are_kept),

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -23,6 +24,16 @@
 #define DAMAGES     1000u
 #define STATE_TEXT  "the state of a VM"
 #define CONFIG_TEXT "{}"
+
+static struct image_content *cancel_late; /* when all but the end record is written */
+
+/* In place of the C library's. */
+int fdatasync(int fd)
+{
+	if (cancel_late)
+		atomic_store(&cancel_late->cancelled, true);
+	return (int)syscall(SYS_fdatasync, fd);
+}
 
 static char directory[64];
 static char path[96];
@@ -174,6 +185,21 @@ static void test_cancelled(void **state)
 
 	assert_int_equal(gmem_create(&g, MEMORY, &e), 0);
 	assert_int_equal(save(&g, false, true, &e), -ECANCELED);
+	assert_int_equal(files_left(), 0);
+	gmem_destroy(&g);
+}
+
+static void test_cancelled_late(void **state)
+{
+	const struct image_section sections[] = {{"config", CONFIG_TEXT, sizeof(CONFIG_TEXT)}};
+	struct gmem g;
+	struct image_content content = {.sections = sections, .section_count = 1, .gmem = &g};
+	struct err e = {""};
+
+	assert_int_equal(gmem_create(&g, MEMORY, &e), 0);
+	cancel_late = &content;
+	assert_int_equal(image_write(path, &content, &e), -ECANCELED);
+	cancel_late = NULL;
 	assert_int_equal(files_left(), 0);
 	gmem_destroy(&g);
 }
@@ -394,6 +420,7 @@ int main(void)
 		cmocka_unit_test(test_clones_share),
 		cmocka_unit_test(test_packed_is_not_mapped),
 		cmocka_unit_test(test_cancelled),
+		cmocka_unit_test(test_cancelled_late),
 		cmocka_unit_test(test_no_such_directory),
 		cmocka_unit_test(test_damage_is_refused),
 		cmocka_unit_test(test_flips_at_the_edges),
