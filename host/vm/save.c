@@ -59,6 +59,8 @@ static void finish(struct vm_save *s)
 	vm_handle(vm, VM_SAVE_ENDED);
 	if (vm->stop_status >= 0)
 		vm_handle(vm, VM_STOP);
+	else if (vm->ended_saving)
+		vm_handle(vm, VM_GUEST_ENDED);
 	else if (!was.result && !was.options.keep)
 		vm_stop(vm, EXIT_POWER_OFF);
 	else if (go_on)
@@ -108,7 +110,7 @@ static void flushed(void *ctx, const struct err *e)
 	struct vm_save *s = ctx;
 
 	if (atomic_load(&s->content.cancelled))
-		fail(s, -ECANCELED, "the VM was stopped meanwhile");
+		fail(s, -ECANCELED, "the VM ended or was stopped meanwhile");
 	else if (e)
 		fail(s, -EIO, e->text);
 	else
@@ -176,7 +178,7 @@ static void settle(struct loop_timer *timer)
 	struct vm_save *s = container_of(timer, struct vm_save, settle);
 
 	if (atomic_load(&s->content.cancelled))
-		fail(s, -ECANCELED, "the VM was stopped meanwhile");
+		fail(s, -ECANCELED, "the VM ended or was stopped meanwhile");
 	else if (bus_is_at_rest(s->vm->bus->bus))
 		collect(s);
 	else if (s->turns++ == SETTLE_TURNS)
@@ -189,6 +191,7 @@ static void settle(struct loop_timer *timer)
 
 static void begin(struct vm_save *s)
 {
+	s->vm->ended_saving = false;
 	vm_handle(s->vm, VM_SAVE);
 	settle(&s->settle);
 }

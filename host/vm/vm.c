@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/file_replace.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "vm/commands.h"
@@ -270,6 +271,13 @@ static void cancel_pause(struct vm *vm)
 	end_pause(vm, &e);
 }
 
+/* No image of a guest that has ended. It is stopped when the save has. */
+static void end_saving(struct vm *vm)
+{
+	vm->ended_saving = true;
+	vm_save_cancel(vm);
+}
+
 /* ---- the end of a restore ------------------------------------------------ */
 
 static void restored(struct vm *vm)
@@ -410,8 +418,9 @@ static const struct {
 	{VM_RESTORING, VM_PAUSE_LATE, restore_late, VM_STOPPING},
 	{VM_RESTORING, VM_STOP, stop, VM_STOPPING},
 	{VM_PAUSED, VM_SAVE, NULL, VM_SAVING},
-	{VM_SAVING, VM_SAVE_ENDED, NULL, VM_PAUSED}, /* VM_STOP or VM_RESUME follow at once */
+	{VM_SAVING, VM_SAVE_ENDED, NULL, VM_PAUSED}, /* VM_STOP, VM_GUEST_ENDED or VM_RESUME follow */
 	{VM_SAVING, VM_STOP, vm_save_cancel, VM_SAVING},
+	{VM_SAVING, VM_GUEST_ENDED, end_saving, VM_SAVING}, /* its report was late */
 	{VM_STOPPING, VM_HURRY, hurry, VM_STOPPING},
 	{VM_STOPPING, VM_STOPPED, stopped, VM_OFF}, /* or VM_START, VM_WAIT follow at once */
 	{VM_STOPPING, VM_STOP_LATE, abandon, VM_CRITICAL},
@@ -522,6 +531,7 @@ static void on_overdue(void *ctx)
 		ctl_unlink(&vm->ctl);
 	if (vm->console_open)
 		console_restore(&vm->console);
+	file_replace_abandon_all(); /* an image that was being written */
 }
 
 static const struct signals_ops signals_ops = {.caught = on_signal, .overdue = on_overdue};

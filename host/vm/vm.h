@@ -84,6 +84,7 @@ struct vm {
 		struct loop_timer timer;
 	} pause;
 	struct vm_save *save;   /* SAVING, or about to; see save.h */
+	bool ended_saving;      /* SAVING: the guest's end was reported late */
 	bool restoring;         /* from an image, until it is RUNNING or has failed */
 	struct image *image;    /* restoring */
 	struct archive restore; /* of it */
