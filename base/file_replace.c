@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/broker.h"
 #include "base/file_lock.h"
 #include "base/files.h"
 
@@ -108,14 +109,24 @@ void file_replace_abort(struct file_replace *r)
 	release(r);
 }
 
+/* The broker renames only what nobody can write to any more. Elsewhere the lock holds until the
+ * file has its name. */
+static int move(struct file_replace *r)
+{
+	if (fsync(r->fd))
+		return -errno;
+	if (broker_used()) {
+		close(r->fd);
+		r->fd = -1;
+	}
+	return files_rename(r->tmp_path, r->path) ? -errno : 0;
+}
+
 int file_replace_commit(struct file_replace *r, bool *named)
 {
-	bool moved = false;
-	int ret = 0;
+	int ret = move(r);
+	bool moved = !ret;
 
-	if (fsync(r->fd) || files_rename(r->tmp_path, r->path))
-		ret = -errno;
-	moved = !ret;
 	if (named)
 		*named = moved;
 	if (moved)

@@ -18,6 +18,7 @@
 #include "base/thread.h"
 #include "base/unix_socket.h"
 #include "confine/grants.h"
+#include "confine/vouch.h"
 #include "disk/nbd/address.h"
 #include "mgmt/ctl.h"
 #include "nic/tap/tap_broker.h"
@@ -26,6 +27,9 @@
 /* More requests at once are made one after the other. */
 #define THREADS_MAX 128u
 #define STACK_SIZE  (512u << 10) /* name servers, two texts */
+
+/* The VM's configuration; constant. */
+static const struct vm_config *started;
 
 /* ---- operations ---------------------------------------------------------- */
 
@@ -63,7 +67,12 @@ static void serve_unlink(const struct broker_request *q, struct broker_reply *r)
 
 static void serve_rename(const struct broker_request *q, struct broker_reply *r)
 {
-	r->result = or_error(rename(q->text, q->text + strlen(q->text) + 1));
+	const char *to = q->text + strlen(q->text) + 1;
+
+	if (grants_is_image(q))
+		r->result = vouch_rename(q->text, to, started);
+	else
+		r->result = or_error(rename(q->text, to));
 }
 
 static void serve_realpath(const struct broker_request *q, struct broker_reply *r)
@@ -157,7 +166,16 @@ struct job {
 
 static atomic_uint threads;
 
-static void perform(struct job *job)
+/* Nothing that the worker asks for happens while an image gets its name. Else requests do not wait
+ * for each other. */
+static pthread_rwlock_t naming = PTHREAD_RWLOCK_INITIALIZER;
+
+static bool changes_files(const struct broker_request *q)
+{
+	return q->op == BROKER_OPEN || q->op == BROKER_UNLINK || q->op == BROKER_RENAME;
+}
+
+static void serve_job(struct job *job)
 {
 	struct broker_reply *r = &job->reply;
 
@@ -167,6 +185,21 @@ static void perform(struct job *job)
 		if (r->result >= 0)
 			grants_use(&job->request);
 	}
+}
+
+static void perform(struct job *job)
+{
+	struct broker_reply *r = &job->reply;
+
+	bool exclusive = grants_is_image(&job->request), shared = changes_files(&job->request);
+
+	if (exclusive)
+		pthread_rwlock_wrlock(&naming);
+	else if (shared)
+		pthread_rwlock_rdlock(&naming);
+	serve_job(job);
+	if (exclusive || shared)
+		pthread_rwlock_unlock(&naming);
 	broker_send(job->socket, r, offsetof(struct broker_reply, text) + r->bytes, r->fds,
 		r->fd_count);
 	for (uint32_t i = 0; i < r->fd_count; i++)
@@ -245,6 +278,7 @@ static int leave(int socket)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGIO, SIG_IGN); /* somebody waits for the end of a lease */
 	setsid();
 	for (int fd = 0; fd < 3; fd++)
 		dup2(null, fd);
@@ -260,7 +294,8 @@ static _Noreturn void broker_main(int socket, const struct vm_config *config, pi
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	socket = leave(socket);
-	if (getppid() != worker || grants_add_config(config))
+	started = config;
+	if (getppid() != worker || grants_add_config(&(struct grant_to){&grants, 0}, config))
 		_exit(EXIT_FAILURE);
 	while (take_request(socket))
 		;

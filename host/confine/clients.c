@@ -2,7 +2,7 @@
 /*
  * Clients of the control socket, in the broker. It listens under the VM's name, and connects each
  * client to the worker. A request is read here first: the files it names are granted, then it is
- * passed on as it came. Answers are passed back unread. Both ways end as they do without a broker.
+ * passed on as it came. Of an answer only yes or no is read. Both ways end as they do without a broker.
  */
 #include <errno.h>
 #include <poll.h>
@@ -31,12 +31,16 @@ static struct {
 	socklen_t length;
 	uid_t uid;
 	atomic_uint count;
+	atomic_uint numbers; /* of all there were */
 } clients;
 
 /* ---- one way ------------------------------------------------------------- */
 
+struct client;
+
 /* Bytes that were read from `from`; those up to `whole` go to `to`. */
 struct way {
+	struct client *client;
 	int from, to;
 	bool requests; /* whole lines, and each is read */
 	bool ended;    /* `from` sends no more */
@@ -44,32 +48,57 @@ struct way {
 	char bytes[CTL_REQUEST_MAX];
 };
 
+/* How a line begins that says no; see ctl_refuse(). */
+static const char refusal[] = "{\"ok\":false";
+
+struct client {
+	int client, worker;
+	struct way in, out;
+	uint64_t first_request; /* the number of its first one; they are answered in order */
+	uint32_t asked, answered;
+	char answer[sizeof(refusal) - 1]; /* how the line begins that is being read */
+	size_t answer_used;
+};
+
 static bool wants_to_read(const struct way *w)
 {
 	return !w->ended && w->used < sizeof(w->bytes);
 }
 
-static void grant(const char *line, size_t length)
+static void grant(struct client *c, const char *line, size_t length)
 {
 	json_error_t error;
 	json_t *request = json_loadb(line, length, JSON_REJECT_DUPLICATES, &error);
 
 	if (json_is_object(request))
-		grants_add_request(request);
+		grants_add_request(request, c->first_request + c->asked);
+	c->asked++;
 	json_decref(request);
 }
 
+/* Only how lines begin is looked at: what a request named is not needed any more. */
+static void find_answers(struct client *c, const char *bytes, size_t count)
+{
+	for (; count; bytes++, count--) {
+		if (*bytes != '\n') {
+			if (c->answer_used < sizeof(c->answer))
+				c->answer[c->answer_used++] = *bytes;
+			continue;
+		}
+		grants_answered(c->first_request + c->answered++,
+			c->answer_used == sizeof(c->answer) &&
+				!memcmp(c->answer, refusal, sizeof(c->answer)));
+		c->answer_used = 0;
+	}
+}
+
 /* What is complete may be passed on. A last line without an end is no request. */
-static void find_whole(struct way *w)
+static void find_requests(struct way *w)
 {
 	char *end;
 
-	if (!w->requests) {
-		w->whole = w->used;
-		return;
-	}
 	while ((end = memchr(w->bytes + w->whole, '\n', w->used - w->whole))) {
-		grant(w->bytes + w->whole, (size_t)(end - w->bytes) - w->whole);
+		grant(w->client, w->bytes + w->whole, (size_t)(end - w->bytes) - w->whole);
 		w->whole = (size_t)(end - w->bytes) + 1;
 	}
 }
@@ -85,8 +114,13 @@ static bool way_read(struct way *w)
 		w->ended = true;
 		return true;
 	}
+	if (!w->requests)
+		find_answers(w->client, w->bytes + w->used, (size_t)n);
 	w->used += (size_t)n;
-	find_whole(w);
+	if (w->requests)
+		find_requests(w);
+	else
+		w->whole = w->used;
 	return w->whole || w->used < sizeof(w->bytes);
 }
 
@@ -103,11 +137,6 @@ static bool way_write(struct way *w)
 }
 
 /* ---- one client ---------------------------------------------------------- */
-
-struct client {
-	int client, worker;
-	struct way in, out;
-};
 
 /* Once `fd` has said all, its end is no news. */
 static void ask_for(struct pollfd *p, int fd, const struct way *way_in, const struct way *way_out)
@@ -195,6 +224,8 @@ static struct client *client_new(int fd)
 	c->in.from = c->out.to = fd;
 	c->in.to = c->out.from = c->worker;
 	c->in.requests = true;
+	c->in.client = c->out.client = c;
+	c->first_request = (atomic_fetch_add(&clients.numbers, 1) + 1ull) << 32;
 	if (c->worker >= 0)
 		return c;
 	free(c);
@@ -268,7 +299,8 @@ int broker_serve_clients(const char *name, int *fd, struct err *e)
 	clients.listener = ctl_listen(path, name, e);
 	ret = clients.listener < 0 ? clients.listener : 0;
 	if (!ret)
-		ret = grants_add_text(GRANT_SOCKET, MAY_REMOVE, path);
+		ret = grants_add_text(
+			&(struct grant_to){&grants, 0}, GRANT_SOCKET, MAY_REMOVE, path);
 	if (!ret && (ret = -pthread_create(&thread, NULL, accept_main, NULL)))
 		err_set(e, ret, "control socket: %s", strerror(-ret));
 	if (!ret)

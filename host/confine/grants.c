@@ -17,14 +17,17 @@ struct grant {
 	struct list link;
 	enum grant_kind kind;
 	unsigned may;
+	uint64_t request;
 	size_t length;
 	char bytes[];
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct list grants = {&grants, &grants};
+struct list grants = {&grants, &grants};
+struct list grants_named = {&grants_named, &grants_named};
 
-int grants_add(enum grant_kind kind, unsigned may, const char *bytes, size_t length)
+int grants_add(const struct grant_to *to, enum grant_kind kind, unsigned may, const char *bytes,
+	size_t length)
 {
 	struct grant *g = malloc(sizeof(*g) + length);
 
@@ -32,27 +35,41 @@ int grants_add(enum grant_kind kind, unsigned may, const char *bytes, size_t len
 		return -ENOMEM;
 	g->kind = kind;
 	g->may = may;
+	g->request = to->request;
 	g->length = length;
 	memcpy(g->bytes, bytes, length);
 	list_init(&g->link);
 	pthread_mutex_lock(&lock);
-	list_add_tail(&grants, &g->link);
+	list_add_tail(to->list, &g->link);
 	pthread_mutex_unlock(&lock);
 	return 0;
 }
 
 /* With its end, as a request has it. */
-int grants_add_text(enum grant_kind kind, unsigned may, const char *text)
+int grants_add_text(const struct grant_to *to, enum grant_kind kind, unsigned may, const char *text)
 {
-	return grants_add(kind, may, text, strlen(text) + 1);
+	return grants_add(to, kind, may, text, strlen(text) + 1);
+}
+
+static void grant_free(struct grant *g)
+{
+	list_del(&g->link);
+	free(g);
+}
+
+void grants_free(struct list *list)
+{
+	while (!list_empty(list))
+		grant_free(container_of(list->next, struct grant, link));
 }
 
 /* ---- what is asked for --------------------------------------------------- */
 
 /* Under the lock. The first that allows all of `may`. */
-static struct grant *find(enum grant_kind kind, unsigned may, const char *bytes, size_t length)
+static struct grant *find_in(const struct list *list, enum grant_kind kind, unsigned may,
+	const char *bytes, size_t length)
 {
-	list_for_each (item, &grants) {
+	list_for_each (item, list) {
 		struct grant *g = container_of(item, struct grant, link);
 
 		if (g->kind == kind && (g->may & may) == may && g->length == length &&
@@ -60,6 +77,11 @@ static struct grant *find(enum grant_kind kind, unsigned may, const char *bytes,
 			return g;
 	}
 	return NULL;
+}
+
+static struct grant *find(enum grant_kind kind, unsigned may, const char *bytes, size_t length)
+{
+	return find_in(&grants, kind, may, bytes, length);
 }
 
 static bool has(enum grant_kind kind, unsigned may, const char *text)
@@ -117,11 +139,19 @@ static bool may_open(const char *path, int flags)
 	return has(GRANT_FILE, wanted_by_open(flags), path);
 }
 
+/* "": there is none. */
+static const char *second_text(const struct broker_request *q)
+{
+	const char *text = q->text + strlen(q->text) + 1;
+
+	return text < q->text + q->length ? text : "";
+}
+
 /* NAME.tmp becomes NAME. */
 static bool may_rename(const struct broker_request *q)
 {
-	const char *to = q->text + strlen(q->text) + 1;
-	size_t length = to < q->text + q->length ? strlen(to) : 0;
+	const char *to = second_text(q);
+	size_t length = strlen(to);
 
 	return length && !strncmp(q->text, to, length) && !strcmp(q->text + length, FILE_REPLACE_SUFFIX) &&
 	       has(GRANT_FILE, MAY_REMOVE, q->text) && has(GRANT_FILE, MAY_REMOVE, to);
@@ -195,10 +225,8 @@ static void use(const char *text, unsigned may, unsigned used)
 	g = find(GRANT_FILE, may, text, strlen(text) + 1);
 	if (g && !(g->may & MAY_OPEN_AGAIN))
 		g->may &= ~used;
-	if (g && !g->may) {
-		list_del(&g->link);
-		free(g);
-	}
+	if (g && !g->may)
+		grant_free(g);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -210,24 +238,88 @@ void grants_use(const struct broker_request *q)
 		use(q->text, MAY_RESOLVE, MAY_RESOLVE);
 }
 
+/* ---- the end of a request ------------------------------------------------ */
+
+/* A device may connect or start again what is no file. */
+static bool stays(const struct grant *g)
+{
+	return g->kind != GRANT_FILE || (g->may & MAY_OPEN_AGAIN);
+}
+
+static void end_request(struct list *list, uint64_t request, bool all)
+{
+	list_for_each_safe (item, list) {
+		struct grant *g = container_of(item, struct grant, link);
+
+		if (g->request == request && (all || !stays(g)))
+			grant_free(g);
+	}
+}
+
+void grants_answered(uint64_t request, bool refused)
+{
+	pthread_mutex_lock(&lock);
+	end_request(&grants, request, refused);
+	if (refused)
+		end_request(&grants_named, request, true);
+	pthread_mutex_unlock(&lock);
+}
+
+/* ---- images -------------------------------------------------------------- */
+
+bool grants_is_image(const struct broker_request *q)
+{
+	return q->op == BROKER_RENAME && may_rename(q) &&
+	       has(GRANT_FILE, MAY_BE_IMAGE, second_text(q));
+}
+
+bool grants_are_known(const struct list *list, const struct list *known, const char **name)
+{
+	bool all = true;
+
+	pthread_mutex_lock(&lock);
+	list_for_each (item, list) {
+		struct grant *g = container_of(item, struct grant, link);
+
+		*name = g->bytes;
+		all = find_in(known, g->kind, g->may, g->bytes, g->length) ||
+		      find_in(&grants_named, g->kind, g->may, g->bytes, g->length);
+		if (!all)
+			break;
+	}
+	pthread_mutex_unlock(&lock);
+	return all;
+}
+
+void grants_forget_file(const char *name)
+{
+	struct grant *g;
+
+	pthread_mutex_lock(&lock);
+	while ((g = find(GRANT_FILE, 0, name, strlen(name) + 1)))
+		grant_free(g);
+	pthread_mutex_unlock(&lock);
+}
+
 /* ---- reservations -------------------------------------------------------- */
 
 /* FILE.pr and FILE.pr.tmp: scsi/reserve.c, reserve_file.c. */
 int grants_add_reservation(const char *real)
 {
 	const unsigned may = MAY_READ | MAY_WRITE | MAY_CREATE | MAY_REMOVE | MAY_OPEN_AGAIN;
+	const struct grant_to to = {&grants, 0};
 	char *name;
 	int ret;
 
 	if (asprintf(&name, "%s.pr" FILE_REPLACE_SUFFIX, real) < 0)
 		return -ENOMEM;
-	ret = grants_add_text(GRANT_FILE, may, name);
+	ret = grants_add_text(&to, GRANT_FILE, may, name);
 	name[strlen(name) - strlen(FILE_REPLACE_SUFFIX)] = '\0';
 	if (!ret)
-		ret = grants_add_text(GRANT_FILE, may, name);
+		ret = grants_add_text(&to, GRANT_FILE, may, name);
 	strrchr(name, '/')[1] = '\0';
 	if (!ret)
-		ret = grants_add_text(GRANT_FILE, MAY_READ | MAY_SYNC | MAY_OPEN_AGAIN, name);
+		ret = grants_add_text(&to, GRANT_FILE, MAY_READ | MAY_SYNC | MAY_OPEN_AGAIN, name);
 	free(name);
 	return ret;
 }

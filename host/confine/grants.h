@@ -6,6 +6,7 @@
  *
  * Most names are used up by the first successful opening: after `disk remove` the worker cannot
  * open the file again. Reservation files and what connects again (NBD, passt, TAPs, `pair`) stay.
+ * What a request named and did not use goes when it is answered.
  *
  * Process: the broker. Thread: any.
  */
@@ -15,6 +16,7 @@
 #include <jansson.h>
 
 #include "base/broker.h"
+#include "base/list.h"
 #include "config/config.h"
 
 enum grant_kind {
@@ -25,6 +27,7 @@ enum grant_kind {
 	GRANT_TAP_WATCH, /* sockets that say what becomes of TAP interfaces */
 	GRANT_NBD,
 	GRANT_SPAWN, /* arguments, each with its end */
+	GRANT_FD,    /* numbers of inherited descriptors; nothing is asked of the broker */
 };
 
 /* What may be done with it. */
@@ -38,21 +41,43 @@ enum {
 	MAY_CONNECT = 0x40,
 	MAY_LISTEN = 0x80,
 	MAY_OPEN_AGAIN = 0x100,
-	MAY_SYNC = 0x200, /* a directory, to be opened for fsync() */
+	MAY_SYNC = 0x200,     /* a directory, to be opened for fsync() */
+	MAY_BE_IMAGE = 0x400, /* a file gets this name only when vouch.h says yes */
+};
+
+/* Lists under one lock. */
+extern struct list grants;       /* what may be opened */
+extern struct list grants_named; /* devices that requests have added: an image may name them */
+
+struct grant_to {
+	struct list *list;
+	uint64_t request; /* 0: none, as for the configuration */
 };
 
 /* 0 or -ENOMEM. */
-int grants_add(enum grant_kind kind, unsigned may, const char *bytes, size_t length);
-int grants_add_text(enum grant_kind kind, unsigned may, const char *text);
-int grants_add_config(const struct vm_config *c);
-/* A request of a client, as it is about to be passed on. One that is wrong adds nothing; the worker
- * answers it. */
-void grants_add_request(const json_t *request);
+int grants_add(const struct grant_to *to, enum grant_kind kind, unsigned may, const char *bytes,
+	size_t length);
+int grants_add_text(
+	const struct grant_to *to, enum grant_kind kind, unsigned may, const char *text);
+int grants_add_config(const struct grant_to *to, const struct vm_config *c);
+/* A request of a client, as it is about to be passed on, with a number of its own. One that is
+ * wrong adds nothing; the worker answers it. */
+void grants_add_request(const json_t *request, uint64_t number);
+/* The worker has answered it. After a refusal nothing of it is left; else what a device opens again
+ * by itself (sockets, TAPs, passt) stays. */
+void grants_answered(uint64_t request, bool refused);
 /* The files beside a disk that keep its reservation; real: of the disk, without links. */
 int grants_add_reservation(const char *real);
+/* False: `list` has what neither `known` nor grants_named has; *name: what that names. */
+bool grants_are_known(const struct list *list, const struct list *known, const char **name);
+/* No name like this may be opened any more. */
+void grants_forget_file(const char *name);
+void grants_free(struct list *list);
 
 /* True: this is allowed. */
 bool grants_allow(const struct broker_request *q);
+/* A file that becomes an image. */
+bool grants_is_image(const struct broker_request *q);
 /* It was done. */
 void grants_use(const struct broker_request *q);
 

@@ -9,8 +9,8 @@
  * chunk of memory before it is used. A damaged image is refused in one line. Raw memory that is
  * mapped is not checked (image_check() does it): reading it all is what the map avoids.
  *
- * An image is as trusted as its directory: checksums find damage, not intent. A reader that parses
- * a section treats it as hostile.
+ * Checksums find damage, not intent: a reader that parses a section treats it as hostile. What an
+ * image names was checked when it was written, if the worker was confined (confine/vouch.h).
  *
  * Thread: any that may sleep on a file system; an image belongs to one thread at a time.
  */
@@ -48,6 +48,8 @@ struct image;
 
 /* Takes nothing from the file that is not checked. 0, or -errno with one line in e. */
 int image_open(struct image **image, const char *path, struct err *e);
+/* The same of an open file, which stays the caller's; name: in errors. */
+int image_open_fd(struct image **image, int fd, const char *name, struct err *e);
 void image_close(struct image *image);
 
 /* NULL: it has none of this name. Valid until image_close(). */

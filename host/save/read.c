@@ -202,7 +202,8 @@ static int open_file(struct image *i, struct err *e)
 {
 	struct stat st;
 
-	i->fd = files_open(i->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+	if (i->fd < 0)
+		i->fd = files_open(i->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
 	if (i->fd < 0 || fstat(i->fd, &st))
 		return err_set(e, -errno, "%s: %s", i->path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
@@ -230,14 +231,15 @@ static int read_all(struct image *i, struct err *e)
 	return ret ? ret : check_index(i, e);
 }
 
-int image_open(struct image **out, const char *path, struct err *e)
+/* Takes fd over; -1: opens the file. */
+static int open_as(struct image **out, int fd, const char *path, struct err *e)
 {
 	struct image *i = calloc(1, sizeof(*i));
 	int ret;
 
 	if (!i)
 		return err_set(e, -ENOMEM, "%s: out of memory", path);
-	i->fd = -1;
+	i->fd = fd;
 	i->path = strdup(path);
 	ret = i->path ? read_all(i, e) : err_set(e, -ENOMEM, "%s: out of memory", path);
 	if (ret) {
@@ -246,6 +248,20 @@ int image_open(struct image **out, const char *path, struct err *e)
 	}
 	*out = i;
 	return 0;
+}
+
+int image_open(struct image **out, const char *path, struct err *e)
+{
+	return open_as(out, -1, path, e);
+}
+
+int image_open_fd(struct image **out, int fd, const char *name, struct err *e)
+{
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (own < 0)
+		return err_set(e, -errno, "%s: %s", name, strerror(errno));
+	return open_as(out, own, name, e);
 }
 
 void image_close(struct image *i)

@@ -46,6 +46,10 @@ static int fail(const struct writer *w, int error, struct err *e)
 			w->path, w->path, FILE_REPLACE_SUFFIX);
 	if (error == -EBUSY)
 		return err_set(e, error, "save: %s: another VM is being saved there", w->path);
+	if (error == -ENOLCK)
+		return err_set(e, error,
+			"save: %s: no leases on this file system, which a confined VM needs; save it elsewhere",
+			w->path);
 	return err_set(e, error, "save: %s: %s", w->path, strerror(-error));
 }
 

@@ -12,6 +12,7 @@
 #include "confine/grants.h"
 
 static struct broker_request q;
+static uint64_t number; /* of the last request */
 
 static bool allows2(enum broker_op op, int32_t a, const char *text, const char *text2)
 {
@@ -32,7 +33,7 @@ static void request(const char *text)
 	json_t *json = json_loads(text, 0, NULL);
 
 	assert_non_null(json);
-	grants_add_request(json);
+	grants_add_request(json, ++number);
 	json_decref(json);
 }
 
@@ -146,7 +147,9 @@ static void nbd_servers(void **state)
 
 static void services_of_vsock(void **state)
 {
-	assert_int_equal(grants_add_text(GRANT_SERVICES, MAY_CONNECT, "/run/v"), 0);
+	const struct grant_to to = {&grants, 0};
+
+	assert_int_equal(grants_add_text(&to, GRANT_SERVICES, MAY_CONNECT, "/run/v"), 0);
 	assert_true(allows(BROKER_CONNECT, SOCK_STREAM, "/run/v_1024"));
 	assert_false(allows(BROKER_CONNECT, SOCK_STREAM, "/run/v_"));
 	assert_false(allows(BROKER_CONNECT, SOCK_STREAM, "/run/v_1/../x"));
@@ -166,6 +169,36 @@ static void attributes_of_block_devices(void **state)
 	assert_false(allows(BROKER_OPEN, O_RDONLY, "/sys/dev/block/8:1"));
 }
 
+/* What a request named and did not use goes with its answer. */
+static void answered_requests_leave_nothing(void **state)
+{
+	request("{\"command\": \"save\", \"file\": \"/s/vm\"}");
+	assert_true(allows2(BROKER_RENAME, 0, "/s/vm.tmp", "/s/vm"));
+	assert_true(grants_is_image(&q));
+	assert_true(allows(BROKER_OPEN, O_RDWR | O_CREAT | O_EXCL, "/s/vm.tmp"));
+	grants_answered(number - 1, true);
+	assert_true(allows(BROKER_OPEN, O_RDWR | O_CREAT | O_EXCL, "/s/vm.tmp"));
+	grants_answered(number, true);
+	assert_false(allows(BROKER_OPEN, O_RDWR | O_CREAT | O_EXCL, "/s/vm.tmp"));
+	assert_false(allows(BROKER_OPEN, O_RDONLY, "/s/vm"));
+	assert_false(allows2(BROKER_RENAME, 0, "/s/vm.tmp", "/s/vm"));
+	assert_false(allows(BROKER_OPEN, O_RDONLY | O_DIRECTORY, "/s/"));
+	request("{\"command\": \"disk add\", \"spec\": \"/img/refused\"}");
+	grants_answered(number, true);
+	assert_false(allows(BROKER_OPEN, O_RDWR, "/img/refused"));
+}
+
+static void devices_go_on_connecting(void **state)
+{
+	request("{\"command\": \"nic add\", \"spec\": \"pair:/run/stays,pcap=/cap/stays\"}");
+	grants_answered(number, false);
+	assert_true(allows(BROKER_CONNECT, SOCK_SEQPACKET, "/run/stays"));
+	assert_false(allows(BROKER_OPEN, O_WRONLY | O_CREAT | O_TRUNC, "/cap/stays"));
+	request("{\"command\": \"nic add\", \"spec\": \"pair:/run/goes\"}");
+	grants_answered(number, true);
+	assert_false(allows(BROKER_CONNECT, SOCK_SEQPACKET, "/run/goes"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,6 +213,8 @@ int main(void)
 		cmocka_unit_test(nbd_servers),
 		cmocka_unit_test(services_of_vsock),
 		cmocka_unit_test(attributes_of_block_devices),
+		cmocka_unit_test(answered_requests_leave_nothing),
+		cmocka_unit_test(devices_go_on_connecting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
