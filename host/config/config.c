@@ -81,6 +81,48 @@ static void choose_lun(const struct vm_config *c, struct disk_config *d)
 	d->lun = lun;
 }
 
+static struct nic_config *nic_at(const struct vm_config *c, int64_t number)
+{
+	for (uint32_t i = 0; i < c->nic_count; i++)
+		if (c->nics[i].number == number)
+			return &c->nics[i];
+	return NULL;
+}
+
+static int check_number(const struct vm_config *c, const struct nic_config *n, struct err *e)
+{
+	const struct nic_config *other = nic_at(c, n->number);
+	struct err why;
+
+	if (n->number == VM_AUTO || other == n)
+		return 0;
+	err_set(&why, -EINVAL, "there is a NIC nic%d already (%s); choose another", (int)n->number,
+		other->device.origin ? other->device.origin : "NIC");
+	return fail_device(&n->device, "number", -EINVAL, &why, e);
+}
+
+/* There are as many numbers as NICs. */
+static void choose_number(const struct vm_config *c, struct nic_config *n)
+{
+	int64_t number = 0;
+
+	while (nic_at(c, number))
+		number++;
+	n->number = number;
+}
+
+static int complete_nics(struct vm_config *c, struct err *e)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; !ret && i < c->nic_count; i++)
+		ret = check_number(c, &c->nics[i], e);
+	for (uint32_t i = 0; !ret && i < c->nic_count; i++)
+		if (c->nics[i].number == VM_AUTO)
+			choose_number(c, &c->nics[i]);
+	return ret;
+}
+
 static const char *origin_of(const struct vm_config *c, const char *name)
 {
 	const char *origin = c->origins[schema_find(vm_keys, name) - vm_keys];
@@ -109,7 +151,7 @@ int vm_config_complete(struct vm_config *c, struct err *e)
 	for (uint32_t i = 0; !ret && i < c->disk_count; i++)
 		if (c->disks[i].lun == VM_AUTO)
 			choose_lun(c, &c->disks[i]);
-	return ret;
+	return ret ? ret : complete_nics(c, e);
 }
 
 /* ---- files --------------------------------------------------------------- */

@@ -59,6 +59,7 @@ struct disk_config {
 struct nic_config {
 	struct device_config device;
 	char *mac;                  /* NULL: choose */
+	int64_t number; /* VM_AUTO: the lowest free one, until vm_config_complete() */
 	uint32_t queues, mtu, vlan; /* 0: not set */
 	bool mac_lock;
 	bool monitor;
@@ -158,7 +159,8 @@ int vm_config_read(
 /* Adds the configuration of the saved VM whose image this is. */
 int vm_config_read_image(struct vm_config *c, const char *path, struct err *e);
 
-/* All sources are read: what is required is there, nothing excludes another, LUNs are chosen. */
+/* All sources are read: what is required is there, nothing excludes another, LUNs and
+ * numbers of NICs are chosen. */
 int vm_config_complete(struct vm_config *c, struct err *e);
 
 /* Checks that named files exist and can be used, without opening or changing any. */

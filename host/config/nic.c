@@ -177,6 +177,8 @@ FILTER(limit, "limits bits per second");
 static const struct schema *const filters[] = {
 	&pcap_schema, &delay_schema, &loss_schema, &limit_schema, NULL};
 
+static const char *const auto_word[] = {"auto", NULL};
+
 static const struct schema_key nic_keys[] = {
 	{
 		.name = "mac",
@@ -187,6 +189,16 @@ static const struct schema_key nic_keys[] = {
 		.must_be = "a unicast MAC address, like 52:54:00:12:34:56",
 		.arg = "MAC",
 		.help = "MAC address; else one that depends on the VM's name and the NIC's number",
+	},
+	{
+		.name = "number",
+		.type = &schema_number_or_word,
+		SCHEMA_FIELD(struct nic_config, number),
+		.max = VM_NICS_MAX - 1,
+		.choices = auto_word,
+		.preset = "auto",
+		.arg = "N|auto",
+		.help = "number of the NIC, by which the guest finds it again: nicN; auto: the lowest free one",
 	},
 	{
 		.name = "queues",

@@ -127,11 +127,12 @@ int network_open(struct network *n, struct loop *control, const struct vm_config
 		n->nics[i] = (struct network_nic){.network = n, .number = i};
 	for (uint32_t i = 0; !ret && i < o->nic_count; i++) {
 		struct nic_config config;
+		uint32_t number;
 
 		ret = nic_config_copy(&config, &o->nics[i]);
 		if (ret)
 			return err_set(e, ret, "--net: out of memory");
-		ret = nic_open(n, i, &config, e);
+		ret = network_add(n, &config, &number, e);
 	}
 	return ret;
 }
@@ -227,8 +228,15 @@ void network_detach(struct network *n)
 
 /* ---- adding -------------------------------------------------------------- */
 
-static int free_number(const struct network *n, uint32_t *number, struct err *e)
+static int choose_number(
+	const struct network *n, const struct nic_config *config, uint32_t *number, struct err *e)
 {
+	if (config->number != VM_AUTO) {
+		*number = (uint32_t)config->number;
+		if (n->nics[*number].state == NETWORK_NONE)
+			return 0;
+		return err_set(e, -EEXIST, "nic add: number: nic%u is there; choose another", *number);
+	}
 	for (*number = 0; *number < VM_NICS_MAX; (*number)++)
 		if (n->nics[*number].state == NETWORK_NONE)
 			return 0;
@@ -238,7 +246,7 @@ static int free_number(const struct network *n, uint32_t *number, struct err *e)
 int network_add(struct network *n, struct nic_config *config, uint32_t *number, struct err *e)
 {
 	struct network_nic *nic;
-	int ret = free_number(n, number, e);
+	int ret = choose_number(n, config, number, e);
 
 	ON_LOOP(n->control);
 	if (ret) {

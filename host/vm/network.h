@@ -18,6 +18,7 @@
 #ifndef VM_NETWORK_H
 #define VM_NETWORK_H
 
+#include "base/archive.h"
 #include "base/inspect.h"
 #include "config/config.h"
 #include "nic/nic.h"
@@ -89,6 +90,15 @@ void network_pause(struct network *n, void (*paused)(void *ctx), void *ctx);
 void network_resume(struct network *n);
 /* One line in e: which NICs are not at rest. */
 void network_name_busy(const struct network *n, struct err *e);
+
+/* network_save.c. Between network_pause() and network_resume(). */
+#define NIC_MAC_TEXT 18u
+/* The configuration of all NICs there are now: at most VM_NICS_MAX; copies that own nothing, with
+ * their addresses in macs. */
+uint32_t network_configs(
+	const struct network *n, struct nic_config *configs, char (*macs)[NIC_MAC_TEXT]);
+/* What was changed at run time; reading fails unless the same NICs are there. */
+void network_archive(struct network *n, struct archive *a);
 
 /* Changes. Only network_add() and the last three are allowed without a guest, too.
  * network_add() takes config over, also after an error; the guest finds the NIC by itself. */

@@ -35,6 +35,12 @@ static void resume(struct vm *vm)
 	network_resume(&vm->network);
 }
 
+static int archive(struct vm *vm, struct archive *a, struct err *e)
+{
+	network_archive(&vm->network, a);
+	return archive_error(a, e);
+}
+
 static void detach(struct vm *vm)
 {
 	network_detach(&vm->network);
@@ -52,6 +58,7 @@ const struct vm_unit_ops network_unit = {
 	.pause = pause_unit,
 	.pause_late = pause_late,
 	.resume = resume,
+	.archive = archive,
 	.detach = detach,
 	.close = close_unit,
 };

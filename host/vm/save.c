@@ -136,6 +136,8 @@ static char *config_text(struct vm *vm, struct err *e)
 {
 	struct vm_config now = *vm->options;
 	struct disk_config disks[VM_DISKS_MAX];
+	struct nic_config nics[VM_NICS_MAX];
+	char macs[VM_NICS_MAX][NIC_MAC_TEXT];
 	json_t *json;
 	char *text;
 
@@ -144,6 +146,8 @@ static char *config_text(struct vm *vm, struct err *e)
 		return NULL;
 	}
 	now.disks = disks;
+	now.nics = nics;
+	now.nic_count = network_configs(&vm->network, nics, macs);
 	json = vm_config_image_json(&now, e);
 	if (!json)
 		return NULL;

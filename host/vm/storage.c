@@ -136,6 +136,20 @@ int storage_attach(struct storage *s, struct vsp_host *host, struct err *e)
 	return 0;
 }
 
+int storage_offer(struct storage *s, uint32_t number, struct err *e)
+{
+	struct storage_controller *c = &s->controllers[number];
+	int ret = 0;
+
+	ON_LOOP(s->control);
+	if (c->state == STORAGE_NONE) {
+		ret = controller_create(c, e);
+		if (!ret)
+			c->state = STORAGE_PRESENT;
+	}
+	return ret;
+}
+
 static void add_deferred(struct storage *s);
 
 void storage_detach(struct storage *s)

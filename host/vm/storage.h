@@ -95,6 +95,8 @@ void storage_close(struct storage *s);
 
 /* A new guest: offers all controllers. storage_detach() also after a failure. */
 int storage_attach(struct storage *s, struct vsp_host *host, struct err *e);
+/* Between the two: a controller without disks, unless it is there. */
+int storage_offer(struct storage *s, uint32_t number, struct err *e);
 /* The guest's bus is shut down. Ends a pause, too. */
 void storage_detach(struct storage *s);
 

@@ -135,12 +135,27 @@ static void check_disk(struct storage *s, const struct saved_disk *was, struct a
 	free(source);
 }
 
+/* One whose last disk was removed is there, too. */
+static void controllers_archive(struct storage *s, struct archive *a)
+{
+	uint8_t present = 0;
+	struct err e;
+
+	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++)
+		present |= (uint8_t)((s->controllers[i].state == STORAGE_PRESENT) << i);
+	archive_u8(a, "controllers", &present);
+	for (uint32_t i = 0; a->reading && !a->error && i < VM_CONTROLLERS_MAX; i++)
+		if (present >> i & 1 && storage_offer(s, i, &e))
+			archive_fail(a, "controller %u: %.180s", i, e.text);
+}
+
 void storage_archive(struct storage *s, struct archive *a)
 {
 	struct list *pos = &s->disks;
 	uint32_t count = 0, have = 0;
 
 	ON_LOOP(s->control);
+	controllers_archive(s, a);
 	list_for_each (item, &s->disks)
 		have++;
 	count = archive_list(a, "disks", have, VM_CONTROLLERS_MAX * SCSI_LUNS_MAX);

@@ -320,6 +320,7 @@ static void check_same_nic(const struct nic_config *a, const struct nic_config *
 	check_same_text(x->forward, y->forward);
 	check_same_text(x->program, y->program);
 	check_same_text(a->mac, b->mac);
+	assert_int_equal(a->number, b->number);
 	assert_int_equal(a->queues, b->queues);
 	assert_int_equal(a->mtu, b->mtu);
 	assert_int_equal(a->vlan, b->vlan);

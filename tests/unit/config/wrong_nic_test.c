@@ -112,6 +112,8 @@ static void options(void **state)
 		{"null,mac=01:00:5e:00:00:01", "mac: must be a unicast MAC"},
 		{"null,mac=02:00:00:00:00", "mac: must be a unicast MAC"},
 		{"null,mtu=9217", "mtu: must be a number from 68"},
+		{"null,number=8", "number: must be"},
+		{"null,number=x", "number: must be"},
 		{"null,vlan=0", "vlan: must be a number from 1"},
 		{"null,queues=0", "queues: must be a number from"},
 		{"null,mac-lock=1", "mac-lock: takes no value"},
