@@ -23,8 +23,8 @@ uint64_t gmem_end_max(const struct gmem *g)
 
 /* ---- address space ------------------------------------------------------- */
 
-/* Address space in which nothing is mapped yet, from a multiple of 2 MiB on. What is reserved too
- * much, in front and behind, is given back. */
+/* Address space that nobody else gets, and nobody can use yet, from a multiple of 2 MiB on. What is
+ * reserved too much, in front and behind, is given back. */
 static uint8_t *reserve(size_t size)
 {
 	uint8_t *start = mmap(NULL, size + GMEM_HUGE_SIZE, PROT_NONE,
@@ -41,23 +41,36 @@ static uint8_t *reserve(size_t size)
 }
 
 static const int map_flags[] = {
-	[GMEM_ANONYMOUS] = MAP_PRIVATE | MAP_ANONYMOUS,
 	[GMEM_SHARED] = MAP_SHARED,
 	[GMEM_IMAGE] = MAP_PRIVATE,
 };
+
+/* Anonymous memory is the reservation itself: no call here can leave a hole in it. */
+static int map_at(const struct gmem *g, int fd, uint64_t start, uint64_t gpa, size_t size, int prot)
+{
+	uint8_t *at = g->base + gpa;
+	void *done = at;
+
+	if (g->kind == GMEM_ANONYMOUS)
+		return mprotect(at, size, prot) ? -errno : 0;
+	done = mmap(at, size, prot, map_flags[g->kind] | MAP_FIXED | MAP_NORESERVE, fd,
+		(off_t)(start + gmem_file_offset(g, gpa)));
+	return done == MAP_FAILED ? -errno : 0;
+}
 
 /*
  * Maps one range of RAM inside the window. Guest pages are left out of core dumps: they are large
  * and private. A child process does not get them: while it lives, a page would be copied when it is
  * written to, away from where the guest and requests in flight use it.
  */
-static int map_range(const struct gmem *g, int fd, uint64_t start, uint64_t gpa, size_t size)
+static int map_range(
+	const struct gmem *g, int fd, uint64_t start, uint64_t gpa, size_t size, int prot)
 {
 	uint8_t *at = g->base + gpa;
+	int rc = map_at(g, fd, start, gpa, size, prot);
 
-	if (mmap(at, size, PROT_READ | PROT_WRITE, map_flags[g->kind] | MAP_FIXED | MAP_NORESERVE,
-		    fd, fd < 0 ? 0 : (off_t)(start + gmem_file_offset(g, gpa))) == MAP_FAILED)
-		return -errno;
+	if (rc)
+		return rc;
 	madvise(at, size, MADV_DONTDUMP);
 	madvise(at, size, MADV_DONTFORK);
 	if (g->kind == GMEM_ANONYMOUS)
@@ -65,13 +78,16 @@ static int map_range(const struct gmem *g, int fd, uint64_t start, uint64_t gpa,
 	return 0;
 }
 
-/* start: of RAM in the file. */
+/* start: of RAM in the file. What may be added later is there, but cannot be used. */
 static int map_ranges(const struct gmem *g, int fd, uint64_t start)
 {
-	int rc = map_range(g, fd, start, 0, g->low_size);
+	const int usable = PROT_READ | PROT_WRITE;
+	int rc = map_range(g, fd, start, 0, g->low_size, usable);
 
 	if (!rc && g->high_size)
-		rc = map_range(g, fd, start, GMEM_HIGH_START, g->high_size);
+		rc = map_range(g, fd, start, GMEM_HIGH_START, g->high_size, usable);
+	if (!rc && g->added_max)
+		rc = map_range(g, fd, start, g->added_start, g->added_max, PROT_NONE);
 	return rc;
 }
 
@@ -221,7 +237,35 @@ int gmem_map_added(struct gmem *g, uint64_t size)
 	assert(size <= g->added_max && size % GMEM_PAGE_SIZE == 0);
 	if (size <= g->added_size)
 		return 0;
-	return map_range(g, g->memfd, 0, g->added_start + g->added_size, size - g->added_size);
+	return mprotect(g->base + g->added_start + g->added_size, size - g->added_size,
+		       PROT_READ | PROT_WRITE)
+		       ? -errno
+		       : 0;
+}
+
+uint64_t gmem_added_piece(const struct gmem *g, uint64_t size)
+{
+	uint64_t piece = (g->added_max / GMEM_ADDED_PIECES + GMEM_HUGE_SIZE) / GMEM_HUGE_SIZE *
+			 GMEM_HUGE_SIZE;
+
+	assert(size <= g->added_max);
+	size = (size + piece - 1) / piece * piece;
+	return size < g->added_max ? size : g->added_max;
+}
+
+/* Only added_size changes while the memory is used. */
+struct gmem gmem_addresses(const struct gmem *g)
+{
+	return (struct gmem){
+		.kind = g->kind,
+		.memfd = -1,
+		.base = g->base,
+		.low_size = g->low_size,
+		.high_size = g->high_size,
+		.added_start = g->added_start,
+		.added_size = __atomic_load_n(&g->added_size, __ATOMIC_ACQUIRE),
+		.added_max = g->added_max,
+	};
 }
 
 void gmem_publish_added(struct gmem *g, uint64_t size)

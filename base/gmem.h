@@ -82,9 +82,16 @@ int gmem_create_dynamic(
 void gmem_destroy(struct gmem *g);
 /* Where RAM would end if everything were added. */
 uint64_t gmem_end_max(const struct gmem *g);
-/* Maps memory until added_size is `size`, a page multiple of at most added_max: zero, and not
- * populated. Any thread that may sleep, one at a time; others see all of it when it is mapped. */
+/* Makes memory usable until added_size is `size`, a page multiple of at most added_max: zero, and
+ * not populated. Any thread that may sleep, one at a time; others see all of it when it is
+ * published. After an error added_size is as before, and it can be tried again. */
 int gmem_map_added(struct gmem *g, uint64_t size);
+/* Memory is added in few pieces, whatever the guest asks for: the size to add for `size`, at most
+ * added_max. */
+#define GMEM_ADDED_PIECES 32u
+uint64_t gmem_added_piece(const struct gmem *g, uint64_t size);
+/* A copy for gmem_measure(), which outlives the memory, while another thread may add some. */
+struct gmem gmem_addresses(const struct gmem *g);
 /* After gmem_map_added(), when KVM has the memory: it is RAM from now on.
  */
 void gmem_publish_added(struct gmem *g, uint64_t size);

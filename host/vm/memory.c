@@ -61,7 +61,7 @@ int memory_measure(struct vm *vm, void (*done)(void *ctx, const struct gmem_use 
 		return -ENOMEM;
 	*m = (struct measurement){
 		.call = {.run = run, .done = measured, .release = release},
-		.gmem = *partition_gmem(vm->partition),
+		.gmem = gmem_addresses(partition_gmem(vm->partition)),
 		.done = done,
 		.ctx = ctx,
 	};

@@ -304,6 +304,8 @@ int partition_add_memory(struct partition *p, uint64_t size)
 
 	if (size <= before)
 		return 0;
+	size = gmem_added_piece(&p->gmem, size);
+	assert(p->slots_added < GMEM_ADDED_PIECES);
 	ret = gmem_map_added(&p->gmem, size);
 	if (!ret)
 		ret = set_slot(p, SLOT_RAM_ADDED + p->slots_added, p->gmem.added_start + before,

@@ -306,6 +306,55 @@ static void hostile_ranges_are_refused(void **state)
 	gmem_destroy(&g);
 }
 
+/* Nobody else's mapping can get into the window, before memory is added and after. */
+static void assert_no_hole(const struct gmem *g)
+{
+	assert_int_equal(msync(g->base, gmem_end_max(g), MS_ASYNC), 0); /* ENOMEM: a hole */
+}
+
+static void memory_that_is_added(void **state)
+{
+	struct gmem g;
+	struct err e;
+
+	for (int shared = 0; shared < 2; shared++) {
+		assert_int_equal(gmem_create_dynamic(&g, shared ? GMEM_SHARED : GMEM_ANONYMOUS,
+					 4 << 20, 1 << 30, &e),
+			0);
+		assert_no_hole(&g);
+		for (uint64_t size = 32 << 20; size <= 1 << 30; size *= 2) {
+			assert_int_equal(gmem_map_added(&g, size), 0);
+			assert_null(gmem_at(&g, g.added_start + size - 1, 1));
+			gmem_publish_added(&g, size);
+			assert_int_equal(g.base[g.added_start + size - 1], 0);
+			g.base[g.added_start + size - 1] = 1;
+			assert_no_hole(&g);
+		}
+		gmem_destroy(&g);
+	}
+}
+
+/* However the guest asks, there are at most GMEM_ADDED_PIECES. */
+static void memory_is_added_in_few_pieces(void **state)
+{
+	static const uint64_t maxima[] = {2 << 20, 1 << 30, (1 << 30) + 4096, 3ull << 40};
+
+	for (size_t i = 0; i < sizeof(maxima) / sizeof(maxima[0]); i++) {
+		struct gmem g = {.added_max = maxima[i]};
+		uint32_t pieces = 0;
+
+		while (g.added_size < g.added_max) {
+			uint64_t size = gmem_added_piece(&g, g.added_size + 4096);
+
+			assert_true(size > g.added_size && size <= g.added_max);
+			g.added_size = size;
+			pieces++;
+		}
+		assert_true(pieces <= GMEM_ADDED_PIECES);
+		assert_int_equal(gmem_added_piece(&g, 0), 0);
+	}
+}
+
 static void file_cannot_be_resized(void **state)
 {
 	struct gmem g;
@@ -331,6 +380,8 @@ int main(void)
 		cmocka_unit_test(a_short_image_is_refused),
 		cmocka_unit_test(a_child_does_not_have_it),
 		cmocka_unit_test(hostile_ranges_are_refused),
+		cmocka_unit_test(memory_that_is_added),
+		cmocka_unit_test(memory_is_added_in_few_pieces),
 		cmocka_unit_test(file_cannot_be_resized),
 	};
 
