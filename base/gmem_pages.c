@@ -19,6 +19,7 @@ struct gmem_pages {
 	uint8_t *state; /* [index], see index_of() */
 	uint64_t count; /* with all that can be added */
 	_Atomic uint64_t out;
+	_Atomic bool small; /* no huge pages are made: see gmem_pages.h */
 };
 
 /* ---- places -------------------------------------------------------------- */
@@ -236,6 +237,40 @@ bool gmem_pages_next(const struct gmem *g, uint64_t *at, uint64_t max, struct gm
 	return true;
 }
 
+/* ---- huge pages ---------------------------------------------------------- */
+
+static void advise(const struct gmem *g, uint64_t gpa, uint64_t size, int advice)
+{
+	if (size)
+		madvise(g->base + gpa, size, advice); /* a kernel without huge pages: no matter */
+}
+
+static void make_small(const struct gmem *g, bool small)
+{
+	int advice = small ? MADV_NOHUGEPAGE : MADV_HUGEPAGE;
+
+	g->pages->small = small;
+	if (g->kind != GMEM_ANONYMOUS)
+		return;
+	advise(g, 0, g->low_size, advice);
+	advise(g, GMEM_HIGH_START, g->high_size, advice);
+	advise(g, g->added_start, g->added_max, advice);
+}
+
+bool gmem_pages_unsettled(const struct gmem *g)
+{
+	return g->pages && g->pages->small && !g->pages->out;
+}
+
+void gmem_pages_settle(const struct gmem *g)
+{
+	if (!gmem_pages_unsettled(g))
+		return;
+	make_small(g, false);
+	if (g->pages->out) /* since then, and it was not advised */
+		make_small(g, true);
+}
+
 /* ---- to the host --------------------------------------------------------- */
 
 /* Pages from `from` on that are all in this state, or all are not. */
@@ -268,6 +303,8 @@ static int release_pages(const struct gmem *g, const struct gmem_run *run, uint8
 int gmem_pages_release(const struct gmem *g, const struct gmem_run *run)
 {
 	assert(is_ram(g, run));
+	if (!g->pages->small)
+		make_small(g, true);
 	return release_pages(g, run, OUT);
 }
 

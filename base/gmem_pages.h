@@ -52,8 +52,17 @@ uint64_t gmem_pages_out(const struct gmem *g);
  * on, which is 0 at first and where to go on afterwards. False: there is none behind *at. */
 bool gmem_pages_next(const struct gmem *g, uint64_t *at, uint64_t max, struct gmem_run *run);
 
-/* Gives to the host what of the run is out and not held. Any thread that may sleep. 0 or -errno. */
+/* Gives to the host what of the run is out and not held. Any thread that may sleep. 0 or -errno.
+ *
+ * From then on the kernel makes no huge pages of guest memory (those that are there stay): its
+ * khugepaged would fill the holes again, since a block with one page of 512 is enough for it. All
+ * memory, not the blocks around the holes: each block could be a mapping of its own, and a process
+ * has only so many. */
 int gmem_pages_release(const struct gmem *g, const struct gmem_run *run);
+/* Nothing is out any more, and huge pages are not allowed again. Any thread. */
+bool gmem_pages_unsettled(const struct gmem *g);
+/* Allows them again, if nothing is out. Any thread that may sleep, one at a time. */
+void gmem_pages_settle(const struct gmem *g);
 /* The guest does not use the run at the moment, but keeps it (free page reporting): gives it to the
  * host, but for pages that are out or held. -EFAULT: not all of it is RAM, or it is empty. */
 int gmem_pages_discard(const struct gmem *g, const struct gmem_run *run);

@@ -6,7 +6,8 @@
 #include "base/parse.h"
 
 void dynmem_init(struct dynmem *d, const struct vm_memory *memory,
-	int (*add)(void *ctx, uint64_t size), bool (*is_ready)(void *ctx), void *ctx)
+	int (*add)(void *ctx, uint64_t size), bool (*is_ready)(void *ctx),
+	bool (*is_dump)(void *ctx), void *ctx)
 {
 	device_group_init(&d->devices);
 	d->offered = memory->dynamic;
@@ -16,6 +17,7 @@ void dynmem_init(struct dynmem *d, const struct vm_memory *memory,
 		.buffer = memory->buffer,
 		.add = add,
 		.is_ready = is_ready,
+		.is_dump = is_dump,
 		.ctx = ctx,
 	};
 }

@@ -19,9 +19,10 @@ struct dynmem {
 	uint64_t wanted; /* bytes; 0: automatic */
 };
 
-/* add, is_ready, ctx: see struct dynmem_config. */
+/* add, is_ready, is_dump, ctx: see struct dynmem_config. */
 void dynmem_init(struct dynmem *d, const struct vm_memory *memory,
-	int (*add)(void *ctx, uint64_t size), bool (*is_ready)(void *ctx), void *ctx);
+	int (*add)(void *ctx, uint64_t size), bool (*is_ready)(void *ctx),
+	bool (*is_dump)(void *ctx), void *ctx);
 
 /* A new guest, which has all of its memory. dynmem_detach() also after a failure. */
 int dynmem_attach(struct dynmem *d, struct vsp_host *host, struct err *e);

@@ -18,9 +18,17 @@ static bool is_ready(void *ctx)
 	return hv_guest_is_open_source(partition_hv(vm->partition));
 }
 
+/* With --on-crash continue. */
+static bool is_dump(void *ctx)
+{
+	struct vm *vm = ctx;
+
+	return atomic_load(&vm->crash_posted);
+}
+
 static int open_unit(struct vm *vm, struct err *e)
 {
-	dynmem_init(&vm->dynmem, &vm->options->memory, add_memory, is_ready, vm);
+	dynmem_init(&vm->dynmem, &vm->options->memory, add_memory, is_ready, is_dump, vm);
 	return 0;
 }
 

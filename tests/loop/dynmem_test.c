@@ -546,6 +546,53 @@ static void a_guest_that_ends_in_the_middle(void **state)
 	guest_dm_destroy(s);
 }
 
+static bool host_has(struct guest_dm *s, uint64_t bytes)
+{
+	uint64_t until = loop_now_ns() + GUEST_TIMEOUT_MS * 1000000ull;
+
+	while (resident(s) > bytes && loop_now_ns() < until)
+		guest_dm_run_host(s);
+	return resident(s) <= bytes;
+}
+
+static bool dumps;
+
+static bool is_dump(void *ctx)
+{
+	return dumps;
+}
+
+/* What a kernel had beyond its RAM is the host's when another comes, but for one that dumps it. */
+static void what_another_kernel_had_is_given_back(void **state)
+{
+	for (dumps = false;; dumps = true) {
+		struct guest_dm *s = guest_dm_create_dump(is_dump);
+		uint64_t before;
+
+		guest_dm_open_ready(s);
+		guest_dm_target(s, GUEST_DM_RAM + BLOCK);
+		expect_add(s, 0, BLOCK);
+		guest_dm_added(s, BLOCK, DM_HOT_ADD_DONE);
+		guest_dm_wait_granted(s, GUEST_DM_RAM + BLOCK);
+		before = resident(s);
+		fill(s, GMEM_HIGH_START, 16 * MIB);
+		guest_dm_target(s, GUEST_DM_RAM);
+		guest_connect(&s->g, VMBUS_VERSION_WIN10_V5_3);
+		guest_chan_forget(&s->chan);
+		guest_dm_open_ready(s);
+		if (dumps) {
+			assert_true(guest_dm_is_silent(s));
+			assert_int_equal(*(uint8_t *)guest_at(&s->g, GMEM_HIGH_START), 0xA5);
+		} else {
+			assert_true(host_has(s, before + MIB));
+			assert_true(is_zero(s, GMEM_HIGH_START, 16 * MIB));
+		}
+		guest_dm_destroy(s);
+		if (dumps)
+			break;
+	}
+}
+
 /* What was added stays with the same kernel, and is added anew to another. */
 static void added_memory_and_the_next_kernel(void **state)
 {
@@ -616,6 +663,7 @@ int main(void)
 		cmocka_unit_test(a_closed_channel_has_everything_back),
 		cmocka_unit_test(a_guest_that_ends_in_the_middle),
 		cmocka_unit_test(added_memory_and_the_next_kernel),
+		cmocka_unit_test(what_another_kernel_had_is_given_back),
 		cmocka_unit_test(nothing_is_asked_during_a_pause),
 	};
 

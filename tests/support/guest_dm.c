@@ -24,12 +24,8 @@ static int add(void *ctx, uint64_t size)
 	return ret;
 }
 
-struct guest_dm *guest_dm_create(bool shared, uint32_t io_threads)
-{
-	return guest_dm_create_with(shared, io_threads, NULL);
-}
-
-struct guest_dm *guest_dm_create_with(bool shared, uint32_t io_threads, bool (*is_ready)(void *ctx))
+static struct guest_dm *create(
+	bool shared, uint32_t io_threads, bool (*is_ready)(void *ctx), bool (*is_dump)(void *ctx))
 {
 	const struct guest_config gc = {
 		.ram = GUEST_DM_RAM,
@@ -48,6 +44,7 @@ struct guest_dm *guest_dm_create_with(bool shared, uint32_t io_threads, bool (*i
 		.buffer = 20,
 		.add = add,
 		.is_ready = is_ready,
+		.is_dump = is_dump,
 		.ctx = s,
 		.retry_ns = 1000000,
 	};
@@ -55,6 +52,21 @@ struct guest_dm *guest_dm_create_with(bool shared, uint32_t io_threads, bool (*i
 	s->dev = guest_add_device(&s->g, &dynmem_ops, GUEST_DM_INSTANCE, &s->config);
 	guest_connect(&s->g, VMBUS_VERSION_WIN10_V5_3);
 	return s;
+}
+
+struct guest_dm *guest_dm_create(bool shared, uint32_t io_threads)
+{
+	return create(shared, io_threads, NULL, NULL);
+}
+
+struct guest_dm *guest_dm_create_with(bool shared, uint32_t io_threads, bool (*is_ready)(void *ctx))
+{
+	return create(shared, io_threads, is_ready, NULL);
+}
+
+struct guest_dm *guest_dm_create_dump(bool (*is_dump)(void *ctx))
+{
+	return create(false, 1, NULL, is_dump);
 }
 
 void guest_dm_destroy(struct guest_dm *s)

@@ -42,6 +42,7 @@ struct guest_dm {
 struct guest_dm *guest_dm_create(bool shared, uint32_t io_threads);
 struct guest_dm *guest_dm_create_with(
 	bool shared, uint32_t io_threads, bool (*is_ready)(void *ctx));
+struct guest_dm *guest_dm_create_dump(bool (*is_dump)(void *ctx));
 void guest_dm_destroy(struct guest_dm *s);
 
 void guest_dm_open(struct guest_dm *s);

@@ -50,7 +50,7 @@ void dynmem_channel_view(struct dynmem_channel *c, struct dynmem_view *v)
 	device_view(vsp_channel_device(c->ch), v);
 	view_report(c, v);
 	v->can_take = c->can_take;
-	v->alignment = may_add(c, v) ? c->alignment : 0;
+	v->alignment = may_add(c, v) && !c->clear && !c->tidying ? c->alignment : 0;
 }
 
 /* ---- the user's wish (control) ------------------------------------------- */
@@ -197,13 +197,14 @@ static void request_class(struct vsp_device *dev, uint32_t number, struct vsp_re
 	static const struct vsp_request_class classes[DYNMEM_CLASSES] = {
 		[DYNMEM_RELEASE] = {.size = sizeof(struct dynmem_release), .count = RELEASES},
 		[DYNMEM_MAP] = {.size = sizeof(struct dynmem_map), .count = 1},
+		[DYNMEM_TIDY] = {.size = sizeof(struct dynmem_tidy), .count = 1},
 	};
 
 	*class = classes[number];
 }
 
 /* A kernel that comes by kexec has the RAM that the host booted with: what was added is mapped, but
- * is added anew. */
+ * is added anew. Until then the host has it back; unless a kernel was started to dump it. */
 static void prepare(struct vsp_channel *ch)
 {
 	struct vsp_device *dev = vsp_channel_device(ch);
@@ -211,8 +212,11 @@ static void prepare(struct vsp_channel *ch)
 	struct dynmem_device *d = vsp_device_priv(dev);
 	uint64_t contacts = vsp_device_contacts(dev);
 
-	if (contacts != d->contacts)
+	if (contacts != d->contacts) {
 		d->accepted = 0;
+		c->clear = vsp_device_gmem(dev)->added_size &&
+			   !(d->config.is_dump && d->config.is_dump(d->config.ctx));
+	}
 	d->contacts = contacts;
 	c->ready = !d->config.is_ready || d->config.is_ready(d->config.ctx);
 }

@@ -29,6 +29,9 @@ struct dynmem_config {
 	/* ON_CONTROL: the guest bears a request at once. Others are asked after settle_ns. NULL: it
 	 * does. */
 	bool (*is_ready)(void *ctx);
+	/* ON_CONTROL: the kernel that runs now reads the memory of the one before (a crash dump).
+	 * NULL: it does not. */
+	bool (*is_dump)(void *ctx);
 	void *ctx;
 	uint64_t settle_ns; /* 0: DYNMEM_SETTLE_NS */
 	uint64_t retry_ns;  /* 0: DYNMEM_RETRY_NS: after a guest gave less than it was asked for */

@@ -87,6 +87,8 @@ struct dynmem_channel {
 	uint32_t releasing;  /* TAKING: messages whose pages are not released yet */
 	bool last;           /* TAKING: the last message has come */
 	uint32_t shortfalls; /* requests in a row to which it gave less than asked */
+	bool clear;   /* what was added to the kernel before is to be given to the host */
+	bool tidying; /* a helper does that, or allows huge pages again; nothing is added then */
 	/* when it may be asked again: loop time */
 	uint64_t take_after_ns, add_after_ns;
 	struct loop_timer timer;
@@ -100,7 +102,7 @@ struct dynmem_channel {
 };
 
 /* Classes of requests: what pausing and closing wait for. */
-enum { DYNMEM_RELEASE, DYNMEM_MAP, DYNMEM_CLASSES };
+enum { DYNMEM_RELEASE, DYNMEM_MAP, DYNMEM_TIDY, DYNMEM_CLASSES };
 
 /* Pages that the guest has handed over, on their way to the host's kernel. */
 struct dynmem_release {
@@ -116,6 +118,12 @@ struct dynmem_map {
 	struct vsp_channel *ch;
 	uint64_t size; /* to be mapped afterwards, of what is added */
 	int error;
+};
+
+struct dynmem_tidy {
+	struct blocking_call call;
+	struct vsp_channel *ch;
+	bool clear;
 };
 
 static inline struct dynmem_device *dynmem_device_of(const struct dynmem_channel *c)
@@ -146,5 +154,8 @@ uint64_t dynmem_retry_ns(const struct dynmem_channel *c);
 int dynmem_take_ranges(struct dynmem_channel *c, const uint64_t *ranges, uint32_t count, bool last);
 /* Maps what is to be added; then dynmem_add_request(). */
 void dynmem_map(struct dynmem_channel *c, uint64_t bytes);
+/* Does what is left of what the guest had, unless there is nothing or it is being done; then
+ * dynmem_step(). */
+void dynmem_tidy(struct dynmem_channel *c);
 
 #endif

@@ -183,6 +183,7 @@ void dynmem_step(struct dynmem_channel *c)
 	if (c->state != DYNMEM_IDLE || c->paused || c->stopping || c->request_sending)
 		return;
 	loop_timer_cancel(&c->timer);
+	dynmem_tidy(c);
 	dynmem_channel_view(c, &v);
 	action = dynmem_next(&v, &bytes);
 	if (action != DYNMEM_NOTHING)

@@ -204,3 +204,48 @@ void dynmem_map(struct dynmem_channel *c, uint64_t bytes)
 	m->error = ret;
 	mapped(c, m);
 }
+
+/* ---- what a guest leaves ------------------------------------------------- */
+
+static void tidy_run(struct blocking_call *call)
+{
+	struct dynmem_tidy *t = container_of(call, struct dynmem_tidy, call);
+	const struct gmem *g = vsp_device_gmem(vsp_channel_device(t->ch));
+	const struct gmem_run added = {g->added_start, g->added_size / GMEM_PAGE_SIZE};
+
+	if (t->clear)
+		gmem_pages_discard(g, &added); /* what it cannot give stays: no harm */
+	gmem_pages_settle(g);
+}
+
+static void tidied(struct dynmem_channel *c, struct dynmem_tidy *t)
+{
+	c->tidying = c->clear = false;
+	vsp_request_put(c->ch, t);
+}
+
+static void tidy_done(struct blocking_call *call)
+{
+	struct dynmem_tidy *t = container_of(call, struct dynmem_tidy, call);
+	struct dynmem_channel *c = vsp_channel_priv(t->ch);
+
+	tidied(c, t);
+	dynmem_step(c);
+}
+
+void dynmem_tidy(struct dynmem_channel *c)
+{
+	struct dynmem_tidy *t;
+
+	if (c->tidying || (!c->clear && !gmem_pages_unsettled(gmem_of(c))))
+		return;
+	t = vsp_request_get(c->ch, DYNMEM_TIDY);
+	if (!t)
+		return;
+	t->ch = c->ch;
+	t->clear = c->clear;
+	t->call = (struct blocking_call){.run = tidy_run, .done = tidy_done};
+	c->tidying = true;
+	if (blocking_start(&t->call, vsp_channel_loop(c->ch)))
+		tidied(c, t); /* it is tried again when there is something to do */
+}

@@ -179,6 +179,39 @@ static void memory_of_an_image_stays(void **state)
 
 /* ---- added memory -------------------------------------------------------- */
 
+#define COLLAPSE 25 /* MADV_COLLAPSE, Linux 6.1: what khugepaged does, now */
+
+/* The kernel does not fill holes by making huge pages, until there are none. */
+static void holes_are_not_filled_by_huge_pages(void **state)
+{
+	const struct gmem_run half = run(2 * MIB, MIB / PAGE);
+	struct gmem_use use;
+	uint64_t held = 0;
+	struct gmem g;
+
+	create(&g, GMEM_ANONYMOUS);
+	memset(g.base, 1, RAM);
+	if (madvise(g.base + 2 * MIB, 2 * MIB, COLLAPSE)) {
+		print_message("SKIP: this kernel makes no huge pages: %s\n", strerror(errno));
+		gmem_destroy(&g);
+		skip();
+	}
+	assert_int_equal(gmem_pages_take(&g, &half, &held), 0);
+	assert_int_equal(gmem_pages_release(&g, &half), 0);
+	assert_false(gmem_pages_unsettled(&g));
+	assert_int_not_equal(madvise(g.base + 2 * MIB, 2 * MIB, COLLAPSE), 0);
+	assert_int_equal(gmem_measure(&g, &use), 0);
+	assert_int_equal(use.resident, RAM - MIB);
+	gmem_pages_settle(&g); /* too early */
+	assert_int_not_equal(madvise(g.base + 2 * MIB, 2 * MIB, COLLAPSE), 0);
+	gmem_pages_give(&g, &half);
+	assert_true(gmem_pages_unsettled(&g));
+	gmem_pages_settle(&g);
+	assert_false(gmem_pages_unsettled(&g));
+	assert_int_equal(madvise(g.base + 2 * MIB, 2 * MIB, COLLAPSE), 0);
+	gmem_destroy(&g);
+}
+
 static void memory_is_added(void **state)
 {
 	for (int kind = GMEM_ANONYMOUS; kind <= GMEM_SHARED; kind++) {
@@ -429,6 +462,7 @@ int main(void)
 		cmocka_unit_test(a_page_that_is_held_too_often),
 		cmocka_unit_test(discarded_pages_read_as_zeroes),
 		cmocka_unit_test(memory_of_an_image_stays),
+		cmocka_unit_test(holes_are_not_filled_by_huge_pages),
 		cmocka_unit_test(memory_is_added),
 		cmocka_unit_test(added_memory_is_next_to_no_other),
 		cmocka_unit_test(random_operations),
