@@ -8,6 +8,7 @@
 static const char *const names[PROC_SELF_FILES] = {
 	[PROC_SELF_STATUS] = "/proc/self/status",
 	[PROC_SELF_SMAPS] = "/proc/self/smaps",
+	[PROC_SELF_PAGEMAP] = "/proc/self/pagemap",
 };
 
 static int held[PROC_SELF_FILES]; /* 0: not */
@@ -19,6 +20,12 @@ void proc_self_hold(void)
 
 		held[i] = fd < 0 ? 0 : fd;
 	}
+}
+
+int proc_self_open(enum proc_self_file file)
+{
+	return held[file] ? fcntl(held[file], F_DUPFD_CLOEXEC, 0)
+			  : open(names[file], O_RDONLY | O_CLOEXEC);
 }
 
 /* ---- a stream with a position of its own --------------------------------- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "confine/confine.h"
 
+#include <cap-ng.h>
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -98,6 +99,26 @@ static void close_inherited(const struct vm_config *config)
 		closedir(dir);
 }
 
+/* ---- /proc --------------------------------------------------------------- */
+
+/* Who opens pagemap as an administrator may read physical addresses there, for ever. */
+static void hold_proc_self(void)
+{
+	bool admin;
+
+	capng_get_caps_process();
+	admin = capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN);
+	if (admin) {
+		capng_update(CAPNG_DROP, CAPNG_EFFECTIVE, CAP_SYS_ADMIN);
+		capng_apply(CAPNG_SELECT_CAPS);
+	}
+	proc_self_hold();
+	if (admin) {
+		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE, CAP_SYS_ADMIN);
+		capng_apply(CAPNG_SELECT_CAPS);
+	}
+}
+
 /* ---- all of it ----------------------------------------------------------- */
 
 /* Names what the machine lacks, with the reason. */
@@ -155,7 +176,7 @@ int confine(const struct vm_config *config, struct err *e)
 		ret = broker_start(config, e);
 	if (ret)
 		return ret;
-	proc_self_hold();
+	hold_proc_self();
 	load_libraries(config);
 	loop_restrict_rings();
 	enter_layers(config, &lacks);

@@ -2,10 +2,10 @@
 #include "save/resident.h"
 
 #include <assert.h>
-#include <fcntl.h>
+#include <errno.h>
 #include <unistd.h>
 
-#include "base/files.h"
+#include "base/proc_self.h"
 
 #define PAGES_MAX 64u
 #define PRESENT   (1ull << 63)
@@ -16,7 +16,7 @@ void resident_open(struct resident *r, const struct gmem *gmem)
 	r->gmem = gmem;
 	r->fd = -1;
 	if (gmem->kind == GMEM_ANONYMOUS)
-		r->fd = files_open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+		r->fd = proc_self_open(PROC_SELF_PAGEMAP);
 }
 
 void resident_close(struct resident *r)
@@ -42,11 +42,21 @@ static bool range_any(const struct resident *r, uint64_t gpa, size_t size)
 	return false;
 }
 
+/* The file has the same order. Where it ends in a hole the answer is ENXIO. */
+static bool file_any(int memfd, uint64_t offset, size_t size)
+{
+	off_t data = lseek(memfd, (off_t)offset, SEEK_DATA);
+
+	return data < 0 ? errno != ENXIO : (uint64_t)data < offset + size;
+}
+
 bool resident_any(const struct resident *r, uint64_t offset, size_t size)
 {
 	const struct gmem *g = r->gmem;
 	size_t low = offset < g->low_size ? (size_t)(g->low_size - offset) : 0;
 
+	if (g->kind == GMEM_SHARED)
+		return file_any(g->memfd, offset, size);
 	if (r->fd < 0)
 		return true;
 	if (low > size)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Which pages of guest memory were ever used: the others are zero, and reading them would only make
- * the kernel allocate. Where that cannot be known (another kind of memory than anonymous, no
- * /proc), all count as used. Thread: the caller's, which may sleep.
+ * the kernel allocate. The kernel says it of anonymous memory in /proc/self/pagemap, of shared
+ * memory by SEEK_DATA of its file. Where it does not (memory of an image, no /proc), all count as
+ * used. Thread: the caller's, which may sleep.
  */
 #ifndef SAVE_RESIDENT_H
 #define SAVE_RESIDENT_H
@@ -11,7 +12,7 @@
 
 struct resident {
 	const struct gmem *gmem;
-	int fd; /* /proc/self/pagemap, or -1: unknown */
+	int fd; /* anonymous: /proc/self/pagemap, or -1: unknown */
 };
 
 void resident_open(struct resident *r, const struct gmem *gmem);

@@ -144,6 +144,29 @@ static void test_round_trip(void **state)
 	}
 }
 
+/* Chunks that the guest never used are neither in the file nor in memory. */
+static void test_shared_memory_is_not_filled(void **state)
+{
+	const struct image_section sections[] = {
+		{"config", CONFIG_TEXT, sizeof(CONFIG_TEXT)},
+		{"state", STATE_TEXT, sizeof(STATE_TEXT)},
+	};
+	struct gmem g;
+	struct image_content content = {.sections = sections, .section_count = 2, .gmem = &g};
+	struct err e = {""};
+	struct stat before, after;
+
+	assert_int_equal(gmem_create_shared(&g, MEMORY, &e), 0);
+	for (uint64_t at = MIB; at < MIB + 70000; at += 4096)
+		g.base[at] = 7;
+	assert_int_equal(fstat(g.memfd, &before), 0);
+	assert_int_equal(image_write(path, &content, &e), 0);
+	assert_int_equal(fstat(g.memfd, &after), 0);
+	assert_true(before.st_blocks > 0 && after.st_blocks * 512 <= 2 * IMAGE_CHUNK);
+	assert_int_equal(read_back(&g, &e), 0);
+	gmem_destroy(&g);
+}
+
 static void test_clones_share(void **state)
 {
 	struct gmem g, clone[2];
@@ -417,6 +440,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_shared_memory_is_not_filled),
 		cmocka_unit_test(test_clones_share),
 		cmocka_unit_test(test_packed_is_not_mapped),
 		cmocka_unit_test(test_cancelled),
