@@ -637,6 +637,31 @@ static void the_identity_is_the_files(void **state)
 	assert_string_not_equal(here, there);
 }
 
+/* Who opens another's file for writing leaves it as it was: a saved VM takes it for its disk. */
+static void opening_does_not_change_it(void **state)
+{
+	struct rig *rig = *state;
+	const struct timespec old[] = {{.tv_sec = 1000000}, {.tv_sec = 1000000}};
+	struct stat st;
+
+	assert_int_equal(chmod(rig->dir, 0755), 0);
+	for (int other = 0; other < 2; other++) {
+		assert_int_equal(chmod(rig->path, 0666), 0);
+		assert_int_equal(utimensat(AT_FDCWD, rig->path, old, 0), 0);
+		if (other && geteuid() == 0)
+			setfsuid(NOBODY);
+		open_path(rig, rig->path, &(struct disk_file_options){0});
+		assert_int_equal(disk_change_time_opened(rig->disk), 1000000ull * 1000000000);
+		assert_int_equal(disk_change_time(rig->disk), 1000000ull * 1000000000);
+		assert_true(rig->disk->info.discard);
+		close_disk(rig);
+		if (other && geteuid() == 0)
+			setfsuid(0);
+		assert_int_equal(stat(rig->path, &st), 0);
+		assert_int_equal(st.st_mtim.tv_sec, 1000000);
+	}
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -661,6 +686,7 @@ int main(void)
 		TEST(refuses_to_write_what_is_read_only),
 		TEST(one_writer_or_many_readers),
 		TEST(the_identity_is_the_files),
+		TEST(opening_does_not_change_it),
 		/* last: it changes the process's namespace */
 		TEST(zeroes_by_writing),
 	};
