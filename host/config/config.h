@@ -59,7 +59,7 @@ struct disk_config {
 struct nic_config {
 	struct device_config device;
 	char *mac;                  /* NULL: choose */
-	int64_t number; /* VM_AUTO: the lowest free one, until vm_config_complete() */
+	int64_t number;             /* VM_AUTO: the lowest free one, until vm_config_complete() */
 	uint32_t queues, mtu, vlan; /* 0: not set */
 	bool mac_lock;
 	bool monitor;

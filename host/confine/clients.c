@@ -2,7 +2,8 @@
 /*
  * Clients of the control socket, in the broker. It listens under the VM's name, and connects each
  * client to the worker. A request is read here first: the files it names are granted, then it is
- * passed on as it came. Of an answer only yes or no is read. Both ways end as they do without a broker.
+ * passed on as it came. Of an answer only yes or no is read. Both ways end as they do without a
+ * broker.
  */
 #include <errno.h>
 #include <poll.h>

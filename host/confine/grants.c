@@ -153,7 +153,8 @@ static bool may_rename(const struct broker_request *q)
 	const char *to = second_text(q);
 	size_t length = strlen(to);
 
-	return length && !strncmp(q->text, to, length) && !strcmp(q->text + length, FILE_REPLACE_SUFFIX) &&
+	return length && !strncmp(q->text, to, length) &&
+	       !strcmp(q->text + length, FILE_REPLACE_SUFFIX) &&
 	       has(GRANT_FILE, MAY_REMOVE, q->text) && has(GRANT_FILE, MAY_REMOVE, to);
 }
 

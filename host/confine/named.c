@@ -57,8 +57,8 @@ static int add_disk(const struct grant_to *to, const struct disk_config *d)
 	if (!strcmp(source->schema->name, "nbd"))
 		ret = add_nbd(to, source);
 	else
-		ret = add_files(to, 
-			source, MAY_READ | MAY_LOOK | MAY_RESOLVE | (d->read_only ? 0 : MAY_WRITE));
+		ret = add_files(to, source,
+			MAY_READ | MAY_LOOK | MAY_RESOLVE | (d->read_only ? 0 : MAY_WRITE));
 	return ret ? ret : add_filters(to, &d->device);
 }
 
@@ -90,8 +90,8 @@ static int add_user(const struct grant_to *to, const struct nic_stack *s)
 static int add_pair(const struct grant_to *to, const char *path)
 {
 	char *name;
-	int ret = grants_add_text(to, 
-		GRANT_SOCKET, MAY_CONNECT | MAY_LISTEN | MAY_REMOVE | MAY_OPEN_AGAIN, path);
+	int ret = grants_add_text(
+		to, GRANT_SOCKET, MAY_CONNECT | MAY_LISTEN | MAY_REMOVE | MAY_OPEN_AGAIN, path);
 
 	if (ret || asprintf(&name, "%s.lock", path) < 0)
 		return -ENOMEM;
@@ -150,8 +150,8 @@ static int add_vsock(const struct grant_to *to, const char *path)
 
 static int add_vm(const struct grant_to *to, const struct vm_config *c)
 {
-	int ret = grants_add_text(to, 
-		GRANT_FILE, MAY_READ | MAY_WRITE | MAY_OPEN_AGAIN, PARTITION_KVM_PATH);
+	int ret = grants_add_text(
+		to, GRANT_FILE, MAY_READ | MAY_WRITE | MAY_OPEN_AGAIN, PARTITION_KVM_PATH);
 
 	if (!ret)
 		ret = grants_add_text(to, GRANT_FILE, MAY_READ, c->kernel);
@@ -185,7 +185,8 @@ static const char *text_of(const json_t *request, const char *key)
 }
 
 /* NAME, and DIRECTORY/NAME: as a text is understood depends on which of them is there. */
-static void add_both(const struct grant_to *to, const char *directory, const char *name, unsigned may)
+static void add_both(
+	const struct grant_to *to, const char *directory, const char *name, unsigned may)
 {
 	char path[PATH_MAX];
 

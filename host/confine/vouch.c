@@ -70,8 +70,8 @@ struct pair_of_configs {
 	struct vm_config text; /* what the image has */
 };
 
-static int compare(struct pair_of_configs *p, const char *text, size_t size,
-	const struct vm_config *started)
+static int compare(
+	struct pair_of_configs *p, const char *text, size_t size, const struct vm_config *started)
 {
 	struct err e;
 	int ret = vm_config_read(&p->text, "image", text, size, &e) ? -EPERM : 0;

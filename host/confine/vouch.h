@@ -2,7 +2,8 @@
 /*
  * Images of saved VMs are written by the worker, and `run --restore` opens what they name with the
  * user's rights. So a worker that has been taken over must not get one under the name that the user
- * gave it, unless its configuration is what the user configured: the broker looks before the rename.
+ * gave it, unless its configuration is what the user configured: the broker looks before the
+ * rename.
  *
  * Nobody can change the file afterwards: a lease says that nobody has it open for writing, and no
  * name is granted under which the worker could open it again.
@@ -16,8 +17,8 @@
 #include "config/config.h"
 
 /* Renames, if all is well. started: the VM's configuration. 0; -EPERM: the image names what the VM
- * was not given, or is none; -EBUSY: it is open for writing; -ENOLCK: the file system has no leases;
- * -errno. */
+ * was not given, or is none; -EBUSY: it is open for writing; -ENOLCK: the file system has no
+ * leases; -errno. */
 int vouch_rename(const char *from, const char *to, const struct vm_config *started);
 
 #endif

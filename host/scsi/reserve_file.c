@@ -28,8 +28,8 @@ static int write_state(const char *path, const struct scsi_reserve_state *state,
 		*changed = true;
 		return file_sync_directory(path);
 	}
-	length = snprintf(line, sizeof(line), "enlite-reservation 1 %016" PRIx64 " %u\n", state->key,
-		state->type);
+	length = snprintf(line, sizeof(line), "enlite-reservation 1 %016" PRIx64 " %u\n",
+		state->key, state->type);
 	ret = file_replace_begin(&r, path, 0600, NULL);
 	if (ret)
 		return ret;

@@ -235,7 +235,8 @@ static int choose_number(
 		*number = (uint32_t)config->number;
 		if (n->nics[*number].state == NETWORK_NONE)
 			return 0;
-		return err_set(e, -EEXIST, "nic add: number: nic%u is there; choose another", *number);
+		return err_set(
+			e, -EEXIST, "nic add: number: nic%u is there; choose another", *number);
 	}
 	for (*number = 0; *number < VM_NICS_MAX; (*number)++)
 		if (n->nics[*number].state == NETWORK_NONE)

@@ -418,7 +418,7 @@ static const struct {
 	{VM_RESTORING, VM_PAUSE_LATE, restore_late, VM_STOPPING},
 	{VM_RESTORING, VM_STOP, stop, VM_STOPPING},
 	{VM_PAUSED, VM_SAVE, NULL, VM_SAVING},
-	{VM_SAVING, VM_SAVE_ENDED, NULL, VM_PAUSED}, /* VM_STOP, VM_GUEST_ENDED or VM_RESUME follow */
+	{VM_SAVING, VM_SAVE_ENDED, NULL, VM_PAUSED}, /* another event follows at once */
 	{VM_SAVING, VM_STOP, vm_save_cancel, VM_SAVING},
 	{VM_SAVING, VM_GUEST_ENDED, end_saving, VM_SAVING}, /* its report was late */
 	{VM_STOPPING, VM_HURRY, hurry, VM_STOPPING},

@@ -2,8 +2,8 @@
 /*
  * 200 random targets, many of them changed before they are reached, and a scripted guest that gives
  * random ranges, all that is asked for or less, in any number of messages, and takes added memory
- * whole, in part or later. A model of each page says at every message whether the host keeps to what
- * it may do.
+ * whole, in part or later. A model of each page says at every message whether the host keeps to
+ * what it may do.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -181,8 +181,8 @@ static bool next_message(struct model *m)
 	return false;
 }
 
-/* Until nothing comes any more, or for a few messages only. A guest that gives less than it is asked
- * for is asked for ever. */
+/* Until nothing comes any more, or for a few messages only. A guest that gives less than it is
+ * asked for is asked for ever. */
 static void follow(struct model *m)
 {
 	uint32_t most = below(m, 4) ? 1 + below(m, 6) : 60;

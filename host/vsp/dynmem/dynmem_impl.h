@@ -87,7 +87,7 @@ struct dynmem_channel {
 	uint32_t releasing;  /* TAKING: messages whose pages are not released yet */
 	bool last;           /* TAKING: the last message has come */
 	uint32_t shortfalls; /* requests in a row to which it gave less than asked */
-	bool clear;   /* what was added to the kernel before is to be given to the host */
+	bool clear;          /* what was added to the kernel before is to be given to the host */
 	bool tidying; /* a helper does that, or allows huge pages again; nothing is added then */
 	/* when it may be asked again: loop time */
 	uint64_t take_after_ns, add_after_ns;

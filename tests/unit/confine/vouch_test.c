@@ -23,7 +23,8 @@ static char directory[64], path[96], tmp_path[128];
 static int setup(void **state)
 {
 	char *argv[] = {"run", "--kernel", "vmlinuz", "--disk", "a.img", "--disk", "/img/b,ro",
-		"--net", "user,forward=tcp:80-:80", "--console", "none", "--append", "root=x", NULL};
+		"--net", "user,forward=tcp:80-:80", "--console", "none", "--append", "root=x",
+		NULL};
 	struct err e;
 
 	assert_int_equal(vm_config_init(&started, &e), 0);
@@ -116,12 +117,12 @@ static void fewer_devices_are_good(void **state)
 
 static void what_was_added_is_good(void **state)
 {
-	json_t *request = json_pack("{s:s, s:s, s:s}", "command", "disk add", "spec", "added",
-		"directory", "/there");
+	json_t *request = json_pack(
+		"{s:s, s:s, s:s}", "command", "disk add", "spec", "added", "directory", "/there");
 	json_t *json = good();
 
-	json_array_append_new(
-		json_object_get(json, "disks"), json_pack("{s:s, s:i}", "file", "/there/added", "lun", 9));
+	json_array_append_new(json_object_get(json, "disks"),
+		json_pack("{s:s, s:i}", "file", "/there/added", "lun", 9));
 	assert_int_equal(vouch(json), -EPERM);
 	grants_add_request(request, 7);
 	assert_int_equal(vouch(json), 0);
@@ -174,8 +175,7 @@ static void other_devices_are_refused(void **state)
 	set(device(json, "nics", 0), "forward", "tcp:22-:22");
 	assert_refused(json);
 	json = good();
-	json_array_append_new(
-		json_object_get(json, "nics"), json_pack("{s:s}", "backend", "fd:3"));
+	json_array_append_new(json_object_get(json, "nics"), json_pack("{s:s}", "backend", "fd:3"));
 	assert_refused(json);
 }
 
