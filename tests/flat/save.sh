@@ -96,6 +96,54 @@ run_save_keep() { # VPs, words for the guest...
 	end_save_guest
 }
 
+# KiB of guest memory of one process: mapped from the image, counted by "Rss" or "Pss".
+image_memory() { # pid, Rss or Pss
+	awk -v image="$(realpath "$image")" -v key="$2:" '/^[0-9a-f]+-[0-9a-f]+ / { guest = $NF == image }
+		guest && $1 == key { sum += $2 } END { print sum + 0 }' "/proc/$1/smaps"
+}
+
+# Not confined, so that any user may see its memory.
+start_clones() { # how many
+	local number tries
+	for ((number = 0; number < $1; number++)); do
+		timeout --kill-after=5 $limit $enlite run --restore "$image" --console none --sandbox off \
+			--name clone$number </dev/null 2>>"$log.err" &
+	done
+	for ((number = 0; number < $1; number++)); do
+		for ((tries = 0; tries < 300; tries++)); do
+			$enlite ctl clone$number status >/dev/null 2>&1 && break
+			sleep 0.1
+		done
+		[ "$tries" -lt 300 ] || { save_problem="clone $number does not run"; return; }
+	done
+}
+
+# What clones of one image do not write to is in memory once.
+run_clones() { # how many
+	local child rss=0 pss=0 number
+	save_problem=
+	start_save_guest 1 hlt oneshot
+	label="$suite/save, $1 clones of a raw image"
+	guest_line
+	ask_guest s
+	save_ctl save "$image" --raw || save_problem="save is refused"
+	cat <&7 >/dev/null
+	exec 7<&- 8>&-
+	wait $guest_job
+	[ -n "$save_problem" ] || start_clones "$1"
+	for child in $(pgrep -f "run --restore $image --console none"); do
+		rss=$((rss + $(image_memory "$child" Rss))) pss=$((pss + $(image_memory "$child" Pss)))
+	done
+	echo "# $1 clones have $rss KiB of guest memory, and share it: $pss KiB in all"
+	[ "$pss" -gt 0 ] && [ $((pss * 4)) -lt "$rss" ] || save_problem=${save_problem:-"they do not share"}
+	pause_tap "share what they do not write" "$save_problem"
+	for ((number = 0; number < $1; number++)); do
+		$enlite ctl clone$number stop >/dev/null 2>&1
+	done
+	wait
+	rm -f "$image"
+}
+
 guest_save() {
 	export ENLITE_RUN_DIR
 	ENLITE_RUN_DIR=$(mktemp -d)
@@ -106,5 +154,6 @@ guest_save() {
 	run_save 2 hlt periodic
 	run_save 2 spin deadline
 	run_save_keep 2 hlt oneshot
+	run_clones 20
 	rm -rf "$ENLITE_RUN_DIR"
 }
