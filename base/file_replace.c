@@ -109,8 +109,8 @@ void file_replace_abort(struct file_replace *r)
 	release(r);
 }
 
-/* The broker renames only what nobody can write to any more. Elsewhere the lock holds until the
- * file has its name. */
+/* The broker renames only what no descriptor can write to any more. Elsewhere the lock holds until
+ * the file has its name. */
 static int move(struct file_replace *r)
 {
 	if (fsync(r->fd))

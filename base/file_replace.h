@@ -9,10 +9,10 @@
  *                                                    `--> file_replace_abort
  *
  * NAME.tmp is locked while it is written: two writers of one name do not mix, the second is
- * refused. It is always a new file, never one that somebody has put or linked there.
+ * refused. It is always a new file, never one that another user has put or linked there.
  *
  * In a confined worker these calls go to the broker (files.h), which needs grants for NAME.tmp
- * (read, write, create, remove), NAME (remove; read where the caller looks at the old one) and the
+ * (read, write, create, remove), NAME (remove; read where the caller checks the old one) and the
  * directory (to synchronise it).
  *
  * Thread: any that may sleep on a file system; a struct file_replace belongs to one at a time, and
@@ -36,7 +36,7 @@ struct file_replace {
 	struct list link; /* of all that are open */
 };
 
-/* is_ours, if not NULL, looks at the old file and at a NAME.tmp that was left: false keeps both.
+/* is_ours, if not NULL, checks the old file and at a NAME.tmp that was left: false keeps both.
  * Symbolic links at NAME are replaced, not followed. 0; -EEXIST: is_ours says no; -EBUSY: another
  * writer has NAME.tmp, or the old file is locked by a writer; another -errno. Then *r needs no
  * abort. */

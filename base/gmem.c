@@ -23,8 +23,8 @@ uint64_t gmem_end_max(const struct gmem *g)
 
 /* ---- address space ------------------------------------------------------- */
 
-/* Address space that nobody else gets, and nobody can use yet, from a multiple of 2 MiB on. What is
- * reserved too much, in front and behind, is given back. */
+/* Address space that no other mapping gets, and that is not usable yet, from a multiple of 2 MiB
+ * on. What is reserved too much, in front and behind, is given back. */
 static uint8_t *reserve(size_t size)
 {
 	uint8_t *start = mmap(NULL, size + GMEM_HUGE_SIZE, PROT_NONE,

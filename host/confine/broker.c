@@ -278,7 +278,7 @@ static int leave(int socket)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGIO, SIG_IGN); /* somebody waits for the end of a lease */
+	signal(SIGIO, SIG_IGN); /* another process waits for the end of a lease */
 	setsid();
 	for (int fd = 0; fd < 3; fd++)
 		dup2(null, fd);

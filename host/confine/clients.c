@@ -77,7 +77,7 @@ static void grant(struct client *c, const char *line, size_t length)
 	json_decref(request);
 }
 
-/* Only how lines begin is looked at: what a request named is not needed any more. */
+/* Only how lines begin is read: what a request named is not needed any more. */
 static void find_answers(struct client *c, const char *bytes, size_t count)
 {
 	for (; count; bytes++, count--) {

@@ -5,7 +5,7 @@
  * gave it, unless its configuration is what the user configured: the broker looks before the
  * rename.
  *
- * Nobody can change the file afterwards: a lease says that nobody has it open for writing, and no
+ * The file cannot be changed afterwards: a lease says that it is not open for writing, and no
  * name is granted under which the worker could open it again.
  *
  * Process: the broker. Thread: any, one at a time, while no other request of the worker is served.

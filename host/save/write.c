@@ -222,7 +222,7 @@ static int put_all(struct writer *w)
 }
 
 /* The name is the image's from here on. It must not change any more: clones map it. Until then a
- * writer that is told to stop leaves nothing. */
+ * writer that is cancelled leaves nothing. */
 static int publish(struct writer *w)
 {
 	if (fdatasync(w->file.fd))

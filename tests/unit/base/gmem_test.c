@@ -306,7 +306,7 @@ static void hostile_ranges_are_refused(void **state)
 	gmem_destroy(&g);
 }
 
-/* Nobody else's mapping can get into the window, before memory is added and after. */
+/* No other mapping can get into the window, before memory is added and after. */
 static void assert_no_hole(const struct gmem *g)
 {
 	assert_int_equal(msync(g->base, gmem_end_max(g), MS_ASYNC), 0); /* ENOMEM: a hole */

@@ -159,7 +159,7 @@ static void other_devices_are_refused(void **state)
 	set(device(json, "disks", 0), "file", "/home/user/.ssh/id");
 	assert_refused(json);
 	json = good();
-	set(device(json, "disks", 0), "file", "a.img"); /* of whoever restores it */
+	set(device(json, "disks", 0), "file", "a.img"); /* of the user who restores it */
 	assert_refused(json);
 	json = good();
 	json_object_set_new(device(json, "disks", 1), "read_only", json_false());
