@@ -101,9 +101,10 @@ struct bus_device_ops {
 struct bus_offer_params {
 	struct hv_guid class_id;
 	struct hv_guid instance_id;
-	uint16_t flags;      /* VMBUS_OFFER_* */
-	bool monitored;      /* with a monitor id, sub-channels too, as long as there are ids */
-	const uint8_t *user; /* VMBUS_OFFER_USER_SIZE bytes, or NULL = zero */
+	uint16_t flags;          /* VMBUS_OFFER_* */
+	uint16_t mmio_megabytes; /* of address space that the guest finds for the device */
+	bool monitored;          /* with a monitor id, sub-channels too, as long as there are ids */
+	const uint8_t *user;     /* VMBUS_OFFER_USER_SIZE bytes, or NULL = zero */
 };
 
 /* -EINVAL: no VP or an unknown max_version. */

@@ -173,6 +173,7 @@ static int channel_create(struct bus *bus, const struct bus_offer_params *params
 	chan->class_id = params->class_id;
 	chan->instance_id = params->instance_id;
 	chan->flags = params->flags;
+	chan->mmio_megabytes = params->mmio_megabytes;
 	chan->monitored = params->monitored;
 	chan->monitor_id = VMBUS_MONITOR_ID_NONE;
 	if (params->user)
@@ -225,6 +226,7 @@ void channel_send_offer(struct bus_channel *chan)
 		.class_id = chan->class_id,
 		.instance_id = chan->instance_id,
 		.flags = chan->flags,
+		.mmio_megabytes = chan->mmio_megabytes,
 		.sub_channel_index = chan->index,
 		.relid = chan->relid,
 		.monitor_id = chan->monitor_id,

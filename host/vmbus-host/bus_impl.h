@@ -126,6 +126,7 @@ struct bus_channel {
 	bool monitored;
 	uint8_t monitor_id; /* VMBUS_MONITOR_ID_NONE: none */
 	uint32_t relid;
+	uint16_t mmio_megabytes;
 	uint8_t user[VMBUS_OFFER_USER_SIZE];
 
 	/* states */

@@ -82,6 +82,7 @@ struct vsp_request_class {
 /* An offer, as far as a class leaves it to its devices. */
 struct vsp_offer_params {
 	struct hv_guid class_id; /* the class's */
+	uint16_t mmio_megabytes; /* of address space that the guest finds for the device */
 	uint8_t user[VMBUS_OFFER_USER_SIZE];
 };
 
@@ -102,7 +103,7 @@ struct vsp_ops {
 	/* ON_CONTROL. config: the VSP's own type. 0 or -errno with *e set. */
 	int (*create)(struct vsp_device *dev, const void *config, struct err *e);
 	void (*destroy)(struct vsp_device *dev);
-	/* ON_CONTROL: changes *params, in which `user` is zero. */
+	/* ON_CONTROL: changes *params, in which all but class_id is zero. */
 	void (*offer)(struct vsp_device *dev, struct vsp_offer_params *params);
 	/* ON_CONTROL: fills *class for channels opened from now on; what is not set is 0. Required
 	 * with request classes. */

@@ -63,6 +63,7 @@ static int device_offer(struct vsp_device *dev)
 	if (dev->ops->offer)
 		dev->ops->offer(dev, &offer);
 	params.class_id = offer.class_id;
+	params.mmio_megabytes = offer.mmio_megabytes;
 	return bus_offer(dev->host->bus, &params, &device_ops, &dev->offer, &dev->offer.bus_chan);
 }
 
