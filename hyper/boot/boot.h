@@ -37,12 +37,21 @@ struct boot_image {
 	const char *path; /* for messages */
 };
 
+/* Where a picture is that the kernel can draw on from its first moment: 32 bits a pixel, rows
+ * without gaps. Below 4 GiB. */
+struct boot_framebuffer {
+	uint32_t gpa, size; /* size 0: there is none */
+	uint16_t width, height;
+};
+
 struct boot_config {
 	struct boot_image kernel;
 	struct boot_image initrd; /* size 0: none; for flat guests: more environment text */
 	const char *cmdline;      /* "" when none */
 	uint32_t vp_count;
 	bool test_device; /* passed to flat guests */
+	struct boot_framebuffer
+		framebuffer; /* for Linux by its 64-bit protocol; others ignore it */
 };
 
 /* A descriptor for boot_image_read(), or -errno. */

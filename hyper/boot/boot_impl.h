@@ -108,6 +108,7 @@ struct linux_start {
 	uint64_t kernel; /* where it was loaded */
 	uint64_t initrd, initrd_size;
 	uint64_t rsdp;
+	const struct boot_framebuffer *framebuffer;
 };
 void boot_put_linux_start(
 	const struct gmem *g, const struct linux_start *start, struct boot_entry *entry);

@@ -155,6 +155,7 @@ static void put_long_mode_start(const struct gmem *g, const struct boot_config *
 		.initrd = vm->initrd,
 		.initrd_size = config->initrd.size,
 		.rsdp = rsdp,
+		.framebuffer = &config->framebuffer,
 	};
 
 	boot_put_linux_start(g, &start, entry);

@@ -133,6 +133,7 @@ int boot_load_bzimage(const struct gmem *g, const struct boot_config *config,
 		.initrd = bz.initrd,
 		.initrd_size = config->initrd.size,
 		.rsdp = rsdp,
+		.framebuffer = &config->framebuffer,
 	};
 	boot_put_linux_start(g, &start, entry);
 	return 0;
@@ -166,6 +167,25 @@ static void fill_header(const struct linux_start *start, struct setup_header *he
 	header->setup_data = 0;
 }
 
+/* What an EFI loader would say of its framebuffer: efifb needs no more of EFI than that. */
+static void fill_screen(const struct boot_framebuffer *f, struct screen_info *screen)
+{
+	if (!f->size)
+		return;
+	screen->orig_video_isVGA = VIDEO_TYPE_EFI;
+	screen->lfb_base = f->gpa;
+	screen->lfb_size = f->size;
+	screen->lfb_width = f->width;
+	screen->lfb_height = f->height;
+	screen->lfb_depth = 32;
+	screen->lfb_linelength = (uint16_t)(f->width * 4);
+	screen->blue_size = screen->green_size = screen->red_size = screen->rsvd_size = 8;
+	screen->green_pos = 8;
+	screen->red_pos = 16;
+	screen->rsvd_pos = 24;
+	screen->pages = 1;
+}
+
 void boot_put_linux_start(
 	const struct gmem *g, const struct linux_start *start, struct boot_entry *entry)
 {
@@ -176,6 +196,7 @@ void boot_put_linux_start(
 	memcpy((uint8_t *)&params + LINUX_HEADER_OFFSET, start->header, start->header_size);
 	fill_header(start, &params.hdr);
 	fill_e820(g, &params);
+	fill_screen(start->framebuffer, &params.screen_info);
 	/* Kernels before 4.20 ignore the field and search the BIOS area for the RSDP. */
 	params.acpi_rsdp_addr = start->rsdp;
 	boot_put(g, BOOT_INFO, &params, sizeof(params));

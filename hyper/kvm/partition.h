@@ -115,6 +115,12 @@ void partition_doorbell_del(struct partition *p, uint32_t connection_id, int eve
  * thread that may sleep, one at a time, while the partition exists. 0 or -errno. */
 int partition_add_memory(struct partition *p, uint64_t size);
 
+/* Video memory: `size` bytes at host address `at`, page multiples, are what the guest has at gpa;
+ * where they were before there is nothing any more. -EINVAL: gpa is not where guests may put
+ * devices. The memory is the caller's, until partition_destroy(). Any thread that may sleep, one at
+ * a time. 0 or -errno. */
+int partition_map_video(struct partition *p, uint64_t gpa, void *at, uint64_t size);
+
 /* Console input for COM1; returns how many bytes fitted. */
 size_t partition_console_input(struct partition *p, const uint8_t *bytes, size_t count);
 /* ACPI power button. */

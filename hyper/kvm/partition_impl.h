@@ -19,7 +19,15 @@
 #include "hyper/kvm/partition.h"
 
 /* KVM's memory slots. */
-enum { SLOT_RAM_LOW, SLOT_RAM_HIGH, SLOT_RAM_REST, SLOT_ROM_LOW, SLOT_ROM_HIGH, SLOT_RAM_ADDED };
+enum {
+	SLOT_RAM_LOW,
+	SLOT_RAM_HIGH,
+	SLOT_RAM_REST,
+	SLOT_ROM_LOW,
+	SLOT_ROM_HIGH,
+	SLOT_VIDEO,
+	SLOT_RAM_ADDED
+};
 
 /* See reset_rom.c. */
 #define RESET_ROM_SIZE     0x1000ull
@@ -121,6 +129,7 @@ struct partition {
 	int kvm_fd, vm_fd;
 	struct gmem gmem;
 	uint32_t slots_added; /* from SLOT_RAM_ADDED on, for what was added to gmem */
+	uint64_t video_gpa;   /* of SLOT_VIDEO; 0: the slot is empty */
 	void *reset_rom;      /* one page, NULL before its creation */
 	bool reset_rom_read_only;
 	struct hv_config hv_config; /* completed step by step until hv_init() */

@@ -67,6 +67,20 @@ static void boot_params_are_clean(void **state)
 		assert_int_equal(bytes[i], 0);
 }
 
+/* efifb takes it from these fields, and from no other. */
+static void a_framebuffer_is_told(void **state)
+{
+	const uint8_t *bytes;
+
+	t.config.framebuffer = (struct boot_framebuffer){0xF8000000, 16 * MIB, 1024, 768};
+	assert_int_equal(test_boot_load(&t), 0);
+	bytes = (uint8_t *)params();
+	assert_int_equal(bytes[0x0F], 0x70);
+	assert_memory_equal(bytes + 0x12, "\0\4\0\3\40\0\0\0\0\xF8\0\0\0\1", 14);
+	assert_memory_equal(bytes + 0x24, "\0\20\10\20\10\10\10\0\10\30", 10);
+	assert_memory_equal(bytes + 0x32, "\1\0", 2);
+}
+
 static void finds_cmdline_and_rsdp(void **state)
 {
 	assert_int_equal(test_boot_load(&t), 0);
@@ -288,6 +302,7 @@ int main(void)
 		T(loads_code_and_enters_64_bit),
 		T(passes_the_setup_header_on),
 		T(boot_params_are_clean),
+		T(a_framebuffer_is_told),
 		T(finds_cmdline_and_rsdp),
 		T(e820_is_sorted_and_covers_ram),
 		T(e820_has_ram_above_4_gib),
