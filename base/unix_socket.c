@@ -64,7 +64,9 @@ static int bind_to(int fd, int type, const struct sockaddr_un *addr)
 
 	if (!bind(fd, any, sizeof(*addr)))
 		return 0;
-	if (errno != EADDRINUSE || lstat(addr->sun_path, &st) || !S_ISSOCK(st.st_mode) ||
+	if (errno != EADDRINUSE)
+		return -errno;
+	if (lstat(addr->sun_path, &st) || !S_ISSOCK(st.st_mode) ||
 		!is_stale(addr->sun_path, type) || unlink(addr->sun_path))
 		return -EADDRINUSE;
 	return bind(fd, any, sizeof(*addr)) ? -errno : 0;
