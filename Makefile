@@ -37,7 +37,7 @@ endif
 CFLAGS_COMMON := -std=gnu11 -g -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wno-unused-parameter -fno-strict-aliasing -pthread -D_GNU_SOURCE -DENLITE_VERSION=\"$(VERSION)\"
 INCLUDES := -Iinclude -Icommon -Ihost -I. -I$(B)/gen
-LIBS := -lseccomp -lcap-ng -luring -ljansson -lsmartcols -luuid -lzstd -lz -pthread
+LIBS := -lseccomp -lcap-ng -luring -ljansson -lsmartcols -luuid -lzstd -lz -lpng -pthread
 CLANG ?= clang
 ifeq ($(origin CC),default)
 CC := gcc
@@ -120,6 +120,9 @@ $(B)/gen/hyper/boot/dsdt.h: hyper/boot/dsdt.asl | $(B)/.deps
 	$(Q)mv $(@D)/dsdt.hex $@
 
 # ---- objects -----------------------------------------------------------------
+# neatvnc's headers want those of pixman, which are in a folder of their own.
+%/host/display/vnc.o %/host/display/vnc_lib.o %/tests/unit/display/vnc_test.o: INCLUDES += -isystem /usr/include/pixman-1
+
 define variant_rules
 $(B)/$(1)/%.o: %.c | $(B)/.deps $(B)/gen/hyper/boot/dsdt.h
 	@mkdir -p $$(@D)
@@ -151,6 +154,11 @@ $(B)/enlite-agent: $(wildcard guest/agent/*.[ch] common/agent/*.[ch]) | $(B)/.de
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
 	$(Q)$(CC_plain) $(CFLAGS_COMMON) $(FLAGS_plain) $(INCLUDES) -static -o $@ $(filter %.c,$^)
+
+# Runs beside the host of virtual machine tests.
+$(B)/vnc_client: $(B)/plain/tests/vm/vnc_client.o $(B)/plain/tests/support/rfb.o
+	$(call say,LD,$@)
+	$(Q)$(CC_plain) -o $@ $^
 
 define test_rules
 $(B)/$(1)/tests/%: $(B)/$(1)/tests/%.o $(B)/$(1)/libsupport.a $(B)/$(1)/libenlite.a
@@ -246,9 +254,9 @@ escape: $(B)/tests/escape/escape $(B)/tests/escape/works
 	$(Q)tests/run escape
 cli: $(B)/enlite $(B)/enlite-agent $(FLAT_GUESTS)
 	$(Q)tests/run cli
-vm: $(B)/enlite $(GUEST_PROGRAMS) $(FLAT_GUESTS)
+vm: $(B)/enlite $(GUEST_PROGRAMS) $(B)/vnc_client $(FLAT_GUESTS)
 	$(Q)tests/run vm
-vm-long: $(B)/enlite $(GUEST_PROGRAMS) $(FLAT_GUESTS)
+vm-long: $(B)/enlite $(GUEST_PROGRAMS) $(B)/vnc_client $(FLAT_GUESTS)
 	$(Q)VM_LONG=1 tests/run vm
 vm-ours: $(B)/enlite $(B)/tests/evil/enlite $(GUEST_PROGRAMS)
 	$(Q)tests/run vm-ours
@@ -262,7 +270,7 @@ sleeps: $(B)/enlite
 check: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN)
 	$(Q)tests/run all harness "fuzz --corpus" loop unit style deps tour sleeps
 
-test: $(B)/enlite $(GUEST_PROGRAMS) $(B)/tests/escape/escape $(B)/tests/escape/works $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS) $(B)/foreign/sgio.so
+test: $(B)/enlite $(GUEST_PROGRAMS) $(B)/vnc_client $(B)/tests/escape/escape $(B)/tests/escape/works $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS) $(B)/foreign/sgio.so
 	$(Q)tests/run all vm "fuzz --corpus" cli escape flat foreign loop unit harness style deps tour sleeps
 
 # The tests and fuzz targets that are named like the folder or what is in it.

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The picture of a VM: the guest's video memory, what part of it is shown, what was drawn since it
+ * the last update; and the link to the VNC server, which compares. A guest that draws costs the VM
+ * a rectangle under a lock; no thread of the VM reads pixels, but for a screenshot and the last
+ * picture of a guest that ends.
+ *
+ * Threads: control, but for what is marked. The lock is held for a copy of a few words.
+ */
+#ifndef DISPLAY_DISPLAY_H
+#define DISPLAY_DISPLAY_H
+
+#include <pthread.h>
+
+#include "base/err.h"
+#include "base/inspect.h"
+#include "base/loop.h"
+#include "display/link.h"
+#include "display/picture.h"
+
+/* On the control thread. */
+struct display_ops {
+	void (*watch)(void *ctx, bool watch);            /* viewers are there now, or not */
+	void (*key)(void *ctx, uint32_t key, bool down); /* Linux's code, see keys.h */
+	/* x, y: 0 to LINK_POINTER_MAX; buttons: bit 0 left, 1 right, 2 middle; wheel: steps up */
+	void (*pointer)(void *ctx, uint32_t x, uint32_t y, uint32_t buttons, int32_t wheel);
+};
+
+/*
+ * Updates of the VNC server: one at a time.
+ *
+ *   IDLE --drawn, a mode--> POSTED --control--> SENT --DRAWN--> IDLE, or POSTED
+ */
+struct display {
+	struct loop *control;
+	const struct display_ops *ops;
+	void *ctx;
+	uint64_t bytes; /* of video memory */
+	/* one boot's */
+	int memfd; /* -1: no guest */
+	uint8_t *memory;
+	struct picture last; /* of a guest before, or before a crash */
+	/* the link */
+	int link; /* -1: there is no server, or it ended */
+	struct loop_op op;
+	bool reading;
+	struct link_message message;
+	uint32_t viewers;
+	bool sent; /* an UPDATE is with the server */
+	uint64_t updates;
+	/* under the lock */
+	pthread_mutex_t lock;
+	struct picture_mode mode; /* width 0: there is no picture */
+	struct picture_rect dirt;
+	bool told, changed;
+	bool posted;
+	struct loop_task task; /* any thread posts it, when `posted` was not set */
+};
+
+/* link: of display_server_socket(), or -1. bytes: of video memory, a MiB multiple. */
+void display_open(struct display *d, struct loop *control, int link, uint64_t bytes,
+	const struct display_ops *ops, void *ctx);
+/* The loop runs no more. */
+void display_close(struct display *d);
+
+/* A new guest: memory that is zero, no picture. 0, or -errno with one line. */
+int display_attach(struct display *d, struct err *e);
+void display_detach(struct display *d);
+
+/* Any thread. A mode that is valid for the memory; reported: display_dirt() reports what is drawn.
+ */
+void display_set_mode(struct display *d, const struct picture_mode *mode, bool told);
+/* Any thread: the guest's driver says nothing any more. The picture stays. */
+void display_untold(struct display *d);
+/* Any thread. */
+void display_dirt(struct display *d, const struct picture_rect *rect);
+
+/* The guest crashed, or ends: this is its last picture. */
+void display_keep(struct display *d);
+/* A copy. last: of display_keep(). 0, -ENODATA: there is none; -ENOMEM. */
+int display_copy(struct display *d, bool last, struct picture *p);
+
+void display_inspect(struct display *d, struct inspect *i);
+
+#endif

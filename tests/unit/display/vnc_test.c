@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/* The picture's way to a VNC client and the keys' way back: a display on a loop, the real server in
+ * its process, confined as in the product, a client of ours. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <linux/input-event-codes.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "confine/viewer.h"
+#include "display/display.h"
+#include "display/server.h"
+#include "tests/support/rfb.h"
+
+#define BYTES   (4ull << 20)
+#define WAIT_NS 60000000000ull
+
+struct rig {
+	struct loop loop;
+	struct display display;
+	char path[64], where[80];
+	struct rfb client;
+	_Atomic uint32_t watches, keys, moves;
+	_Atomic bool watched;
+	uint32_t key[64];
+	bool down[64];
+	struct picture copy;
+	int result;
+	uint32_t x, y, buttons;
+	_Atomic int32_t wheel;
+};
+
+static void watch(void *ctx, bool on)
+{
+	struct rig *r = ctx;
+
+	r->watched = on;
+	r->watches++;
+}
+
+static void key(void *ctx, uint32_t code, bool down)
+{
+	struct rig *r = ctx;
+	uint32_t n = r->keys;
+
+	if (n == 64)
+		return;
+	r->key[n] = code;
+	r->down[n] = down;
+	r->keys = n + 1;
+}
+
+static void pointer(void *ctx, uint32_t x, uint32_t y, uint32_t buttons, int32_t wheel)
+{
+	struct rig *r = ctx;
+
+	r->x = x;
+	r->y = y;
+	r->buttons = buttons;
+	r->wheel += wheel;
+	r->moves++;
+}
+
+static const struct display_ops ops = {.watch = watch, .key = key, .pointer = pointer};
+
+#define WAIT_FOR(condition)                                                                        \
+	do {                                                                                       \
+		uint64_t until_ = loop_now_ns() + WAIT_NS;                                         \
+		while (!(condition)) {                                                             \
+			assert_true(loop_now_ns() < until_);                                       \
+			sched_yield();                                                             \
+		}                                                                                  \
+	} while (0)
+
+/* ---- life ---------------------------------------------------------------- */
+
+static const struct picture_mode small = {0, 320, 200, 1280};
+
+static uint32_t pixel(uint32_t i)
+{
+	return (i * 2654435761u) & 0xFFFFFF;
+}
+
+static void draw(struct rig *r, uint32_t salt)
+{
+	for (uint32_t i = 0; i < 320 * 200; i++)
+		((uint32_t *)r->display.memory)[i] = pixel(i + salt) | 0x5A000000;
+}
+
+static void attach(void *arg)
+{
+	struct rig *r = arg;
+	struct err e;
+
+	r->result = display_attach(&r->display, &e);
+	draw(r, 0);
+	display_set_mode(&r->display, &small, true);
+}
+
+static struct rig *begin(void)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+	struct err e = {""};
+
+	assert_non_null(r);
+	snprintf(r->path, sizeof(r->path), "/tmp/enlite-vnc-test.%d", (int)getpid());
+	snprintf(r->where, sizeof(r->where), "unix:%s", r->path);
+	if (display_server_start(r->where, confine_viewer, &e))
+		fail_msg("%s", e.text);
+	assert_int_equal(loop_init(&r->loop, "display", &e), 0);
+	display_open(&r->display, &r->loop, display_server_socket(), BYTES, &ops, r);
+	assert_int_equal(loop_start(&r->loop), 0);
+	loop_call(&r->loop, attach, r);
+	assert_int_equal(r->result, 0);
+	return r;
+}
+
+static void end(struct rig *r)
+{
+	struct stat st;
+
+	shutdown(display_server_socket(), SHUT_RDWR);
+	WAIT_FOR(!__atomic_load_n(&r->display.reading, __ATOMIC_ACQUIRE));
+	loop_stop(&r->loop);
+	loop_join(&r->loop);
+	display_detach(&r->display);
+	display_close(&r->display);
+	loop_fini(&r->loop);
+	display_server_stop();
+	assert_int_equal(stat(r->path, &st), -1);
+	free(r);
+}
+
+static bool shows(const struct rig *r, uint32_t salt)
+{
+	for (uint32_t i = 0; i < 320 * 200; i++)
+		if ((r->client.pixels[i] & 0xFFFFFF) != pixel(i + salt))
+			return false;
+	return true;
+}
+
+/* The size may come first, and then parts. */
+static void see(struct rig *r, uint32_t salt)
+{
+	uint64_t until = loop_now_ns() + WAIT_NS;
+
+	assert_true(rfb_ask(&r->client, true));
+	do {
+		assert_true(loop_now_ns() < until);
+		assert_true(rfb_update(&r->client));
+		assert_true(rfb_ask(&r->client, false));
+	} while (r->client.width != 320 || r->client.height != 200 || !shows(r, salt));
+}
+
+static void look(struct rig *r)
+{
+	WAIT_FOR(__atomic_load_n(&r->display.sent, __ATOMIC_RELAXED) == false);
+	assert_true(rfb_open(&r->client, r->path));
+	WAIT_FOR(r->watched);
+}
+
+/* ---- tests --------------------------------------------------------------- */
+
+static void a_viewer_sees_the_picture(void **state)
+{
+	struct rig *r = begin();
+
+	assert_false(r->watched);
+	look(r);
+	see(r, 0);
+	rfb_close(&r->client);
+	WAIT_FOR(!r->watched);
+	assert_int_equal(r->watches, 2);
+	end(r);
+}
+
+/* One pixel: no more than its tile is sent, when it is reported. */
+static void only_what_changed_is_sent(void **state)
+{
+	const struct picture_rect dirt = {100, 100, 101, 101};
+	struct rig *r = begin();
+	uint64_t area;
+
+	look(r);
+	see(r, 0);
+	area = r->client.area;
+	((uint32_t *)r->display.memory)[100 * 320 + 100] = 0x123456;
+	display_dirt(&r->display, &dirt);
+	assert_true(rfb_update(&r->client));
+	assert_int_equal(r->client.pixels[100 * 320 + 100] & 0xFFFFFF, 0x123456);
+	assert_in_range(r->client.area - area, 1, 64 * 64);
+	rfb_close(&r->client);
+	end(r);
+}
+
+/* A guest that reports nothing, or lies: what it draws is found. */
+static void untold_pixels_are_found(void **state)
+{
+	struct rig *r = begin();
+
+	look(r);
+	see(r, 0);
+	display_untold(&r->display);
+	draw(r, 7);
+	see(r, 7);
+	rfb_close(&r->client);
+	end(r);
+}
+
+static void keys_arrive_and_come_up(void **state)
+{
+	struct rig *r = begin();
+
+	look(r);
+	see(r, 0); /* the server has said that it knows codes of keys */
+	assert_true(rfb_key(&r->client, 0x2A, true));
+	assert_true(rfb_key(&r->client, 0x80 | 0x4D, true));
+	assert_true(rfb_key(&r->client, 0x80 | 0x4D, false));
+	assert_true(rfb_keysym(&r->client, 'q', true));
+	assert_true(rfb_keysym(&r->client, 0xFFFFFF, true)); /* none */
+	WAIT_FOR(r->keys == 4);
+	rfb_close(&r->client);
+	WAIT_FOR(r->keys == 6);
+	assert_true(r->key[0] == KEY_LEFTSHIFT && r->down[0]);
+	assert_true(r->key[1] == KEY_RIGHT && r->down[1]);
+	assert_true(r->key[2] == KEY_RIGHT && !r->down[2]);
+	assert_true(r->key[3] == KEY_Q && r->down[3]);
+	assert_true(r->key[4] == KEY_Q && !r->down[4]);
+	assert_true(r->key[5] == KEY_LEFTSHIFT && !r->down[5]);
+	end(r);
+}
+
+static void the_pointer_arrives(void **state)
+{
+	struct rig *r = begin();
+
+	look(r);
+	see(r, 0);
+	rfb_pointer(&r->client, 0, 0, 0);
+	WAIT_FOR(r->moves == 1);
+	assert_true(r->x == 0 && r->y == 0 && r->buttons == 0);
+	rfb_pointer(&r->client, 319, 199, 1 | 4);
+	WAIT_FOR(r->moves == 2);
+	assert_true(r->x == 32767 && r->y == 32767 && r->buttons == 3);
+	rfb_pointer(&r->client, 60000, 60000, 2 | 8);
+	rfb_pointer(&r->client, 60000, 60000, 2 | 8);
+	rfb_pointer(&r->client, 60000, 60000, 2);
+	rfb_pointer(&r->client, 60000, 60000, 2 | 8);
+	rfb_pointer(&r->client, 60000, 60000, 2 | 16);
+	WAIT_FOR(r->moves == 7);
+	assert_true(r->x == 32767 && r->buttons == 4);
+	assert_int_equal(r->wheel, 1);
+	rfb_close(&r->client);
+	end(r);
+}
+
+static void keep_and_copy(void *arg)
+{
+	struct rig *r = arg;
+
+	display_keep(&r->display);
+	draw(r, 9);
+	r->result = display_copy(&r->display, true, &r->copy);
+}
+
+static void the_last_picture_is_kept(void **state)
+{
+	struct rig *r = begin();
+	uint32_t first;
+
+	loop_call(&r->loop, keep_and_copy, r);
+	assert_int_equal(r->result, 0);
+	first = r->copy.pixels[0] & 0xFFFFFF;
+	assert_int_equal(first, pixel(0));
+	picture_free(&r->copy);
+	end(r);
+}
+
+/* neatvnc 0.5.4 uses memory of a client that it has freed, which can end the server (ADR 0016): the
+ * worker and the guest's picture are not touched by that. */
+static void hostile_clients_do_not_reach_the_worker(void **state)
+{
+	struct rig *r = begin();
+	uint8_t noise[4096];
+
+	for (uint32_t salt = 0; salt < 20 && rfb_open(&r->client, r->path); salt++) {
+		for (uint32_t i = 0; i < sizeof(noise); i++)
+			noise[i] = (uint8_t)(pixel(i + salt * 77) >> 7);
+		send(r->client.fd, noise, sizeof(noise), MSG_NOSIGNAL);
+		rfb_close(&r->client);
+	}
+	WAIT_FOR(!r->watched);
+	loop_call(&r->loop, keep_and_copy, r);
+	assert_int_equal(r->result, 0);
+	assert_int_equal(r->copy.pixels[5] & 0xFFFFFF, pixel(5));
+	picture_free(&r->copy);
+	end(r);
+}
+
+static void places_are_checked(void **state)
+{
+	static const char *const wrong[] = {"", "unix:", "127.0.0.1", "127.0.0.1:", "127.0.0.1:-1",
+		"127.0.0.1:100", "127.0.0.1:1x", "0.0.0.0:1", "192.168.0.1:1", "localhost:1", ":1",
+		"127.0.0.1.1.1.1.1.1:1"};
+	struct err e;
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(display_server_check(wrong[i], &e), -EINVAL);
+	assert_int_equal(display_server_check("unix:x", &e), 0);
+	assert_int_equal(display_server_check("127.0.0.1:0", &e), 0);
+	assert_int_equal(display_server_check("127.0.0.2:99", &e), 0);
+}
+
+static void a_place_in_use_is_refused(void **state)
+{
+	char path[64], where[80];
+	FILE *f;
+	struct err e;
+
+	snprintf(path, sizeof(path), "/tmp/enlite-vnc-test.%d.file", (int)getpid());
+	snprintf(where, sizeof(where), "unix:%s", path);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fclose(f);
+	assert_int_equal(display_server_start(where, NULL, &e), -EADDRINUSE);
+	assert_non_null(strstr(e.text, path));
+	assert_int_equal(unlink(path), 0); /* it is still there */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_viewer_sees_the_picture),
+		cmocka_unit_test(only_what_changed_is_sent),
+		cmocka_unit_test(untold_pixels_are_found),
+		cmocka_unit_test(keys_arrive_and_come_up),
+		cmocka_unit_test(the_pointer_arrives),
+		cmocka_unit_test(the_last_picture_is_kept),
+		cmocka_unit_test(hostile_clients_do_not_reach_the_worker),
+		cmocka_unit_test(places_are_checked),
+		cmocka_unit_test(a_place_in_use_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
