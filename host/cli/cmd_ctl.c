@@ -10,6 +10,7 @@
 #include "cli/cmd.h"
 #include "cli/guest_tables.h"
 #include "cli/list_tables.h"
+#include "cli/screenshot.h"
 #include "cli/stats_tables.h"
 #include "cli/table.h"
 #include "vm/commands.h"
@@ -133,9 +134,12 @@ static int ask(const char *name, const struct command *command, const json_t *re
 	ret = cmd_ask(name, command, request, &reply, e);
 	if (ret)
 		return ret;
-	print_reply(command, reply, json);
+	if (!json && !strcmp(command->words, "screenshot"))
+		ret = screenshot_write(request, reply, e);
+	else
+		print_reply(command, reply, json);
 	json_decref(reply);
-	return 0;
+	return ret;
 }
 
 /* ---- command line -------------------------------------------------------- */

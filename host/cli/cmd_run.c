@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* `enlite run`: this process becomes the worker process of one VM. */
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -8,6 +9,8 @@
 #include "cli/cmd.h"
 #include "config/config.h"
 #include "confine/confine.h"
+#include "confine/viewer.h"
+#include "display/server.h"
 #include "vm/vm.h"
 
 /* A VM with 64 VPs may need more than a thousand: one per VP and SINT in use, one per channel. */
@@ -29,6 +32,16 @@ static void print_notes(const struct vm_config *config)
 				config->disks[i].device.note);
 }
 
+/* Before this process is confined: it could not listen afterwards. */
+static int start_display(const struct vm_config *config, struct err *e)
+{
+	bool confined = config->sandbox != VM_SANDBOX_OFF;
+
+	if (strncmp(config->display, "vnc=", 4))
+		return 0;
+	return display_server_start(config->display + 4, confined ? confine_viewer : NULL, e);
+}
+
 static int run_vm(const struct vm_config *config)
 {
 	static struct vm vm;
@@ -39,10 +52,11 @@ static int run_vm(const struct vm_config *config)
 		log_set_level(LOG_DEBUG);
 	print_notes(config);
 	raise_fd_limit();
-	if (confine(config, &e))
+	if (start_display(config, &e) || confine(config, &e))
 		status = EXIT_ERROR;
 	else
 		status = vm_run(&vm, config, &e);
+	display_server_stop();
 	confine_end();
 	return e.text[0] ? cmd_fail(&e, status) : status;
 }

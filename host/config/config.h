@@ -105,7 +105,7 @@ enum vm_restore_disks { VM_RESTORE_DISKS_CHECK, VM_RESTORE_DISKS_TRUST };
 enum vm_on_crash { VM_ON_CRASH_EXIT, VM_ON_CRASH_CONTINUE };
 
 /* The keys outside of lists; see schema.c. */
-#define VM_CONFIG_KEYS 24u
+#define VM_CONFIG_KEYS 25u
 
 struct vm_config {
 	char *kernel;
@@ -116,6 +116,7 @@ struct vm_config {
 	int memory_kind;      /* enum vm_memory_kind */
 	uint64_t host_memory; /* bytes; see base/budget.h */
 	char *console;        /* "stdio", "none" or a path */
+	char *display;        /* "none", "headless" or "vnc=" and where: see display/server.h */
 	char *name;           /* NULL: no control socket */
 	char *vsock;          /* path of the Unix socket; NULL: none */
 	int64_t io_threads;   /* VM_AUTO: choose */

@@ -5,6 +5,7 @@
 
 #include "base/budget.h"
 #include "config/config_impl.h"
+#include "display/server.h"
 #include "hyper/hv/hv.h"
 #include "mgmt/ctl.h"
 #include "scsi/scsi.h"
@@ -42,6 +43,14 @@ static const char *const ic_choices[VM_IC_SERVICES + 1] = {
 static bool is_name(const char *text)
 {
 	return !ctl_check_name(text, NULL);
+}
+
+static bool is_display(const char *text)
+{
+	struct err e;
+
+	return !strcmp(text, "none") || !strcmp(text, "headless") ||
+	       (!strncmp(text, "vnc=", 4) && !display_server_check(text + 4, &e));
 }
 
 const struct schema_key vm_keys[] = {
@@ -130,6 +139,18 @@ const struct schema_key vm_keys[] = {
 		.must_be = "1 to 64 letters, digits, '-', '_' and '.', not starting with '.'",
 		.arg = "NAME",
 		.help = "name of the VM, one running VM per name; opens a control socket for `enlite ctl`",
+	},
+	{
+		.name = "display",
+		.type = &schema_text,
+		SCHEMA_FIELD(struct vm_config, display),
+		.max = TEXT_MAX,
+		.valid = is_display,
+		.must_be = "none, headless, vnc=unix:PATH or vnc=127.0.0.1:N (N from 0 to 99)",
+		.preset = "none",
+		.arg = "none|headless|vnc=WHERE",
+		.help = "give the guest a screen, a keyboard and a mouse: headless, for `enlite ctl NAME "
+			"screenshot`, type and key; vnc=unix:PATH or vnc=127.0.0.1:N (port 5900 + N) for VNC clients, too",
 	},
 	{
 		.name = "vsock",

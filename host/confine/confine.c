@@ -19,6 +19,7 @@
 #include "confine/filter.h"
 #include "confine/layers.h"
 #include "disk/nbd/nbd_lib.h"
+#include "display/server.h"
 
 /* In the order in which they work: limits may be raised while we have the right to; name spaces
  * take capabilities; landlock takes no_new_privs. */
@@ -77,6 +78,8 @@ static bool names_fd(const struct nic_config *nic, int fd)
 
 static bool is_needed(const struct vm_config *config, int fd)
 {
+	if (fd == display_server_socket())
+		return true;
 	for (uint32_t i = 0; i < config->nic_count; i++)
 		if (names_fd(&config->nics[i], fd))
 			return true;

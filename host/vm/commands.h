@@ -51,6 +51,14 @@ int command_memory_target(
 /* For `status`: a new reference; null when the memory is not dynamic. */
 json_t *memory_status(const struct vm *vm);
 
+/* ---- rows of screen_commands.c ------------------------------------------- */
+
+extern const char *const screenshot_formats[]; /* up to NULL */
+int command_screenshot(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_type(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+int command_key(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e);
+
 /* ---- rows of kvp_commands.c ---------------------------------------------- */
 
 extern const char *const kvp_pool_names[]; /* up to NULL */

@@ -45,9 +45,24 @@ static int read_initrd(struct boot_image *image, int fd, const struct vm_config 
 	return ret;
 }
 
-int images_load(
-	struct partition *p, const struct vm_held *held, const struct vm_config *o, struct err *e)
+/* The picture is shown when there is a kernel that may draw. */
+static void give_framebuffer(struct vm *vm, struct boot_config *config)
 {
+	if (!vm->screen.offered)
+		return;
+	config->framebuffer = (struct boot_framebuffer){
+		.gpa = SCREEN_GPA,
+		.size = SCREEN_MEGABYTES << 20,
+		.width = SCREEN_WIDTH,
+		.height = SCREEN_HEIGHT,
+	};
+	screen_begin(&vm->screen);
+}
+
+int images_load(struct vm *vm, struct err *e)
+{
+	const struct vm_held *held = &vm->held;
+	const struct vm_config *o = vm->options;
 	struct boot_config config = {
 		.cmdline = o->append,
 		.vp_count = o->cpus,
@@ -55,10 +70,11 @@ int images_load(
 	};
 	int ret = boot_image_read(&config.kernel, held->kernel, o->kernel, KERNEL_MAX, e);
 
+	give_framebuffer(vm, &config);
 	if (!ret && o->initrd)
 		ret = read_initrd(&config.initrd, held->initrd, o, e);
 	if (!ret)
-		ret = partition_load(p, &config, e);
+		ret = partition_load(vm->partition, &config, e);
 	boot_image_free(&config.initrd);
 	boot_image_free(&config.kernel);
 	return ret;

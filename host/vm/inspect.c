@@ -121,12 +121,14 @@ void vm_inspect(const struct vm *vm, const struct gmem_use *use, struct inspect 
 	io_threads_inspect(vm, i);
 	console_inspect(&vm->console, i);
 	vsock_inspect(&vm->vsock, i);
+	screen_inspect((struct screen *)&vm->screen, i);
 	boot_inspect(vm, i);
 	inspect_begin_array(i, "devices");
 	storage_inspect(&vm->storage, i);
 	network_inspect(&vm->network, i);
 	ic_inspect(&vm->ic, i);
 	dynmem_inspect_device(&vm->dynmem, i);
+	screen_inspect_devices(&vm->screen, i);
 	devices_inspect(&vm->devices, i);
 	inspect_end(i);
 }

@@ -80,6 +80,8 @@ static void handle_crash(struct loop_task *task)
 	ON_CONTROL(vm);
 	if (vm->crash)
 		print_crash(vm->crash);
+	if (vm->screen.offered)
+		display_keep(&vm->screen.display);
 	if (vm->options->on_crash == VM_ON_CRASH_EXIT)
 		vm_stop(vm, EXIT_GUEST_CRASH);
 }
@@ -170,6 +172,18 @@ static void reset_events(struct vm *vm)
 	atomic_store(&vm->crash_posted, false);
 }
 
+/* Guests draw on it from their first moment. */
+static int attach_screen(struct vm *vm, struct err *e)
+{
+	int ret = screen_attach_memory(&vm->screen, e);
+
+	if (ret || !vm->screen.offered)
+		return ret;
+	ret = partition_map_video(
+		vm->partition, SCREEN_GPA, vm->screen.display.memory, vm->screen.display.bytes);
+	return ret ? err_set(e, ret, "display: KVM refuses its memory: %s", strerror(-ret)) : 0;
+}
+
 static int attach(struct vm *vm, struct err *e)
 {
 	const struct vm_config *o = vm->options;
@@ -203,10 +217,12 @@ static int attach(struct vm *vm, struct err *e)
 	if (!ret)
 		ret = bus_hyper_create(
 			&vm->bus, vm->partition, &vm->control, o->cpus, &vm->budget, e);
+	if (!ret)
+		ret = attach_screen(vm, e);
 	if (ret)
 		return ret;
 	fill_vsp_host(vm);
-	return vm->restoring ? 0 : images_load(vm->partition, &vm->held, o, e);
+	return vm->restoring ? 0 : images_load(vm, e);
 }
 
 static int start(struct vm *vm, struct err *e)

@@ -53,6 +53,6 @@ struct vm_unit_ops {
 };
 
 extern const struct vm_unit_ops partition_unit, storage_unit, network_unit, ic_unit, dynmem_unit,
-	devices_unit, vsock_unit, io_threads_unit, console_unit;
+	screen_unit, devices_unit, vsock_unit, io_threads_unit, console_unit;
 
 #endif

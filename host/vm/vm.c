@@ -28,6 +28,7 @@ static const struct vm_unit_ops *const vm_units[] = {
 	&ic_unit, /* closed when the loop has run for the last time, which NICs let it do */
 	&network_unit,
 	&dynmem_unit,
+	&screen_unit,
 	&devices_unit,
 	&vsock_unit,
 	&io_threads_unit, /* they end before the disks and NICs they use are closed */

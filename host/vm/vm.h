@@ -29,6 +29,7 @@
 #include "vm/ic.h"
 #include "vm/network.h"
 #include "vm/restart.h"
+#include "vm/screen.h"
 #include "vm/signals.h"
 #include "vm/storage.h"
 #include "vm/unit.h"
@@ -122,6 +123,9 @@ struct vm {
 
 	void (*dynmem_paused)(struct vm *vm);
 	struct dynmem dynmem;
+
+	void (*screen_paused)(struct vm *vm);
+	struct screen screen;
 
 	void (*devices_paused)(struct vm *vm);
 	struct devices devices; /* those that need no back end */

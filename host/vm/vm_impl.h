@@ -43,7 +43,6 @@ bool vm_handle(struct vm *vm, enum vm_event event);
 int images_open(struct vm_held *held, const struct vm_config *options, struct err *e);
 void images_close(struct vm_held *held);
 /* Reads them, and loads them into the partition. */
-int images_load(struct partition *p, const struct vm_held *held, const struct vm_config *options,
-	struct err *e);
+int images_load(struct vm *vm, struct err *e);
 
 #endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/screenshot.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* -1: not a digit of base64. */
+static int digit_of(char c)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const char *at = c ? strchr(digits, c) : NULL;
+
+	return at ? (int)(at - digits) : -1;
+}
+
+/* Up to the padding, or the first character that is none. Returns how many bytes. */
+static size_t decode(const char *text, uint8_t *bytes)
+{
+	uint32_t word = 0, bits = 0;
+	size_t size = 0;
+
+	for (; digit_of(*text) >= 0; text++) {
+		word = word << 6 | (uint32_t)digit_of(*text);
+		bits += 6;
+		if (bits < 8)
+			continue;
+		bits -= 8;
+		bytes[size++] = (uint8_t)(word >> bits);
+	}
+	return size;
+}
+
+static int write_file(const char *path, const uint8_t *bytes, size_t size, struct err *e)
+{
+	FILE *f = fopen(path, "wbe");
+	int ret = 0;
+
+	if (!f)
+		return err_set(e, -errno, "screenshot: %s: %s", path, strerror(errno));
+	if (fwrite(bytes, 1, size, f) != size)
+		ret = -errno;
+	if (fclose(f) && !ret)
+		ret = -errno;
+	if (!ret)
+		return 0;
+	unlink(path);
+	return err_set(e, ret, "screenshot: %s: %s", path, strerror(-ret));
+}
+
+int screenshot_write(const json_t *request, const json_t *reply, struct err *e)
+{
+	const char *path = json_string_value(json_object_get(request, "file"));
+	const char *data = json_string_value(json_object_get(reply, "data"));
+	uint8_t *bytes;
+	size_t size;
+	int ret;
+
+	if (!data || !*data)
+		return err_set(e, -EPROTO, "screenshot: the VM has sent no picture");
+	bytes = malloc(strlen(data));
+	if (!bytes)
+		return err_set(e, -ENOMEM, "out of memory");
+	size = decode(data, bytes);
+	ret = write_file(path, bytes, size, e);
+	free(bytes);
+	return ret;
+}
