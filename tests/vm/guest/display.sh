@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+# Guest side: pictures on /dev/fb0, what arrives from keyboard and mouse.
+
+# Blue, green, red and a byte without meaning, in octal: 256 rows of 1024 pixels.
+put_stripe() { # pixel
+	row=$1
+	for twice in 2 4 8 16 32 64 128 256 512 1024; do
+		row=$row$row
+	done
+	i=0
+	while [ $i -lt 256 ]; do
+		printf "$row"
+		i=$((i + 1))
+	done
+}
+
+draw_stripes() { # pixel...
+	for pixel; do put_stripe "$pixel"; done >/tmp/picture
+	dd if=/tmp/picture of=/dev/fb0 bs=1M 2>/dev/null
+}
+
+framebuffer() { cat /sys/class/graphics/fb0/name; }
+
+# The text console would draw over it.
+leave_console() { for console in /sys/class/vtconsole/vtcon*; do
+	grep -q "frame buffer" "$console/name" && echo 0 >"$console/bind"
+done; }
+
+draw_boot() {
+	is "the boot framebuffer" "$(framebuffer)" "EFI VGA"
+	is "its size" "$(cat /sys/class/graphics/fb0/virtual_size)" 1024,768
+	leave_console
+	draw_stripes '\060\040\020\000' '\377\000\377\377' '\003\002\001\252'
+}
+
+input_of() { # part of a name; prints /dev/input/eventN
+	sed -n "/Name=.*$1/,/Handlers/s/.*Handlers=.*\(event[0-9]*\).*/\/dev\/input\/\1/p" /proc/bus/input/devices
+}
+
+has_input() { [ -e "$(input_of "$1")" ]; }
+
+# Events, a line each: type, code, value; without their times.
+events() { # file, that a device is copied to
+	hexdump -v -e '6/4 "%d " "\n"' "$1" | awk '{ print $5 % 65536, int($5 / 65536), $6 }'
+}
+
+has_event() { events "$1" | grep -q "$2"; }
+
+load_input() {
+	load hyperv-keyboard
+	load evdev
+	wait_until "the keyboard" has_input "AT Translated"
+}
+
+# What is typed, as a program at the console reads it.
+read_typed() {
+	: >/tmp/line
+	(read -r line </dev/tty1; echo "$line" >/tmp/line) &
+	checkpoint display_typed
+	wait_until "a line" grep -q . /tmp/line
+	is "typed" "$(cat /tmp/line)" "echo Hello, World! 42"
+}
+
+press_keys() {
+	cat "$(input_of "AT Translated")" >/tmp/keys &
+	recorder=$!
+	checkpoint display_keys
+	wait_until "keys" has_event /tmp/keys "^1 106 0"
+	kill $recorder
+	is "ctrl-f12, right" "$(events /tmp/keys | grep '^1 ' | tr '\n' ';')" "1 29 1;1 88 1;1 88 0;1 29 0;1 106 1;1 106 0;"
+}
+
+move_mouse() {
+	load hid-hyperv
+	wait_until "the mouse" has_input "HID-compliant"
+	cat "$(input_of "HID-compliant")" >/tmp/moves &
+	recorder=$!
+	checkpoint display_pointed
+	is "the VNC client" "$answer" ""
+	wait_until "the wheel" has_event /tmp/moves "^2 8 -1"
+	kill $recorder
+	is "corners" "$(events /tmp/moves | grep '^3 ' | tail -n 4 | sort -u | tr '\n' ';')" "3 0 0;3 0 32767;3 1 0;3 1 32767;"
+	is "buttons" "$(events /tmp/moves | grep '^1 ' | tr '\n' ';')" "1 272 1;1 272 0;1 273 1;1 273 0;1 274 1;1 274 0;"
+	is "wheel" "$(events /tmp/moves | grep '^2 8 ' | tr '\n' ';')" "2 8 1;2 8 -1;"
+}
+
+job_display() {
+	find_disks || return
+	draw_boot
+	checkpoint display_drawn boot
+	load hyperv_drm
+	wait_until "hyperv_drm" grep -q hyperv_drm /sys/class/graphics/fb0/name
+	dmesg | grep -q "Synthvid Version major 3, minor 5"
+	is "protocol 3.5" $? 0
+	grep -q "^ *f8000000-f8ffffff" /proc/iomem
+	is "the same memory" $? 0
+	leave_console
+	draw_stripes '\102\101\100\000' '\000\377\000\000' '\033\015\012\000'
+	checkpoint display_idle
+	is "rectangles told with no viewer" "$answer" 0
+	checkpoint display_drawn drm
+	load_input
+	press_keys
+	move_mouse
+	echo 1 >/sys/class/vtconsole/vtcon1/bind
+	read_typed
+	dmesg_findings
+}
+
+job_display_boot() {
+	find_disks || return
+	draw_boot
+	checkpoint display_drawn boot
+	load_input
+	press_keys
+	dmesg_findings
+}
+
+job_display_again() {
+	find_disks || return
+	draw_boot
+	checkpoint display_again
+	[ "$answer" != reset ] || { sync; reboot -f; }
+}
