@@ -10,7 +10,7 @@
 
 #include "tests/support/guest_pauser.h"
 #include "tests/support/guest_screen.h"
-#include "vsp/input/events.h"
+#include "vsp/input/queue.h"
 
 static struct guest_screen *begin(const struct vsp_ops *ops)
 {

@@ -6,7 +6,7 @@
 
 #include "base/counter.h"
 #include "base/inspect.h"
-#include "vsp/input/events.h"
+#include "vsp/input/queue.h"
 
 const struct hv_guid keyboard_instance = KEYBOARD_INSTANCE;
 
@@ -15,7 +15,7 @@ const struct hv_guid keyboard_instance = KEYBOARD_INSTANCE;
 #define KEYS          256u
 
 struct keyboard_device {
-	struct events events;
+	struct input_queue events;
 	bool down[KEYS];
 	uint32_t downs;
 	uint64_t dropped;
@@ -28,7 +28,7 @@ struct keyboard_device {
  *                       `--------------'-----'
  */
 struct keyboard_channel {
-	struct events_channel events; /* first */
+	struct input_channel events; /* first */
 	struct vsp_out out;
 	struct keyboard_response response;
 	bool sending;
@@ -42,7 +42,7 @@ static void push(struct keyboard_device *d, uint32_t code, uint32_t flags)
 	const struct keyboard_event event = {
 		.type = KEYBOARD_EVENT, .code = (uint16_t)code, .flags = flags};
 
-	events_push(&d->events, &event);
+	input_queue_push(&d->events, &event);
 }
 
 static bool drop(struct keyboard_device *d)
@@ -54,7 +54,7 @@ static bool drop(struct keyboard_device *d)
 /* As a real one sends it, when the key goes down. */
 static bool push_pause(struct keyboard_device *d)
 {
-	if (events_room(&d->events) < KEYS_DOWN_MAX + 4)
+	if (input_queue_room(&d->events) < KEYS_DOWN_MAX + 4)
 		return drop(d);
 	push(d, 0x1D, KEYBOARD_E1);
 	push(d, 0x45, 0);
@@ -67,7 +67,7 @@ static bool press(struct keyboard_device *d, uint32_t key)
 {
 	bool again = d->down[key];
 
-	if (events_room(&d->events) <= KEYS_DOWN_MAX || (!again && d->downs == KEYS_DOWN_MAX))
+	if (input_queue_room(&d->events) <= KEYS_DOWN_MAX || (!again && d->downs == KEYS_DOWN_MAX))
 		return drop(d);
 	d->downs += !again;
 	d->down[key] = true;
@@ -90,7 +90,7 @@ bool keyboard_key(struct vsp_device *dev, uint32_t key, bool down)
 	struct keyboard_device *d = vsp_device_priv(dev);
 
 	ON_LOOP(vsp_device_control(dev));
-	if (!events_are_taken(&d->events))
+	if (!input_queue_is_taken(&d->events))
 		return drop(d);
 	if (key == KEYBOARD_KEY_PAUSE)
 		return down ? push_pause(d) : true;
@@ -103,13 +103,13 @@ bool keyboard_is_ready(struct vsp_device *dev)
 {
 	struct keyboard_device *d = vsp_device_priv(dev);
 
-	return events_are_taken(&d->events);
+	return input_queue_is_taken(&d->events);
 }
 
 uint32_t keyboard_room(struct vsp_device *dev)
 {
 	struct keyboard_device *d = vsp_device_priv(dev);
-	uint32_t room = events_room(&d->events);
+	uint32_t room = input_queue_room(&d->events);
 
 	return room > KEYS_DOWN_MAX ? (room - KEYS_DOWN_MAX) / 2 : 0;
 }
@@ -173,7 +173,7 @@ static int create(struct vsp_device *dev, const void *config, struct err *e)
 {
 	struct keyboard_device *d = vsp_device_priv(dev);
 
-	events_init(&d->events, dev, sizeof(struct keyboard_event));
+	input_queue_init(&d->events, dev, sizeof(struct keyboard_event));
 	return 0;
 }
 
@@ -181,7 +181,7 @@ static void destroy(struct vsp_device *dev)
 {
 	struct keyboard_device *d = vsp_device_priv(dev);
 
-	events_fini(&d->events);
+	input_queue_fini(&d->events);
 }
 
 /* Another driver, for which no key is down. */
@@ -189,14 +189,14 @@ static void prepare(struct vsp_channel *ch)
 {
 	struct keyboard_device *d = vsp_device_priv(vsp_channel_device(ch));
 
-	events_clear(&d->events);
+	input_queue_clear(&d->events);
 	memset(d->down, 0, sizeof(d->down));
 	d->downs = 0;
 }
 
 static int open_channel(struct vsp_channel *ch)
 {
-	events_channel_open(vsp_channel_priv(ch), ch);
+	input_channel_open(vsp_channel_priv(ch), ch);
 	return 0;
 }
 
@@ -231,9 +231,9 @@ const struct vsp_ops keyboard_ops = {
 	.prepare = prepare,
 	.open = open_channel,
 	.packet = packet,
-	.stop = events_channel_stop,
-	.pause = events_channel_pause,
-	.resume = events_channel_resume,
+	.stop = input_channel_stop,
+	.pause = input_channel_pause,
+	.resume = input_channel_resume,
 	.inspect = inspect,
 	.inspect_channel = inspect_channel,
 };

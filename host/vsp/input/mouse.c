@@ -7,7 +7,7 @@
 #include "base/counter.h"
 #include "base/inspect.h"
 #include "hv/ic_reg.h"
-#include "vsp/input/events.h"
+#include "vsp/input/queue.h"
 
 const struct hv_guid mouse_instance = MOUSE_INSTANCE;
 
@@ -50,7 +50,7 @@ static const uint8_t report_descriptor[] = {
 #define DEVICE_INFO_SIZE (sizeof(struct mouse_device_info) + sizeof(report_descriptor))
 
 struct mouse_device {
-	struct events events;
+	struct input_queue events;
 	uint64_t dropped;
 };
 
@@ -63,8 +63,8 @@ struct mouse_device {
 enum mouse_state { MOUSE_CLOSED, MOUSE_REQUEST, MOUSE_INFO, MOUSE_READY };
 
 struct mouse_channel {
-	struct events_channel events; /* first */
-	enum mouse_state state;       /* counter */
+	struct input_channel events; /* first */
+	enum mouse_state state;      /* counter */
 	struct vsp_out response_out, info_out;
 	/* Padding that is sent is zero: FreeBSD reads it. */
 	_Alignas(8) uint8_t response[24];
@@ -78,7 +78,7 @@ struct mouse_channel {
 /* One that waits, moves no wheel and has the same buttons, gets the new place. */
 static bool merge(struct mouse_device *d, const struct mouse_report *report)
 {
-	struct mouse_input *last = events_last(&d->events);
+	struct mouse_input *last = input_queue_last(&d->events);
 
 	if (!last || last->report.buttons != report->buttons || last->report.wheel)
 		return false;
@@ -96,12 +96,12 @@ bool mouse_move(struct vsp_device *dev, const struct mouse_report *report)
 	};
 
 	ON_LOOP(vsp_device_control(dev));
-	if (!events_are_taken(&d->events) || !events_room(&d->events)) {
+	if (!input_queue_is_taken(&d->events) || !input_queue_room(&d->events)) {
 		d->dropped++;
 		return false;
 	}
 	if (!merge(d, report))
-		events_push(&d->events, &input);
+		input_queue_push(&d->events, &input);
 	return true;
 }
 
@@ -109,7 +109,7 @@ bool mouse_is_ready(struct vsp_device *dev)
 {
 	struct mouse_device *d = vsp_device_priv(dev);
 
-	return events_are_taken(&d->events);
+	return input_queue_is_taken(&d->events);
 }
 
 /* ---- the guest's messages ------------------------------------------------ */
@@ -222,7 +222,7 @@ static int create(struct vsp_device *dev, const void *config, struct err *e)
 {
 	struct mouse_device *d = vsp_device_priv(dev);
 
-	events_init(&d->events, dev, sizeof(struct mouse_input));
+	input_queue_init(&d->events, dev, sizeof(struct mouse_input));
 	return 0;
 }
 
@@ -230,7 +230,7 @@ static void destroy(struct vsp_device *dev)
 {
 	struct mouse_device *d = vsp_device_priv(dev);
 
-	events_fini(&d->events);
+	input_queue_fini(&d->events);
 }
 
 static void offer(struct vsp_device *dev, struct vsp_offer_params *params)
@@ -242,14 +242,14 @@ static void prepare(struct vsp_channel *ch)
 {
 	struct mouse_device *d = vsp_device_priv(vsp_channel_device(ch));
 
-	events_clear(&d->events);
+	input_queue_clear(&d->events);
 }
 
 static int open_channel(struct vsp_channel *ch)
 {
 	struct mouse_channel *c = vsp_channel_priv(ch);
 
-	events_channel_open(&c->events, ch);
+	input_channel_open(&c->events, ch);
 	counter_set(&c->state, MOUSE_REQUEST);
 	return 0;
 }
@@ -258,7 +258,7 @@ static void stop(struct vsp_channel *ch)
 {
 	struct mouse_channel *c = vsp_channel_priv(ch);
 
-	events_channel_stop(ch);
+	input_channel_stop(ch);
 	counter_set(&c->state, MOUSE_CLOSED);
 }
 
@@ -295,8 +295,8 @@ const struct vsp_ops mouse_ops = {
 	.open = open_channel,
 	.packet = packet,
 	.stop = stop,
-	.pause = events_channel_pause,
-	.resume = events_channel_resume,
+	.pause = input_channel_pause,
+	.resume = input_channel_resume,
 	.inspect = inspect,
 	.inspect_channel = inspect_channel,
 };

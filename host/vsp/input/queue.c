@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "vsp/input/events.h"
+#include "vsp/input/queue.h"
 
 #include <assert.h>
 #include <string.h>
@@ -11,8 +11,8 @@
 /* In the ring, or dropped by a channel that closes. */
 static void one_sent(struct vsp_channel *ch, struct vsp_out *out)
 {
-	struct events_channel *c = vsp_channel_priv(ch);
-	struct events *q = c->sending;
+	struct input_channel *c = vsp_channel_priv(ch);
+	struct input_queue *q = c->sending;
 
 	if (++q->sent < q->batched)
 		return;
@@ -22,8 +22,8 @@ static void one_sent(struct vsp_channel *ch, struct vsp_out *out)
 
 static void send_batch(struct vsp_call *call)
 {
-	struct events *q = container_of(call, struct events, call);
-	struct events_channel *c = vsp_channel_priv(call->ch);
+	struct input_queue *q = container_of(call, struct input_queue, call);
+	struct input_channel *c = vsp_channel_priv(call->ch);
 	uint32_t count = q->batched; /* of which control thinks again when the last one is sent */
 
 	q->sent = 0;
@@ -42,50 +42,50 @@ static void send_batch(struct vsp_call *call)
 	}
 }
 
-void events_channel_open(struct events_channel *c, struct vsp_channel *ch)
+void input_channel_open(struct input_channel *c, struct vsp_channel *ch)
 {
 	c->ch = ch;
 }
 
-void events_channel_stop(struct vsp_channel *ch)
+void input_channel_stop(struct vsp_channel *ch)
 {
-	struct events_channel *c = vsp_channel_priv(ch);
+	struct input_channel *c = vsp_channel_priv(ch);
 
 	c->stopping = true;
 	counter_set(&c->ready, false);
 }
 
-void events_channel_pause(struct vsp_channel *ch)
+void input_channel_pause(struct vsp_channel *ch)
 {
-	struct events_channel *c = vsp_channel_priv(ch);
+	struct input_channel *c = vsp_channel_priv(ch);
 
 	c->paused = true;
 }
 
-void events_channel_resume(struct vsp_channel *ch)
+void input_channel_resume(struct vsp_channel *ch)
 {
-	struct events_channel *c = vsp_channel_priv(ch);
+	struct input_channel *c = vsp_channel_priv(ch);
 
 	c->paused = false;
 }
 
 /* ---- control ------------------------------------------------------------- */
 
-static void start(struct events *q);
+static void start(struct input_queue *q);
 
 static void rested(struct loop_timer *timer)
 {
-	start(container_of(timer, struct events, timer));
+	start(container_of(timer, struct input_queue, timer));
 }
 
-static void rest(struct events *q)
+static void rest(struct input_queue *q)
 {
 	loop_timer_start(vsp_device_control(q->dev), &q->timer, EVENTS_REST_NS, rested);
 }
 
 static void batch_done(struct vsp_call *call)
 {
-	struct events *q = container_of(call, struct events, call);
+	struct input_queue *q = container_of(call, struct input_queue, call);
 
 	q->calling = false;
 	if (!q->refused || q->stale)
@@ -94,7 +94,7 @@ static void batch_done(struct vsp_call *call)
 	rest(q);
 }
 
-static void take_batch(struct events *q)
+static void take_batch(struct input_queue *q)
 {
 	while (q->count && q->batched < EVENTS_BATCH) {
 		q->batch[q->batched++] = q->queue[q->first];
@@ -103,11 +103,11 @@ static void take_batch(struct events *q)
 	}
 }
 
-static void start(struct events *q)
+static void start(struct input_queue *q)
 {
 	struct vsp_channel *ch = vsp_device_primary(q->dev);
 
-	if (q->calling || q->timer.armed || !ch || !events_are_taken(q) ||
+	if (q->calling || q->timer.armed || !ch || !input_queue_is_taken(q) ||
 		(!q->count && !q->batched))
 		return;
 	if (vsp_device_pauses(q->dev)) {
@@ -119,19 +119,19 @@ static void start(struct events *q)
 	vsp_channel_call(ch, &q->call, send_batch, batch_done);
 }
 
-void events_init(struct events *q, struct vsp_device *dev, uint32_t size)
+void input_queue_init(struct input_queue *q, struct vsp_device *dev, uint32_t size)
 {
 	assert(size <= EVENT_SIZE_MAX);
-	*q = (struct events){.dev = dev, .size = size};
+	*q = (struct input_queue){.dev = dev, .size = size};
 }
 
-void events_fini(struct events *q)
+void input_queue_fini(struct input_queue *q)
 {
 	loop_timer_cancel(&q->timer);
 }
 
 /* A batch that is on its way stays: it is the I/O thread's. */
-void events_clear(struct events *q)
+void input_queue_clear(struct input_queue *q)
 {
 	q->count = 0;
 	q->stale = q->calling;
@@ -139,21 +139,21 @@ void events_clear(struct events *q)
 		q->batched = 0;
 }
 
-bool events_are_taken(const struct events *q)
+bool input_queue_is_taken(const struct input_queue *q)
 {
 	struct vsp_channel *ch = vsp_device_primary(q->dev);
-	struct events_channel *c = ch ? vsp_channel_priv(ch) : NULL;
+	struct input_channel *c = ch ? vsp_channel_priv(ch) : NULL;
 
 	ON_LOOP(vsp_device_control(q->dev));
 	return c && counter_get(&c->ready);
 }
 
-uint32_t events_room(const struct events *q)
+uint32_t input_queue_room(const struct input_queue *q)
 {
 	return EVENTS_MAX - q->count;
 }
 
-void events_push(struct events *q, const void *message)
+void input_queue_push(struct input_queue *q, const void *message)
 {
 	struct event *e = &q->queue[(q->first + q->count) % EVENTS_MAX];
 
@@ -163,7 +163,7 @@ void events_push(struct events *q, const void *message)
 	start(q);
 }
 
-void *events_last(struct events *q)
+void *input_queue_last(struct input_queue *q)
 {
 	return q->count ? q->queue[(q->first + q->count - 1) % EVENTS_MAX].bytes : NULL;
 }

@@ -13,8 +13,8 @@
  * A batch that reached a channel that was paused is kept; one that reached a closed channel is lost
  * with all the queue when the guest opens it again.
  */
-#ifndef INPUT_EVENTS_H
-#define INPUT_EVENTS_H
+#ifndef VSP_INPUT_QUEUE_H
+#define VSP_INPUT_QUEUE_H
 
 #include "vsp/vsp.h"
 
@@ -27,7 +27,7 @@ struct event {
 	uint8_t bytes[EVENT_SIZE_MAX];
 };
 
-struct events {
+struct input_queue {
 	struct vsp_device *dev;
 	uint32_t size; /* bytes of each message */
 	struct event queue[EVENTS_MAX];
@@ -44,30 +44,30 @@ struct events {
 };
 
 /* What the channel's private memory begins with. */
-struct events_channel {
+struct input_channel {
 	struct vsp_channel *ch;
 	bool ready; /* counter: the guest's driver takes events */
 	bool paused, stopping;
-	struct events *sending; /* NULL: no batch is on its way */
+	struct input_queue *sending; /* NULL: no batch is on its way */
 };
 
 /* ON_CONTROL. */
-void events_init(struct events *q, struct vsp_device *dev, uint32_t size);
-void events_fini(struct events *q);
+void input_queue_init(struct input_queue *q, struct vsp_device *dev, uint32_t size);
+void input_queue_fini(struct input_queue *q);
 /* The guest opens its channel: what was queued is for a driver that is gone. */
-void events_clear(struct events *q);
+void input_queue_clear(struct input_queue *q);
 /* False: the guest's driver does not take events. */
-bool events_are_taken(const struct events *q);
-uint32_t events_room(const struct events *q);
+bool input_queue_is_taken(const struct input_queue *q);
+uint32_t input_queue_room(const struct input_queue *q);
 /* There is room. */
-void events_push(struct events *q, const void *message);
+void input_queue_push(struct input_queue *q, const void *message);
 /* The last one that waits and is not handed over yet; NULL: none. */
-void *events_last(struct events *q);
+void *input_queue_last(struct input_queue *q);
 
 /* ON_IO_THREAD: of the device's channel functions. */
-void events_channel_open(struct events_channel *c, struct vsp_channel *ch);
-void events_channel_stop(struct vsp_channel *ch);
-void events_channel_pause(struct vsp_channel *ch);
-void events_channel_resume(struct vsp_channel *ch);
+void input_channel_open(struct input_channel *c, struct vsp_channel *ch);
+void input_channel_stop(struct vsp_channel *ch);
+void input_channel_pause(struct vsp_channel *ch);
+void input_channel_resume(struct vsp_channel *ch);
 
 #endif
