@@ -17,9 +17,11 @@
 #   make bench-storage  storage beside QEMU's devices, same kernel and image; BENCH_ARGS=--help
 #   make bench-network  the NIC beside QEMU's, same kernel; BENCH_ARGS=--help
 #   make foreign    test suites of others on our code, no virtual machine
+#   make install uninstall deb package-test   see packaging/packaging.mk
 #   make style deps sleeps unit loop fuzz flat cli escape vm bench clean deps-install
 #
-# V=1 shows commands. CC=clang builds with clang.
+# V=1 shows commands. CC=clang builds with clang. CFLAGS, CPPFLAGS and LDFLAGS are added to the product's.
+# NO_DEPS=1 installs no Debian packages: what is needed is there.
 
 VERSION := 0.1
 B := build
@@ -57,8 +59,8 @@ AUTO_INIT := $(shell $(CC) -ftrivial-auto-var-init=zero -E -xc /dev/null >/dev/n
 # landing pads do not.
 HARDENED := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fstack-clash-protection \
 	$(AUTO_INIT) -fcf-protection=full -fPIE
-HARDENED_LINK := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code
-FLAGS_plain := -O2 $(HARDENED)
+HARDENED_LINK := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code $(LDFLAGS)
+FLAGS_plain := -O2 $(HARDENED) $(CPPFLAGS) $(CFLAGS)
 FLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FLAGS_tsan := -O1 -fsanitize=thread
 FLAGS_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
@@ -100,11 +102,14 @@ all: $(B)/enlite $(B)/enlite-agent
 .DELETE_ON_ERROR:
 
 include tests/flat/flat.mk
+include packaging/packaging.mk
 
 # ---- tools -------------------------------------------------------------------
 # A stamp newer than packages.txt means the Debian packages are there.
 $(B)/.deps: packages.txt bed/install-deps
+ifeq ($(NO_DEPS),)
 	$(Q)bed/install-deps packages.txt
+endif
 	@mkdir -p $(B) && touch $@
 
 .PHONY: deps-install
