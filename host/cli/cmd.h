@@ -31,6 +31,10 @@ int cmd_ask(const char *name, const struct command *command, const json_t *reque
 struct vm_config;
 int cmd_configure(struct vm_config *config, int argc, char **argv, struct err *e);
 
+/* cmd_complete.c: what may follow a subcommand, to standard output. argc is at least 1; the last of
+ * argv is to be completed. */
+void cmd_complete_arguments(const char *subcommand, int argc, char **argv);
+
 /* Prints the error, one line (see err_set()). Returns status. */
 int cmd_fail(const struct err *e, int status);
 

@@ -11,12 +11,14 @@
 #include <unistd.h>
 
 #include "cli/cmd.h"
+#include "mgmt/complete.h"
 #include "vm/vm.h"
 
 /* ---- subcommands --------------------------------------------------------- */
 
 static int cmd_version(int argc, char **argv);
 static int cmd_help(int argc, char **argv);
+static int cmd_complete(int argc, char **argv);
 
 static const struct subcommand {
 	const char *name;
@@ -36,6 +38,8 @@ static const struct subcommand {
 		"run a command in a guest that has our agent", cmd_exec},
 	{"shell", NULL, "shell NAME", "a shell in a guest that has our agent", cmd_shell},
 	{"probe", NULL, "probe [--json]", "report what /dev/kvm can do here", cmd_probe},
+	{"complete", NULL, "complete WORD...",
+		"print what may follow, for the completion of shells", cmd_complete},
 	{"version", "--version", "version", "print the version", cmd_version},
 	{"help", "--help", "help", "print this text", cmd_help},
 };
@@ -54,6 +58,16 @@ static int cmd_help(int argc, char **argv)
 	for (size_t i = 0; i < SUBCOMMANDS; i++)
 		printf("  %-40s  %s\n", subcommands[i].usage, subcommands[i].help);
 	puts("\nSee `enlite run --help`, `enlite ctl --help` and enlite(1).");
+	return EXIT_SUCCESS;
+}
+
+/* The last word is to be completed, the others are in front of it. */
+static int cmd_complete(int argc, char **argv)
+{
+	if (argc > 2)
+		cmd_complete_arguments(argv[1], argc - 2, argv + 2);
+	for (size_t i = 0; argc == 2 && i < SUBCOMMANDS; i++)
+		complete_print(stdout, argv[1], subcommands[i].name, subcommands[i].help);
 	return EXIT_SUCCESS;
 }
 

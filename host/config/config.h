@@ -177,6 +177,10 @@ json_t *vm_config_image_json(const struct vm_config *c, struct err *e);
 void vm_config_help(FILE *out);
 void vm_config_man(FILE *out);
 
+/* For the completion of shells, see mgmt/complete.h: options, or values of the option `previous`.
+ */
+void vm_config_candidates(FILE *out, const char *previous, const char *word);
+
 /* ---- one disk ------------------------------------------------------------ */
 
 /* Both fill *d from nothing: SOURCE[,KEY[=VALUE]]... (see spec.c), or a JSON object. File names are
