@@ -148,7 +148,7 @@ $(B)/enlite: $(MAIN_SRC:%.c=$(B)/plain/%.o) $(B)/plain/libenlite.a $(FLAT_EMBEDD
 	$(Q)$(CC_plain) $(FLAGS_plain) $(HARDENED_LINK) -o $@ $^ $(LIBS)
 
 # Runs in guests, where there are no libraries.
-GUEST_PROGRAMS := $(B)/netload $(B)/xdp $(B)/enlite-agent
+GUEST_PROGRAMS := $(B)/netload $(B)/xdp $(B)/enlite-agent $(B)/enlite-guest
 $(B)/netload $(B)/xdp: $(B)/%: tests/vm/guest/%.c | $(B)/.deps
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
@@ -257,7 +257,7 @@ flat: $(B)/enlite $(FLAT_GUESTS)
 	$(Q)tests/run flat
 escape: $(B)/tests/escape/escape $(B)/tests/escape/works
 	$(Q)tests/run escape
-cli: $(B)/enlite $(B)/enlite-agent $(FLAT_GUESTS)
+cli: $(B)/enlite $(B)/enlite-agent $(B)/enlite-guest $(FLAT_GUESTS)
 	$(Q)tests/run cli
 vm: $(B)/enlite $(GUEST_PROGRAMS) $(B)/vnc_client $(FLAT_GUESTS)
 	$(Q)tests/run vm

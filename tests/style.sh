@@ -15,10 +15,10 @@ files() { # pattern... : tracked and new files that exist
 c_files() { files '*.c' '*.h'; }
 product_c() { files 'base/*.c' 'common/*.c' 'guest/*.c' 'host/*.c' 'hyper/*.c'; }
 # Kernel glue needs the kernel's headers and flags: kbuild checks it (guest/build --check).
-user_space_c() { product_c | grep -E '^(base|common|host|hyper|guest/(.*/proto[a-z_]*|vmbus-vsc/conn|winhv/hcall)\.c)'; }
+user_space_c() { product_c | grep -E '^(base|common|host|hyper|guest/(.*/proto[a-z_]*|tools/[a-z]*|vmbus-vsc/conn|winhv/hcall)\.c)'; }
 scripts() {
-	files '*.sh' Makefile '*.mk' 'bed/*' 'bench/*' 'tests/*' .ci/run |
-		grep -vE '\.(c|h|S|lds|md|txt|most)$|/corpus/' | xargs grep -lI .
+	files '*.sh' Makefile '*.mk' 'bed/*' 'bench/*' 'packaging/*' 'tests/*' .ci/run |
+		grep -vE '\.(c|h|S|lds|md|txt|most)$|/corpus/|/guest_tree/|packaging/debian/[a-z-]*(\.docs|\.install)?$|debian/source/' | xargs grep -lI .
 }
 
 # ---- checks: each prints its findings, one a line ----------------------------

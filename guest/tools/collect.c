@@ -149,6 +149,8 @@ static void add_latency(json_t *queue, const char *word)
 	json_t *all = json_object_get(queue, "latency_us");
 	long long below, count;
 
+	if (!queue)
+		return;
 	if (!all) {
 		all = json_array();
 		json_object_set_new(queue, "latency_us", all);

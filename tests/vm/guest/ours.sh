@@ -79,6 +79,15 @@ reload_ours() {
 	ok "rmmod and insmod, $cycles times"
 }
 
+# The tool that people look with, in a guest.
+tool_shows() {
+	if our_bus; then bus=vmbus_vsc; else bus=hv_vmbus; fi
+	mount -t debugfs debugfs /tools/sys/kernel/debug
+	check "enlite-guest" "enlite-guest" "^bus $bus, [1-9]" "^SCSI controller .*: storvsc, host" "doorbells/req" '^ +0 .* <[1-9]'
+	check "enlite-guest --json" "enlite-guest --json" '"in_used": [0-9]' '"latency_us": \['
+	umount /tools/sys/kernel/debug
+}
+
 put_tools_away() {
 	umount /tools/dev /tools/proc /tools/sys /tools/tmp /tools/run /tools
 }
@@ -92,6 +101,7 @@ job_ours() {
 	mixed
 	accounts "second controller" "$(host_of "$second")"
 	accounts "first controller" "$(host_of "$disk")"
+	tool_shows
 	dmesg_findings
 	dmesg -n 1 # what follows is not quiet
 	rebind_under_load "$(vmbus_device_of "$second")"
