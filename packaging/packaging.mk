@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
 # Installing, and Debian packages:
-#   make install PREFIX=/usr/local DESTDIR=       the host's half: program, man pages, completion
+#   make install PREFIX=/usr/local DESTDIR=       the host's half: programs, man pages, documents, completion
 #   make uninstall                                takes that away
 #   make install-guest PREFIX=/usr DESTDIR=       the guest's half, as its package has it: sources for dkms,
 #                                                 rules for modprobe, hook for initramfs-tools, enlite-guest
@@ -21,10 +21,13 @@ GUEST_SRC = $(DESTDIR)/usr/src/enlite-guest-$(VERSION)
 # Man pages of the host's half; those of the guest's are named enlite-guest.
 HOST_MAN = $(filter-out docs/man/enlite-guest.%,$(wildcard docs/man/*.[1-8]))
 GUEST_MAN = $(wildcard docs/man/enlite-guest.[1-8])
+HOST_DOCS = README.md SECURITY.md $(wildcard docs/*.md)
 man_target = $(SHARE)/man/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
 install_man = $(foreach page,$(1),install -Dm644 $(page) $(call man_target,$(page)) &&) :
 
-COMPLETIONS = $(SHARE)/bash-completion/completions/enlite $(SHARE)/zsh/vendor-completions/_enlite \
+# Debian's packages and others have places of their own for zsh.
+ZSH_FUNCTIONS = $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
+COMPLETIONS = $(SHARE)/bash-completion/completions/enlite $(SHARE)/zsh/$(ZSH_FUNCTIONS)/_enlite \
 	$(SHARE)/fish/vendor_completions.d/enlite.fish
 
 $(B)/enlite-guest: $(patsubst %.c,$(B)/plain/%.o,$(wildcard guest/tools/*.c))
@@ -36,6 +39,9 @@ install: $(PROGRAMS)
 	$(Q)install -d $(BINDIR)
 	$(Q)install -m755 $(PROGRAMS) $(BINDIR)
 	$(Q)$(call install_man,$(HOST_MAN))
+	$(Q)install -d $(SHARE)/doc/enlite/adr
+	$(Q)install -m644 $(HOST_DOCS) $(SHARE)/doc/enlite
+	$(Q)install -m644 docs/adr/*.md $(SHARE)/doc/enlite/adr
 	$(Q)install -Dm644 packaging/completion/enlite.bash $(word 1,$(COMPLETIONS))
 	$(Q)install -Dm644 packaging/completion/_enlite $(word 2,$(COMPLETIONS))
 	$(Q)install -Dm644 packaging/completion/enlite.fish $(word 3,$(COMPLETIONS))
@@ -44,6 +50,7 @@ install: $(PROGRAMS)
 uninstall:
 	$(Q)rm -f $(PROGRAMS:$(B)/%=$(BINDIR)/%) $(foreach page,$(HOST_MAN),$(call man_target,$(page))) \
 		$(COMPLETIONS) $(SYSTEMD_UNITS:packaging/systemd/%=$(UNITDIR)/%)
+	$(Q)rm -rf $(SHARE)/doc/enlite
 
 # What the modules are built from, laid out as the tree is.
 install-guest: $(B)/enlite-guest
