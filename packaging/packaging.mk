@@ -9,6 +9,8 @@
 #   make package-test                             builds them in a fresh clone and tries them in clean Debians
 PREFIX ?= /usr/local
 PROGRAMS := $(B)/enlite
+SBIN_PROGRAMS :=
+# @PREFIX@ in them is replaced.
 SYSTEMD_UNITS = $(wildcard packaging/systemd/*.service packaging/systemd/*.socket packaging/systemd/*.target)
 
 BINDIR = $(DESTDIR)$(PREFIX)/bin
@@ -18,9 +20,10 @@ UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
 # dkms, modprobe and initramfs-tools look there, whatever the prefix.
 GUEST_SRC = $(DESTDIR)/usr/src/enlite-guest-$(VERSION)
 
-# Man pages of the host's half; those of the guest's are named enlite-guest.
-HOST_MAN = $(filter-out docs/man/enlite-guest.%,$(wildcard docs/man/*.[1-8]))
-GUEST_MAN = $(wildcard docs/man/enlite-guest.[1-8])
+# What runs in guests; all other man pages are of the host's half.
+GUEST_TOOLS := $(B)/enlite-guest $(B)/enlite-agent
+GUEST_MAN = $(wildcard $(GUEST_TOOLS:$(B)/%=docs/man/%.8))
+HOST_MAN = $(filter-out $(GUEST_MAN),$(wildcard docs/man/*.[1-8]))
 HOST_DOCS = README.md SECURITY.md $(wildcard docs/*.md)
 man_target = $(SHARE)/man/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
 install_man = $(foreach page,$(1),install -Dm644 $(page) $(call man_target,$(page)) &&) :
@@ -35,9 +38,9 @@ $(B)/enlite-guest: $(patsubst %.c,$(B)/plain/%.o,$(wildcard guest/tools/*.c))
 	$(Q)$(CC_plain) $(FLAGS_plain) $(HARDENED_LINK) -o $@ $^ -ljansson
 
 .PHONY: install uninstall install-guest deb package-test
-install: $(PROGRAMS)
-	$(Q)install -d $(BINDIR)
-	$(Q)install -m755 $(PROGRAMS) $(BINDIR)
+install: $(PROGRAMS) $(SBIN_PROGRAMS)
+	$(Q)$(foreach program,$(PROGRAMS),install -Dm755 -t $(BINDIR) $(program) &&) :
+	$(Q)$(foreach program,$(SBIN_PROGRAMS),install -Dm755 -t $(SBINDIR) $(program) &&) :
 	$(Q)$(call install_man,$(HOST_MAN))
 	$(Q)install -d $(SHARE)/doc/enlite/adr
 	$(Q)install -m644 $(HOST_DOCS) $(SHARE)/doc/enlite
@@ -45,20 +48,22 @@ install: $(PROGRAMS)
 	$(Q)install -Dm644 packaging/completion/enlite.bash $(word 1,$(COMPLETIONS))
 	$(Q)install -Dm644 packaging/completion/_enlite $(word 2,$(COMPLETIONS))
 	$(Q)install -Dm644 packaging/completion/enlite.fish $(word 3,$(COMPLETIONS))
-	$(Q)[ -z "$(SYSTEMD_UNITS)" ] || { install -d $(UNITDIR) && install -m644 $(SYSTEMD_UNITS) $(UNITDIR); }
+	$(Q)$(foreach unit,$(SYSTEMD_UNITS),install -Dm644 -t $(UNITDIR) $(unit) && \
+		sed -i 's|@PREFIX@|$(PREFIX)|g' $(UNITDIR)/$(notdir $(unit)) &&) :
 
 uninstall:
-	$(Q)rm -f $(PROGRAMS:$(B)/%=$(BINDIR)/%) $(foreach page,$(HOST_MAN),$(call man_target,$(page))) \
+	$(Q)rm -f $(PROGRAMS:$(B)/%=$(BINDIR)/%) $(SBIN_PROGRAMS:$(B)/%=$(SBINDIR)/%) $(foreach page,$(HOST_MAN),$(call man_target,$(page))) \
 		$(COMPLETIONS) $(SYSTEMD_UNITS:packaging/systemd/%=$(UNITDIR)/%)
 	$(Q)rm -rf $(SHARE)/doc/enlite
 
 # What the modules are built from, laid out as the tree is.
-install-guest: $(B)/enlite-guest
+install-guest: $(GUEST_TOOLS)
 	$(Q)packaging/guest/sources $(GUEST_SRC) $(VERSION)
 	$(Q)install -Dm644 packaging/guest/kernel-bus.conf $(DESTDIR)/usr/lib/modprobe.d/enlite-guest.conf
 	$(Q)install -Dm644 packaging/guest/own-bus.conf $(DESTDIR)/usr/share/enlite-guest/own-bus.conf
 	$(Q)install -Dm755 packaging/guest/initramfs-hook $(DESTDIR)/usr/share/initramfs-tools/hooks/enlite-guest
-	$(Q)install -Dm755 $(B)/enlite-guest $(SBINDIR)/enlite-guest
+	$(Q)install -d $(SBINDIR)
+	$(Q)install -m755 $(GUEST_TOOLS) $(SBINDIR)
 	$(Q)$(call install_man,$(GUEST_MAN))
 
 deb: | $(B)/.deps

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* `enlite complete`: what may follow on a command line; packaging/completion calls it. */
+#include <stdbool.h>
 #include <string.h>
 
 #include "cli/cmd.h"
@@ -25,6 +26,12 @@ static void complete_ctl(int argc, char **argv)
 		complete_command(stdout, vm_commands, argc - 1, argv + 1);
 }
 
+static bool takes_name(const char *subcommand)
+{
+	return !strcmp(subcommand, "freeze") || !strcmp(subcommand, "exec") ||
+	       !strcmp(subcommand, "shell");
+}
+
 void cmd_complete_arguments(const char *subcommand, int argc, char **argv)
 {
 	const char *word = argv[argc - 1];
@@ -37,7 +44,7 @@ void cmd_complete_arguments(const char *subcommand, int argc, char **argv)
 		complete_ctl(argc, argv);
 	else if (!strcmp(subcommand, "cp") && argc == 2)
 		complete_names(stdout, word, ":");
-	else if (!strcmp(subcommand, "freeze") && argc == 1)
+	else if (argc == 1 && takes_name(subcommand))
 		complete_names(stdout, word, "");
 	else if (!strcmp(subcommand, "probe"))
 		complete_print(stdout, word, "--json", "for programs");
