@@ -23,8 +23,7 @@ static bool get(struct rfb *r, void *to, size_t size)
 	while (size) {
 		ssize_t n = recv(r->fd, at, size, 0);
 
-		if (n < 0 && errno == EINTR) /* work for our io_uring; with a time limit it is not
-						restarted */
+		if (n < 0 && errno == EINTR) /* work for our io_uring */
 			continue;
 		if (n <= 0)
 			return false;
