@@ -68,7 +68,7 @@ begin_root() { # name packages
 install_packages() { # files in $packages...
 	local file
 	for file; do
-		cp "$packages"/$file "$dir/tmp/"
+		cp "$packages"/$file "$dir/tmp/" 2>"$work/log" || { verdict "$file was made" 1; return; }
 	done
 	try "apt install ${*%%_*}" \
 		'apt-get -q update && apt-get -q -y --no-install-recommends install /tmp/*.deb'
