@@ -317,4 +317,4 @@ clean:
 	$(Q)[ ! -x bed/down ] || bed/down
 	$(Q)rm -rf $(B)
 
--include $(shell find $(B) -path $(B)/headers -prune -o -path $(B)/guest -prune -o -name '*.d' -type f -print 2>/dev/null)
+-include $(shell find $(B) -path $(B)/headers -prune -o -path $(B)/guest -prune -o -path $(B)/package -prune -o -path $(B)/deb -prune -o -name '*.d' -type f -print 2>/dev/null)
