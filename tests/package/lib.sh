@@ -80,7 +80,7 @@ purge() { # packages...
 	in_root dpkg -L "$@" >"$work/files" 2>/dev/null
 	try "apt purge $*" "apt-get -q -y purge $*"
 	left=$(while read -r file; do
-		[ ! -f "$dir$file" ] && [ ! -L "$dir$file" ] || echo "$file"
+		[ -d "$dir$file" ] || [ ! -e "$dir$file" ] || echo "$file"
 	done <"$work/files")
 	is "files after purge of $*" "$left" ""
 }
