@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* `enlite run`: this process becomes the worker process of one VM. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -61,6 +62,16 @@ static int run_vm(const struct vm_config *config)
 	return e.text[0] ? cmd_fail(&e, status) : status;
 }
 
+/* For the manager, which may be another process than our parent by now. */
+static int report_status(int status)
+{
+	int fd = confine_status_fd();
+
+	if (fd >= 0 && dprintf(fd, "exit %d\n", status) < 0)
+		log_error("the exit status cannot be written");
+	return status;
+}
+
 int cmd_run(int argc, char **argv)
 {
 	struct vm_config config;
@@ -75,5 +86,5 @@ int cmd_run(int argc, char **argv)
 	else if (!ret)
 		status = run_vm(&config);
 	vm_config_free(&config);
-	return status;
+	return report_status(status);
 }

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "base/blocking.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/parse.h"
 #include "base/proc_self.h"
 #include "base/thread.h"
 #include "confine/broker.h"
@@ -76,9 +78,17 @@ static bool names_fd(const struct nic_config *nic, int fd)
 	return false;
 }
 
+int confine_status_fd(void)
+{
+	const char *text = getenv("ENLITE_STATUS_FD");
+	uint64_t fd;
+
+	return text && !parse_number(text, STDERR_FILENO + 1, INT_MAX, &fd) ? (int)fd : -1;
+}
+
 static bool is_needed(const struct vm_config *config, int fd)
 {
-	if (fd == display_server_socket())
+	if (fd == display_server_socket() || fd == confine_status_fd())
 		return true;
 	for (uint32_t i = 0; i < config->nic_count; i++)
 		if (names_fd(&config->nics[i], fd))
