@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a managed VM: its state, its record, and what becomes of it when its worker ends. */
+#include "mgmt/manager/manager.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "mgmt/manager/usage.h"
+#include "mgmt/manager/worker.h"
+
+#define ALL_REQUESTS UINT32_MAX
+#define BIT(n)       (1u << (n))
+
+const char *mvm_file(const struct mvm *v, const char *suffix, char name[STORE_NAME_MAX])
+{
+	snprintf(name, STORE_NAME_MAX, "%s.%s", v->def.id, suffix);
+	return name;
+}
+
+void mvm_path(const struct mvm *v, const char *suffix, char path[PATH_MAX])
+{
+	if (snprintf(path, PATH_MAX, "%s/enlite/%s.%s", v->m->run_path, v->def.id, suffix) >=
+		PATH_MAX)
+		path[0] = '\0'; /* manager_open() has checked its length */
+}
+
+/* ---- state --------------------------------------------------------------- */
+
+/* Jobs that a state ends. */
+static void end_jobs(struct mvm *v)
+{
+	struct jobs *jobs = &v->m->jobs;
+	struct err e;
+
+	if (v->state == VMMS_RUNNING)
+		jobs_end_all(jobs, v->def.id, BIT(VMMS_START), NULL);
+	if (vmms_is_live(v->state))
+		return;
+	if (v->state == VMMS_SAVED)
+		jobs_end_all(jobs, v->def.id, BIT(VMMS_SAVE), NULL);
+	jobs_end_all(jobs, v->def.id, BIT(VMMS_STOP) | BIT(VMMS_SHUTDOWN), NULL);
+	err_set(&e, -ECANCELED, "the VM is %s%s%.300s", vmms_state_name(v->state),
+		v->reason.text[0] ? ": " : "", v->reason.text);
+	jobs_end_all(jobs, v->def.id, ALL_REQUESTS, &e);
+}
+
+void mvm_set_state(struct mvm *v, enum vmms_state state, const struct err *reason)
+{
+	const char *why = reason ? reason->text : "";
+
+	if (v->state == state && !strcmp(v->reason.text, why))
+		return;
+	log_info("VM %s (%s): %s -> %s%s%s", v->def.id, v->def.name, vmms_state_name(v->state),
+		vmms_state_name(state), *why ? ": " : "", why);
+	v->state = state;
+	v->reason = reason ? *reason : (struct err){""};
+	events_add(&v->m->events,
+		json_pack("{s:s, s:s, s:s, s:s, s:s}", "event", "state", "vm", v->def.id, "name",
+			v->def.name, "state", vmms_state_name(state), "reason", v->reason.text));
+	end_jobs(v);
+	if (!vmms_is_passing(state))
+		manager_autostart(v->m);
+}
+
+/* ---- the record ---------------------------------------------------------- */
+
+static json_t *run_json(const struct run *r)
+{
+	return json_pack("{s:o, s:b, s:b, s:b, s:b}", "worker", identity_json(&r->id), "wanted",
+		r->wanted, "saving", r->saving, "restoring", r->restoring, "ran", r->ran);
+}
+
+static bool run_from_json(struct run *r, const json_t *json)
+{
+	int wanted, saving, restoring, ran;
+
+	if (json_unpack((json_t *)json, "{s:b, s:b, s:b, s:b}", "wanted", &wanted, "saving",
+		    &saving, "restoring", &restoring, "ran", &ran))
+		return false;
+	r->wanted = wanted;
+	r->saving = saving;
+	r->restoring = restoring;
+	r->ran = ran;
+	return identity_from_json(&r->id, json_object_get(json, "worker"));
+}
+
+int mvm_write_record(struct mvm *v, struct err *e)
+{
+	char name[STORE_NAME_MAX];
+	json_t *json = run_json(&v->run);
+	int ret = json ? store_write(&v->m->run, mvm_file(v, "run", name), json, e)
+		       : err_set(e, -ENOMEM, "out of memory");
+
+	json_decref(json);
+	return ret;
+}
+
+void mvm_record(struct mvm *v)
+{
+	struct err e;
+
+	if (mvm_write_record(v, &e))
+		log_error("VM %s: %s", v->def.id, e.text);
+}
+
+void mvm_forget_record(struct mvm *v)
+{
+	char name[STORE_NAME_MAX];
+	struct err e;
+
+	if (store_remove(&v->m->run, mvm_file(v, "run", name), &e))
+		log_error("VM %s: %s", v->def.id, e.text);
+}
+
+/* ---- images -------------------------------------------------------------- */
+
+bool mvm_has_image(const struct mvm *v, const char *suffix)
+{
+	char name[STORE_NAME_MAX];
+
+	return !faccessat(v->m->images.dir, mvm_file(v, suffix, name), F_OK, AT_SYMLINK_NOFOLLOW);
+}
+
+int mvm_rename_image(const struct mvm *v, const char *from, const char *to, struct err *e)
+{
+	char old[STORE_NAME_MAX], new[STORE_NAME_MAX];
+
+	return store_rename(&v->m->images, mvm_file(v, from, old), mvm_file(v, to, new), e);
+}
+
+int mvm_remove_image(const struct mvm *v, const char *suffix, struct err *e)
+{
+	char name[STORE_NAME_MAX];
+
+	return store_remove(&v->m->images, mvm_file(v, suffix, name), e);
+}
+
+void mvm_image_path(const struct mvm *v, const char *suffix, char path[PATH_MAX])
+{
+	if (snprintf(path, PATH_MAX, "%s/images/%s.%s", v->m->state_path, v->def.id, suffix) >=
+		PATH_MAX)
+		path[0] = '\0'; /* manager_open() has checked its length */
+}
+
+/* The guest runs on: what it was is no more. */
+void mvm_ran(struct mvm *v)
+{
+	struct err e;
+
+	if (v->run.ran)
+		return;
+	v->run.ran = true;
+	mvm_record(v);
+	if (v->run.restoring && mvm_remove_image(v, "resuming", &e))
+		log_error("VM %s: %s", v->def.id, e.text);
+}
+
+/* ---- the worker ended ---------------------------------------------------- */
+
+static void close_worker(struct mvm *v)
+{
+	if (v->pidfd >= 0)
+		close(v->pidfd);
+	v->pidfd = -1;
+	v->run_number = 0;
+	v->polling = v->asked = false;
+	loop_timer_cancel(&v->poll_timer);
+	loop_timer_cancel(&v->kill_timer);
+	json_decref(v->status);
+	v->status = NULL;
+}
+
+static void restart_due(struct loop_timer *t)
+{
+	struct mvm *v = container_of(t, struct mvm, restart_timer);
+	struct err e;
+
+	if (mvm_start(v, &e))
+		mvm_set_state(v, VMMS_CRITICAL, &e);
+}
+
+static enum worker_end kind_of_end(const struct run *run, int status)
+{
+	if (run->wanted)
+		return WORKER_WANTED;
+	return status == 0 || status == 32 ? WORKER_DONE : WORKER_FAILED; /* power off, reset */
+}
+
+/* Off or critical, and maybe to be started again. */
+static void settle(struct mvm *v, int status, const char *text)
+{
+	enum worker_end end = kind_of_end(&v->run, status);
+	uint64_t delay, ran_ns = loop_now_ns() - v->since_ns;
+	bool again = policy_restarts(v->def.restart, end, ran_ns, &v->restarts, &delay);
+	struct err e = {""};
+
+	if (again)
+		err_set(&e, -EIO, "%s; starts again in %u s", text, (unsigned)(delay / NS_PER_S));
+	else if (end == WORKER_FAILED)
+		err_set(&e, -EIO, "%s", text);
+	if (again)
+		loop_timer_start(v->m->loop, &v->restart_timer, delay, restart_due);
+	mvm_set_state(v, again || end == WORKER_FAILED ? VMMS_CRITICAL : VMMS_OFF, &e);
+}
+
+/* It began from an image, and was not seen running. It has not run when it says that it could not
+ * start; else it is not known, and disks may have changed: the image must not be used by itself. */
+static bool restore_ended(struct mvm *v, int status, const char *text)
+{
+	bool unused =
+		(status == 1 || status == 2) &&
+		(!mvm_rename_image(v, "resuming", "image", NULL) || mvm_has_image(v, "image"));
+	struct err e;
+
+	if (unused) {
+		err_set(&e, -EIO, "it could not go on: %s; see its log", text);
+		mvm_set_state(v, VMMS_SAVED, &e);
+		return true;
+	}
+	mvm_rename_image(v, "resuming", "interrupted", &e);
+	log_error("VM %s: its image is kept as images/%s.interrupted", v->def.id, v->def.id);
+	return false;
+}
+
+void mvm_ended(struct mvm *v, int status, const char *text)
+{
+	struct run run = v->run;
+	bool decided = false;
+
+	v->m->deaths++;
+	close_worker(v);
+	if (run.saving && status == 0 && mvm_has_image(v, "image")) {
+		mvm_set_state(v, VMMS_SAVED, NULL);
+		decided = true;
+	} else if (run.restoring && !run.ran) {
+		decided = restore_ended(v, status, text);
+	}
+	if (run.restoring && run.ran)
+		mvm_remove_image(v, "resuming", NULL);
+	if (!decided && mvm_has_image(v, "image")) /* its guest may have gone on */
+		mvm_rename_image(v, "image", "interrupted", NULL);
+	if (!decided)
+		settle(v, status, text);
+	if (v->state != VMMS_CRITICAL) /* the next manager finds it critical, too */
+		mvm_forget_record(v);
+}
+
+static int open_status(const struct mvm *v)
+{
+	char name[STORE_NAME_MAX];
+
+	return openat(v->m->run.dir, mvm_file(v, "end", name), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static void worker_ended(struct mvm *v)
+{
+	char text[WORKER_END_TEXT];
+	int status_fd = open_status(v);
+	int status = worker_exit_status(v->pidfd, status_fd, text);
+
+	if (status_fd >= 0)
+		close(status_fd);
+	mvm_ended(v, status, text);
+}
+
+static void on_exit_event(struct loop_op *op, int res)
+{
+	struct mvm *v = container_of(op, struct mvm, exit_op);
+
+	if (res > 0)
+		worker_ended(v);
+	else
+		mvm_watch(v, v->pidfd);
+}
+
+void mvm_watch(struct mvm *v, int pidfd)
+{
+	v->pidfd = pidfd;
+	v->exit_op.done = on_exit_event;
+	io_uring_prep_poll_add(loop_sqe(v->m->loop, &v->exit_op), pidfd, POLLIN);
+}
+
+/* ---- finding a state ----------------------------------------------------- */
+
+static void adopt(struct mvm *v, int pidfd)
+{
+	v->m->adoptions++;
+	v->since_ns = loop_now_ns();
+	v->run_number = ++v->m->run_number;
+	mvm_watch(v, pidfd);
+	mvm_set_state(v, VMMS_STARTING, NULL); /* until it answers */
+	mvm_poll_soon(v);
+}
+
+/* A worker is recorded: it lives, or ended while no manager ran. */
+static void find_worker(struct mvm *v)
+{
+	int pidfd = identity_open(&v->run.id);
+
+	if (pidfd >= 0)
+		adopt(v, pidfd);
+	else
+		worker_ended(v);
+}
+
+void mvm_find_state(struct mvm *v)
+{
+	char name[STORE_NAME_MAX];
+	json_t *json = NULL;
+	struct err e;
+	int ret = store_read(&v->m->run, mvm_file(v, "run", name), &json, &e);
+
+	if (!ret && run_from_json(&v->run, json)) {
+		find_worker(v);
+	} else {
+		if (ret != -ENOENT)
+			log_error("VM %s: its record cannot be used: %s", v->def.id, e.text);
+		if (mvm_has_image(v, "resuming")) /* its worker never began: there is no record */
+			mvm_rename_image(v, "resuming", "image", &e);
+		mvm_set_state(v, mvm_has_image(v, "image") ? VMMS_SAVED : VMMS_OFF, NULL);
+	}
+	json_decref(json);
+}
+
+/* ---- life ---------------------------------------------------------------- */
+
+struct mvm *mvm_new(struct manager *m, const struct definition *d)
+{
+	struct mvm *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return NULL;
+	v->m = m;
+	v->def = *d;
+	v->pidfd = -1;
+	list_add_tail(&m->list, &v->link);
+	m->count++;
+	return v;
+}
+
+void mvm_free(struct mvm *v)
+{
+	loop_timer_cancel(&v->restart_timer);
+	close_worker(v);
+	list_del(&v->link);
+	v->m->count--;
+	definition_free(&v->def);
+	free(v);
+}
+
+/* ---- shown --------------------------------------------------------------- */
+
+static void add_config(json_t *json, const struct mvm *v)
+{
+	json_object_set(json, "config", v->def.config);
+	json_object_set_new(json, "restart", json_string(policy_names[v->def.restart]));
+	json_object_set_new(json, "autostart",
+		v->def.autostart < 0 ? json_null() : json_integer(v->def.autostart));
+	if (v->status)
+		json_object_set(json, "status", v->status);
+}
+
+static void add_worker(json_t *json, const struct mvm *v)
+{
+	struct usage u;
+
+	json_object_set_new(json, "pid", json_integer(v->run.id.pid));
+	if (!usage_of(v->run.id.pid, &u)) {
+		json_object_set_new(json, "cpu_ns", json_integer((json_int_t)u.cpu_ns));
+		json_object_set_new(json, "resident", json_integer((json_int_t)u.resident));
+	}
+	if (v->status)
+		json_object_set(json, "heartbeat", json_object_get(v->status, "heartbeat"));
+}
+
+json_t *mvm_json(const struct mvm *v, bool all)
+{
+	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:O*, s:O*}", "id", v->def.id, "name",
+		v->def.name, "state", vmms_state_name(v->state), "reason", v->reason.text, "cpus",
+		json_object_get(v->def.config, "cpus"), "memory",
+		json_object_get(v->def.config, "memory"));
+
+	if (json && v->pidfd >= 0)
+		add_worker(json, v);
+	if (json && all)
+		add_config(json, v);
+	return json;
+}

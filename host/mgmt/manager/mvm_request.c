@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/* Requests to managed VMs, and what their workers say of their state. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "mgmt/manager/ask.h"
+#include "mgmt/manager/manager.h"
+
+/* How often a worker is asked for its state: while the state is one that ends by itself, and else.
+ */
+#define POLL_PASSING_NS (30 * NS_PER_MS)
+#define POLL_STEADY_NS  NS_PER_S
+/* A worker ends within 15 s after SIGTERM (host/vm/signals.h); then it is killed. */
+#define KILL_NS (17 * NS_PER_S)
+
+/* ---- answers ------------------------------------------------------------- */
+
+/* A VM may be gone, or have another worker, when an answer comes. */
+struct question {
+	struct manager *m;
+	char vm[GUID_TEXT];
+	uint64_t run_number;
+	uint64_t job;
+	void (*answered)(struct mvm *v, struct job *job, json_t *reply, const struct err *e);
+};
+
+static void on_answer(void *ctx, json_t *reply, int error, const struct err *e)
+{
+	struct question *q = ctx;
+	struct mvm *v = manager_find(q->m, q->vm);
+
+	if (v && v->run_number == q->run_number)
+		q->answered(v, jobs_find(&q->m->jobs, q->job), reply, e);
+	free(q);
+}
+
+/* Owns request. 0 or -ENOMEM. */
+static int ask_worker(struct mvm *v, json_t *request, unsigned timeout_ms, const struct job *job,
+	void (*answered)(struct mvm *v, struct job *job, json_t *reply, const struct err *e))
+{
+	struct question *q = malloc(sizeof(*q));
+	char path[PATH_MAX];
+	struct ask *ask = NULL;
+
+	mvm_path(v, "sock", path);
+	if (q && request) {
+		*q = (struct question){.m = v->m,
+			.run_number = v->run_number,
+			.job = job ? job->id : 0,
+			.answered = answered};
+		memcpy(q->vm, v->def.id, sizeof(q->vm));
+		ask = ask_start(v->m->loop, path, v->run.id.pid, request, timeout_ms, on_answer, q);
+	}
+	json_decref(request);
+	if (ask)
+		return 0;
+	free(q);
+	return -ENOMEM;
+}
+
+/* ---- state --------------------------------------------------------------- */
+
+/* The end of a worker that was asked to end is near, whatever it says. */
+static void follow(struct mvm *v, json_t *status)
+{
+	const char *name = json_string_value(json_object_get(status, "state"));
+	enum vmms_state state;
+
+	json_decref(v->status);
+	v->status = json_incref(status);
+	if (v->asked || v->state == VMMS_STOPPING || !name || !vmms_state_of_worker(name, &state))
+		return;
+	if (state == VMMS_RUNNING)
+		mvm_ran(v);
+	mvm_set_state(v, state, NULL);
+}
+
+static void poll_due(struct loop_timer *t);
+
+static void poll_later(struct mvm *v)
+{
+	loop_timer_start(v->m->loop, &v->poll_timer,
+		vmms_is_passing(v->state) ? POLL_PASSING_NS : POLL_STEADY_NS, poll_due);
+}
+
+static void on_status(struct mvm *v, struct job *job, json_t *reply, const struct err *e)
+{
+	v->polling = false;
+	if (reply)
+		follow(v, reply);
+	poll_later(v);
+}
+
+static void poll_due(struct loop_timer *t)
+{
+	struct mvm *v = container_of(t, struct mvm, poll_timer);
+
+	mvm_trim_text(v, "console");
+	mvm_trim_text(v, "log");
+	mvm_trim_status(v);
+	if (!v->polling)
+		v->polling = !ask_worker(v, json_pack("{s:s}", "command", "status"), CTL_TIMEOUT_MS,
+			NULL, on_status);
+	if (!v->polling)
+		poll_later(v);
+}
+
+void mvm_poll_soon(struct mvm *v)
+{
+	if (!v->polling)
+		poll_later(v);
+}
+
+/* ---- requests to workers ------------------------------------------------- */
+
+static void end_job(struct mvm *v, struct job *job, const struct err *e)
+{
+	if (job)
+		jobs_end(&v->m->jobs, job, e);
+}
+
+/* PAUSE, RESUME. The job ends when the state is what was asked for. */
+static void on_changed(struct mvm *v, struct job *job, json_t *reply, const struct err *e)
+{
+	bool pausing = v->state == VMMS_PAUSING;
+
+	v->asked = false;
+	if (v->state == VMMS_STOPPING)
+		return;
+	if (reply)
+		mvm_set_state(v, pausing ? VMMS_PAUSED : VMMS_RUNNING, NULL);
+	end_job(v, job, e);
+	mvm_poll_soon(v);
+}
+
+static int change(struct mvm *v, struct job *job, const char *command, enum vmms_state passing)
+{
+	int ret =
+		ask_worker(v, json_pack("{s:s}", "command", command), CTL_WAIT_MS, job, on_changed);
+
+	if (ret)
+		return ret;
+	v->asked = true;
+	mvm_set_state(v, passing, NULL);
+	return 0;
+}
+
+static int pause_vm(struct mvm *v, struct job *job, unsigned timeout_s)
+{
+	return change(v, job, "pause", VMMS_PAUSING);
+}
+
+/* Of a VM that pauses: the answer to the pause says that it was cancelled. */
+static int resume_vm(struct mvm *v, struct job *job, unsigned timeout_s)
+{
+	return change(v, job, "resume", VMMS_RESUMING);
+}
+
+/* An image that was written all the same is of a guest that runs on. */
+static void on_saved(struct mvm *v, struct job *job, json_t *reply, const struct err *e)
+{
+	struct err why;
+
+	v->asked = false;
+	if (reply || v->state == VMMS_STOPPING)
+		return; /* its process ends: mvm_ended() */
+	if (mvm_remove_image(v, "image", &why))
+		log_error("VM %s: %s", v->def.id, why.text);
+	v->run.wanted = v->run.saving = false;
+	mvm_record(v);
+	end_job(v, job, e);
+	mvm_poll_soon(v);
+}
+
+static int save_vm(struct mvm *v, struct job *job, unsigned timeout_s)
+{
+	char image[PATH_MAX];
+	int ret;
+
+	mvm_image_path(v, "image", image);
+	v->run.wanted = v->run.saving = true;
+	mvm_record(v);
+	ret = ask_worker(v,
+		json_pack("{s:s, s:s, s:s}", "command", "save", "file", image, "directory", "/"),
+		CTL_COPY_MS, job, on_saved);
+	if (ret) {
+		v->run.wanted = v->run.saving = false;
+		mvm_record(v);
+		return ret;
+	}
+	v->asked = true;
+	mvm_set_state(v, VMMS_SAVING, NULL);
+	return 0;
+}
+
+static void on_shutdown(struct mvm *v, struct job *job, json_t *reply, const struct err *e)
+{
+	if (reply || v->state == VMMS_STOPPING)
+		return; /* the guest ended: so does its process */
+	v->run.wanted = false;
+	mvm_record(v);
+	end_job(v, job, e);
+}
+
+static int shut_down(struct mvm *v, struct job *job, unsigned timeout_s)
+{
+	int ret = ask_worker(v,
+		json_pack("{s:s, s:i}", "command", "shutdown", "timeout", (int)timeout_s),
+		CTL_WAIT_MS + timeout_s * 1000, job, on_shutdown);
+
+	if (ret)
+		return ret;
+	v->run.wanted = true;
+	mvm_record(v);
+	return 0;
+}
+
+/* ---- stop ---------------------------------------------------------------- */
+
+static void send_signal(const struct mvm *v, int signo)
+{
+	syscall(SYS_pidfd_send_signal, v->pidfd, signo, NULL, 0);
+}
+
+static void kill_due(struct loop_timer *t)
+{
+	struct mvm *v = container_of(t, struct mvm, kill_timer);
+
+	log_error("VM %s: its process does not end; killing it", v->def.id);
+	send_signal(v, SIGKILL);
+}
+
+/* A save that is stopped has no image: the state is lost, as the user wants. */
+static int stop_vm(struct mvm *v, struct job *job, unsigned timeout_s)
+{
+	struct err e;
+
+	if (v->state == VMMS_CRITICAL) {
+		loop_timer_cancel(&v->restart_timer);
+		mvm_forget_record(v);
+		mvm_set_state(v, VMMS_OFF, NULL);
+		return 0;
+	}
+	v->run.wanted = true;
+	v->run.saving = false;
+	mvm_record(v);
+	if (v->state == VMMS_SAVING)
+		mvm_remove_image(v, "image", &e);
+	mvm_set_state(v, VMMS_STOPPING, NULL);
+	send_signal(v, SIGCONT); /* it may be stopped */
+	send_signal(v, SIGTERM);
+	if (!v->kill_timer.armed)
+		loop_timer_start(v->m->loop, &v->kill_timer, KILL_NS, kill_due);
+	return 0;
+}
+
+/* ---- the others ---------------------------------------------------------- */
+
+static int start_vm(struct mvm *v, struct job *job, unsigned timeout_s)
+{
+	struct err e;
+	int ret = mvm_start(v, &e);
+
+	if (ret)
+		mvm_set_state(v, v->state, &e);
+	if (ret)
+		end_job(v, job, &e);
+	return 0;
+}
+
+static int discard(struct mvm *v, struct job *job, unsigned timeout_s)
+{
+	struct err e;
+	int ret = mvm_remove_image(v, "image", &e);
+
+	if (!ret)
+		mvm_set_state(v, VMMS_OFF, NULL);
+	end_job(v, job, ret ? &e : NULL);
+	return 0;
+}
+
+static int (*const begin[VMMS_REQUESTS])(struct mvm *v, struct job *job, unsigned timeout_s) = {
+	[VMMS_START] = start_vm,
+	[VMMS_SHUTDOWN] = shut_down,
+	[VMMS_STOP] = stop_vm,
+	[VMMS_PAUSE] = pause_vm,
+	[VMMS_RESUME] = resume_vm,
+	[VMMS_SAVE] = save_vm,
+	[VMMS_DISCARD] = discard,
+};
+
+int mvm_request(struct mvm *v, enum vmms_request request, unsigned timeout_s, struct job **job,
+	struct err *e)
+{
+	int ret;
+
+	if (!vmms_allows(v->state, request))
+		return err_set(e, -EBUSY, "%s: not possible while the VM is %s",
+			vmms_request_name(request), vmms_state_name(v->state));
+	*job = jobs_add(&v->m->jobs, v->def.id, request);
+	if (!*job)
+		return err_set(e, -EAGAIN, "too many requests run; try again later");
+	ret = begin[request](v, *job, timeout_s);
+	if (!ret)
+		return 0;
+	err_set(e, ret, "%s: %s", vmms_request_name(request), strerror(-ret));
+	end_job(v, *job, e);
+	return ret;
+}
