@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
 # Everything is built under build/. Common targets:
-#   make            build/enlite
+#   make            build/enlite and build/enlited
 #   make guest      our guest modules, for the kernels of bed/kernels.txt or for KVER="6.1-cloud ..."
 #   make demo       boot a stock Debian kernel on VMBus and measure it
 #   make demo-debian   boot a whole Debian 12, root on our disk, to multi-user.target
@@ -18,7 +18,7 @@
 #   make bench-network  the NIC beside QEMU's, same kernel; BENCH_ARGS=--help
 #   make foreign    test suites of others on our code, no virtual machine
 #   make install uninstall deb package-test   see packaging/packaging.mk
-#   make style deps sleeps unit loop fuzz flat cli escape vm bench clean deps-install
+#   make style deps sleeps unit loop fuzz flat cli escape manager vm bench clean deps-install
 #
 # V=1 shows commands. CC=clang builds with clang. CFLAGS, CPPFLAGS and LDFLAGS are added to the product's.
 # NO_DEPS=1 installs no Debian packages: what is needed is there.
@@ -40,6 +40,8 @@ CFLAGS_COMMON := -std=gnu11 -g -Wall -Wextra -Werror -Wshadow -Wstrict-prototype
 	-Wmissing-prototypes -Wno-unused-parameter -fno-strict-aliasing -pthread -D_GNU_SOURCE -DENLITE_VERSION=\"$(VERSION)\"
 INCLUDES := -Iinclude -Icommon -Ihost -I. -I$(B)/gen
 LIBS := -lseccomp -lcap-ng -luring -ljansson -lsmartcols -luuid -lzstd -lz -lpng -pthread
+# Of enlited alone.
+LIBS_MANAGER := -lmicrohttpd -lpci
 CLANG ?= clang
 ifeq ($(origin CC),default)
 CC := gcc
@@ -69,7 +71,8 @@ FLAGS_cov := -O0 --coverage -fprofile-update=atomic
 VARIANTS := plain asan tsan fuzz cov pic
 
 MAIN_SRC := host/cli/main.c
-LIB_SRC := $(filter-out $(MAIN_SRC),$(wildcard base/*.c common/*/*.c host/*/*.c host/*/*/*.c \
+MANAGER_MAIN_SRC := host/mgmt/manager/main.c
+LIB_SRC := $(filter-out $(MAIN_SRC) $(MANAGER_MAIN_SRC),$(wildcard base/*.c common/*/*.c host/*/*.c host/*/*/*.c \
 	hyper/*/*.c guest/*/proto*.c guest/vmbus-vsc/conn.c guest/winhv/hcall.c))
 TEST_SRC := $(wildcard tests/unit/*/*_test.c tests/unit/*_test.c)
 LOOP_SRC := $(wildcard tests/loop/*_test.c)
@@ -96,7 +99,7 @@ BENCH_BIN := $(BENCH_SRC:%.c=$(B)/%) $(B)/bench/io
 CAMPAIGN_BIN := $(CAMPAIGN_SRC:%.c=$(B)/%)
 
 .PHONY: all
-all: $(B)/enlite $(B)/enlite-agent
+all: $(B)/enlite $(B)/enlited $(B)/enlite-agent
 .SUFFIXES:
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -147,6 +150,10 @@ $(B)/enlite: $(MAIN_SRC:%.c=$(B)/plain/%.o) $(B)/plain/libenlite.a $(FLAT_EMBEDD
 	$(call say,LD,$@)
 	$(Q)$(CC_plain) $(FLAGS_plain) $(HARDENED_LINK) -o $@ $^ $(LIBS)
 
+$(B)/enlited: $(MANAGER_MAIN_SRC:%.c=$(B)/plain/%.o) $(B)/plain/libenlite.a
+	$(call say,LD,$@)
+	$(Q)$(CC_plain) $(FLAGS_plain) $(HARDENED_LINK) -o $@ $^ $(LIBS_MANAGER) $(LIBS)
+
 # Runs in guests, where there are no libraries.
 GUEST_PROGRAMS := $(B)/netload $(B)/xdp $(B)/enlite-agent $(B)/enlite-guest
 $(B)/netload $(B)/xdp: $(B)/%: tests/vm/guest/%.c | $(B)/.deps
@@ -168,17 +175,17 @@ $(B)/vnc_client: $(B)/plain/tests/vm/vnc_client.o $(B)/plain/tests/support/rfb.o
 define test_rules
 $(B)/$(1)/tests/%: $(B)/$(1)/tests/%.o $(B)/$(1)/libsupport.a $(B)/$(1)/libenlite.a
 	$$(call say,LD,$$@)
-	$$(Q)$$(CC_$(1)) $$(FLAGS_$(1)) -o $$@ $$^ $$(LIBS) -lcmocka
+	$$(Q)$$(CC_$(1)) $$(FLAGS_$(1)) -o $$@ $$^ -Wl,--as-needed $$(LIBS_MANAGER) $$(LIBS) -lcmocka
 endef
 $(foreach v,asan tsan cov,$(eval $(call test_rules,$(v))))
 
 $(B)/cov/tests/fuzz/fuzz_%: $(B)/cov/tests/fuzz/fuzz_%.o $(B)/cov/tests/fuzz/replay.o $(B)/cov/libsupport.a $(B)/cov/libenlite.a
 	$(call say,LD,$@)
-	$(Q)$(CC_cov) $(FLAGS_cov) -o $@ $^ $(LIBS)
+	$(Q)$(CC_cov) $(FLAGS_cov) -o $@ $^ -Wl,--as-needed $(LIBS_MANAGER) $(LIBS)
 
 $(B)/fuzz/tests/fuzz/%: $(B)/fuzz/tests/fuzz/%.o $(B)/fuzz/libsupport.a $(B)/fuzz/libenlite.a
 	$(call say,LD,$@)
-	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ -Wl,--as-needed $(LIBS_MANAGER) $(LIBS)
 
 $(B)/bench/%: $(B)/plain/bench/%.o $(B)/plain/libsupport.a $(B)/plain/libenlite.a
 	@mkdir -p $(@D)
@@ -244,7 +251,7 @@ guest-check: | $(B)/.deps
 FUZZ_SHORT ?= 10
 FUZZ_LONG ?= 1200
 
-.PHONY: unit loop fuzz fuzz-long flat cli escape vm vm-long vm-ours test-matrix check test style deps tour sleeps harness
+.PHONY: unit loop fuzz fuzz-long flat cli escape manager vm vm-long vm-ours test-matrix check test style deps tour sleeps harness
 unit: $(UNIT_BIN)
 	$(Q)tests/run unit $^
 loop: $(LOOP_BIN)
@@ -259,6 +266,8 @@ escape: $(B)/tests/escape/escape $(B)/tests/escape/works
 	$(Q)tests/run escape
 cli: $(B)/enlite $(B)/enlite-agent $(B)/enlite-guest $(FLAT_GUESTS)
 	$(Q)tests/run cli
+manager: $(B)/enlite $(B)/enlited $(FLAT_GUESTS)
+	$(Q)tests/run manager
 vm: $(B)/enlite $(GUEST_PROGRAMS) $(B)/vnc_client $(FLAT_GUESTS)
 	$(Q)tests/run vm
 vm-long: $(B)/enlite $(GUEST_PROGRAMS) $(B)/vnc_client $(FLAT_GUESTS)
@@ -269,14 +278,14 @@ test-matrix:
 	$(Q)tests/vm/inside matrix 6.1-cloud 6.12-cloud
 style deps tour harness:
 	$(Q)tests/run $@
-sleeps: $(B)/enlite
+sleeps: $(B)/enlite $(B)/enlited
 	$(Q)tests/run $@
 
-check: $(B)/enlite $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN)
+check: $(B)/enlite $(B)/enlited $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN)
 	$(Q)tests/run all harness "fuzz --corpus" loop unit style deps tour sleeps
 
-test: $(B)/enlite $(GUEST_PROGRAMS) $(B)/vnc_client $(B)/tests/escape/escape $(B)/tests/escape/works $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS) $(B)/foreign/sgio.so
-	$(Q)tests/run all vm "fuzz --corpus" cli escape flat foreign loop unit harness style deps tour sleeps
+test: $(B)/enlite $(B)/enlited $(GUEST_PROGRAMS) $(B)/vnc_client $(B)/tests/escape/escape $(B)/tests/escape/works $(UNIT_BIN) $(LOOP_BIN) $(FUZZ_BIN) $(FLAT_GUESTS) $(B)/foreign/sgio.so
+	$(Q)tests/run all vm "fuzz --corpus" cli manager escape flat foreign loop unit harness style deps tour sleeps
 
 # The tests and fuzz targets that are named like the folder or what is in it.
 COVERAGE ?= host/vsp/storvsp

@@ -9,7 +9,7 @@
 #   make package-test                             builds them in a fresh clone and tries them in clean Debians
 PREFIX ?= /usr/local
 PROGRAMS := $(B)/enlite
-SBIN_PROGRAMS :=
+SBIN_PROGRAMS := $(B)/enlited
 # @PREFIX@ in them is replaced.
 SYSTEMD_UNITS = $(wildcard packaging/systemd/*.service packaging/systemd/*.socket packaging/systemd/*.target)
 
