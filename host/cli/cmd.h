@@ -14,6 +14,7 @@
 int cmd_run(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
+int cmd_vm(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
 int cmd_cp(int argc, char **argv);
 int cmd_freeze(int argc, char **argv);

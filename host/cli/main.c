@@ -30,6 +30,7 @@ static const struct subcommand {
 	{"run", NULL, "run --kernel FILE [OPTIONS]", "boot a kernel in a VM", cmd_run},
 	{"config", NULL, "config --check FILE | --print OPTIONS", "check or print a configuration",
 		cmd_config},
+	{"vm", NULL, "vm COMMAND [VM] [OPTIONS]", "manage VMs through enlited", cmd_vm},
 	{"ctl", NULL, "ctl NAME COMMAND [--json]", "send a command to a running VM", cmd_ctl},
 	{"cp", NULL, "cp FILE NAME:PATH [--force] [--parents]", "copy a file into a guest", cmd_cp},
 	{"freeze", NULL, "freeze NAME [--timeout S] -- COMMAND",
@@ -57,7 +58,7 @@ static int cmd_help(int argc, char **argv)
 	puts("usage: enlite COMMAND [OPTIONS]\n");
 	for (size_t i = 0; i < SUBCOMMANDS; i++)
 		printf("  %-40s  %s\n", subcommands[i].usage, subcommands[i].help);
-	puts("\nSee `enlite run --help`, `enlite ctl --help` and enlite(1).");
+	puts("\nSee `enlite run --help`, `enlite vm --help`, `enlite ctl --help` and enlite(1).");
 	return EXIT_SUCCESS;
 }
 
