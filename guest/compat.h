@@ -99,7 +99,7 @@
 #define compat_page_is_whole(page) ((void)(page))
 #else
 #define COMPAT_PP_SPLIT            PP_FLAG_PAGE_FRAG
-/* A page that such a pool gives as a whole has one user, whom nobody else counts. */
+/* A page that such a pool hands out as a whole has one user, which is counted here only. */
 #define compat_page_is_whole(page) page_pool_fragment_page(page, 1)
 #endif
 

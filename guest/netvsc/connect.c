@@ -229,7 +229,7 @@ static int open_channels(struct netvsc *n)
 	return 0;
 }
 
-/* Work items may look at it at any time. */
+/* Work items may read it at any time. */
 static int init_conn(struct netvsc *n)
 {
 	int err;

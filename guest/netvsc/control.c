@@ -220,7 +220,7 @@ static u32 next_id(struct netvsc *n)
 }
 
 /* The answer to a message with the last id. What the host or a user causes while a connection is
- * being made fails: before RNDIS is initialized there is nobody to ask. */
+ * being made fails: before RNDIS is initialized the host would not answer. */
 static int ask(struct netvsc *n, const void *message, u32 length, struct netvsc_control *answer)
 {
 	const struct rndis_header *header = message;

@@ -82,7 +82,7 @@ u32 netvsc_wanted_filter(const struct netvsc *n)
 	return n->ndev->flags & IFF_PROMISC ? NDIS_FILTER_PROMISCUOUS : FILTER;
 }
 
-/* Where nobody can be told of a failure. */
+/* Where a failure cannot be returned. */
 static void set_filter(struct netvsc *n, u32 filter)
 {
 	int err = netvsc_set_filter(n, filter);

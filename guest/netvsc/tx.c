@@ -380,7 +380,7 @@ static int send(struct netvsc_chan *chan, struct sk_buff *skb, const struct netv
 }
 
 /* BQL has counted a frame before a completion of it is believed: it would stop the kernel. True:
- * the host is to be told now. */
+ * the host is to be signalled now. */
 static bool count_sent(struct netvsc_chan *chan, u32 bytes, u32 packets, bool more)
 {
 	bool now = __netdev_tx_sent_queue(queue_of(chan), bytes, more);

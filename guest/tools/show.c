@@ -228,9 +228,7 @@ static void print_device(FILE *out, const json_t *device)
 void show(FILE *out, const json_t *all)
 {
 	const json_t *devices = json_object_get(all, "devices");
-	size_t i;
-	json_t *device;
-
 	fprintf(out, "bus %s, %zu devices\n", text_of(all, "bus", "?"), json_array_size(devices));
-	json_array_foreach(devices, i, device) print_device(out, device);
+	for (size_t i = 0; i < json_array_size(devices); i++)
+		print_device(out, json_array_get(devices, i));
 }

@@ -33,7 +33,7 @@ enum vmms_state {
 enum vmms_request {
 	VMMS_START,    /* also: restores a saved VM */
 	VMMS_SHUTDOWN, /* asks the guest */
-	VMMS_STOP,     /* asks nobody; of a critical VM: it is off, and not restarted */
+	VMMS_STOP,     /* at once; of a critical VM: it is off, and not restarted */
 	VMMS_PAUSE,
 	VMMS_RESUME,
 	VMMS_SAVE,
