@@ -84,7 +84,7 @@ l1_start()
 		-display none -no-reboot \
 		-accel "tcg,thread=$thread" -smp 2 -cpu max -m "${BED_MEMORY:-6144}" \
 		-kernel "$l1_kernel/vmlinux" -initrd "$tools/l1.cpio" \
-		-append "console=ttyS0 panic=-1 mitigations=off tsc=reliable norandmaps quiet enlite.idle=$idle" \
+		-append "console=ttyS0 panic=-1 mitigations=off tsc=reliable no_timer_check norandmaps quiet enlite.idle=$idle" \
 		-fsdev local,id=host,path=/,security_model=none,multidevs=remap \
 		-device virtio-9p-pci,fsdev=host,mount_tag=host \
 		-fsdev "local,id=modules,path=$l1_kernel/lib/modules,security_model=none,readonly=on" \
