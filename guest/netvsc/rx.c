@@ -346,6 +346,7 @@ static void take_frame(struct netvsc_chan *chan, struct netvsc_rx *rx, const u8 
 		chan->counts.rx_invalid++;
 	} else if (!READ_ONCE(chan->nic->up)) {
 		chan->counts.rx_dropped++;
+		drop(chan, &chan->receive.frame); /* the interface goes down between two pieces */
 	} else if (!rx->rsc && rx->data_length <= COPY_BREAK && !chan->receive.frame.page &&
 		   !rcu_access_pointer(chan->nic->xdp)) {
 		small_frame(chan, rx, data);
