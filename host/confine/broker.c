@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/thread.h"
@@ -69,10 +70,10 @@ static void serve_rename(const struct broker_request *q, struct broker_reply *r)
 {
 	const char *to = q->text + strlen(q->text) + 1;
 
-	if (grants_is_image(q))
-		r->result = vouch_rename(q->text, to, started);
-	else
+	if (q->a) /* perform() has asked */
 		r->result = or_error(rename(q->text, to));
+	else
+		r->result = vouch_rename(q->text, to, started);
 }
 
 static void serve_realpath(const struct broker_request *q, struct broker_reply *r)
@@ -168,11 +169,33 @@ static atomic_uint threads;
 
 /* Nothing that the worker asks for happens while an image gets its name. Else requests do not wait
  * for each other. */
-static pthread_rwlock_t naming = PTHREAD_RWLOCK_INITIALIZER;
+static pthread_rwlock_t naming_lock = PTHREAD_RWLOCK_INITIALIZER;
 
-static bool changes_files(const struct broker_request *q)
+#define NAMING_WAIT_S 10
+
+enum naming { NO_NAMES, SHARED, EXCLUSIVE };
+
+/* Decided once: of what is allowed meanwhile, nothing makes a plain rename of an image's. */
+static enum naming naming_of(struct broker_request *q)
 {
-	return q->op == BROKER_OPEN || q->op == BROKER_UNLINK || q->op == BROKER_RENAME;
+	if (q->op == BROKER_RENAME) {
+		q->a = grants_may_replace(q);
+		return q->a ? SHARED : EXCLUSIVE;
+	}
+	return q->op == BROKER_OPEN || q->op == BROKER_UNLINK ? SHARED : NO_NAMES;
+}
+
+/* An opening that hangs must not hold up others without end. */
+static int lock_names(enum naming naming)
+{
+	struct timespec until;
+
+	if (naming == NO_NAMES)
+		return 0;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += NAMING_WAIT_S;
+	return naming == SHARED ? -pthread_rwlock_timedrdlock(&naming_lock, &until)
+				: -pthread_rwlock_timedwrlock(&naming_lock, &until);
 }
 
 static void serve_job(struct job *job)
@@ -190,16 +213,14 @@ static void serve_job(struct job *job)
 static void perform(struct job *job)
 {
 	struct broker_reply *r = &job->reply;
+	enum naming naming = naming_of(&job->request);
 
-	bool exclusive = grants_is_image(&job->request), shared = changes_files(&job->request);
-
-	if (exclusive)
-		pthread_rwlock_wrlock(&naming);
-	else if (shared)
-		pthread_rwlock_rdlock(&naming);
-	serve_job(job);
-	if (exclusive || shared)
-		pthread_rwlock_unlock(&naming);
+	r->result = lock_names(naming) ? -EBUSY : 0;
+	if (!r->result) {
+		serve_job(job);
+		if (naming != NO_NAMES)
+			pthread_rwlock_unlock(&naming_lock);
+	}
 	broker_send(job->socket, r, offsetof(struct broker_reply, text) + r->bytes, r->fds,
 		r->fd_count);
 	for (uint32_t i = 0; i < r->fd_count; i++)

@@ -268,10 +268,10 @@ void grants_answered(uint64_t request, bool refused)
 
 /* ---- images -------------------------------------------------------------- */
 
-bool grants_is_image(const struct broker_request *q)
+bool grants_may_replace(const struct broker_request *q)
 {
 	return q->op == BROKER_RENAME && may_rename(q) &&
-	       has(GRANT_FILE, MAY_BE_IMAGE, second_text(q));
+	       has(GRANT_FILE, MAY_REMOVE | MAY_REPLACE, second_text(q));
 }
 
 bool grants_are_known(const struct list *list, const struct list *known, const char **name)
@@ -317,7 +317,7 @@ int grants_add_reservation(const char *real)
 	ret = grants_add_text(&to, GRANT_FILE, may, name);
 	name[strlen(name) - strlen(FILE_REPLACE_SUFFIX)] = '\0';
 	if (!ret)
-		ret = grants_add_text(&to, GRANT_FILE, may, name);
+		ret = grants_add_text(&to, GRANT_FILE, may | MAY_REPLACE, name);
 	strrchr(name, '/')[1] = '\0';
 	if (!ret)
 		ret = grants_add_text(&to, GRANT_FILE, MAY_READ | MAY_SYNC | MAY_OPEN_AGAIN, name);

@@ -41,8 +41,8 @@ enum {
 	MAY_CONNECT = 0x40,
 	MAY_LISTEN = 0x80,
 	MAY_OPEN_AGAIN = 0x100,
-	MAY_SYNC = 0x200,     /* a directory, to be opened for fsync() */
-	MAY_BE_IMAGE = 0x400, /* a file gets this name only when vouch.h says yes */
+	MAY_SYNC = 0x200,    /* a directory, to be opened for fsync() */
+	MAY_REPLACE = 0x400, /* a rename to it needs no check of the file: a reservation */
 };
 
 /* Lists under one lock. */
@@ -76,8 +76,9 @@ void grants_free(struct list *list);
 
 /* True: this is allowed. */
 bool grants_allow(const struct broker_request *q);
-/* A file that becomes an image. */
-bool grants_is_image(const struct broker_request *q);
+/* A rename of a file that vouch.h need not check. Of an image this is never true, whatever else
+ * happens meanwhile. */
+bool grants_may_replace(const struct broker_request *q);
 /* It was done. */
 void grants_use(const struct broker_request *q);
 

@@ -174,7 +174,7 @@ static void answered_requests_leave_nothing(void **state)
 {
 	request("{\"command\": \"save\", \"file\": \"/s/vm\"}");
 	assert_true(allows2(BROKER_RENAME, 0, "/s/vm.tmp", "/s/vm"));
-	assert_true(grants_is_image(&q));
+	assert_false(grants_may_replace(&q));
 	assert_true(allows(BROKER_OPEN, O_RDWR | O_CREAT | O_EXCL, "/s/vm.tmp"));
 	grants_answered(number - 1, true);
 	assert_true(allows(BROKER_OPEN, O_RDWR | O_CREAT | O_EXCL, "/s/vm.tmp"));
