@@ -172,20 +172,17 @@ int command_start(struct command *c, const struct agent_command *wanted)
 
 /* ---- ending -------------------------------------------------------------- */
 
-/* A terminal has an end of file that is typed. */
-void command_end_input(struct command *c)
+/* A terminal has an end of file that is typed: the first one may only end a line without its end.
+ */
+bool command_end_input(struct command *c)
 {
-	static const char end_of_file = 4;
+	static const char twice[] = {4, 4};
 
-	if (c->input < 0)
-		return;
-	if (c->terminal) {
-		while (write(c->input, &end_of_file, 1) < 0 && errno == EINTR)
-			;
-		return;
-	}
+	if (c->terminal)
+		return write(c->input, twice, sizeof(twice)) > 0 || errno != EAGAIN;
 	close(c->input);
 	c->input = -1;
+	return true;
 }
 
 void command_close(struct command *c)

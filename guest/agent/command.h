@@ -17,8 +17,8 @@ struct command {
 
 /* Starts it, in a session of its own. 0, or an errno of Linux. */
 int command_start(struct command *c, const struct agent_command *wanted);
-/* The end of its input. */
-void command_end_input(struct command *c);
+/* The end of its input. False: not yet, its terminal is full. */
+bool command_end_input(struct command *c);
 void command_close(struct command *c);
 
 /* Serves the client of this descriptor until its command, or the client, has ended. */

@@ -132,9 +132,7 @@ static void give_input(struct session *s)
 	memmove(s->input, s->input + taken, s->input_size);
 	if (taken)
 		agent_stream_put(&s->stream, AGENT_TAKEN, &taken, sizeof(taken));
-	s->input_over = s->input_ends && !s->input_size;
-	if (s->input_over)
-		command_end_input(&s->command);
+	s->input_over = s->input_ends && !s->input_size && command_end_input(&s->command);
 }
 
 /* True: something was read, or may be later. False: this was the end. */
@@ -233,11 +231,17 @@ static int turn(struct session *s)
 	return ret;
 }
 
-/* The client reads the rest; it may be slow. */
+/* The client reads the rest; it may be slow, and a socket that is closed may lose what it has not
+ * taken. So the client closes first. */
 static void flush_all(struct agent_stream *s)
 {
+	uint8_t bytes[256];
+
 	fcntl(s->fd, F_SETFL, 0);
-	while (!agent_stream_is_flushed(s) && !agent_stream_flush(s))
+	while (!agent_stream_is_flushed(s))
+		if (agent_stream_flush(s))
+			return;
+	while (read(s->fd, bytes, sizeof(bytes)) > 0)
 		;
 }
 

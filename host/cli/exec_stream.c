@@ -15,7 +15,8 @@
 
 #include "agent/stream.h"
 
-#define READ_MAX 32768u
+#define READ_MAX        32768u
+#define SIGNALS_UNHEARD 2u
 
 struct exec {
 	struct agent_stream stream;
@@ -24,6 +25,9 @@ struct exec {
 	int signals;         /* signalfd */
 	bool over;
 	bool nobody_reads; /* our standard output */
+	bool deaf;         /* the agent reads no more; what it sent is still to come */
+	uint32_t unheard;  /* signals since the last frame came */
+	int ended_by;      /* signal; 0: none */
 	struct agent_exit end;
 };
 
@@ -95,8 +99,7 @@ static int open_signals(bool terminal)
 	sigemptyset(&set);
 	if (terminal)
 		sigaddset(&set, SIGWINCH);
-	else
-		sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGQUIT);
@@ -122,19 +125,39 @@ static void send_input(struct exec *x)
 	agent_stream_put(&x->stream, AGENT_INPUT, bytes, (size_t)n);
 }
 
-static void send_signal(struct exec *x)
+/* A guest that is paused, or hangs, does not keep us: a hangup ends us, and so does a third signal
+ * without any frame from there. */
+static void pass_signal(struct exec *x, uint32_t number)
+{
+	if (number == SIGHUP || x->deaf || ++x->unheard > SIGNALS_UNHEARD ||
+		!agent_stream_has_room(&x->stream, sizeof(number)))
+		x->ended_by = (int)number;
+	else
+		agent_stream_put(&x->stream, AGENT_SIGNAL, &number, sizeof(number));
+}
+
+static void take_signal(struct exec *x)
 {
 	struct signalfd_siginfo info;
 	struct agent_size size;
 
 	if (read(x->signals, &info, sizeof(info)) != sizeof(info))
 		return;
-	if (info.ssi_signo == SIGWINCH) {
+	if (info.ssi_signo != SIGWINCH) {
+		pass_signal(x, info.ssi_signo);
+	} else if (!x->deaf && agent_stream_has_room(&x->stream, sizeof(size))) {
 		size = terminal_size();
 		agent_stream_put(&x->stream, AGENT_SIZE, &size, sizeof(size));
-	} else {
-		agent_stream_put(&x->stream, AGENT_SIGNAL, &info.ssi_signo, sizeof(info.ssi_signo));
 	}
+}
+
+/* What it has sent before it closed is still read. */
+static void flush(struct exec *x)
+{
+	if (!agent_stream_flush(&x->stream))
+		return;
+	x->stream.out_begin = x->stream.out_end = 0;
+	x->deaf = true;
 }
 
 /* ---- from the guest ------------------------------------------------------ */
@@ -159,6 +182,7 @@ static int take_frame(struct exec *x, const struct agent_frame *frame)
 {
 	uint32_t taken;
 
+	x->unheard = 0;
 	switch (frame->type) {
 	case AGENT_OUTPUT:
 		return write_all(x, STDOUT_FILENO, frame->payload, frame->length);
@@ -193,22 +217,22 @@ static int take_frames(struct exec *x)
 static int turn(struct exec *x)
 {
 	bool room = agent_stream_is_flushed(&x->stream);
-	bool input = room && !x->input_ended && x->on_the_way < AGENT_WINDOW;
+	bool input = room && !x->deaf && !x->input_ended && x->on_the_way < AGENT_WINDOW;
 	struct pollfd p[] = {
 		{x->stream.fd, POLLIN | (room ? 0 : POLLOUT), 0},
 		{input ? STDIN_FILENO : -1, POLLIN, 0},
-		{room ? x->signals : -1, POLLIN, 0},
+		{x->signals, POLLIN, 0},
 	};
-	int ret;
+	int ret = 0;
 
 	if (poll(p, 3, -1) < 0)
 		return errno == EINTR ? 0 : -errno;
 	if (p[1].revents)
 		send_input(x);
 	if (p[2].revents)
-		send_signal(x);
-	ret = agent_stream_flush(&x->stream);
-	if (!ret && p[0].revents & (POLLIN | POLLHUP | POLLERR))
+		take_signal(x);
+	flush(x);
+	if (p[0].revents & (POLLIN | POLLHUP | POLLERR))
 		ret = agent_stream_fill(&x->stream);
 	return ret < 0 ? ret : take_frames(x);
 }
@@ -246,10 +270,12 @@ int exec_run(int fd, const struct exec_command *command, struct err *e)
 	x->signals = open_signals(command->terminal);
 	if (command->terminal)
 		make_raw();
-	while (!ret && !x->over)
+	while (!ret && !x->over && !x->ended_by)
 		ret = turn(x);
 	restore_terminal();
-	if (x->over && !ret)
+	if (x->ended_by)
+		ret = 128 + x->ended_by;
+	else if (x->over && !ret)
 		ret = exit_status(x, command, e);
 	else if (x->nobody_reads)
 		ret = 128 + SIGPIPE; /* the agent hangs up */
