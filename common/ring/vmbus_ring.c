@@ -17,8 +17,7 @@
  */
 #include "ring/vmbus_ring.h"
 
-#define PKT_UNIT    8u
-#define PKT_LEN_MAX (0xFFFFu * PKT_UNIT)
+#define PKT_UNIT 8u
 
 /* ---- index arithmetic ---------------------------------------------------- */
 
@@ -306,7 +305,7 @@ int vmbus_tx_write(struct vmbus_tx *tx, uint16_t type, uint16_t flags, uint64_t 
 	struct vmbus_pkt_desc desc;
 	int err;
 
-	if (len > PKT_LEN_MAX || len + VMBUS_PKT_TRAILER_SIZE > tx->size - PKT_UNIT)
+	if (len > VMBUS_PKT_LEN_MAX || len + VMBUS_PKT_TRAILER_SIZE > tx->size - PKT_UNIT)
 		return -EMSGSIZE;
 	err = tx_reserve(tx, (uint32_t)len + VMBUS_PKT_TRAILER_SIZE);
 	if (err)

@@ -101,6 +101,9 @@ int vmbus_tx_init_runs(
 int vmbus_rx_init_runs(
 	struct vmbus_rx *rx, void RING_SHARED *ctl, const struct vmbus_run *runs, uint32_t count);
 
+/* A packet's length is 16 bits of 8 bytes; its trailer does not count. */
+#define VMBUS_PKT_LEN_MAX (0xFFFFu * 8u)
+
 /* Bytes of one packet in the ring. extra: type header bytes; both rounded up to 8. */
 static inline uint32_t vmbus_pkt_ring_size(uint32_t extra, uint32_t payload)
 {

@@ -60,8 +60,9 @@ static bool packet_ok(const struct vsp_channel *ch, const struct chan_out *head,
 		     head->type == VMBUS_PKT_XFER_PAGES;
 
 	return known && !(head->flags & ~VMBUS_PKT_FLAG_COMPLETION_REQUESTED) &&
-	       (head->type == VMBUS_PKT_XFER_PAGES) == (header_len != 0) &&
-	       vmbus_pkt_ring_size(header_len, len) < ch->chan.tx.size;
+	       (head->type == VMBUS_PKT_XFER_PAGES) == (header_len != 0) && header_len % 8 == 0 &&
+	       vmbus_pkt_ring_size(header_len, len) < ch->chan.tx.size &&
+	       sizeof(struct vmbus_pkt_desc) + header_len + (uint64_t)len <= VMBUS_PKT_LEN_MAX;
 }
 
 /* An answer takes its request with it when it is sent. */
@@ -122,6 +123,11 @@ static void packets_archive(struct vsp_channel *ch, struct archive *a)
 	archive_end(a);
 }
 
+static uint16_t sub_channels_max(struct vsp_device *dev)
+{
+	return dev->ops->sub_channels_max ? dev->ops->sub_channels_max(dev) : 0;
+}
+
 /* ---- channels ------------------------------------------------------------ */
 
 void vsp_channel_archive(struct vsp_channel *ch, struct archive *a)
@@ -131,6 +137,10 @@ void vsp_channel_archive(struct vsp_channel *ch, struct archive *a)
 	ON_CONTROL(ch->dev);
 	archive_begin(a, ops->name, 1);
 	archive_u16(a, "sub_channels", &ch->subs_count);
+	if (a->reading && ch->subs_count > sub_channels_max(ch->dev)) {
+		archive_fail(a, "%u sub-channels", ch->subs_count);
+		ch->subs_count = 0;
+	}
 	if (ops->archive_channel)
 		ops->archive_channel(ch, a);
 	else
@@ -168,11 +178,10 @@ struct bus_channel *vsp_bus_restore_sub(struct bus_channel *primary, uint16_t in
 {
 	struct vsp_offer *offer = bus_channel_ctx(primary);
 	struct vsp_device *dev = offer->dev;
-	uint16_t max = dev->ops->sub_channels_max ? dev->ops->sub_channels_max(dev) : 0;
 	struct vsp_offer *sub;
 
 	ON_CONTROL(dev);
-	if (index > max)
+	if (index > sub_channels_max(dev))
 		return NULL;
 	sub = calloc(1, sizeof(*sub));
 	if (!sub)

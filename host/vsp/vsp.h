@@ -182,6 +182,8 @@ void *vsp_channel_priv(struct vsp_channel *ch);
 struct vsp_device *vsp_channel_device(const struct vsp_channel *ch);
 uint16_t vsp_channel_index(const struct vsp_channel *ch); /* 0: primary */
 struct loop *vsp_channel_loop(const struct vsp_channel *ch);
+/* Of a primary, which have been offered with it. Control thread. */
+uint16_t vsp_channel_sub_count(const struct vsp_channel *ch);
 /* The guest opened it before it was saved. */
 bool vsp_channel_is_restored(const struct vsp_channel *ch);
 

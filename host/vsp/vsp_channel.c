@@ -476,6 +476,11 @@ void vsp_offer_subchannels(struct vsp_channel *primary, uint16_t count)
 
 /* ---- accessors ----------------------------------------------------------- */
 
+uint16_t vsp_channel_sub_count(const struct vsp_channel *ch)
+{
+	return ch->subs_count;
+}
+
 void *vsp_channel_priv(struct vsp_channel *ch)
 {
 	return ch->priv;

@@ -262,6 +262,8 @@ static void primary_archive(struct netvsp_channel *c, struct archive *a)
 	struct netvsp *d = c->device;
 
 	archive_bool(a, "sub_channels_requested", &c->sub_channels_requested);
+	if (a->reading && !c->sub_channels_requested && vsp_channel_sub_count(c->ch))
+		archive_fail(a, "sub-channels without a request");
 	settings_archive(d, &d->next, a);
 	buffers_archive(c, a);
 	if (a->reading && !a->error)
