@@ -39,7 +39,7 @@ endif
 CFLAGS_COMMON := -std=gnu11 -g -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wno-unused-parameter -fno-strict-aliasing -pthread -D_GNU_SOURCE -DENLITE_VERSION=\"$(VERSION)\"
 INCLUDES := -Iinclude -Icommon -Ihost -I. -I$(B)/gen
-LIBS := -lseccomp -lcap-ng -luring -ljansson -lsmartcols -luuid -lzstd -lz -lpng -pthread
+LIBS := -lseccomp -lcap-ng -luring -ljansson -lsmartcols -luuid -lzstd -lz -pthread
 # Of enlited alone.
 LIBS_MANAGER := -lmicrohttpd -lpci
 CLANG ?= clang
@@ -175,7 +175,7 @@ $(B)/vnc_client: $(B)/plain/tests/vm/vnc_client.o $(B)/plain/tests/support/rfb.o
 define test_rules
 $(B)/$(1)/tests/%: $(B)/$(1)/tests/%.o $(B)/$(1)/libsupport.a $(B)/$(1)/libenlite.a
 	$$(call say,LD,$$@)
-	$$(Q)$$(CC_$(1)) $$(FLAGS_$(1)) -o $$@ $$^ -Wl,--as-needed $$(LIBS_MANAGER) $$(LIBS) -lcmocka
+	$$(Q)$$(CC_$(1)) $$(FLAGS_$(1)) -o $$@ $$^ -Wl,--as-needed $$(LIBS_MANAGER) $$(LIBS) -lpng -lcmocka
 endef
 $(foreach v,asan tsan cov,$(eval $(call test_rules,$(v))))
 

@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "confine/confine.h"
 #include "confine/viewer.h"
+#include "display/png.h"
 #include "display/server.h"
 #include "vm/vm.h"
 
@@ -33,13 +34,14 @@ static void print_notes(const struct vm_config *config)
 				config->disks[i].device.note);
 }
 
-/* Before this process is confined: it could not listen afterwards. */
+/* Before this process is confined: it could not listen, or load libraries, afterwards. */
 static int start_display(const struct vm_config *config, struct err *e)
 {
 	bool confined = config->sandbox != VM_SANDBOX_OFF;
+	int ret = strcmp(config->display, "none") ? display_png_load(e) : 0;
 
-	if (strncmp(config->display, "vnc=", 4))
-		return 0;
+	if (ret || strncmp(config->display, "vnc=", 4))
+		return ret;
 	return display_server_start(config->display + 4, confined ? confine_viewer : NULL, e);
 }
 

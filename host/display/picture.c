@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <png.h>
+#include "display/png.h"
 
 bool picture_mode_is_valid(const struct picture_mode *m, uint64_t bytes)
 {
@@ -116,37 +116,15 @@ int picture_ppm(const struct picture *p, uint8_t **bytes, size_t *size)
 	return 0;
 }
 
-/* libpng's own form for whole pictures: the size is an upper bound first, then what it took. */
-static int write_png(png_image *image, const uint8_t *rgb, uint8_t **bytes, size_t *size)
-{
-	png_alloc_size_t length = PNG_IMAGE_PNG_SIZE_MAX(*image);
-
-	*bytes = malloc(length);
-	if (*bytes && png_image_write_to_memory(image, *bytes, &length, 0, rgb, 0, NULL)) {
-		*size = length;
-		return 0;
-	}
-	png_image_free(image);
-	free(*bytes);
-	*bytes = NULL;
-	return -ENOMEM;
-}
-
 int picture_png(const struct picture *p, uint8_t **bytes, size_t *size)
 {
-	png_image image = {
-		.version = PNG_IMAGE_VERSION,
-		.width = p->width,
-		.height = p->height,
-		.format = PNG_FORMAT_RGB,
-	};
 	uint8_t *rgb = malloc((size_t)p->width * p->height * 3);
 	int ret;
 
 	if (!rgb)
 		return -ENOMEM;
 	rgb_of(p, rgb);
-	ret = write_png(&image, rgb, bytes, size);
+	ret = display_png_encode(rgb, p->width, p->height, bytes, size);
 	free(rgb);
 	return ret;
 }

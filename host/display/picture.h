@@ -40,7 +40,8 @@ int picture_copy(struct picture *p, const struct picture_mode *mode, const void 
 int picture_duplicate(struct picture *p, const struct picture *from);
 void picture_free(struct picture *p);
 
-/* The bytes of a PNG file (RGB, 8 bits), malloc()ed; may take a tenth of a second. 0 or -ENOMEM. */
+/* The bytes of a PNG file (RGB, 8 bits), malloc()ed; may take a tenth of a second. 0, -ENOMEM, or
+ * -ENOSYS: display_png_load() was not called. */
 int picture_png(const struct picture *p, uint8_t **bytes, size_t *size);
 /* The same as PPM, which is not compressed. */
 int picture_ppm(const struct picture *p, uint8_t **bytes, size_t *size);

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,10 @@
 #define PORT_FIRST   5900u
 #define DISPLAYS_MAX 99u
 #define UNIX_PREFIX  "unix:"
+
+/* What a server is waited for. */
+#define END_TRIES  100
+#define END_TRY_MS 10
 
 /* ---- where --------------------------------------------------------------- */
 
@@ -88,6 +93,16 @@ static int clear_path(const char *path)
 	return unlink(path) ? -errno : 0;
 }
 
+/* The user's terminal, or log, is not for who talks to viewers. */
+static void detach_output(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (null < 0 || dup2(null, fd) < 0)
+			_exit(EXIT_FAILURE);
+}
+
 /* Signals of the terminal are for the worker. */
 static _Noreturn void server_main(
 	int socket, const struct vnc_address *to, int (*confine)(void), pid_t worker)
@@ -99,7 +114,9 @@ static _Noreturn void server_main(
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
+	setsid();
 	socket = dup2(socket, STDERR_FILENO + 1);
+	detach_output();
 	close_range(STDERR_FILENO + 2, ~0u, 0);
 	prctl(PR_SET_NAME, "enlite-vnc");
 	prctl(PR_SET_DUMPABLE, 0);
@@ -150,15 +167,24 @@ int display_server_start(const char *where, int (*confine)(void), struct err *e)
 	return ret;
 }
 
+/* It ends with its link. One that a client has taken over need not; it is killed when the worker
+ * ends. */
+static void wait_a_while(void)
+{
+	for (int i = 0; i < END_TRIES && !waitpid(process, NULL, WNOHANG); i++)
+		poll(NULL, 0, END_TRY_MS);
+}
+
 /* The worker may have lost its rights on the path; its broker has not. */
 void display_server_stop(void)
 {
 	if (link_socket < 0)
 		return;
+	shutdown(link_socket, SHUT_RDWR); /* an operation of the loop may keep it open */
 	close(link_socket);
 	link_socket = -1;
 	if (process > 0)
-		waitpid(process, NULL, 0);
+		wait_a_while();
 	if (socket_path)
 		files_unlink(socket_path);
 }

@@ -142,8 +142,12 @@ static bool set_size(struct vnc *v, uint32_t width, uint32_t height)
 	struct nvnc_fb_pool *pool = v->lib.nvnc_fb_pool_new(
 		(uint16_t)width, (uint16_t)height, FORMAT_XRGB8888, (uint16_t)width);
 
-	if (!shown || !pool)
+	if (!shown || !pool) {
+		free(shown);
+		if (pool)
+			v->lib.nvnc_fb_pool_unref(pool);
 		return false;
+	}
 	free(v->shown);
 	if (v->pool)
 		v->lib.nvnc_fb_pool_unref(v->pool);
@@ -172,13 +176,15 @@ static void look(struct vnc *v, struct picture_rect *r)
 	v->lib.pixman_region_fini(&damage);
 }
 
-/* A size that neatvnc cannot have leaves the old one. */
-static void follow_mode(struct vnc *v)
+/* False: there is no memory for its size. The picture that is shown stays. */
+static bool follow_mode(struct vnc *v)
 {
 	if (v->mode.width == v->width && v->mode.height == v->height)
-		return;
-	if (set_size(v, v->mode.width, v->mode.height))
-		feed_all(v);
+		return true;
+	if (!set_size(v, v->mode.width, v->mode.height))
+		return false;
+	feed_all(v);
+	return true;
 }
 
 static uint64_t now_ns(void)
@@ -211,10 +217,8 @@ static void tick(struct vnc *v)
 
 	if (begin < v->rest_until_ns)
 		return;
-	if (v->viewers && has_picture(v)) {
-		follow_mode(v);
+	if (v->viewers && has_picture(v) && follow_mode(v))
 		compare(v, begin);
-	}
 	v->dirt = (struct picture_rect){0};
 	if (v->owes_drawn)
 		tell(v, &(struct link_message){.type = LINK_DRAWN});

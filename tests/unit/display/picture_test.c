@@ -8,9 +8,11 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <png.h>
 
 #include "display/picture.h"
+#include "display/png.h"
 
 #define MIB (1ull << 20)
 
@@ -90,9 +92,12 @@ static void png_has_the_bytes(void **state)
 	png_image image = {.version = PNG_IMAGE_VERSION};
 	uint8_t back[sizeof(rgb)], *bytes;
 	struct picture p;
+	struct err e;
 	size_t size;
 
 	assert_int_equal(picture_copy(&p, &mode, memory), 0);
+	assert_int_equal(picture_png(&p, &bytes, &size), -ENOSYS);
+	assert_int_equal(display_png_load(&e), 0);
 	assert_int_equal(picture_png(&p, &bytes, &size), 0);
 	assert_true(png_image_begin_read_from_memory(&image, bytes, size));
 	assert_true(image.width == 2 && image.height == 3);
