@@ -52,6 +52,15 @@ static int hex(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* What is not UTF-8 cannot be said in JSON, and is no name of ours. */
+static bool is_utf8(const char *text)
+{
+	json_t *json = json_string(text);
+
+	json_decref(json);
+	return json != NULL;
+}
+
 /* One segment, decoded. Control characters are in no name. */
 static bool decode(const char *at, size_t length, char text[API_PARAM_MAX])
 {
@@ -71,7 +80,7 @@ static bool decode(const char *at, size_t length, char text[API_PARAM_MAX])
 		text[used++] = c;
 	}
 	text[used] = '\0';
-	return used > 0;
+	return used > 0 && is_utf8(text);
 }
 
 enum match { NO_MATCH, MATCH, BAD_MATCH };

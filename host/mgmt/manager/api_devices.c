@@ -339,7 +339,7 @@ static bool is_disk(const json_t *disk, const json_t *listed)
 	snprintf(text, sizeof(text), "%lld:%lld",
 		(long long)json_integer_value(json_object_get(disk, "controller")),
 		(long long)json_integer_value(json_object_get(disk, "lun")));
-	return !strcmp(text, id);
+	return id && !strcmp(text, id);
 }
 
 /* Each NIC of a managed VM has its address in the configuration. */

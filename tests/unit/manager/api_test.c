@@ -52,6 +52,10 @@ static void wrong_paths_find_none(void **state)
 		{"GET", "/vms/%0a", 400},
 		{"GET", "/vms/%2", 400},
 		{"GET", "/vms/%zz", 400},
+		{"GET", "/vms/%FF", 400}, /* not UTF-8 */
+		{"GET", "/vms/\xff", 400},
+		{"DELETE", "/vms/a/disks/%FF", 400},
+		{"DELETE", "/vms/a/disks/%ed%a0%80", 400},
 		{"POST", "/vms/a", 405},
 		{"get", "/vms", 405},
 		{"PATCH", "/", 405},
