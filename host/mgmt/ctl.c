@@ -79,6 +79,7 @@ static void client_open(struct ctl_client *c, int fd)
 {
 	c->fd = fd;
 	c->used = 0;
+	c->evicted = false;
 	c->active = ++c->ctl->clock;
 	client_recv(c);
 }
@@ -124,6 +125,7 @@ static void client_reply(struct ctl_client *c, json_t *reply)
 
 	json_decref(reply);
 	c->asking = NULL;
+	c->active = ++c->ctl->clock;
 	if (!text) {
 		client_close(c);
 		return;
@@ -212,7 +214,7 @@ static void on_recv(struct loop_op *op, int res)
 {
 	struct ctl_client *c = container_of(op, struct ctl_client, recv_op);
 
-	if (res <= 0) {
+	if (res <= 0 || c->evicted) {
 		client_close(c);
 		return;
 	}
@@ -224,7 +226,7 @@ static void on_sent(struct loop_op *op, int res)
 {
 	struct ctl_client *c = container_of(op, struct ctl_client, send_op);
 
-	if (res <= 0) {
+	if (res <= 0 || c->evicted) {
 		client_close(c);
 		return;
 	}
@@ -255,19 +257,44 @@ static struct ctl_client *free_client(struct ctl *ctl)
 	return NULL;
 }
 
-/* Closes the least recently active client. An operation of it in the ring ends with an error first.
- */
-static void evict(struct ctl *ctl)
+/* Who waits for an answer keeps its slot until it disconnects: without the answer it would not know
+ * whether its request was carried out. */
+static bool may_evict(const struct ctl_client *c)
 {
-	struct ctl_client *oldest = &ctl->client[0];
+	struct pollfd peer = {.fd = c->fd};
 
-	for (uint32_t i = 1; i < CTL_CLIENTS_MAX; i++)
-		if (ctl->client[i].active < oldest->active)
-			oldest = &ctl->client[i];
-	if (oldest->asking)
-		client_close(oldest);
-	else
-		shutdown(oldest->fd, SHUT_RDWR);
+	return !c->asking || (poll(&peer, 1, 0) > 0 && peer.revents & (POLLHUP | POLLERR));
+}
+
+static struct ctl_client *least_active(struct ctl *ctl)
+{
+	struct ctl_client *oldest = NULL;
+
+	for (uint32_t i = 0; i < CTL_CLIENTS_MAX; i++) {
+		struct ctl_client *c = &ctl->client[i];
+
+		if (may_evict(c) && (!oldest || c->active < oldest->active))
+			oldest = c;
+	}
+	return oldest;
+}
+
+/* Closes the least recently active client. An operation of it in the ring ends with an error first.
+ * false: all of them wait for answers. */
+static bool evict(struct ctl *ctl, int fd)
+{
+	struct ctl_client *c = least_active(ctl);
+
+	if (!c)
+		return false;
+	ctl->waiting_fd = fd;
+	if (c->asking) {
+		client_close(c);
+	} else {
+		c->evicted = true;
+		shutdown(c->fd, SHUT_RDWR);
+	}
+	return true;
 }
 
 static void start_accept(struct ctl *ctl)
@@ -294,9 +321,9 @@ static void on_accept(struct loop_op *op, int res)
 	} else if (c) {
 		client_open(c, res);
 		start_accept(ctl);
-	} else {
-		ctl->waiting_fd = res;
-		evict(ctl);
+	} else if (!evict(ctl, res)) {
+		close(res);
+		start_accept(ctl);
 	}
 }
 

@@ -11,7 +11,8 @@
  * further lines wait in its buffer.
  *
  * A client that stops reading or never finishes its line costs only its slot;
- * when all slots are in use, a new client takes that of the least recently active.
+ * when all slots are in use, a new client takes that of the least recently active
+ * whose request is not being carried out; if there is none, it is turned away.
  *
  * Thread: control. Bounds: CTL_CLIENTS_MAX clients, CTL_REQUEST_MAX bytes.
  */
@@ -55,6 +56,7 @@ struct ctl_client {
 	int fd;                     /* -1: free */
 	uint64_t active;            /* ctl->clock at its last request, or at accept */
 	struct ctl_request *asking; /* NULL: not in this state */
+	bool evicted;               /* its operation in the ring ends, then it is closed */
 	struct loop_op recv_op, send_op;
 	char request[CTL_REQUEST_MAX];
 	size_t used;

@@ -463,27 +463,52 @@ static void clients_disconnect_before_a_deferred_answer(void **state)
 	serves_another_client();
 }
 
-/* All slots wait and more clients connect: the longest waiting ones lose their connection; their
- * requests go on. */
-static void the_longest_waiting_client_loses_its_slot(void **state)
+/* All slots but one wait, and more clients connect: they take the last one from each other. */
+static void a_waiting_client_keeps_its_slot(void **state)
 {
-	int fd[40], heard = 0;
+	const int waiters = CTL_CLIENTS_MAX - 1;
+	int fd[CTL_CLIENTS_MAX], idle[40];
 
-	for (int i = 0; i < 40; i++) {
+	for (int i = 0; i < waiters; i++) {
 		fd[i] = dial();
 		send_text(fd[i], "{\"command\":\"wait\"}\n");
 		wait_waiting(i + 1);
 	}
+	for (int i = 0; i < 40; i++)
+		idle[i] = dial();
+	serves_another_client();
 	command("finish");
-	for (int i = 0; i < 40; i++) {
-		json_t *reply = receive_reply(fd[i]);
-
-		heard += reply != NULL;
-		assert_true(reply || i < 40 - (int)CTL_CLIENTS_MAX + 1);
-		json_decref(reply);
+	for (int i = 0; i < waiters; i++) {
+		receives_stats(fd[i]);
 		close(fd[i]);
 	}
-	assert_true(heard >= (int)CTL_CLIENTS_MAX - 1 && heard <= (int)CTL_CLIENTS_MAX);
+	for (int i = 0; i < 40; i++)
+		close(idle[i]);
+}
+
+/* All slots wait: the next client is turned away, until one of them disconnects. */
+static void no_slot_while_all_wait(void **state)
+{
+	const int last = CTL_CLIENTS_MAX - 1;
+	int fd[CTL_CLIENTS_MAX], more;
+
+	for (int i = 0; i < last; i++) {
+		fd[i] = dial();
+		send_text(fd[i], "{\"command\":\"wait\"}\n");
+		wait_waiting(i + 1);
+	}
+	fd[last] = dial();
+	send_text(fd[last], "{\"command\":\"fly\"}\n{\"command\":\"wait\"}\n");
+	receives_refusal(fd[last], "unknown command fly");
+	more = dial();
+	assert_null(receive_reply(more));
+	close(more);
+	close(fd[0]);
+	command("finish");
+	for (int i = 1; i <= last; i++) {
+		receives_stats(fd[i]);
+		close(fd[i]);
+	}
 	serves_another_client();
 }
 
@@ -681,7 +706,8 @@ int main(void)
 		served(an_active_client_keeps_its_slot),
 		served(a_deferred_answer),
 		served(clients_disconnect_before_a_deferred_answer),
-		served(the_longest_waiting_client_loses_its_slot),
+		served(a_waiting_client_keeps_its_slot),
+		served(no_slot_while_all_wait),
 		served(no_memory_for_an_answer),
 		cmocka_unit_test(answered_after_the_end),
 		served(others_are_refused),
