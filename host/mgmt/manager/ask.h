@@ -20,7 +20,8 @@
 
 struct ask;
 
-/* reply: borrowed, with "ok" true; NULL: e says why, error is -errno. Called once. */
+/* reply: borrowed, with "ok" true; NULL: e says why, error is -errno;
+ * -EBUSY: the worker refused, else no answer came. Called once. */
 typedef void ask_done_fn(void *ctx, json_t *reply, int error, const struct err *e);
 
 /* Asks the process `worker`, or its broker, through the socket at `path`. request: borrowed.

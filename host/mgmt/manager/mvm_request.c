@@ -20,13 +20,18 @@
 
 /* ---- answers ------------------------------------------------------------- */
 
+/* reply: NULL: e says why. error: -EBUSY: the worker refused; else no answer came, and it is not
+ * known whether the request was carried out. */
+typedef void answered_fn(
+	struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e);
+
 /* A VM may be gone, or have another worker, when an answer comes. */
 struct question {
 	struct manager *m;
 	char vm[GUID_TEXT];
 	uint64_t run_number;
 	uint64_t job;
-	void (*answered)(struct mvm *v, struct job *job, json_t *reply, const struct err *e);
+	answered_fn *answered;
 };
 
 static void on_answer(void *ctx, json_t *reply, int error, const struct err *e)
@@ -35,13 +40,13 @@ static void on_answer(void *ctx, json_t *reply, int error, const struct err *e)
 	struct mvm *v = manager_find(q->m, q->vm);
 
 	if (v && v->run_number == q->run_number)
-		q->answered(v, jobs_find(&q->m->jobs, q->job), reply, e);
+		q->answered(v, jobs_find(&q->m->jobs, q->job), reply, error, e);
 	free(q);
 }
 
 /* Owns request. 0 or -ENOMEM. */
 static int ask_worker(struct mvm *v, json_t *request, unsigned timeout_ms, const struct job *job,
-	void (*answered)(struct mvm *v, struct job *job, json_t *reply, const struct err *e))
+	answered_fn *answered)
 {
 	struct question *q = malloc(sizeof(*q));
 	char path[PATH_MAX];
@@ -65,6 +70,17 @@ static int ask_worker(struct mvm *v, json_t *request, unsigned timeout_ms, const
 
 /* ---- state --------------------------------------------------------------- */
 
+/* The guest goes on: an image that was written all the same is not of its state. */
+static void not_saved(struct mvm *v)
+{
+	struct err e;
+
+	if (mvm_remove_image(v, "image", &e))
+		log_error("VM %s: %s", v->def.id, e.text);
+	v->run.wanted = v->run.saving = false;
+	mvm_record(v);
+}
+
 /* The end of a worker that was asked to end is near, whatever it says. */
 static void follow(struct mvm *v, json_t *status)
 {
@@ -77,6 +93,8 @@ static void follow(struct mvm *v, json_t *status)
 		return;
 	if (state == VMMS_RUNNING)
 		mvm_ran(v);
+	if (state == VMMS_RUNNING && v->run.saving)
+		not_saved(v);
 	mvm_set_state(v, state, NULL);
 }
 
@@ -88,7 +106,8 @@ static void poll_later(struct mvm *v)
 		vmms_is_passing(v->state) ? POLL_PASSING_NS : POLL_STEADY_NS, poll_due);
 }
 
-static void on_status(struct mvm *v, struct job *job, json_t *reply, const struct err *e)
+static void on_status(
+	struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e)
 {
 	v->polling = false;
 	if (reply)
@@ -125,7 +144,8 @@ static void end_job(struct mvm *v, struct job *job, const struct err *e)
 }
 
 /* PAUSE, RESUME. The job ends when the state is what was asked for. */
-static void on_changed(struct mvm *v, struct job *job, json_t *reply, const struct err *e)
+static void on_changed(
+	struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e)
 {
 	bool pausing = v->state == VMMS_PAUSING;
 
@@ -161,18 +181,16 @@ static int resume_vm(struct mvm *v, struct job *job, unsigned timeout_s)
 	return change(v, job, "resume", VMMS_RESUMING);
 }
 
-/* An image that was written all the same is of a guest that runs on. */
-static void on_saved(struct mvm *v, struct job *job, json_t *reply, const struct err *e)
+/* Without an answer the save may go on, or be complete: the end of the process decides, see
+ * mvm_ended(), or that it says that the guest runs, see follow(). */
+static void on_saved(
+	struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e)
 {
-	struct err why;
-
 	v->asked = false;
 	if (reply || v->state == VMMS_STOPPING)
 		return; /* its process ends: mvm_ended() */
-	if (mvm_remove_image(v, "image", &why))
-		log_error("VM %s: %s", v->def.id, why.text);
-	v->run.wanted = v->run.saving = false;
-	mvm_record(v);
+	if (error == -EBUSY)
+		not_saved(v);
 	end_job(v, job, e);
 	mvm_poll_soon(v);
 }
@@ -198,7 +216,8 @@ static int save_vm(struct mvm *v, struct job *job, unsigned timeout_s)
 	return 0;
 }
 
-static void on_shutdown(struct mvm *v, struct job *job, json_t *reply, const struct err *e)
+static void on_shutdown(
+	struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e)
 {
 	if (reply || v->state == VMMS_STOPPING)
 		return; /* the guest ended: so does its process */
