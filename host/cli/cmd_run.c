@@ -83,6 +83,7 @@ int cmd_run(int argc, char **argv)
 	if (!ret)
 		ret = vm_config_check(&config, &e);
 	config.directory = getcwd(NULL, 0);
+	config.status_fd = confine_status_fd();
 	if (ret < 0)
 		status = cmd_fail(&e, EXIT_USAGE);
 	else if (!ret)

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file_replace.h"
 #include "base/log.h"
@@ -281,10 +282,23 @@ static void end_saving(struct vm *vm)
 
 /* ---- the end of a restore ------------------------------------------------ */
 
+/* Whoever keeps the image must not use it again: the guest and its disks are about to change. */
+static int say_ran(struct vm *vm, struct err *e)
+{
+	static const char line[] = "ran\n";
+	const ssize_t length = sizeof(line) - 1;
+	int fd = vm->options->status_fd;
+
+	if (fd <= 0 || write(fd, line, (size_t)length) == length)
+		return 0;
+	return err_set(e, -EIO, "restore: ENLITE_STATUS_FD: cannot be written: %s",
+		strerror(errno));
+}
+
 static void restored(struct vm *vm)
 {
 	loop_timer_cancel(&vm->pause.timer);
-	if (vm_restore_check(vm, &vm->error)) {
+	if (vm_restore_check(vm, &vm->error) || say_ran(vm, &vm->error)) {
 		vm_stop(vm, EXIT_ERROR);
 		return;
 	}

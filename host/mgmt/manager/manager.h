@@ -111,7 +111,6 @@ int mvm_write_record(struct mvm *v, struct err *e);
 void mvm_forget_record(struct mvm *v);
 /* Its worker was seen running. */
 void mvm_ran(struct mvm *v);
-void mvm_ended(struct mvm *v, int status, const char *text);
 int mvm_start(struct mvm *v, struct err *e);
 void mvm_watch(struct mvm *v, int pidfd);
 void mvm_poll_soon(struct mvm *v);

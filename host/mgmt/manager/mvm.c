@@ -209,17 +209,18 @@ static void settle(struct mvm *v, int status, const char *text)
 	mvm_set_state(v, again || end == WORKER_FAILED ? VMMS_CRITICAL : VMMS_OFF, &e);
 }
 
-/* It began from an image, and was not seen running. It has not run when it says that it could not
- * start; else it is not known, and disks may have changed: the image must not be used by itself. */
-static bool restore_ended(struct mvm *v, int status, const char *text)
+/* It began from an image, and was not seen running. Its guest has not run when it says that it could
+ * not start, and not that the guest goes on; else disks may have changed: the image must not be used
+ * by itself. */
+static bool restore_ended(struct mvm *v, const struct worker_exit *x)
 {
 	bool unused =
-		(status == 1 || status == 2) &&
+		!x->ran && (x->status == 1 || x->status == 2) &&
 		(!mvm_rename_image(v, "resuming", "image", NULL) || mvm_has_image(v, "image"));
 	struct err e;
 
 	if (unused) {
-		err_set(&e, -EIO, "it could not go on: %s; see its log", text);
+		err_set(&e, -EIO, "it could not go on: %s; see its log", x->text);
 		mvm_set_state(v, VMMS_SAVED, &e);
 		return true;
 	}
@@ -228,25 +229,25 @@ static bool restore_ended(struct mvm *v, int status, const char *text)
 	return false;
 }
 
-void mvm_ended(struct mvm *v, int status, const char *text)
+static void ended(struct mvm *v, const struct worker_exit *x)
 {
 	struct run run = v->run;
 	bool decided = false;
 
 	v->m->deaths++;
 	close_worker(v);
-	if (run.saving && status == 0 && mvm_has_image(v, "image")) {
+	if (run.saving && x->status == 0 && mvm_has_image(v, "image")) {
 		mvm_set_state(v, VMMS_SAVED, NULL);
 		decided = true;
 	} else if (run.restoring && !run.ran) {
-		decided = restore_ended(v, status, text);
+		decided = restore_ended(v, x);
 	}
 	if (run.restoring && run.ran)
 		mvm_remove_image(v, "resuming", NULL);
 	if (!decided && mvm_has_image(v, "image")) /* its guest may have gone on */
 		mvm_rename_image(v, "image", "interrupted", NULL);
 	if (!decided)
-		settle(v, status, text);
+		settle(v, x->status, x->text);
 	if (v->state != VMMS_CRITICAL) /* the next manager finds it critical, too */
 		mvm_forget_record(v);
 }
@@ -260,13 +261,13 @@ static int open_status(const struct mvm *v)
 
 static void worker_ended(struct mvm *v)
 {
-	char text[WORKER_END_TEXT];
 	int status_fd = open_status(v);
-	int status = worker_exit_status(v->pidfd, status_fd, text);
+	struct worker_exit x;
 
+	worker_read_exit(v->pidfd, status_fd, &x);
 	if (status_fd >= 0)
 		close(status_fd);
-	mvm_ended(v, status, text);
+	ended(v, &x);
 }
 
 static void on_exit_event(struct loop_op *op, int res)

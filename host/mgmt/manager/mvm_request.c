@@ -181,14 +181,14 @@ static int resume_vm(struct mvm *v, struct job *job, unsigned timeout_s)
 	return change(v, job, "resume", VMMS_RESUMING);
 }
 
-/* Without an answer the save may go on, or be complete: the end of the process decides, see
- * mvm_ended(), or that it says that the guest runs, see follow(). */
+/* Without an answer the save may go on, or be complete: the end of the process decides
+ * (mvm.c), or that it says that the guest runs: follow(). */
 static void on_saved(
 	struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e)
 {
 	v->asked = false;
 	if (reply || v->state == VMMS_STOPPING)
-		return; /* its process ends: mvm_ended() */
+		return; /* its process ends */
 	if (error == -EBUSY)
 		not_saved(v);
 	end_job(v, job, e);

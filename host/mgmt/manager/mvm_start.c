@@ -89,7 +89,7 @@ void mvm_trim_status(const struct mvm *v)
 
 	if (fd < 0)
 		return;
-	if (!fstat(fd, &st) && st.st_size > STATUS_MAX && ftruncate(fd, 0))
+	if (!fstat(fd, &st) && st.st_size > STATUS_MAX && worker_trim_status(fd))
 		log_error("VM %s: %s: %s", v->def.id, name, strerror(errno));
 	close(fd);
 }

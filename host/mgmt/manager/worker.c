@@ -42,22 +42,34 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* The next manager must not take us for a worker that was killed. */
+static _Noreturn void end_child(int status_fd)
+{
+	ssize_t n = write(status_fd, "exit 1\n", 7);
+
+	(void)n;
+	_exit(EXIT_FAILURE);
+}
+
 static _Noreturn void child_main(const struct worker_start *start, const int gate[2])
 {
 	char program[] = "enlite", run[] = "run", option[] = "--config", config[] = "/dev/fd/3";
 	char *const argv[] = {program, run, option, config, NULL};
+	int status_fd = start->fds[WORKER_STATUS_FD];
 	char byte;
 
 	close(gate[1]);
 	reset_signals();
 	setsid();
 	if (read(gate[0], &byte, 1) != 1)
-		_exit(EXIT_FAILURE); /* the manager is gone, or does not want us */
-	if (!move_fds(start) && !setenv("ENLITE_RUN_DIR", start->run_dir, 1) &&
+		end_child(status_fd); /* the manager is gone, or does not want us */
+	if (!move_fds(start))
+		status_fd = WORKER_STATUS_FD;
+	if (status_fd == WORKER_STATUS_FD && !setenv("ENLITE_RUN_DIR", start->run_dir, 1) &&
 		!setenv("ENLITE_STATUS_FD", "4", 1))
 		execv(start->program, argv);
 	dprintf(2, "enlited: cannot run %s: %s\n", start->program, strerror(errno));
-	_exit(EXIT_FAILURE);
+	end_child(status_fd);
 }
 
 /* ---- the manager --------------------------------------------------------- */
@@ -114,35 +126,46 @@ void worker_gate_close(struct worker_gate *gate)
 
 /* ---- the end ------------------------------------------------------------- */
 
-/* The last thing a worker writes; see cmd_run.c. */
-static int left_status(int status_fd)
+#define RAN "ran\n"
+
+/* "ran" before a restored guest goes on (vm.c), "exit N" last of all (cmd_run.c). */
+static void read_left(int status_fd, struct worker_exit *x)
 {
-	char text[32] = "";
+	char text[32] = "", *at = text;
 	int status;
 
+	*x = (struct worker_exit){.status = -1};
 	if (status_fd < 0 || pread(status_fd, text, sizeof(text) - 1, 0) <= 0)
-		return -1;
-	return sscanf(text, "exit %d\n", &status) == 1 && status >= 0 && status <= 255 ? status
-										       : -1;
+		return;
+	x->ran = !strncmp(text, RAN, strlen(RAN));
+	if (x->ran)
+		at += strlen(RAN);
+	if (sscanf(at, "exit %d\n", &status) == 1 && status >= 0 && status <= 255)
+		x->status = status;
 }
 
-int worker_exit_status(int pidfd, int status_fd, char text[WORKER_END_TEXT])
+void worker_read_exit(int pidfd, int status_fd, struct worker_exit *x)
 {
-	int status = left_status(status_fd);
 	siginfo_t info = {.si_pid = 0};
 	bool child = pidfd >= 0 && !waitid(BY_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) &&
 		     info.si_pid;
 
-	if (child && info.si_code == CLD_EXITED)
-		status = info.si_status;
+	read_left(status_fd, x);
 	if (child && info.si_code != CLD_EXITED) {
-		snprintf(text, WORKER_END_TEXT, "its process was ended by signal %d (%s)",
+		x->status = -1;
+		snprintf(x->text, sizeof(x->text), "its process was ended by signal %d (%s)",
 			info.si_status, strsignal(info.si_status));
-		return -1;
+		return;
 	}
-	if (status < 0)
-		snprintf(text, WORKER_END_TEXT, "its process was killed");
+	if (child)
+		x->status = info.si_status;
+	if (x->status < 0)
+		snprintf(x->text, sizeof(x->text), "its process was killed");
 	else
-		snprintf(text, WORKER_END_TEXT, "its process ended with status %d", status);
-	return status;
+		snprintf(x->text, sizeof(x->text), "its process ended with status %d", x->status);
+}
+
+int worker_trim_status(int status_fd)
+{
+	return ftruncate(status_fd, (off_t)strlen(RAN)) ? -errno : 0;
 }

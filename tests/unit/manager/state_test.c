@@ -7,9 +7,11 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +20,7 @@
 #include "mgmt/manager/identity.h"
 #include "mgmt/manager/policy.h"
 #include "mgmt/manager/state.h"
+#include "mgmt/manager/worker.h"
 #include "vm/vm_impl.h"
 
 static struct err e;
@@ -121,6 +124,72 @@ static void delays_grow_and_end(void **state)
 	assert_int_equal(delay, NS_PER_S);
 	assert_false(policy_restarts(POLICY_ALWAYS, WORKER_WANTED, 0, &r, &delay));
 	assert_int_equal(r.row, 0);
+}
+
+/* ---- ends of workers ----------------------------------------------------- */
+
+static int file_with(const char *text)
+{
+	int fd = memfd_create("end", MFD_CLOEXEC);
+
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	return fd;
+}
+
+static void what_a_worker_left(void **state)
+{
+	static const struct {
+		const char *text;
+		int status;
+		bool ran;
+	} files[] = {
+		{"", -1, false},
+		{"exit 0\n", 0, false},
+		{"exit 1\n", 1, false},
+		{"ran\n", -1, true},
+		{"ran\nexit 32\n", 32, true},
+		{"exit 256\n", -1, false},
+		{"exit 1\nran\n", 1, false},
+		{"run\nexit 1\n", -1, false},
+	};
+	struct worker_exit x;
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		int fd = file_with(files[i].text);
+
+		worker_read_exit(-1, fd, &x);
+		assert_int_equal(x.status, files[i].status);
+		assert_int_equal(x.ran, files[i].ran);
+		assert_int_equal(worker_trim_status(fd), 0);
+		worker_read_exit(-1, fd, &x);
+		assert_int_equal(x.ran, files[i].ran);
+		close(fd);
+	}
+	worker_read_exit(-1, -1, &x);
+	assert_int_equal(x.status, -1);
+}
+
+/* Behind its gate, or without its program: it says that it was nothing. */
+static void a_worker_that_never_was(void **state)
+{
+	for (int opened = 0; opened < 2; opened++) {
+		struct worker_start start = {.program = "/nonexistent", .run_dir = "/tmp"};
+		struct worker_gate gate;
+		struct worker_exit x;
+
+		for (unsigned i = 0; i < WORKER_FDS; i++)
+			start.fds[i] = fcntl(file_with(""), F_DUPFD_CLOEXEC, 20);
+		assert_int_equal(worker_spawn(&start, &gate, &e), 0);
+		if (opened)
+			worker_gate_open(&gate);
+		else
+			worker_gate_close(&gate);
+		if (opened)
+			waitpid(gate.id.pid, NULL, 0);
+		worker_read_exit(-1, start.fds[WORKER_STATUS_FD], &x);
+		assert_int_equal(x.status, 1);
+		assert_false(x.ran);
+	}
 }
 
 /* ---- identities ---------------------------------------------------------- */
@@ -284,6 +353,8 @@ int main(void)
 		cmocka_unit_test(all_states_of_workers_are_known),
 		cmocka_unit_test(policies_restart),
 		cmocka_unit_test(delays_grow_and_end),
+		cmocka_unit_test(what_a_worker_left),
+		cmocka_unit_test(a_worker_that_never_was),
 		cmocka_unit_test(a_process_has_one_identity),
 		cmocka_unit_test(another_process_of_this_number_is_not_it),
 		cmocka_unit_test(a_process_that_ended_is_not_it),
