@@ -24,7 +24,7 @@ static int read_text(const char *path, char *text, size_t size)
 	return 0;
 }
 
-static int read_boot(char boot[BOOT_ID_MAX])
+int identity_boot(char boot[BOOT_ID_MAX])
 {
 	int ret = read_text("/proc/sys/kernel/random/boot_id", boot, BOOT_ID_MAX);
 
@@ -60,23 +60,46 @@ int identity_of(pid_t pid, struct identity *id)
 	memset(id, 0, sizeof(*id));
 	id->pid = pid;
 	ret = read_stat(pid, &parent, &id->start);
-	return ret ? ret : read_boot(id->boot);
+	return ret ? ret : identity_boot(id->boot);
+}
+
+/* A number that is a thread's by now is no process: EINVAL, or ENOENT of newer kernels. */
+static int open_pid(pid_t pid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	if (fd >= 0)
+		return fd;
+	return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
+}
+
+static int compare(const struct identity *id)
+{
+	struct identity now;
+	int ret = identity_of(id->pid, &now);
+
+	return ret ? ret : now.start == id->start ? 0 : -ESRCH;
 }
 
 /* The descriptor first: what is read after it is of the same process, or of one that began later.
  */
 int identity_open(const struct identity *id)
 {
-	struct identity now;
-	int fd = (int)syscall(SYS_pidfd_open, id->pid, 0), ret;
+	char boot[BOOT_ID_MAX];
+	int fd, ret = identity_boot(boot);
 
+	if (ret)
+		return ret;
+	if (strcmp(boot, id->boot))
+		return -ESRCH;
+	fd = open_pid(id->pid);
 	if (fd < 0)
-		return -errno;
-	ret = identity_of(id->pid, &now);
-	if (!ret && now.start == id->start && !strcmp(now.boot, id->boot))
+		return fd;
+	ret = compare(id);
+	if (!ret)
 		return fd;
 	close(fd);
-	return ret ? ret : -ESRCH;
+	return ret;
 }
 
 pid_t identity_parent(pid_t pid)

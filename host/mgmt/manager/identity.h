@@ -24,7 +24,10 @@ struct identity {
 /* Of a process that exists. 0 or -errno. */
 int identity_of(pid_t pid, struct identity *id);
 
-/* A pidfd of the process with this identity. -ESRCH: it has ended; -errno. */
+/* Of this boot of the host. 0 or -errno. */
+int identity_boot(char boot[BOOT_ID_MAX]);
+
+/* A pidfd of the process with this identity. -ESRCH: it has ended; -errno: it is not known. */
 int identity_open(const struct identity *id);
 
 /* The parent of a process; 0: unknown. */

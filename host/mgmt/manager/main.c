@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -223,6 +224,17 @@ static int serve(
 	return 0;
 }
 
+/* A pidfd and a connection for each VM, and those of the interface. */
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int run(const struct http_access *access, struct err *e)
 {
 	static struct manager m;
@@ -233,6 +245,7 @@ static int run(const struct http_access *access, struct err *e)
 	if (ret)
 		return ret;
 	umask(077);
+	raise_fd_limit();
 	watch_signals(&ending, &loop);
 	ret = manager_open(&m, &loop, options.state_dir, options.run_dir, options.program, e);
 	if (!ret)

@@ -107,7 +107,7 @@ int manager_remove(struct mvm *v, struct err *e)
 {
 	static const char *const images[] = {"image", "resuming", "interrupted"};
 	static const char *const logs[] = {"log", "console"};
-	static const char *const runs[] = {"run", "end", "in", "sock"};
+	static const char *const runs[] = {"run", "end", "in", "sock", "boot"};
 	struct manager *m = v->m;
 	char name[STORE_NAME_MAX];
 	int ret = store_remove(&m->vms, mvm_file(v, "json", name), e);
@@ -142,9 +142,12 @@ static struct mvm *next_autostart(struct manager *m)
 
 static bool is_starting(struct manager *m)
 {
-	list_for_each (at, &m->list)
-		if (container_of(at, struct mvm, link)->state == VMMS_STARTING)
+	list_for_each (at, &m->list) {
+		struct mvm *v = container_of(at, struct mvm, link);
+
+		if (v->state == VMMS_STARTING && !v->held)
 			return true;
+	}
 	return false;
 }
 
@@ -229,6 +232,7 @@ static void load_one(void *ctx, const char *name)
 		add_problem(m, &e);
 		return;
 	}
+	err_set(&e, -ENOMEM, "%s: out of memory", name);
 	if (check_new(m, &d, &e) || !mvm_new(m, &d)) {
 		add_problem(m, &e);
 		definition_free(&d);

@@ -7,6 +7,7 @@
  *   STATE/images/GUID.image     it is saved; .resuming: a worker goes on from it; .interrupted: it
  * is not known whether one has STATE/log/GUID.log .console what its workers said, and its guest
  *   RUN/enlite/GUID.run         it has a worker: which, and what was asked of it (struct run)
+ *   RUN/enlite/GUID.boot        in which boot of the host its image became .resuming
  *   RUN/enlite/GUID.end .in .sock   exit status of the worker, console input, control socket
  *
  * Thread: the manager's, the only one.
@@ -46,6 +47,8 @@ struct mvm {
 	struct err reason; /* why it is CRITICAL, or did not start; "" */
 	struct restarts restarts;
 	struct loop_timer restart_timer; /* CRITICAL: a start is due by policy */
+	struct loop_timer hold_timer;
+	bool held; /* STARTING: it is not known whether it has a worker; no requests */
 	/* live states only */
 	struct run run;
 	uint64_t run_number; /* of this manager; answers for an earlier worker are dropped */
@@ -120,6 +123,7 @@ void mvm_trim_text(const struct mvm *v, const char *suffix);
 void mvm_trim_status(const struct mvm *v);
 bool mvm_has_image(const struct mvm *v, const char *suffix);
 int mvm_rename_image(const struct mvm *v, const char *from, const char *to, struct err *e);
+int mvm_take_image(const struct mvm *v, struct err *e); /* image becomes resuming */
 int mvm_remove_image(const struct mvm *v, const char *suffix, struct err *e);
 void mvm_image_path(const struct mvm *v, const char *suffix, char path[PATH_MAX]);
 

@@ -16,6 +16,7 @@
 
 #define ALL_REQUESTS UINT32_MAX
 #define BIT(n)       (1u << (n))
+#define HOLD_NS      NS_PER_S
 
 const char *mvm_file(const struct mvm *v, const char *suffix, char name[STORE_NAME_MAX])
 {
@@ -146,6 +147,35 @@ void mvm_image_path(const struct mvm *v, const char *suffix, char path[PATH_MAX]
 	if (snprintf(path, PATH_MAX, "%s/images/%s.%s", v->m->state_path, v->def.id, suffix) >=
 		PATH_MAX)
 		path[0] = '\0'; /* manager_open() has checked its length */
+}
+
+/* A worker is about to go on from the image. The note says in which boot of the host: without a
+ * record of the worker that tells whether one can have begun. */
+int mvm_take_image(const struct mvm *v, struct err *e)
+{
+	char name[STORE_NAME_MAX], boot[BOOT_ID_MAX];
+	int ret = identity_boot(boot);
+	json_t *note = ret ? NULL : json_pack("{s:s}", "boot", boot);
+
+	ret = note ? store_write(&v->m->run, mvm_file(v, "boot", name), note, e)
+		   : err_set(e, ret ? ret : -ENOMEM, "the host's boot is not known");
+	json_decref(note);
+	return ret ? ret : mvm_rename_image(v, "image", "resuming", e);
+}
+
+static bool taken_in_this_boot(const struct mvm *v)
+{
+	char name[STORE_NAME_MAX], boot[BOOT_ID_MAX];
+	const char *noted;
+	json_t *note = NULL;
+	bool same;
+
+	if (store_read(&v->m->run, mvm_file(v, "boot", name), &note, NULL))
+		return false;
+	noted = json_string_value(json_object_get(note, "boot"));
+	same = noted && !identity_boot(boot) && !strcmp(noted, boot);
+	json_decref(note);
+	return same;
 }
 
 /* The guest runs on: what it was is no more. */
@@ -299,15 +329,48 @@ static void adopt(struct mvm *v, int pidfd)
 	mvm_poll_soon(v);
 }
 
+static void look_again(struct loop_timer *t)
+{
+	mvm_find_state(container_of(t, struct mvm, hold_timer));
+}
+
+/* It is not known whether it has a worker, so it must not get one. */
+static void hold(struct mvm *v, const struct err *why)
+{
+	v->held = true;
+	mvm_set_state(v, VMMS_STARTING, why);
+	loop_timer_start(v->m->loop, &v->hold_timer, HOLD_NS, look_again);
+}
+
 /* A worker is recorded: it lives, or ended while no manager ran. */
 static void find_worker(struct mvm *v)
 {
 	int pidfd = identity_open(&v->run.id);
+	struct err e;
 
-	if (pidfd >= 0)
+	if (pidfd >= 0) {
 		adopt(v, pidfd);
-	else
+	} else if (pidfd == -ESRCH) {
 		worker_ended(v);
+	} else {
+		err_set(&e, pidfd, "it is not known whether its process %d lives: %s",
+			(int)v->run.id.pid, strerror(-pidfd));
+		hold(v, &e);
+	}
+}
+
+/* No worker is recorded. One that was killed with the host may have gone on from the image. */
+static void find_image(struct mvm *v)
+{
+	struct err e;
+
+	if (mvm_has_image(v, "resuming") &&
+		mvm_rename_image(v, "resuming",
+			taken_in_this_boot(v) ? "image" : "interrupted", &e)) {
+		hold(v, &e);
+		return;
+	}
+	mvm_set_state(v, mvm_has_image(v, "image") ? VMMS_SAVED : VMMS_OFF, NULL);
 }
 
 void mvm_find_state(struct mvm *v)
@@ -317,15 +380,15 @@ void mvm_find_state(struct mvm *v)
 	struct err e;
 	int ret = store_read(&v->m->run, mvm_file(v, "run", name), &json, &e);
 
-	if (!ret && run_from_json(&v->run, json)) {
+	v->held = false;
+	if (!ret && !run_from_json(&v->run, json))
+		ret = err_set(&e, -EBADMSG, "%s: not a record of a worker; remove it", name);
+	if (!ret)
 		find_worker(v);
-	} else {
-		if (ret != -ENOENT)
-			log_error("VM %s: its record cannot be used: %s", v->def.id, e.text);
-		if (mvm_has_image(v, "resuming")) /* its worker never began: there is no record */
-			mvm_rename_image(v, "resuming", "image", &e);
-		mvm_set_state(v, mvm_has_image(v, "image") ? VMMS_SAVED : VMMS_OFF, NULL);
-	}
+	else if (ret == -ENOENT)
+		find_image(v);
+	else
+		hold(v, &e);
 	json_decref(json);
 }
 
@@ -348,6 +411,7 @@ struct mvm *mvm_new(struct manager *m, const struct definition *d)
 void mvm_free(struct mvm *v)
 {
 	loop_timer_cancel(&v->restart_timer);
+	loop_timer_cancel(&v->hold_timer);
 	close_worker(v);
 	list_del(&v->link);
 	v->m->count--;

@@ -321,6 +321,9 @@ int mvm_request(struct mvm *v, enum vmms_request request, unsigned timeout_s, st
 	if (!vmms_allows(v->state, request))
 		return err_set(e, -EBUSY, "%s: not possible while the VM is %s",
 			vmms_request_name(request), vmms_state_name(v->state));
+	if (v->held)
+		return err_set(e, -EBUSY, "%s: not possible: %.400s", vmms_request_name(request),
+			v->reason.text);
 	*job = jobs_add(&v->m->jobs, v->def.id, request);
 	if (!*job)
 		return err_set(e, -EAGAIN, "too many requests run; try again later");

@@ -185,7 +185,7 @@ static int spawn(struct mvm *v, struct err *e)
 static int take_image(struct mvm *v, struct err *e)
 {
 	v->run.restoring = mvm_has_image(v, "image");
-	return v->run.restoring ? mvm_rename_image(v, "image", "resuming", e) : 0;
+	return v->run.restoring ? mvm_take_image(v, e) : 0;
 }
 
 int mvm_start(struct mvm *v, struct err *e)

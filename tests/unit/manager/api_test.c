@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "mgmt/manager/api.h"
@@ -230,6 +231,73 @@ static void devices_of_a_vm_that_is_off(void **state)
 	json_decref(json);
 }
 
+static void write_file(const char *dir, const char *id, const char *suffix, const char *text)
+{
+	char path[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s.%s", dir, id, suffix);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+	assert_int_equal(chmod(path, 0600), 0);
+}
+
+static void reopen(void)
+{
+	close_manager();
+	open_manager();
+}
+
+/* What is not known of a VM keeps it from being started, until it is known. */
+static void a_record_that_cannot_be_read_holds_its_vm(void **state)
+{
+	char run[128], id[GUID_TEXT];
+	struct mvm *v;
+
+	expect(201, "POST", "/vms", VM("a"));
+	memcpy(id, manager_find(&m, "a")->def.id, sizeof(id));
+	snprintf(run, sizeof(run), "%s/enlite", run_dir);
+	write_file(run, id, "run", "{\"worker\": ");
+	reopen();
+	expect(409, "PUT", "/vms/a/state", "{\"request\": \"start\"}");
+	expect(409, "PUT", "/vms/a/state", "{\"request\": \"stop\"}");
+	expect(409, "DELETE", "/vms/a", "");
+	v = manager_find(&m, "a");
+	assert_int_equal(v->state, VMMS_STARTING);
+	write_file(run, id, "run", "{}");
+	mvm_find_state(v);
+	assert_int_equal(v->state, VMMS_STARTING);
+	store_remove(&m.run, mvm_file(v, "run", run), NULL);
+	mvm_find_state(v);
+	assert_int_equal(v->state, VMMS_OFF);
+}
+
+/* Taken in this boot of the host, and no worker recorded: it never began. */
+static void an_image_that_was_taken(void **state)
+{
+	char images[128], run[128], id[GUID_TEXT];
+	struct mvm *v;
+
+	expect(201, "POST", "/vms", VM("a"));
+	v = manager_find(&m, "a");
+	memcpy(id, v->def.id, sizeof(id));
+	snprintf(images, sizeof(images), "%s/images", directory);
+	snprintf(run, sizeof(run), "%s/enlite", run_dir);
+	write_file(images, id, "image", "x");
+	assert_int_equal(mvm_take_image(v, NULL), 0);
+	reopen();
+	v = manager_find(&m, "a");
+	assert_int_equal(v->state, VMMS_SAVED);
+	assert_int_equal(mvm_take_image(v, NULL), 0);
+	write_file(run, id, "boot", "{\"boot\": \"another\"}");
+	reopen();
+	v = manager_find(&m, "a");
+	assert_int_equal(v->state, VMMS_OFF);
+	assert_true(mvm_has_image(v, "interrupted"));
+}
+
 static void wrong_requests_have_their_status(void **state)
 {
 	static const char *const bodies[] = {"", "{", "[]", "1", "null", "\"x\"", "{}",
@@ -264,6 +332,9 @@ int main(void)
 		cmocka_unit_test(the_document_has_the_routes),
 		cmocka_unit_test_setup_teardown(vms_are_defined_and_removed, setup, teardown),
 		cmocka_unit_test_setup_teardown(devices_of_a_vm_that_is_off, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_record_that_cannot_be_read_holds_its_vm, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_image_that_was_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrong_requests_have_their_status, setup, teardown),
 	};
 
