@@ -99,8 +99,8 @@ end_manager() {
 	[ $status -eq 0 ] || echo "not ok - manager: it ends with status 0, not $status"
 }
 
-refused_manager() { # name, what it says
-	timeout 10 "$work/enlited" --state-dir "$work/state" --run-dir "$work/run" \
+refused_manager() { # name, what it says, its run directory
+	timeout 10 "$work/enlited" --state-dir "$work/state" --run-dir "$3" \
 		--socket "$work/other" >"$work/out" 2>&1
 	verdict "$1" "$([ $? -eq 1 ] && grep -q "$2" "$work/out" || cat "$work/out")"
 }

@@ -26,6 +26,8 @@
 #define STATUS_ERROR 1
 #define STATUS_USAGE 2
 #define BACKLOG      64
+#define STALE_MS     1000
+#define STALE_TRIES  5u
 #define SYSTEMD_FD   3 /* SD_LISTEN_FDS_START: sd_listen_fds(3) */
 
 static struct {
@@ -141,12 +143,38 @@ static bool from_systemd(void)
 	       (pid_t)number == getpid();
 }
 
-/* Only a manager of ours can have left one here: the lock of the run directory is ours. */
-static void remove_stale(const char *path)
+/* 0: somebody listens, and has not closed the connection; else -errno. */
+static int try_connect(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), ret = 0;
+	struct pollfd end = {.fd = fd};
+
+	if (fd < 0 || connect(fd, (const struct sockaddr *)address, sizeof(*address)))
+		ret = -errno;
+	else if (poll(&end, 1, STALE_MS) > 0)
+		ret = -ECONNRESET;
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+/* Nobody listens. The socket of a killed manager takes connections until the kernel has destroyed
+ * its io_uring; then they are reset. */
+static bool is_stale(const struct sockaddr_un *address)
+{
+	int ret = -ECONNRESET;
+
+	for (unsigned i = 0; i < STALE_TRIES && ret == -ECONNRESET; i++)
+		ret = try_connect(address);
+	return ret == -ECONNREFUSED;
+}
+
+static void remove_stale(const char *path, const struct sockaddr_un *address)
 {
 	struct stat st;
 
-	if (!lstat(path, &st) && S_ISSOCK(st.st_mode) && st.st_uid == geteuid())
+	if (!lstat(path, &st) && S_ISSOCK(st.st_mode) && st.st_uid == geteuid() &&
+		is_stale(address))
 		unlink(path);
 }
 
@@ -160,7 +188,7 @@ static int listen_at(const char *path, mode_t mode, struct err *e)
 	if (strlen(path) >= sizeof(address.sun_path))
 		return err_set(e, -ENAMETOOLONG, "--socket %s: too long for a socket", path);
 	memcpy(address.sun_path, path, strlen(path));
-	remove_stale(path);
+	remove_stale(path, &address);
 	umask(0177);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) || chmod(path, mode) ||
 		listen(fd, BACKLOG))

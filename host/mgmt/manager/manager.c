@@ -125,6 +125,31 @@ int manager_remove(struct mvm *v, struct err *e)
 	return 0;
 }
 
+/* ---- workers ------------------------------------------------------------- */
+
+static void watch_all(struct loop_task *task)
+{
+	struct manager *m = container_of(task, struct manager, watch_task);
+
+	m->watch_posted = false;
+	list_for_each (at, &m->list) {
+		struct mvm *v = container_of(at, struct mvm, link);
+
+		if (v->pidfd >= 0 && !v->watched)
+			mvm_watch(v, v->pidfd);
+	}
+}
+
+/* Before the loop runs its ring takes only so many operations. */
+void manager_watch(struct manager *m)
+{
+	if (m->watch_posted)
+		return;
+	m->watch_posted = true;
+	m->watch_task.fn = watch_all;
+	loop_post(m->loop, &m->watch_task);
+}
+
 /* ---- starting by themselves ---------------------------------------------- */
 
 static struct mvm *next_autostart(struct manager *m)
@@ -260,16 +285,23 @@ static int open_stores(struct manager *m, struct err *e)
 	return ret;
 }
 
-/* Two managers of one directory would each start workers. */
-static int lock(struct manager *m, struct err *e)
+static int lock_one(int dir, const char *name, const char *path, struct err *e)
 {
 	struct flock one = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	int fd =
-		openat(m->run.dir, "enlited.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
 	if (fd >= 0 && !fcntl(fd, F_SETLK, &one))
 		return 0; /* held until the process ends; children do not have it */
-	return err_set(e, -EBUSY, "%s/enlite: another manager runs here", m->run_path);
+	return err_set(e, -EBUSY, "%s: another manager runs here", path);
+}
+
+/* Two managers of one directory would each start workers: of one that has the records of workers,
+ * or of one that has the definitions and images. */
+static int lock(struct manager *m, struct err *e)
+{
+	int ret = lock_one(m->run.dir, "enlited.lock", m->run_path, e);
+
+	return ret ? ret : lock_one(m->vms.dir, "../enlited.lock", m->state_path, e);
 }
 
 static int set_paths(struct manager *m, const char *state_dir, const char *run_dir,

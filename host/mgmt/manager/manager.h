@@ -34,6 +34,7 @@ struct ask;
 struct run {
 	struct identity id;
 	bool wanted;    /* the user asked for its end */
+	bool stopping;  /* ... at once */
 	bool saving;    /* ... by saving it */
 	bool restoring; /* it began from an image */
 	bool ran;       /* it was seen running */
@@ -55,9 +56,13 @@ struct mvm {
 	int pidfd;           /* -1: no worker */
 	uint64_t since_ns;   /* when this manager began or found it */
 	struct loop_op exit_op;
+	bool watched; /* exit_op is in the ring */
 	struct loop_timer poll_timer, kill_timer;
 	bool autostart;      /* it has yet to be started by itself */
-	bool polling, asked; /* an answer is waited for: status; pause, resume, save */
+	bool polling;        /* an answer is waited for: status */
+	/* ... answers: pause, resume, save; of these, saves; shutdowns */
+	unsigned asked, saves, shutdowns;
+	bool undecided; /* a save had no answer */
 	json_t *status;      /* the last one; NULL: none yet */
 };
 
@@ -71,6 +76,8 @@ struct manager {
 	struct jobs jobs;
 	json_t *problems; /* files that are not used: a list of texts */
 	struct loop_task autostart_task;
+	struct loop_task watch_task;
+	bool watch_posted;
 	bool autostart_posted;
 	bool autostarting;
 	uint64_t run_number, starts, deaths, adoptions;
@@ -89,6 +96,8 @@ struct mvm *manager_find(struct manager *m, const char *name);
 int manager_define(struct manager *m, struct definition *d, struct mvm **vm, struct err *e);
 int manager_redefine(struct mvm *v, struct definition *d, struct err *e);
 int manager_remove(struct mvm *v, struct err *e);
+/* Waits for the ends of workers that were adopted, once the loop runs. */
+void manager_watch(struct manager *m);
 /* The next VM that is to be started by itself, if none of them is starting. */
 void manager_autostart(struct manager *m);
 
@@ -117,6 +126,8 @@ void mvm_ran(struct mvm *v);
 int mvm_start(struct mvm *v, struct err *e);
 void mvm_watch(struct mvm *v, int pidfd);
 void mvm_poll_soon(struct mvm *v);
+/* SIGTERM, and SIGKILL if it does not end. */
+void mvm_stop_worker(struct mvm *v);
 int mvm_open_text(const struct mvm *v, const char *suffix, int flags);
 void mvm_trim_text(const struct mvm *v, const char *suffix);
 /* The file for the exit status: a worker that was taken over must not fill the host's memory. */

@@ -73,17 +73,19 @@ void mvm_set_state(struct mvm *v, enum vmms_state state, const struct err *reaso
 
 static json_t *run_json(const struct run *r)
 {
-	return json_pack("{s:o, s:b, s:b, s:b, s:b}", "worker", identity_json(&r->id), "wanted",
-		r->wanted, "saving", r->saving, "restoring", r->restoring, "ran", r->ran);
+	return json_pack("{s:o, s:b, s:b, s:b, s:b, s:b}", "worker", identity_json(&r->id),
+		"wanted", r->wanted, "stopping", r->stopping, "saving", r->saving, "restoring",
+		r->restoring, "ran", r->ran);
 }
 
 static bool run_from_json(struct run *r, const json_t *json)
 {
-	int wanted, saving, restoring, ran;
+	int wanted, saving, restoring, ran, stopping = 0;
 
-	if (json_unpack((json_t *)json, "{s:b, s:b, s:b, s:b}", "wanted", &wanted, "saving",
-		    &saving, "restoring", &restoring, "ran", &ran))
+	if (json_unpack((json_t *)json, "{s:b, s?b, s:b, s:b, s:b}", "wanted", &wanted, "stopping",
+		    &stopping, "saving", &saving, "restoring", &restoring, "ran", &ran))
 		return false;
+	r->stopping = stopping;
 	r->wanted = wanted;
 	r->saving = saving;
 	r->restoring = restoring;
@@ -198,8 +200,11 @@ static void close_worker(struct mvm *v)
 	if (v->pidfd >= 0)
 		close(v->pidfd);
 	v->pidfd = -1;
+	v->watched = false;
 	v->run_number = 0;
-	v->polling = v->asked = false;
+	v->polling = false;
+	v->asked = v->saves = v->shutdowns = 0;
+	v->undecided = false;
 	loop_timer_cancel(&v->poll_timer);
 	loop_timer_cancel(&v->kill_timer);
 	json_decref(v->status);
@@ -313,6 +318,7 @@ static void on_exit_event(struct loop_op *op, int res)
 void mvm_watch(struct mvm *v, int pidfd)
 {
 	v->pidfd = pidfd;
+	v->watched = true;
 	v->exit_op.done = on_exit_event;
 	io_uring_prep_poll_add(loop_sqe(v->m->loop, &v->exit_op), pidfd, POLLIN);
 }
@@ -324,8 +330,12 @@ static void adopt(struct mvm *v, int pidfd)
 	v->m->adoptions++;
 	v->since_ns = loop_now_ns();
 	v->run_number = ++v->m->run_number;
-	mvm_watch(v, pidfd);
-	mvm_set_state(v, VMMS_STARTING, NULL); /* until it answers */
+	v->pidfd = pidfd;
+	manager_watch(v->m);
+	if (v->run.stopping)
+		mvm_stop_worker(v);
+	else
+		mvm_set_state(v, VMMS_STARTING, NULL); /* until it answers */
 	mvm_poll_soon(v);
 }
 

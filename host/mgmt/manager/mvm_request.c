@@ -70,6 +70,18 @@ static int ask_worker(struct mvm *v, json_t *request, unsigned timeout_ms, const
 
 /* ---- state --------------------------------------------------------------- */
 
+/* What was asked of the worker, and has not failed. */
+static void update_wanted(struct mvm *v, bool saving)
+{
+	bool wanted = saving || v->shutdowns || v->run.stopping;
+
+	if (wanted == v->run.wanted && saving == v->run.saving)
+		return;
+	v->run.wanted = wanted;
+	v->run.saving = saving;
+	mvm_record(v);
+}
+
 /* The guest goes on: an image that was written all the same is not of its state. */
 static void not_saved(struct mvm *v)
 {
@@ -77,11 +89,23 @@ static void not_saved(struct mvm *v)
 
 	if (mvm_remove_image(v, "image", &e))
 		log_error("VM %s: %s", v->def.id, e.text);
-	v->run.wanted = v->run.saving = false;
-	mvm_record(v);
+	v->undecided = false;
+	update_wanted(v, false);
 }
 
-/* The end of a worker that was asked to end is near, whatever it says. */
+/* No answer is waited for, and the guest runs: what was asked, maybe of an earlier manager, has
+ * failed. */
+static void runs(struct mvm *v)
+{
+	mvm_ran(v);
+	if (v->run.saving && !v->saves)
+		not_saved(v);
+	else
+		update_wanted(v, v->run.saving);
+}
+
+/* The end of a worker that we asked to end is near, whatever it says. One that ends by itself may
+ * go on: its guest resets. */
 static void follow(struct mvm *v, json_t *status)
 {
 	const char *name = json_string_value(json_object_get(status, "state"));
@@ -89,12 +113,10 @@ static void follow(struct mvm *v, json_t *status)
 
 	json_decref(v->status);
 	v->status = json_incref(status);
-	if (v->asked || v->state == VMMS_STOPPING || !name || !vmms_state_of_worker(name, &state))
+	if (v->asked || v->run.stopping || !name || !vmms_state_of_worker(name, &state))
 		return;
 	if (state == VMMS_RUNNING)
-		mvm_ran(v);
-	if (state == VMMS_RUNNING && v->run.saving)
-		not_saved(v);
+		runs(v);
 	mvm_set_state(v, state, NULL);
 }
 
@@ -149,8 +171,8 @@ static void on_changed(
 {
 	bool pausing = v->state == VMMS_PAUSING;
 
-	v->asked = false;
-	if (v->state == VMMS_STOPPING)
+	v->asked--;
+	if (v->run.stopping)
 		return;
 	if (reply)
 		mvm_set_state(v, pausing ? VMMS_PAUSED : VMMS_RUNNING, NULL);
@@ -165,7 +187,7 @@ static int change(struct mvm *v, struct job *job, const char *command, enum vmms
 
 	if (ret)
 		return ret;
-	v->asked = true;
+	v->asked++;
 	mvm_set_state(v, passing, NULL);
 	return 0;
 }
@@ -181,15 +203,18 @@ static int resume_vm(struct mvm *v, struct job *job, unsigned timeout_s)
 	return change(v, job, "resume", VMMS_RESUMING);
 }
 
-/* Without an answer the save may go on, or be complete: the end of the process decides
- * (mvm.c), or that it says that the guest runs: follow(). */
+/* Without an answer the save may go on, or be complete: the end of the process decides (mvm.c), or
+ * that it says that the guest runs. */
 static void on_saved(
 	struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e)
 {
-	v->asked = false;
-	if (reply || v->state == VMMS_STOPPING)
+	v->asked--;
+	v->saves--;
+	if (reply || v->run.stopping)
 		return; /* its process ends */
-	if (error == -EBUSY)
+	if (error != -EBUSY)
+		v->undecided = true;
+	else if (!v->saves && !v->undecided)
 		not_saved(v);
 	end_job(v, job, e);
 	mvm_poll_soon(v);
@@ -197,33 +222,44 @@ static void on_saved(
 
 static int save_vm(struct mvm *v, struct job *job, unsigned timeout_s)
 {
+	bool was = v->run.saving;
 	char image[PATH_MAX];
 	int ret;
 
 	mvm_image_path(v, "image", image);
-	v->run.wanted = v->run.saving = true;
-	mvm_record(v);
+	update_wanted(v, true);
 	ret = ask_worker(v,
 		json_pack("{s:s, s:s, s:s}", "command", "save", "file", image, "directory", "/"),
 		CTL_COPY_MS, job, on_saved);
 	if (ret) {
-		v->run.wanted = v->run.saving = false;
-		mvm_record(v);
+		update_wanted(v, was);
 		return ret;
 	}
-	v->asked = true;
+	v->asked++;
+	v->saves++;
 	mvm_set_state(v, VMMS_SAVING, NULL);
 	return 0;
+}
+
+/* A guest that was asked to end may reset instead: it begins anew. */
+static bool guest_reset(const json_t *reply)
+{
+	const char *how = json_string_value(json_object_get(reply, "guest"));
+
+	return how && !strcmp(how, "reset");
 }
 
 static void on_shutdown(
 	struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e)
 {
-	if (reply || v->state == VMMS_STOPPING)
+	struct err reset;
+
+	v->shutdowns--;
+	if (v->run.stopping || (reply && !guest_reset(reply)))
 		return; /* the guest ended: so does its process */
-	v->run.wanted = false;
-	mvm_record(v);
-	end_job(v, job, e);
+	err_set(&reset, -ECANCELED, "the guest reset, and did not end");
+	update_wanted(v, v->run.saving);
+	end_job(v, job, reply ? &reset : e);
 }
 
 static int shut_down(struct mvm *v, struct job *job, unsigned timeout_s)
@@ -234,8 +270,8 @@ static int shut_down(struct mvm *v, struct job *job, unsigned timeout_s)
 
 	if (ret)
 		return ret;
-	v->run.wanted = true;
-	mvm_record(v);
+	v->shutdowns++;
+	update_wanted(v, v->run.saving);
 	return 0;
 }
 
@@ -254,6 +290,15 @@ static void kill_due(struct loop_timer *t)
 	send_signal(v, SIGKILL);
 }
 
+void mvm_stop_worker(struct mvm *v)
+{
+	mvm_set_state(v, VMMS_STOPPING, NULL);
+	send_signal(v, SIGCONT); /* it may be stopped */
+	send_signal(v, SIGTERM);
+	if (!v->kill_timer.armed)
+		loop_timer_start(v->m->loop, &v->kill_timer, KILL_NS, kill_due);
+}
+
 /* A save that is stopped has no image: the state is lost, as the user wants. */
 static int stop_vm(struct mvm *v, struct job *job, unsigned timeout_s)
 {
@@ -265,16 +310,12 @@ static int stop_vm(struct mvm *v, struct job *job, unsigned timeout_s)
 		mvm_set_state(v, VMMS_OFF, NULL);
 		return 0;
 	}
-	v->run.wanted = true;
+	v->run.wanted = v->run.stopping = true;
 	v->run.saving = false;
 	mvm_record(v);
 	if (v->state == VMMS_SAVING)
 		mvm_remove_image(v, "image", &e);
-	mvm_set_state(v, VMMS_STOPPING, NULL);
-	send_signal(v, SIGCONT); /* it may be stopped */
-	send_signal(v, SIGTERM);
-	if (!v->kill_timer.armed)
-		loop_timer_start(v->m->loop, &v->kill_timer, KILL_NS, kill_due);
+	mvm_stop_worker(v);
 	return 0;
 }
 
@@ -297,9 +338,9 @@ static int discard(struct mvm *v, struct job *job, unsigned timeout_s)
 	struct err e;
 	int ret = mvm_remove_image(v, "image", &e);
 
+	end_job(v, job, ret ? &e : NULL); /* before the state ends it */
 	if (!ret)
 		mvm_set_state(v, VMMS_OFF, NULL);
-	end_job(v, job, ret ? &e : NULL);
 	return 0;
 }
 

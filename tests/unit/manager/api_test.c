@@ -298,6 +298,21 @@ static void an_image_that_was_taken(void **state)
 	assert_true(mvm_has_image(v, "interrupted"));
 }
 
+static void a_saved_state_is_discarded(void **state)
+{
+	char images[128];
+	json_t *json;
+
+	expect(201, "POST", "/vms", VM("a"));
+	snprintf(images, sizeof(images), "%s/images", directory);
+	write_file(images, manager_find(&m, "a")->def.id, "image", "x");
+	reopen();
+	assert_int_equal(call("PUT", "/vms/a/state", "{\"request\": \"discard\"}", &json), 202);
+	assert_string_equal(json_string_value(json_object_get(json, "state")), "done");
+	json_decref(json);
+	assert_int_equal(manager_find(&m, "a")->state, VMMS_OFF);
+}
+
 static void wrong_requests_have_their_status(void **state)
 {
 	static const char *const bodies[] = {"", "{", "[]", "1", "null", "\"x\"", "{}",
@@ -335,6 +350,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_record_that_cannot_be_read_holds_its_vm, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_image_that_was_taken, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_saved_state_is_discarded, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrong_requests_have_their_status, setup, teardown),
 	};
 
