@@ -25,7 +25,7 @@ struct ask {
 	int fd;
 	int error; /* why it ends; 0: not known yet */
 	char *request, *reply;
-	size_t length, sent, used, size;
+	size_t length, sent, used, size, limit;
 	ask_done_fn *done;
 	void *ctx;
 };
@@ -87,7 +87,7 @@ static void receive(struct ask *a)
 {
 	if (a->used == a->size) {
 		size_t size = a->size ? 2 * a->size : REPLY_STEP;
-		char *larger = size <= ASK_REPLY_MAX ? realloc(a->reply, size) : NULL;
+		char *larger = size <= a->limit ? realloc(a->reply, size) : NULL;
 
 		if (!larger) {
 			fail(a, -EMSGSIZE);
@@ -198,7 +198,7 @@ struct ask *ask_start(struct loop *loop, const char *path, pid_t worker, const j
 	ON_LOOP(loop);
 	if (!a)
 		return NULL;
-	*a = (struct ask){.loop = loop, .done = done, .ctx = ctx, .fd = -1};
+	*a = (struct ask){.loop = loop, .done = done, .ctx = ctx, .fd = -1, .limit = ASK_REPLY_MAX};
 	a->send_op.done = on_sent;
 	a->recv_op.done = on_received;
 	a->task.fn = on_failed;
@@ -217,6 +217,11 @@ struct ask *ask_start(struct loop *loop, const char *path, pid_t worker, const j
 	loop_timer_start(loop, &a->timer, timeout_ms * NS_PER_MS, on_late);
 	send_rest(a);
 	return a;
+}
+
+void ask_limit(struct ask *a, size_t bytes)
+{
+	a->limit = bytes;
 }
 
 void ask_cancel(struct ask *a)

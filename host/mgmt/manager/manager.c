@@ -14,6 +14,8 @@
 /* In the run directory, which does not outlive the host's run: VMs have been started by themselves.
  */
 #define AUTOSTARTED "autostarted"
+/* The next one does not wait longer for a VM that is starting. */
+#define AUTOSTART_WAIT_NS (30 * NS_PER_S)
 
 /* ---- the list ------------------------------------------------------------ */
 
@@ -59,19 +61,99 @@ static int check_new(struct manager *m, const struct definition *d, struct err *
 	return 0;
 }
 
+static void remove_all(
+	const struct store *store, const char *id, const char *const *suffixes, unsigned count)
+{
+	char name[STORE_NAME_MAX];
+	struct err e;
+
+	for (unsigned i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "%s.%s", id, suffixes[i]);
+		if (store_remove(store, name, &e))
+			log_error("%s", e.text);
+	}
+}
+
+/* What is left of a VM without a definition. */
+static void remove_files(const struct manager *m, const char *id)
+{
+	static const char *const images[] = {"image", "image.tmp", "resuming", "interrupted"};
+	static const char *const logs[] = {"log", "console"};
+	static const char *const runs[] = {"run", "end", "in", "sock", "boot"};
+
+	remove_all(&m->images, id, images, sizeof(images) / sizeof(images[0]));
+	remove_all(&m->log, id, logs, sizeof(logs) / sizeof(logs[0]));
+	remove_all(&m->run, id, runs, sizeof(runs) / sizeof(runs[0]));
+}
+
+/* A worker of this ID is recorded, and may live. */
+static bool may_have_worker(const struct manager *m, const char *id)
+{
+	char name[STORE_NAME_MAX];
+	struct identity worker;
+	json_t *json = NULL;
+	int fd, ret;
+
+	snprintf(name, sizeof(name), "%s.run", id);
+	ret = store_read(&m->run, name, &json, NULL);
+	if (ret)
+		return ret != -ENOENT;
+	fd = -EPROTO;
+	if (identity_from_json(&worker, json_object_get(json, "worker")))
+		fd = identity_open(&worker);
+	json_decref(json);
+	if (fd >= 0)
+		close(fd);
+	return fd != -ESRCH;
+}
+
+/* Of a manager that died while it removed a VM: an old image must not come back with its ID. A
+ * definition that cannot be used may be repaired: what is of its VM stays. */
+static void remove_orphan(void *ctx, const char *name)
+{
+	const struct manager *m = ctx;
+	char id[GUID_TEXT], definition[STORE_NAME_MAX];
+
+	snprintf(id, sizeof(id), "%s", name);
+	snprintf(definition, sizeof(definition), "%s.json", id);
+	if (!guid_is_valid(id) || name[GUID_TEXT - 1] != '.' ||
+		!faccessat(m->vms.dir, definition, F_OK, AT_SYMLINK_NOFOLLOW) || errno != ENOENT)
+		return;
+	if (!may_have_worker(m, id))
+		remove_files(m, id);
+}
+
+static void remove_orphans(struct manager *m)
+{
+	store_each(&m->images, "", remove_orphan, m);
+	store_each(&m->log, "", remove_orphan, m);
+	store_each(&m->run, ".run", remove_orphan, m);
+}
+
+static int check_files(const struct manager *m, const char *id, struct err *e)
+{
+	char name[STORE_NAME_MAX];
+
+	snprintf(name, sizeof(name), "%s.json", id);
+	if (!faccessat(m->vms.dir, name, F_OK, AT_SYMLINK_NOFOLLOW))
+		return err_set(e, -EEXIST, "%s: there is a file that cannot be used", name);
+	if (may_have_worker(m, id))
+		return err_set(e, -EBUSY, "id: %s: a process of an earlier VM may have it", id);
+	remove_files(m, id);
+	return 0;
+}
+
 /* The file first: a VM that is reported is one that survives. A file that is there, but not one of
  * ours, is not replaced. */
 int manager_define(struct manager *m, struct definition *d, struct mvm **vm, struct err *e)
 {
-	char name[STORE_NAME_MAX];
 	int ret;
 
 	if (!d->id[0])
 		guid_make(d->id);
 	ret = check_new(m, d, e);
-	snprintf(name, sizeof(name), "%s.json", d->id);
-	if (!ret && !faccessat(m->vms.dir, name, F_OK, AT_SYMLINK_NOFOLLOW))
-		ret = err_set(e, -EEXIST, "%s: there is a file that cannot be used", name);
+	if (!ret)
+		ret = check_files(m, d->id, e);
 	if (!ret)
 		ret = write_definition(m, d, e);
 	if (ret)
@@ -98,6 +180,8 @@ int manager_redefine(struct mvm *v, struct definition *d, struct err *e)
 		return ret;
 	definition_free(&v->def);
 	v->def = *d;
+	if (d->restart == POLICY_NEVER)
+		loop_timer_cancel(&v->restart_timer);
 	report(v->m, "changed", v);
 	return 0;
 }
@@ -105,21 +189,13 @@ int manager_redefine(struct mvm *v, struct definition *d, struct err *e)
 /* The definition first: without it the rest is nothing. */
 int manager_remove(struct mvm *v, struct err *e)
 {
-	static const char *const images[] = {"image", "resuming", "interrupted"};
-	static const char *const logs[] = {"log", "console"};
-	static const char *const runs[] = {"run", "end", "in", "sock", "boot"};
 	struct manager *m = v->m;
 	char name[STORE_NAME_MAX];
 	int ret = store_remove(&m->vms, mvm_file(v, "json", name), e);
 
 	if (ret)
 		return ret;
-	for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++)
-		store_remove(&m->images, mvm_file(v, images[i], name), NULL);
-	for (size_t i = 0; i < sizeof(logs) / sizeof(logs[0]); i++)
-		store_remove(&m->log, mvm_file(v, logs[i], name), NULL);
-	for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++)
-		store_remove(&m->run, mvm_file(v, runs[i], name), NULL);
+	remove_files(m, v->def.id);
 	report(m, "removed", v);
 	mvm_free(v);
 	return 0;
@@ -170,7 +246,8 @@ static bool is_starting(struct manager *m)
 	list_for_each (at, &m->list) {
 		struct mvm *v = container_of(at, struct mvm, link);
 
-		if (v->state == VMMS_STARTING && !v->held)
+		if (v->state == VMMS_STARTING && !v->held &&
+			loop_now_ns() - v->since_ns < AUTOSTART_WAIT_NS)
 			return true;
 	}
 	return false;
@@ -186,6 +263,22 @@ static void autostart_one(struct mvm *v)
 		log_error("VM %s: autostart: %s", v->def.id, e.text);
 }
 
+/* The list is done: a VM that is stopped from now on stays off. */
+static void end_autostart(struct manager *m)
+{
+	int fd = openat(m->run.dir, AUTOSTARTED, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		close(fd);
+	else
+		log_error("%s: %s", AUTOSTARTED, strerror(errno));
+}
+
+static void autostart_again(struct loop_timer *t)
+{
+	manager_autostart(container_of(t, struct manager, autostart_timer));
+}
+
 static void autostart(struct loop_task *task)
 {
 	struct manager *m = container_of(task, struct manager, autostart_task);
@@ -194,6 +287,10 @@ static void autostart(struct loop_task *task)
 	m->autostart_posted = false;
 	while (!is_starting(m) && (v = next_autostart(m)))
 		autostart_one(v);
+	if (next_autostart(m))
+		loop_timer_start(m->loop, &m->autostart_timer, NS_PER_S, autostart_again);
+	else
+		end_autostart(m);
 }
 
 void manager_autostart(struct manager *m)
@@ -205,20 +302,20 @@ void manager_autostart(struct manager *m)
 	loop_post(m->loop, &m->autostart_task);
 }
 
-/* Once in the host's run: a VM that was stopped since then stays off. */
+/* Once in the host's run. A manager that dies before the list is done leaves the rest of it. */
 static void prepare_autostart(struct manager *m)
 {
-	int fd = openat(m->run.dir, AUTOSTARTED, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-	if (fd < 0)
+	if (!faccessat(m->run.dir, AUTOSTARTED, F_OK, AT_SYMLINK_NOFOLLOW))
 		return;
-	close(fd);
 	list_for_each (at, &m->list) {
 		struct mvm *v = container_of(at, struct mvm, link);
 
 		v->autostart = v->def.autostart >= 0;
 	}
-	manager_autostart(m);
+	if (next_autostart(m))
+		manager_autostart(m);
+	else
+		end_autostart(m);
 }
 
 /* ---- reading all --------------------------------------------------------- */
@@ -325,6 +422,7 @@ static int load_all(struct manager *m, struct err *e)
 
 	if (ret)
 		return err_set(e, ret, "%s/vms: cannot be read: %s", m->state_path, strerror(-ret));
+	remove_orphans(m);
 	list_for_each (at, &m->list)
 		mvm_find_state(container_of(at, struct mvm, link));
 	prepare_autostart(m);

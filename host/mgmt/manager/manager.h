@@ -62,6 +62,7 @@ struct mvm {
 	bool polling;        /* an answer is waited for: status */
 	/* ... answers: pause, resume, save; of these, saves; shutdowns */
 	unsigned asked, saves, shutdowns;
+	unsigned quick; /* questions for the state since it passes */
 	bool undecided; /* a save had no answer */
 	json_t *status;      /* the last one; NULL: none yet */
 };
@@ -78,8 +79,8 @@ struct manager {
 	struct loop_task autostart_task;
 	struct loop_task watch_task;
 	bool watch_posted;
+	struct loop_timer autostart_timer;
 	bool autostart_posted;
-	bool autostarting;
 	uint64_t run_number, starts, deaths, adoptions;
 };
 

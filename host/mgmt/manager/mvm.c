@@ -214,10 +214,14 @@ static void close_worker(struct mvm *v)
 static void restart_due(struct loop_timer *t)
 {
 	struct mvm *v = container_of(t, struct mvm, restart_timer);
+	uint64_t delay;
 	struct err e;
 
-	if (mvm_start(v, &e))
-		mvm_set_state(v, VMMS_CRITICAL, &e);
+	if (!mvm_start(v, &e))
+		return;
+	mvm_set_state(v, VMMS_CRITICAL, &e);
+	if (policy_restarts(v->def.restart, WORKER_FAILED, 0, &v->restarts, &delay))
+		loop_timer_start(v->m->loop, &v->restart_timer, delay, restart_due);
 }
 
 static enum worker_end kind_of_end(const struct run *run, int status)

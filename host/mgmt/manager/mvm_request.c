@@ -15,6 +15,8 @@
  */
 #define POLL_PASSING_NS (30 * NS_PER_MS)
 #define POLL_STEADY_NS  NS_PER_S
+#define POLL_QUICK      200u /* then a state that passes is as any other */
+#define ANSWER_MAX      (64u << 10)
 /* A worker ends within 15 s after SIGTERM (host/vm/signals.h); then it is killed. */
 #define KILL_NS (17 * NS_PER_S)
 
@@ -62,6 +64,8 @@ static int ask_worker(struct mvm *v, json_t *request, unsigned timeout_ms, const
 		ask = ask_start(v->m->loop, path, v->run.id.pid, request, timeout_ms, on_answer, q);
 	}
 	json_decref(request);
+	if (ask)
+		ask_limit(ask, ANSWER_MAX);
 	if (ask)
 		return 0;
 	free(q);
@@ -124,8 +128,9 @@ static void poll_due(struct loop_timer *t);
 
 static void poll_later(struct mvm *v)
 {
+	v->quick = vmms_is_passing(v->state) ? v->quick + 1 : 0;
 	loop_timer_start(v->m->loop, &v->poll_timer,
-		vmms_is_passing(v->state) ? POLL_PASSING_NS : POLL_STEADY_NS, poll_due);
+		v->quick && v->quick < POLL_QUICK ? POLL_PASSING_NS : POLL_STEADY_NS, poll_due);
 }
 
 static void on_status(

@@ -298,6 +298,31 @@ static void an_image_that_was_taken(void **state)
 	assert_true(mvm_has_image(v, "interrupted"));
 }
 
+#define GUID "12345678-1234-1234-1234-123456789abc"
+#define VM_OF(guid) \
+	"{\"id\": \"" guid "\", \"config\": {\"name\": \"g\", \"kernel\": \"/k\", \"memory\": \"64M\"}}"
+
+/* What a removed VM left does not come back with its ID, and goes with the next manager. */
+static void left_overs_of_removed_vms(void **state)
+{
+	char images[128], run[128], path[256];
+
+	snprintf(images, sizeof(images), "%s/images", directory);
+	snprintf(run, sizeof(run), "%s/enlite", run_dir);
+	snprintf(path, sizeof(path), "%s/" GUID ".image", images);
+	write_file(images, GUID, "image", "x");
+	reopen();
+	assert_int_equal(access(path, F_OK), -1);
+	write_file(images, GUID, "image", "x");
+	write_file(run, GUID, "run", "not a record");
+	expect(409, "POST", "/vms", VM_OF(GUID));
+	store_remove(&m.run, GUID ".run", NULL);
+	expect(201, "POST", "/vms", VM_OF(GUID));
+	assert_int_equal(access(path, F_OK), -1);
+	reopen();
+	assert_int_equal(manager_find(&m, GUID)->state, VMMS_OFF);
+}
+
 static void a_saved_state_is_discarded(void **state)
 {
 	char images[128];
@@ -350,6 +375,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_record_that_cannot_be_read_holds_its_vm, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_image_that_was_taken, setup, teardown),
+		cmocka_unit_test_setup_teardown(left_overs_of_removed_vms, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_saved_state_is_discarded, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrong_requests_have_their_status, setup, teardown),
 	};
