@@ -138,7 +138,7 @@ struct vm_config {
 	uint32_t nic_count;
 	char *origins[VM_CONFIG_KEYS]; /* "vm.json:3: cpus", "--cpus"; NULL: not set by the user */
 	char *file;                    /* the last one that was read, or NULL */
-	int status_fd;   /* ENLITE_STATUS_FD, see confine.h; 0 or less: none */
+	int status_fd;                 /* ENLITE_STATUS_FD, see confine.h; 0 or less: none */
 	char *directory; /* where relative names begin, for images; NULL: as they are */
 };
 

@@ -15,7 +15,8 @@
  * left half confined. */
 int confine(const struct vm_config *config, struct err *e);
 /* The descriptor that the variable ENLITE_STATUS_FD names: the line "ran" is written there before a
- * restored guest goes on, and "exit N" with our exit status last of all. It stays open. -1: none. */
+ * restored guest goes on, and "exit N" with our exit status last of all. It stays open. -1: none.
+ */
 int confine_status_fd(void);
 /* Ends the broker. Also when there is none. */
 void confine_end(void);

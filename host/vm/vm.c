@@ -291,8 +291,8 @@ static int say_ran(struct vm *vm, struct err *e)
 
 	if (fd <= 0 || write(fd, line, (size_t)length) == length)
 		return 0;
-	return err_set(e, -EIO, "restore: ENLITE_STATUS_FD: cannot be written: %s",
-		strerror(errno));
+	return err_set(
+		e, -EIO, "restore: ENLITE_STATUS_FD: cannot be written: %s", strerror(errno));
 }
 
 static void restored(struct vm *vm)

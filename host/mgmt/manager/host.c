@@ -21,7 +21,8 @@
 
 #include "mgmt/manager/api.h"
 
-#define NODES "/sys/devices/system/node"
+#define NODES        "/sys/devices/system/node"
+#define HOST_KEPT_NS (10 * NS_PER_S)
 
 /* ---- KVM ----------------------------------------------------------------- */
 
@@ -33,12 +34,25 @@ static struct {
 	json_t *result; /* NULL: not known yet */
 } probe;
 
+/* The last answer: reading all of /sys takes a while, and the manager's thread serves others. */
+static struct {
+	json_t *json;
+	uint64_t since_ns;
+} last;
+
+static void forget(void)
+{
+	json_decref(last.json);
+	last.json = NULL;
+}
+
 static void probe_ended(struct loop_op *op, int res)
 {
 	waitpid(probe.pid, NULL, 0);
 	close(probe.pidfd);
 	lseek(probe.output, 0, SEEK_SET);
 	probe.result = json_loadfd(probe.output, 0, NULL);
+	forget();
 	close(probe.output);
 }
 
@@ -214,5 +228,13 @@ json_t *host_json(void)
 
 void api_host(struct api_request *q)
 {
-	api_json(q, 200, host_json());
+	uint64_t now = loop_now_ns();
+
+	if (now - last.since_ns > HOST_KEPT_NS)
+		forget();
+	if (!last.json) {
+		last.json = host_json();
+		last.since_ns = now;
+	}
+	api_json(q, 200, json_incref(last.json));
 }

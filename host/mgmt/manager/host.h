@@ -6,6 +6,8 @@
  * What KVM can do is found out by `enlite probe`, in a process of its own, at the start of the
  * manager.
  *
+ * GET /host answers what was found up to 10 s ago.
+ *
  * Thread: the manager's.
  */
 #ifndef MANAGER_HOST_H

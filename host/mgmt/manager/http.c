@@ -274,11 +274,26 @@ static uint64_t first_event(const struct request *r)
 	return r->api.has_from ? r->api.from : r->api.m->events.next;
 }
 
+static unsigned streams_of(const struct http *h, uid_t uid)
+{
+	unsigned count = 0;
+
+	list_for_each (at, &h->conns) {
+		const struct conn *c = container_of(at, struct conn, link);
+
+		count += c->stream && c->uid == uid;
+	}
+	return count;
+}
+
 static enum MHD_Result start_stream(struct request *r)
 {
-	struct stream *s = calloc(1, sizeof(*s));
+	struct stream *s;
 	struct MHD_Response *response;
 
+	if (r->conn->uid && streams_of(r->conn->h, r->conn->uid) >= HTTP_STREAMS_MAX)
+		return refuse(r, 503, "you read events on too many connections");
+	s = calloc(1, sizeof(*s));
 	if (!s)
 		return MHD_NO;
 	s->mhd = r->mhd;
@@ -516,11 +531,12 @@ static void take_connection(struct http *h, int fd)
 {
 	struct sockaddr address = {.sa_family = AF_UNIX};
 	uid_t uid = peer_uid(fd);
+	enum api_role role = http_role(fd, &h->access);
+	unsigned max = HTTP_CONNECTIONS_MAX - (role == API_ADMIN ? 0 : HTTP_CONNECTIONS_ADMIN);
 
-	if (http_role(fd, &h->access) == API_NONE)
+	if (role == API_NONE)
 		turn_away(fd, "403 Forbidden", "you are not in a group that may use this");
-	else if (connections >= HTTP_CONNECTIONS_MAX ||
-		 (uid && connections_of(h, uid) >= HTTP_CONNECTIONS_MAX / 2))
+	else if (connections >= max || (uid && connections_of(h, uid) >= HTTP_CONNECTIONS_MAX / 2))
 		turn_away(fd, "503 Service Unavailable", "too many connections");
 	else
 		MHD_add_connection(h->daemon, fd, &address, sizeof(address));

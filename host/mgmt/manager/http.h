@@ -17,9 +17,11 @@
 
 #include "mgmt/manager/api.h"
 
-#define HTTP_CONNECTIONS_MAX 128u
-#define HTTP_REQUEST_NS      (10 * NS_PER_S)  /* from the connection, or the last answer */
-#define HTTP_ANSWER_NS       (180 * NS_PER_S) /* longer than any answer takes; not for events */
+#define HTTP_CONNECTIONS_MAX   128u
+#define HTTP_CONNECTIONS_ADMIN 16u              /* of these, kept for those who may do everything */
+#define HTTP_STREAMS_MAX       8u               /* of events, for one user other than root */
+#define HTTP_REQUEST_NS        (10 * NS_PER_S)  /* from the connection, or the last answer */
+#define HTTP_ANSWER_NS         (180 * NS_PER_S) /* longer than any answer takes; not for events */
 
 struct http_access {
 	bool has_admin_group, has_read_group;

@@ -58,13 +58,13 @@ struct mvm {
 	struct loop_op exit_op;
 	bool watched; /* exit_op is in the ring */
 	struct loop_timer poll_timer, kill_timer;
-	bool autostart;      /* it has yet to be started by itself */
-	bool polling;        /* an answer is waited for: status */
+	bool autostart; /* it has yet to be started by itself */
+	bool polling;   /* an answer is waited for: status */
 	/* ... answers: pause, resume, save; of these, saves; shutdowns */
 	unsigned asked, saves, shutdowns;
 	unsigned quick; /* questions for the state since it passes */
 	bool undecided; /* a save had no answer */
-	json_t *status;      /* the last one; NULL: none yet */
+	json_t *status; /* the last one; NULL: none yet */
 };
 
 struct manager {

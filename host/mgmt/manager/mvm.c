@@ -248,9 +248,9 @@ static void settle(struct mvm *v, int status, const char *text)
 	mvm_set_state(v, again || end == WORKER_FAILED ? VMMS_CRITICAL : VMMS_OFF, &e);
 }
 
-/* It began from an image, and was not seen running. Its guest has not run when it says that it could
- * not start, and not that the guest goes on; else disks may have changed: the image must not be used
- * by itself. */
+/* It began from an image, and was not seen running. Its guest has not run when it says that it
+ * could not start, and not that the guest goes on; else disks may have changed: the image must not
+ * be used by itself. */
 static bool restore_ended(struct mvm *v, const struct worker_exit *x)
 {
 	bool unused =
@@ -379,8 +379,8 @@ static void find_image(struct mvm *v)
 	struct err e;
 
 	if (mvm_has_image(v, "resuming") &&
-		mvm_rename_image(v, "resuming",
-			taken_in_this_boot(v) ? "image" : "interrupted", &e)) {
+		mvm_rename_image(
+			v, "resuming", taken_in_this_boot(v) ? "image" : "interrupted", &e)) {
 		hold(v, &e);
 		return;
 	}

@@ -133,8 +133,7 @@ static void poll_later(struct mvm *v)
 		v->quick && v->quick < POLL_QUICK ? POLL_PASSING_NS : POLL_STEADY_NS, poll_due);
 }
 
-static void on_status(
-	struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e)
+static void on_status(struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e)
 {
 	v->polling = false;
 	if (reply)
@@ -210,8 +209,7 @@ static int resume_vm(struct mvm *v, struct job *job, unsigned timeout_s)
 
 /* Without an answer the save may go on, or be complete: the end of the process decides (mvm.c), or
  * that it says that the guest runs. */
-static void on_saved(
-	struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e)
+static void on_saved(struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e)
 {
 	v->asked--;
 	v->saves--;

@@ -299,8 +299,9 @@ static void an_image_that_was_taken(void **state)
 }
 
 #define GUID "12345678-1234-1234-1234-123456789abc"
-#define VM_OF(guid) \
-	"{\"id\": \"" guid "\", \"config\": {\"name\": \"g\", \"kernel\": \"/k\", \"memory\": \"64M\"}}"
+#define VM_OF(guid)                                                                                \
+	"{\"id\": \"" guid                                                                         \
+	"\", \"config\": {\"name\": \"g\", \"kernel\": \"/k\", \"memory\": \"64M\"}}"
 
 /* What a removed VM left does not come back with its ID, and goes with the next manager. */
 static void left_overs_of_removed_vms(void **state)
