@@ -3,10 +3,10 @@
  * The interface of api.h as HTTP/1.1 on a Unix socket, by libmicrohttpd, which runs inside our
  * loop.
  *
- * Bounds: HTTP_CONNECTIONS_MAX connections, half of them for one user other than root; the body
- * (API_BODY_MAX); the time until a request is complete, and until its answer is read; events that
- * wait for a reader (events.h). A peer that may do nothing is answered at once, and has no
- * connection.
+ * Bounds: HTTP_CONNECTIONS_MAX connections, half of them for one user other than root, some only
+ * for admins; event streams of one user; the body (API_BODY_MAX); the time until a request is
+ * complete, and until its answer is read; events that wait for a reader (events.h). A peer that may
+ * do nothing is answered at once, and has no connection.
  *
  * Thread: the manager's.
  */
