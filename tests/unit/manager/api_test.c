@@ -298,6 +298,28 @@ static void an_image_that_was_taken(void **state)
 	assert_true(mvm_has_image(v, "interrupted"));
 }
 
+/* More than the ring takes before the loop runs. */
+static void many_workers_are_adopted(void **state)
+{
+	const unsigned count = 300;
+	struct definition d = {.restart = POLICY_NEVER, .autostart = -1};
+	struct mvm *v;
+	struct err e;
+
+	for (unsigned i = 0; i < count; i++) {
+		memset(d.id, 0, sizeof(d.id));
+		snprintf(d.name, sizeof(d.name), "many%u", i);
+		d.config = json_pack(
+			"{s:s, s:s, s:s}", "name", d.name, "kernel", "/k", "memory", "64M");
+		assert_int_equal(manager_define(&m, &d, &v, &e), 0);
+		assert_int_equal(identity_of(getpid(), &v->run.id), 0);
+		assert_int_equal(mvm_write_record(v, &e), 0);
+	}
+	reopen();
+	assert_int_equal(m.count, count);
+	assert_int_equal(m.adoptions, count);
+}
+
 #define GUID "12345678-1234-1234-1234-123456789abc"
 #define VM_OF(guid)                                                                                \
 	"{\"id\": \"" guid                                                                         \
@@ -376,6 +398,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_record_that_cannot_be_read_holds_its_vm, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_image_that_was_taken, setup, teardown),
+		cmocka_unit_test_setup_teardown(many_workers_are_adopted, setup, teardown),
 		cmocka_unit_test_setup_teardown(left_overs_of_removed_vms, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_saved_state_is_discarded, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrong_requests_have_their_status, setup, teardown),
