@@ -119,6 +119,7 @@ state() { "$enlite" vm show "$1" --json 2>>"$log" | jq -r .state; }
 is_state() { [ "$(state "$1")" = "$2" ]; }
 state_is() { is_state "$1" "$2" || "$enlite" vm show "$1" --json 2>&1 | jq -c '[.state, .reason]'; }
 is_settled() { [[ " off running critical " == *" $(state "$1") "* ]]; }
+is_kept() { [[ " saved running " == *" $(state "$1") "* ]]; }
 pid_of() { "$enlite" vm show "$1" --json 2>>"$log" | jq -r '.pid // 0'; }
 not_running() { [ "$(pid_of "$1")" != "$2" ]; }          # name, pid that it had
 restarted() { not_running "$1" "$2" && is_state "$1" running; } # the same
