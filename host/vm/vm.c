@@ -282,7 +282,7 @@ static void end_saving(struct vm *vm)
 
 /* ---- the end of a restore ------------------------------------------------ */
 
-/* Whoever keeps the image must not use it again: the guest and its disks are about to change. */
+/* The image must not be used again: the guest and its disks are about to change. */
 static int say_ran(struct vm *vm, struct err *e)
 {
 	static const char line[] = "ran\n";

@@ -28,7 +28,7 @@ typedef void ask_done_fn(void *ctx, json_t *reply, int error, const struct err *
  * done() is called later, also after ask_cancel(). NULL: out of memory, done() is not called. */
 struct ask *ask_start(struct loop *loop, const char *path, pid_t worker, const json_t *request,
 	unsigned timeout_ms, ask_done_fn *done, void *ctx);
-/* A longer answer is -EMSGSIZE; ASK_REPLY_MAX unless told. */
+/* A longer answer is -EMSGSIZE; ASK_REPLY_MAX unless this is called. */
 void ask_limit(struct ask *a, size_t bytes);
 /* The answer is no longer waited for: done() comes soon, with -ECANCELED. */
 void ask_cancel(struct ask *a);

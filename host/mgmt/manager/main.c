@@ -143,7 +143,7 @@ static bool from_systemd(void)
 	       (pid_t)number == getpid();
 }
 
-/* 0: somebody listens, and has not closed the connection; else -errno. */
+/* 0: a process listens, and has not closed the connection; else -errno. */
 static int try_connect(const struct sockaddr_un *address)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), ret = 0;
@@ -158,7 +158,7 @@ static int try_connect(const struct sockaddr_un *address)
 	return ret;
 }
 
-/* Nobody listens. The socket of a killed manager takes connections until the kernel has destroyed
+/* No process listens. The socket of a killed manager takes connections until the kernel has destroyed
  * its io_uring; then they are reset. */
 static bool is_stale(const struct sockaddr_un *address)
 {

@@ -107,7 +107,7 @@ static bool may_have_worker(const struct manager *m, const char *id)
 	return fd != -ESRCH;
 }
 
-/* Of a manager that died while it removed a VM: an old image must not come back with its ID. A
+/* Of a manager that died while it removed a VM: an old image must not return with its ID. A
  * definition that cannot be used may be repaired: what is of its VM stays. */
 static void remove_orphan(void *ctx, const char *name)
 {

@@ -152,7 +152,7 @@ void mvm_image_path(const struct mvm *v, const char *suffix, char path[PATH_MAX]
 }
 
 /* A worker is about to go on from the image. The note says in which boot of the host: without a
- * record of the worker that tells whether one can have begun. */
+ * record of the worker that says whether one can have begun. */
 int mvm_take_image(const struct mvm *v, struct err *e)
 {
 	char name[STORE_NAME_MAX], boot[BOOT_ID_MAX];

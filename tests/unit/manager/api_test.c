@@ -325,7 +325,7 @@ static void many_workers_are_adopted(void **state)
 	"{\"id\": \"" guid                                                                         \
 	"\", \"config\": {\"name\": \"g\", \"kernel\": \"/k\", \"memory\": \"64M\"}}"
 
-/* What a removed VM left does not come back with its ID, and goes with the next manager. */
+/* What a removed VM left does not return with its ID, and goes with the next manager. */
 static void left_overs_of_removed_vms(void **state)
 {
 	char images[128], run[128], path[256];
