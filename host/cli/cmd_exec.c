@@ -26,6 +26,7 @@
 
 /* The worker gives up earlier, when the guest does not answer. */
 #define ANSWER_MS 60000
+#define TURN_MS   10
 
 struct exec_line {
 	const char *name; /* NULL: --vsock */
@@ -86,9 +87,21 @@ static bool read_line(int fd, char *line, size_t size)
 	return false;
 }
 
-static int connect_to(const char *path, struct err *e)
+/* While too many others wait for the listener, so do we. */
+static int wait_and_connect(const char *path)
 {
 	int fd = unix_socket_connect(path, SOCK_STREAM);
+
+	for (int waited = 0; fd == -EAGAIN && waited < ANSWER_MS; waited += TURN_MS) {
+		poll(NULL, 0, TURN_MS);
+		fd = unix_socket_connect(path, SOCK_STREAM);
+	}
+	return fd;
+}
+
+static int connect_to(const char *path, struct err *e)
+{
+	int fd = wait_and_connect(path);
 	char line[32];
 
 	if (fd < 0)
