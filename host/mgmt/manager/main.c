@@ -158,8 +158,8 @@ static int try_connect(const struct sockaddr_un *address)
 	return ret;
 }
 
-/* No process listens. The socket of a killed manager takes connections until the kernel has destroyed
- * its io_uring; then they are reset. */
+/* No process listens. The socket of a killed manager takes connections until the kernel has
+ * destroyed its io_uring; then they are reset. */
 static bool is_stale(const struct sockaddr_un *address)
 {
 	int ret = -ECONNRESET;

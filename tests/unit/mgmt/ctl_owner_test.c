@@ -8,6 +8,7 @@
 /* after its prerequisites */
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,6 +188,43 @@ static void another_users_server_is_not_asked(void **state)
 	assert_null(strchr(e.text, '\n'));
 }
 
+/* ---- names and places ---------------------------------------------------- */
+
+static void a_regular_file_is_not_replaced(void **state)
+{
+	int fd;
+
+	assert_int_equal(mkdir(sockets, 0700), 0);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(open_server(), -EADDRINUSE);
+	assert_non_null(strstr(e.text, path));
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(sockets), 0);
+}
+
+static void bad_names_and_places(void **state)
+{
+	json_t *request = json_object(), *reply;
+	char long_path[CTL_PATH_MAX], deep[200];
+
+	assert_int_equal(ctl_call("nosuch", request, CTL_TIMEOUT_MS, &reply, &e), -ENOENT);
+	assert_non_null(strstr(e.text, "no VM named nosuch"));
+	assert_int_equal(ctl_call("../t", request, CTL_TIMEOUT_MS, &reply, &e), -EINVAL);
+	assert_int_equal(ctl_call("", request, CTL_TIMEOUT_MS, &reply, &e), -EINVAL);
+	json_decref(request);
+	memset(deep, 'd', sizeof(deep));
+	deep[0] = '/';
+	deep[sizeof(deep) - 1] = '\0';
+	setenv("ENLITE_RUN_DIR", deep, 1);
+	assert_int_equal(ctl_path(long_path, "t", &e), -ENAMETOOLONG);
+	setenv("ENLITE_RUN_DIR", "/nosuch", 1);
+	assert_int_equal(open_server(), -ENOENT);
+	assert_non_null(strstr(e.text, "set ENLITE_RUN_DIR"));
+	setenv("ENLITE_RUN_DIR", dir, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +234,8 @@ int main(void)
 		cmocka_unit_test(another_users_directory_is_refused),
 		cmocka_unit_test(our_own_server_is_believed),
 		cmocka_unit_test(another_users_server_is_not_asked),
+		cmocka_unit_test(a_regular_file_is_not_replaced),
+		cmocka_unit_test(bad_names_and_places),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);

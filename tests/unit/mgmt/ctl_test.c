@@ -651,43 +651,6 @@ static void a_dying_name_is_replaced(void **state)
 	stop_serving();
 }
 
-static void a_regular_file_is_not_replaced(void **state)
-{
-	char path[CTL_PATH_MAX];
-	int fd;
-
-	assert_int_equal(ctl_path(path, "t", &e), 0);
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
-	assert_true(fd >= 0);
-	close(fd);
-	assert_int_equal(loop_init(&loop, "control", &e), 0);
-	assert_int_equal(ctl_open(&ctl, &loop, "t", handle, NULL, &e), -EADDRINUSE);
-	assert_non_null(strstr(e.text, path));
-	loop_fini(&loop);
-	assert_int_equal(unlink(path), 0);
-}
-
-static void bad_names_and_places(void **state)
-{
-	json_t *request = json_object(), *reply;
-	char path[CTL_PATH_MAX], deep[200];
-
-	assert_int_equal(ctl_call("nosuch", request, CTL_TIMEOUT_MS, &reply, &e), -ENOENT);
-	assert_non_null(strstr(e.text, "no VM named nosuch"));
-	assert_int_equal(ctl_call("../t", request, CTL_TIMEOUT_MS, &reply, &e), -EINVAL);
-	assert_int_equal(ctl_call("", request, CTL_TIMEOUT_MS, &reply, &e), -EINVAL);
-	json_decref(request);
-	memset(deep, 'd', sizeof(deep));
-	deep[0] = '/';
-	deep[sizeof(deep) - 1] = '\0';
-	setenv("ENLITE_RUN_DIR", deep, 1);
-	assert_int_equal(ctl_path(path, "t", &e), -ENAMETOOLONG);
-	setenv("ENLITE_RUN_DIR", "/nosuch", 1);
-	assert_int_equal(ctl_open(&ctl, &loop, "t", handle, NULL, &e), -ENOENT);
-	assert_non_null(strstr(e.text, "set ENLITE_RUN_DIR"));
-	setenv("ENLITE_RUN_DIR", dir, 1);
-}
-
 int main(void)
 {
 #define served(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -714,8 +677,6 @@ int main(void)
 		served(a_live_name_is_taken),
 		cmocka_unit_test(a_dead_name_is_replaced),
 		cmocka_unit_test(a_dying_name_is_replaced),
-		cmocka_unit_test(a_regular_file_is_not_replaced),
-		cmocka_unit_test(bad_names_and_places),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
