@@ -133,15 +133,6 @@ static void open_or_close(struct target *t)
 		check(!gmem_pages_out(&t->s->g.gmem));
 }
 
-static void pause_or_resume(struct target *t)
-{
-	if (t->paused)
-		guest_resume(&t->s->g, t->s->dev);
-	else
-		guest_pause(&t->s->g, t->s->dev);
-	t->paused = !t->paused;
-}
-
 /* ---- what must always hold ----------------------------------------------- */
 
 static void check_amounts(struct target *t)
@@ -174,7 +165,7 @@ static void notice_fault(struct target *t)
 	if (!t->open || !guest_is_rescinded(&t->s->g, t->s->chan.offer.relid))
 		return;
 	if (t->paused)
-		pause_or_resume(t);
+		guest_pause_or_resume(&t->s->g, t->s->dev, &t->paused);
 	guest_chan_close(&t->s->chan);
 	check(!gmem_pages_out(&t->s->g.gmem));
 	t->open = false;
@@ -188,7 +179,7 @@ static void step(struct target *t)
 		open_or_close(t);
 		break;
 	case 1:
-		pause_or_resume(t);
+		guest_pause_or_resume(&t->s->g, t->s->dev, &t->paused);
 		break;
 	case 2:
 	case 3:
@@ -218,7 +209,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (uint32_t i = 0; i < OPS_MAX && t.in.left; i++)
 		step(&t);
 	if (t.paused)
-		pause_or_resume(&t);
+		guest_pause_or_resume(&t.s->g, t.s->dev, &t.paused);
 	if (t.open)
 		open_or_close(&t);
 	check(!gmem_pages_out(&t.s->g.gmem));

@@ -304,15 +304,6 @@ static void request(void *arg)
 	}
 }
 
-static void pause_or_resume(struct target *t)
-{
-	if (t->paused)
-		guest_resume(&t->s->g, t->s->dev);
-	else
-		guest_pause(&t->s->g, t->s->dev);
-	t->paused = !t->paused;
-}
-
 /* ---- one run ------------------------------------------------------------- */
 
 static void step(struct target *t)
@@ -337,7 +328,7 @@ static void step(struct target *t)
 		request(t);
 		break;
 	case 8:
-		pause_or_resume(t);
+		guest_pause_or_resume(&t->s->g, t->s->dev, &t->paused);
 		break;
 	case 9:
 		guest_ic_state(t->s);
@@ -367,7 +358,7 @@ static void begin(struct target *t)
 static void end(struct target *t)
 {
 	if (t->paused)
-		pause_or_resume(t);
+		guest_pause_or_resume(&t->s->g, t->s->dev, &t->paused);
 	if (t->open)
 		guest_chan_close(&t->s->chan);
 	while (t->copying)

@@ -50,15 +50,6 @@ static void random_bytes(struct target *t)
 	guest_screen_send(t->s, bytes, byte(t) % sizeof(bytes));
 }
 
-static void pause_or_resume(struct target *t)
-{
-	if (t->paused)
-		guest_resume(&t->s->g, t->s->dev);
-	else
-		guest_pause(&t->s->g, t->s->dev);
-	t->paused = !t->paused;
-}
-
 static void open_or_close(struct target *t)
 {
 	if (t->paused)
@@ -111,7 +102,7 @@ static void step(struct target *t)
 		open_or_close(t);
 		break;
 	case 1:
-		pause_or_resume(t);
+		guest_pause_or_resume(&t->s->g, t->s->dev, &t->paused);
 		break;
 	case 2:
 		if (t->open)
@@ -145,7 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (uint32_t i = 0; i < OPS_MAX && t.in.left; i++)
 		step(&t);
 	if (t.paused)
-		pause_or_resume(&t);
+		guest_pause_or_resume(&t.s->g, t.s->dev, &t.paused);
 	if (t.open)
 		open_or_close(&t);
 	guest_screen_destroy(t.s);

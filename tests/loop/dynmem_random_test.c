@@ -176,7 +176,7 @@ static bool next_message(struct model *m)
 	for (uint32_t turn = 0; turn < 20; turn++) {
 		if (guest_dm_take(m->s))
 			return true;
-		guest_dm_run_host(m->s);
+		guest_run_host(&m->s->g);
 	}
 	return false;
 }
@@ -204,7 +204,7 @@ static void check_end(struct model *m)
 {
 	guest_dm_target(m->s, GUEST_DM_MAX);
 	while (m->pages < ALL || m->out_count) {
-		guest_dm_run_host(m->s);
+		guest_run_host(&m->s->g);
 		if (guest_dm_take(m->s))
 			answer(m);
 	}

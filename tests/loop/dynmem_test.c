@@ -514,7 +514,7 @@ static void a_host_without_memory_tries_again(void **state)
 	s->add_error = -ENOMEM;
 	guest_dm_target(s, GUEST_DM_MAX);
 	while (s->adds < 3)
-		guest_dm_run_host(s);
+		guest_run_host(&s->g);
 	assert_true(guest_dm_is_silent(s));
 	guest_dm_destroy(s);
 }
@@ -551,7 +551,7 @@ static bool host_has(struct guest_dm *s, uint64_t bytes)
 	uint64_t until = loop_now_ns() + GUEST_TIMEOUT_MS * 1000000ull;
 
 	while (resident(s) > bytes && loop_now_ns() < until)
-		guest_dm_run_host(s);
+		guest_run_host(&s->g);
 	return resident(s) <= bytes;
 }
 

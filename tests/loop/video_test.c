@@ -89,7 +89,7 @@ static void say_dirt(struct guest_screen *s, const struct video_rectangle *list,
 	bytes[17] = count;
 	memcpy(bytes + 18, list, count * sizeof(*list));
 	guest_screen_say(s, VIDEO_DIRT, bytes, 18u + count * 16u);
-	guest_screen_run_host(s);
+	guest_run_host(&s->g);
 }
 
 /* ---- negotiation --------------------------------------------------------- */
@@ -265,7 +265,7 @@ static void wrong_rectangles_are_ignored(void **state)
 	say_dirt(s, &inverted, 0);
 	cut[17] = 2; /* more than there are */
 	guest_screen_say(s, VIDEO_DIRT, cut, sizeof(cut));
-	guest_screen_run_host(s);
+	guest_run_host(&s->g);
 	assert_int_equal(s->dirts, 0);
 	say_dirt(s, &huge, 1);
 	assert_int_equal(s->dirts, 1);

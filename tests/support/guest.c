@@ -3,6 +3,7 @@
 #include "tests/support/guest_impl.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -348,6 +349,22 @@ void guest_stop(struct guest *g)
 void guest_control(struct guest *g, void (*fn)(void *arg), void *arg)
 {
 	loop_call(&g->control, fn, arg);
+}
+
+static void nothing(void *arg)
+{
+}
+
+void guest_run_host(struct guest *g)
+{
+	if (g->single) {
+		guest_turn(g);
+		return;
+	}
+	guest_control(g, nothing, NULL);
+	for (uint32_t i = 0; i < g->host.io_thread_count; i++)
+		loop_call(g->host.io_threads[i], nothing, NULL);
+	sched_yield();
 }
 
 /* ---- devices ------------------------------------------------------------- */

@@ -94,6 +94,9 @@ void guest_wait_removed(struct guest *g, struct vsp_device *dev);
 /* Without threads: one turn of the loop. */
 void guest_turn(struct guest *g);
 
+/* What was posted before has run, on all threads. */
+void guest_run_host(struct guest *g);
+
 /* Runs fn(arg) on the control thread. */
 void guest_control(struct guest *g, void (*fn)(void *arg), void *arg);
 

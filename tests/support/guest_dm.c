@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/support/guest_dm.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,7 +126,7 @@ void guest_dm_expect(struct guest_dm *s, enum dm_type type)
 
 	while (!guest_dm_take(s)) {
 		check(loop_now_ns() < until);
-		guest_dm_run_host(s);
+		guest_run_host(&s->g);
 	}
 	check(s->message.header.type == type);
 }
@@ -137,7 +136,7 @@ bool guest_dm_is_silent(struct guest_dm *s)
 	for (uint32_t i = 0; i < 50; i++) {
 		if (guest_dm_take(s))
 			return false;
-		guest_dm_run_host(s);
+		guest_run_host(&s->g);
 	}
 	return true;
 }
@@ -161,7 +160,7 @@ void guest_dm_say(struct guest_dm *s, enum dm_type type, void *message, uint32_t
 	h->size = (uint16_t)len;
 	while (!guest_dm_send(s, message, len)) {
 		check(loop_now_ns() < until);
-		guest_dm_run_host(s);
+		guest_run_host(&s->g);
 	}
 }
 
@@ -201,23 +200,6 @@ void guest_dm_added(struct guest_dm *s, uint64_t bytes, uint32_t result)
 }
 
 /* ---- the host ------------------------------------------------------------ */
-
-static void nothing(void *arg)
-{
-}
-
-/* What was posted before has run, on all threads. */
-void guest_dm_run_host(struct guest_dm *s)
-{
-	if (s->g.single) {
-		guest_turn(&s->g);
-		return;
-	}
-	guest_control(&s->g, nothing, NULL);
-	for (uint32_t i = 0; i < s->g.host.io_thread_count; i++)
-		loop_call(s->g.host.io_threads[i], nothing, NULL);
-	sched_yield();
-}
 
 struct query {
 	struct guest_dm *s;
@@ -261,7 +243,7 @@ void guest_dm_wait_granted(struct guest_dm *s, uint64_t bytes)
 
 	while (status.granted != bytes || strcmp(status.state, "idle")) {
 		check(loop_now_ns() < until);
-		guest_dm_run_host(s);
+		guest_run_host(&s->g);
 		status = guest_dm_status(s);
 	}
 }

@@ -78,6 +78,5 @@ struct dynmem_status guest_dm_status(struct guest_dm *s);
 void guest_dm_wait_granted(struct guest_dm *s, uint64_t bytes);
 /* A counter of the channel in `inspect`. */
 uint64_t guest_dm_count(struct guest_dm *s, const char *key);
-void guest_dm_run_host(struct guest_dm *s);
 
 #endif

@@ -2,7 +2,6 @@
 #include "tests/support/guest_ic.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,15 +90,13 @@ bool guest_ic_take(struct guest_ic *s)
 	return true;
 }
 
-static void run_host(struct guest_ic *s);
-
 void *guest_ic_expect(struct guest_ic *s, enum ic_type type)
 {
 	uint64_t until = loop_now_ns() + GUEST_TIMEOUT_MS * 1000000ull;
 
 	while (!guest_ic_take(s)) {
 		check(loop_now_ns() < until);
-		run_host(s);
+		guest_run_host(&s->g);
 	}
 	check(s->message.header.type == type);
 	return s->message.bytes + sizeof(s->message.header);
@@ -109,7 +106,7 @@ void *guest_ic_expect(struct guest_ic *s, enum ic_type type)
 void guest_ic_send(struct guest_ic *s, const void *bytes, uint32_t len)
 {
 	while (!guest_chan_send(&s->chan, VMBUS_PKT_INBAND, 0, 0, NULL, bytes, len))
-		run_host(s);
+		guest_run_host(&s->g);
 }
 
 void guest_ic_answer(struct guest_ic *s, uint32_t status)
@@ -134,29 +131,12 @@ void guest_ic_answer_versions(
 
 /* ---- the host ------------------------------------------------------------ */
 
-static void nothing(void *arg)
-{
-}
-
-/* What was posted before has run, on all threads. */
-static void run_host(struct guest_ic *s)
-{
-	if (s->g.single) {
-		guest_turn(&s->g);
-		return;
-	}
-	guest_control(&s->g, nothing, NULL);
-	for (uint32_t i = 0; i < s->g.host.io_thread_count; i++)
-		loop_call(s->g.host.io_threads[i], nothing, NULL);
-	sched_yield();
-}
-
 bool guest_ic_is_silent(struct guest_ic *s)
 {
 	for (uint32_t i = 0; i < 50; i++) {
 		if (guest_ic_take(s))
 			return false;
-		run_host(s);
+		guest_run_host(&s->g);
 	}
 	return true;
 }
@@ -193,7 +173,7 @@ void guest_ic_wait_flag(struct guest_ic *s, const bool *flag)
 
 	while (!__atomic_load_n(flag, __ATOMIC_ACQUIRE)) {
 		check(loop_now_ns() < until);
-		run_host(s);
+		guest_run_host(&s->g);
 	}
 }
 

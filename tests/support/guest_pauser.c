@@ -122,3 +122,12 @@ void guest_resume(struct guest *g, struct vsp_device *dev)
 {
 	guest_control(g, one_resume, dev);
 }
+
+void guest_pause_or_resume(struct guest *g, struct vsp_device *dev, bool *paused)
+{
+	if (*paused)
+		guest_resume(g, dev);
+	else
+		guest_pause(g, dev);
+	*paused = !*paused;
+}

@@ -36,5 +36,7 @@ void guest_pauser_stop(struct guest_pauser *p);
 /* One pause, waited for; and its end. */
 void guest_pause(struct guest *g, struct vsp_device *dev);
 void guest_resume(struct guest *g, struct vsp_device *dev);
+/* The one of them that is due; *paused follows. */
+void guest_pause_or_resume(struct guest *g, struct vsp_device *dev, bool *paused);
 
 #endif

@@ -2,7 +2,6 @@
 #include "tests/support/guest_screen.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,7 +123,7 @@ static void ready_mouse(struct guest_screen *s)
 	guest_screen_expect(s);
 	guest_screen_expect(s);
 	guest_screen_say(s, MOUSE_DEVICE_INFO_ACK, ack, sizeof(ack));
-	guest_screen_run_host(s);
+	guest_run_host(&s->g);
 }
 
 void guest_screen_open_ready(struct guest_screen *s)
@@ -166,7 +165,7 @@ void guest_screen_expect(struct guest_screen *s)
 
 	while (!guest_screen_take(s)) {
 		check(loop_now_ns() < until);
-		guest_screen_run_host(s);
+		guest_run_host(&s->g);
 	}
 }
 
@@ -175,7 +174,7 @@ bool guest_screen_is_silent(struct guest_screen *s)
 	for (uint32_t i = 0; i < 50; i++) {
 		if (guest_screen_take(s))
 			return false;
-		guest_screen_run_host(s);
+		guest_run_host(&s->g);
 	}
 	return true;
 }
@@ -194,27 +193,11 @@ void guest_screen_say(struct guest_screen *s, uint32_t type, void *message, uint
 	memcpy(message, &header, sizeof(header));
 	while (!guest_screen_send(s, message, len)) {
 		check(loop_now_ns() < until);
-		guest_screen_run_host(s);
+		guest_run_host(&s->g);
 	}
 }
 
 /* ---- the host ------------------------------------------------------------ */
-
-static void nothing(void *arg)
-{
-}
-
-void guest_screen_run_host(struct guest_screen *s)
-{
-	if (s->g.single) {
-		guest_turn(&s->g);
-		return;
-	}
-	guest_control(&s->g, nothing, NULL);
-	for (uint32_t i = 0; i < s->g.host.io_thread_count; i++)
-		loop_call(s->g.host.io_threads[i], nothing, NULL);
-	sched_yield();
-}
 
 struct query {
 	struct guest_screen *s;

@@ -55,7 +55,4 @@ bool guest_screen_key(struct guest_screen *s, uint32_t key, bool down);
 bool guest_screen_move(struct guest_screen *s, struct mouse_report report);
 void guest_screen_watch(struct guest_screen *s, bool watch);
 
-/* What was posted before has run, on all threads. */
-void guest_screen_run_host(struct guest_screen *s);
-
 #endif
