@@ -54,24 +54,12 @@ needs() {
 
 # ---- what is left behind -----------------------------------------------------
 
-enlite_pids() { # workers, clients and brokers
-	local exe
-	for exe in /proc/[0-9]*/exe; do
-		[ "$exe" -ef "$enlite" ] || continue
-		exe=${exe#/proc/}
-		echo "${exe%/exe}"
-	done
-}
-
 worker_pids() {
 	local pid
 	for pid in $(enlite_pids); do
 		[ "$(cat "/proc/$pid/comm" 2>/dev/null)" = enlite-broker ] || echo "$pid"
 	done
 }
-
-# The broker of a worker that was killed ends a moment later.
-no_enlite() { [ -z "$(enlite_pids)" ]; }
 
 remains() { # prints what is left, nothing when all is clean
 	no_enlite || [ -z "$(worker_pids)" ] && wait_until no_enlite || echo "processes left"

@@ -165,15 +165,6 @@ critical_within_a_second() {
 
 # ---- processes and files -----------------------------------------------------
 
-enlite_pids() { # workers and brokers, by the file they run
-	local exe
-	for exe in /proc/[0-9]*/exe; do
-		[ "$exe" -ef "$enlite" ] || continue
-		exe=${exe#/proc/}
-		echo "${exe%/exe}"
-	done
-}
-
 # Those that run a VM, and whose parent is no worker: a broker's is.
 workers() {
 	local pid all parent
@@ -184,8 +175,6 @@ workers() {
 		[ -z "$parent" ] || [[ "$all" == *" $parent "* ]] || printf '%s ' "$pid"
 	done
 }
-
-no_enlite() { [ -z "$(enlite_pids)" ]; }
 
 # Nothing of a VM: no process, no file with its ID.
 leftovers() {
