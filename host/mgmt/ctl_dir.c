@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file_owner.h"
 #include "mgmt/ctl.h"
 #include "mgmt/ctl_impl.h"
 
@@ -34,20 +35,6 @@ int ctl_path(char path[CTL_PATH_MAX], const char *name, struct err *e)
 		run_dir(), name);
 }
 
-/* NULL, or why sockets in this directory cannot be trusted. */
-static const char *not_private(int fd)
-{
-	struct stat st;
-
-	if (fstat(fd, &st))
-		return strerror(errno);
-	if (st.st_uid != geteuid())
-		return "it belongs to another user";
-	if (st.st_mode & (S_IWGRP | S_IWOTH))
-		return "others may write to it";
-	return NULL;
-}
-
 /* The descriptor of a directory of ours; -errno. */
 static int open_private(const char *dir, struct err *e)
 {
@@ -63,7 +50,7 @@ static int open_private(const char *dir, struct err *e)
 	if (fd < 0)
 		return err_set(e, -errno, "cannot create or open %s: %s; set ENLITE_RUN_DIR", dir,
 			strerror(errno));
-	why = not_private(fd);
+	why = file_not_private(fd);
 	if (!why)
 		return fd;
 	close(fd);

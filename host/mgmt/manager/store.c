@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file_owner.h"
+
 /* In front of the name of a file that is being written. */
 #define UNFINISHED ".new-"
 
@@ -48,19 +50,6 @@ static int make_path(const char *path)
 	return 0;
 }
 
-static const char *not_private(int fd)
-{
-	struct stat st;
-
-	if (fstat(fd, &st))
-		return strerror(errno);
-	if (st.st_uid != geteuid())
-		return "it belongs to another user";
-	if (st.st_mode & (S_IWGRP | S_IWOTH))
-		return "others may write to it";
-	return NULL;
-}
-
 int store_open(struct store *s, const char *path, struct err *e)
 {
 	const char *why;
@@ -71,7 +60,7 @@ int store_open(struct store *s, const char *path, struct err *e)
 	if (s->dir < 0)
 		return err_set(e, ret ? ret : -errno, "%s: cannot make or open it: %s", path,
 			strerror(ret ? -ret : errno));
-	why = not_private(s->dir);
+	why = file_not_private(s->dir);
 	if (!why)
 		return 0;
 	store_close(s);
@@ -190,7 +179,7 @@ static const char *foreign(int fd)
 		return "has a second name";
 	if (st.st_size > STORE_FILE_MAX)
 		return "is too large";
-	return not_private(fd);
+	return file_not_private(fd);
 }
 
 static int read_json(int fd, const char *name, json_t **json, struct err *e)
