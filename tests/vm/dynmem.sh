@@ -68,7 +68,7 @@ dm_boot() { # flavour cpus job [memory]
 
 test_dynmem() { # flavour cpus [targets: MiB+MiB...]
 	begin "vm/$1, $2 VP: dynamic memory"
-	guest_set="targets=${3:-400+640+$(by_length 300 256+1024+300)$(random_targets "$(by_length 1 200)")}"
+	guest_set="targets=${3:-$(by_length 640+300 "400+640+256+1024+300$(random_targets 200)")}"
 	dm_boot "$1" "$2" dynmem
 	expect_good_end dynmem
 	finish
