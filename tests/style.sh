@@ -75,6 +75,10 @@ check_whitespace() {
 
 check_banners() { { c_files; scripts; files '*.S'; } | xargs tests/style/banners; }
 check_literals() { c_files | xargs tests/style/literals; }
+check_shell() {
+	{ scripts | xargs grep -lE '^#!/bin/(ba)?sh'; files '*.sh'; } | sort -u |
+		xargs shellcheck --severity=warning --format=gcc
+}
 check_words() { c_files | xargs tests/style/words; }
 check_sparse() { user_space_c | xargs tests/style/sparse; }
 
@@ -113,6 +117,7 @@ log         limited log lines where a guest can cause them
 whitespace  no trailing white space
 banners     section banners are 80 columns wide
 literals    a message is one string literal
+shell       shellcheck
 words       plain English in comments
 sparse      sparse: shared memory is an address space of its own
 guest       guest modules: W=1 and sparse

@@ -60,6 +60,7 @@ test_style() {
 	seeded "trailing white space" "$bad:1" ">" $bad "int x; " style.sh whitespace
 	seeded "a short banner" "$bad:1" ">" $bad "/* ---- x ---- */" style.sh banners
 	seeded "a broken banner" "$bad:1" ">" $bad $'/* ---- x\n * --------------- */' style.sh banners
+	seeded "a lost line continuation" "bad_seed.sh:3:.*SC2215" ">" tests/bad_seed.sh $'#!/bin/bash\nls \n--color' style.sh shell
 	seeded "a banner in a script" "bad_seed.sh:1" ">" tests/bad_seed.sh "# ---- x ---------" style.sh banners
 	seeded "a broken message" "$bad:1: one literal" ">" $bad $'f("a message " \n"in two");' style.sh literals
 	seeded "dialect" "words.most" ">" $bad "/* $(yes 'told by nobody' | head -n 999) */" style.sh words

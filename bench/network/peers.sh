@@ -29,7 +29,8 @@ mac_of() { # number
 }
 
 enlite_command() { # name binary kernel initrd append number
-	local option spec="tap:tap$6,mac=$(mac_of "$6")"
+	local option spec
+	spec="tap:tap$6,mac=$(mac_of "$6")"
 	enlite_base_command "${@:1:5}"
 	for option in "${peer_options[@]}"; do
 		! device_option "$option" || spec+=,${option#net=}
@@ -39,8 +40,8 @@ enlite_command() { # name binary kernel initrd append number
 
 # Queues as our NIC has them: one for each VP.
 qemu_command() { # kind kernel initrd append number
-	local netdev="tap,id=net,ifname=tap$5,script=no,downscript=no" device="mac=$(mac_of "$5"),netdev=net"
-	device+=$(qemu_device_options)
+	local netdev="tap,id=net,ifname=tap$5,script=no,downscript=no" device
+	device="mac=$(mac_of "$5"),netdev=net$(qemu_device_options)"
 	case $1 in
 	virtio-vhost) netdev+=,vhost=on device=virtio-net-pci,$device ;;
 	virtio-user) netdev+=,vhost=off device=virtio-net-pci,$device ;;

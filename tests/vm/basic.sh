@@ -50,7 +50,8 @@ test_no_reboot() { # flavour cpus
 # By each way a command line can choose: BIOS (the reset vector), EFI (there is none, so the same),
 # keyboard controller, ACPI, triple fault.
 test_reboot_by() { # flavour cpus way...
-	local way BOOT_ARGS=$BOOT_ARGS common=$BOOT_ARGS
+	local way common=$BOOT_ARGS
+	local BOOT_ARGS
 	for way in "${@:3}"; do
 		begin "vm/$1, $2 VP: a reset by reboot=$way"
 		new_disk "$work/disk.img" 16M
