@@ -38,7 +38,6 @@ struct request {
 	struct MHD_Connection *mhd;
 	char *body;
 	size_t length;
-	unsigned refused; /* a status: the body is not read */
 	bool received, suspended, answered;
 	bool abandoned; /* the connection is gone: freed when answered */
 };
@@ -124,6 +123,18 @@ static void on_epoll(struct loop_op *op, int res)
 }
 
 /* ---- answers ------------------------------------------------------------- */
+
+/* Not by the library, and before the connection is ended. In one piece, or not at all. */
+static void say_no(int fd, const char *status, const char *why)
+{
+	char text[256];
+	int length = snprintf(text, sizeof(text),
+		"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+		"Connection: close\r\n\r\n{\"error\":\"%s\"}",
+		status, strlen(why) + sizeof("{\"error\":\"\"}") - 1, why);
+
+	send(fd, text, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
 
 static enum MHD_Result queue(struct request *r, unsigned status, struct MHD_Response *response)
 {
@@ -319,8 +330,6 @@ static enum MHD_Result start(struct request *r)
 {
 	r->conn->busy = true;
 	r->conn->since_ns = loop_now_ns();
-	if (r->refused)
-		return send_answer(r);
 	if (!r->api.route->run)
 		return start_stream(r);
 	api_run(&r->api, r->body ? r->body : "", r->length);
@@ -397,22 +406,25 @@ static enum MHD_Result new_request(struct conn *c, struct MHD_Connection *mhd, c
 	return MHD_YES;
 }
 
+/* The library would read all of a body before it answers. */
+static enum MHD_Result refuse_body(struct request *r)
+{
+	say_no(r->conn->fd, "413 Content Too Large", refusal(413));
+	return MHD_NO;
+}
+
 static enum MHD_Result take_body(struct request *r, const char *bytes, size_t *count)
 {
 	char *body;
 
-	if (!r->refused && r->length + *count > API_BODY_MAX) {
-		r->refused = 413;
-		api_fill_error(&r->api.answer, 413, refusal(413));
-	}
-	if (!r->refused) {
-		body = realloc(r->body, r->length + *count);
-		if (!body)
-			return MHD_NO;
-		memcpy(body + r->length, bytes, *count);
-		r->body = body;
-		r->length += *count;
-	}
+	if (r->length + *count > API_BODY_MAX)
+		return refuse_body(r);
+	body = realloc(r->body, r->length + *count);
+	if (!body)
+		return MHD_NO;
+	memcpy(body + r->length, bytes, *count);
+	r->body = body;
+	r->length += *count;
 	*count = 0;
 	return MHD_YES;
 }
@@ -513,16 +525,9 @@ static unsigned connections_of(const struct http *h, uid_t uid)
 	return count;
 }
 
-/* In one piece, or not at all. */
 static void turn_away(int fd, const char *status, const char *why)
 {
-	char text[256];
-	int length = snprintf(text, sizeof(text),
-		"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-		"Connection: close\r\n\r\n{\"error\":\"%s\"}",
-		status, strlen(why) + sizeof("{\"error\":\"\"}") - 1, why);
-
-	send(fd, text, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	say_no(fd, status, why);
 	shutdown(fd, SHUT_RDWR);
 	close(fd);
 }
