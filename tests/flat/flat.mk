@@ -22,8 +22,18 @@ $(B)/flat/%.S.o: tests/flat/%.S | $(B)/.deps
 	$(call say,AS,"$< (flat)")
 	$(Q)$(CC) $(FLAT_CFLAGS) -MMD -MP -c -o $@ $<
 
+# The guest's half of disks, as our modules have it.
+FLAT_DISK := $(B)/flat/common/ring/vmbus_ring.o $(B)/flat/guest/storvsc/proto.o
+$(B)/flat/writer.c.o $(FLAT_DISK): FLAT_CFLAGS += -Icommon -Iguest
+$(B)/flat/writer.elf: $(FLAT_DISK)
+
+$(FLAT_DISK): $(B)/flat/%.o: %.c | $(B)/.deps
+	@mkdir -p $(@D)
+	$(call say,CC,"$< (flat)")
+	$(Q)$(CC) $(FLAT_CFLAGS) -MMD -MP -c -o $@ $<
+
 $(B)/flat/%.elf: $(B)/flat/%.c.o $(FLAT_LIB) tests/flat/lib/flat.lds
 	$(call say,LD,$@)
 	$(Q)$(CC) -m64 -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments \
-		-Wl,-z,max-page-size=4096 -Wl,-T,tests/flat/lib/flat.lds -o $@.64 $< $(FLAT_LIB)
+		-Wl,-z,max-page-size=4096 -Wl,-T,tests/flat/lib/flat.lds -o $@.64 $(filter %.o,$^)
 	$(Q)objcopy -O elf32-i386 $@.64 $@
