@@ -4,6 +4,12 @@
  * client to the worker. A request is read here first: the files it names are granted, then it is
  * passed on as it came. Of an answer only yes or no is read. Both ways end as they do without a
  * broker.
+ *
+ *   OPEN --the client is gone--> LEFT --all is answered, or too many have left--> freed
+ *    `---the worker has closed, or says more than it was asked--> freed
+ *
+ * In LEFT the worker still carries out what it was asked, and opens what that names: the answers
+ * are read, and go nowhere. What is not answered when a client is freed grants nothing any more.
  */
 #include <errno.h>
 #include <poll.h>
@@ -25,6 +31,8 @@
 
 /* More than the worker serves at once: it closes those that wait too long. */
 #define CLIENTS_MAX (4 * CTL_CLIENTS_MAX)
+/* Each of those that left may keep one of the worker's. */
+#define LEFT_MAX (CTL_CLIENTS_MAX / 2)
 
 static struct {
 	int listener;
@@ -33,7 +41,14 @@ static struct {
 	uid_t uid;
 	atomic_uint count;
 	atomic_uint numbers; /* of all there were */
-} clients;
+	pthread_mutex_t lock;
+	struct list left; /* under the lock, as is its count; the oldest is first */
+	unsigned left_count;
+} clients = {
+	.listener = -1,
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.left = {&clients.left, &clients.left},
+};
 
 /* ---- one way ------------------------------------------------------------- */
 
@@ -59,6 +74,8 @@ struct client {
 	uint32_t asked, answered;
 	char answer[sizeof(refusal) - 1]; /* how the line begins that is being read */
 	size_t answer_used;
+	bool left;
+	struct list link; /* in clients.left, or in no list */
 };
 
 static bool wants_to_read(const struct way *w)
@@ -77,10 +94,14 @@ static void grant(struct client *c, const char *line, size_t length)
 	json_decref(request);
 }
 
-/* Only how lines begin is read: what a request named is not needed any more. */
-static void find_answers(struct client *c, const char *bytes, size_t count)
+/* Only how lines begin is read: what a request named is not needed any more. False: the worker
+ * answers what was not asked; else a later request would have been answered before it came, and
+ * what it names would stay granted. */
+static bool find_answers(struct client *c, const char *bytes, size_t count)
 {
 	for (; count; bytes++, count--) {
+		if (c->answered == c->asked)
+			return false;
 		if (*bytes != '\n') {
 			if (c->answer_used < sizeof(c->answer))
 				c->answer[c->answer_used++] = *bytes;
@@ -91,6 +112,7 @@ static void find_answers(struct client *c, const char *bytes, size_t count)
 				!memcmp(c->answer, refusal, sizeof(c->answer)));
 		c->answer_used = 0;
 	}
+	return true;
 }
 
 /* What is complete may be passed on. A last line without an end is no request. */
@@ -115,8 +137,8 @@ static bool way_read(struct way *w)
 		w->ended = true;
 		return true;
 	}
-	if (!w->requests)
-		find_answers(w->client, w->bytes + w->used, (size_t)n);
+	if (!w->requests && !find_answers(w->client, w->bytes + w->used, (size_t)n))
+		return false;
 	w->used += (size_t)n;
 	if (w->requests)
 		find_requests(w);
@@ -139,44 +161,125 @@ static bool way_write(struct way *w)
 
 /* ---- one client ---------------------------------------------------------- */
 
-/* Once `fd` has said all, its end is no news. */
+/* The oldest of those that left ends when there are too many; its thread frees it. */
+static void add_left(struct client *c)
+{
+	struct client *oldest = NULL;
+
+	pthread_mutex_lock(&clients.lock);
+	list_add_tail(&clients.left, &c->link);
+	if (++clients.left_count > LEFT_MAX)
+		oldest = container_of(clients.left.next, struct client, link);
+	if (oldest) {
+		list_del(&oldest->link);
+		clients.left_count--;
+		shutdown(oldest->worker, SHUT_RDWR);
+	}
+	pthread_mutex_unlock(&clients.lock);
+}
+
+static void remove_left(struct client *c)
+{
+	pthread_mutex_lock(&clients.lock);
+	if (!list_empty(&c->link)) {
+		list_del(&c->link);
+		clients.left_count--;
+	}
+	pthread_mutex_unlock(&clients.lock);
+}
+
+/* What it sent whole is still passed on. */
+static void leave(struct client *c)
+{
+	c->left = true;
+	c->in.ended = true;
+	c->out.used = c->out.whole = 0;
+	shutdown(c->client, SHUT_RDWR);
+	add_left(c);
+}
+
+/* Of a side from which nothing is wanted the end would be reported again and again. */
 static void ask_for(struct pollfd *p, int fd, const struct way *way_in, const struct way *way_out)
 {
-	p->fd = fd;
 	p->events = (short)((wants_to_read(way_in) ? POLLIN : 0) | (way_out->whole ? POLLOUT : 0));
 	p->revents = 0;
+	p->fd = p->events ? fd : -1;
 }
 
-static bool move(struct way *w, short from, short to)
+static void ask_for_both(struct client *c, struct pollfd p[2])
 {
-	bool ok = true;
-
-	if (from & (POLLIN | POLLHUP | POLLERR) && wants_to_read(w))
-		ok = way_read(w);
-	if (ok && w->whole && to & (POLLOUT | POLLERR))
-		ok = way_write(w);
-	return ok;
+	ask_for(&p[0], c->left ? -1 : c->client, &c->in, &c->out);
+	ask_for(&p[1], c->out.ended ? -1 : c->worker, &c->out, &c->in);
+	if (c->in.ended && !c->left)
+		p[0].fd = c->client; /* it may still leave */
 }
 
-/* Until the worker has closed, and all it said is passed on; or the client is gone. */
+static bool may_read(const struct way *w, short events)
+{
+	return events & (POLLIN | POLLHUP | POLLERR) && wants_to_read(w);
+}
+
+static bool may_write(const struct way *w, short events)
+{
+	return w->whole && events & (POLLOUT | POLLHUP | POLLERR);
+}
+
+/* Its end is known, or it takes no more answers. */
+static void serve_client(struct client *c, short events)
+{
+	bool gone = events & (POLLHUP | POLLERR) && c->in.ended;
+
+	if (!gone && may_read(&c->in, events))
+		gone = !way_read(&c->in);
+	if (!gone && may_write(&c->out, events))
+		gone = !way_write(&c->out);
+	if (gone)
+		leave(c);
+}
+
+/* False: it is gone, or lies. */
+static bool serve_worker(struct client *c, short events)
+{
+	if (may_read(&c->out, events) && !way_read(&c->out))
+		return false;
+	if (c->left)
+		c->out.used = c->out.whole = 0;
+	return !may_write(&c->in, events) || way_write(&c->in);
+}
+
+static bool goes_on(const struct client *c)
+{
+	if (c->out.ended)
+		return c->out.whole && !c->left;
+	return !c->left || c->in.whole || c->answered != c->asked;
+}
+
 static void pump(struct client *c)
 {
 	struct pollfd p[2];
 	bool told = false;
 
-	while (!c->out.ended || c->out.whole) {
-		ask_for(&p[0], c->client, &c->in, &c->out);
-		ask_for(&p[1], c->out.ended ? -1 : c->worker, &c->out, &c->in);
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
-			return;
-		if (p[0].revents & (POLLHUP | POLLERR) && !wants_to_read(&c->in) && !c->in.whole)
-			return;
-		if (!move(&c->in, p[0].revents, p[1].revents) ||
-			!move(&c->out, p[1].revents, p[0].revents))
+	while (goes_on(c)) {
+		ask_for_both(c, p);
+		if (poll(p, 2, -1) < 0) {
+			if (errno != EINTR)
+				return;
+			continue;
+		}
+		if (p[0].revents)
+			serve_client(c, p[0].revents);
+		if (p[1].revents && !serve_worker(c, p[1].revents))
 			return;
 		if (c->in.ended && !c->in.whole && !told)
 			told = !shutdown(c->worker, SHUT_WR);
 	}
+}
+
+/* No answer will end what they named. */
+static void forget_requests(struct client *c)
+{
+	while (c->answered != c->asked)
+		grants_answered(c->first_request + c->answered++, true);
 }
 
 static void *client_main(void *arg)
@@ -184,6 +287,8 @@ static void *client_main(void *arg)
 	struct client *c = arg;
 
 	pump(c);
+	remove_left(c);
+	forget_requests(c);
 	close(c->client);
 	close(c->worker);
 	free(c);
@@ -193,16 +298,15 @@ static void *client_main(void *arg)
 
 static int connect_worker(void)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int ret, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -errno;
 	if (!connect(fd, (struct sockaddr *)&clients.worker, clients.length))
 		return fd;
-	if (errno == ECONNREFUSED)
-		_exit(EXIT_SUCCESS); /* the worker is gone */
+	ret = -errno;
 	close(fd);
-	return -1;
+	return ret;
 }
 
 static bool is_owner(int fd)
@@ -214,12 +318,13 @@ static bool is_owner(int fd)
 	       (peer.uid == clients.uid || peer.uid == 0);
 }
 
-static struct client *client_new(int fd)
+static int client_new(int fd, struct client **client)
 {
 	struct client *c = is_owner(fd) ? calloc(1, sizeof(*c)) : NULL;
+	int ret;
 
 	if (!c)
-		return NULL;
+		return -EPERM;
 	c->client = fd;
 	c->worker = connect_worker();
 	c->in.from = c->out.to = fd;
@@ -227,20 +332,32 @@ static struct client *client_new(int fd)
 	c->in.requests = true;
 	c->in.client = c->out.client = c;
 	c->first_request = (atomic_fetch_add(&clients.numbers, 1) + 1ull) << 32;
+	list_init(&c->link);
+	*client = c;
 	if (c->worker >= 0)
-		return c;
+		return 0;
+	ret = c->worker;
 	free(c);
-	return NULL;
+	return ret;
 }
 
 /* ---- all ----------------------------------------------------------------- */
 
+/* Connections that there are go on; new ones are refused, as without a broker. */
+static void stop_listening(void)
+{
+	shutdown(clients.listener, SHUT_RDWR);
+}
+
 static void start_client(int fd)
 {
-	struct client *c = client_new(fd);
+	struct client *c;
 	pthread_t thread;
+	int ret = client_new(fd, &c);
 
-	if (!c) {
+	if (ret == -ECONNREFUSED)
+		stop_listening(); /* the worker is gone */
+	if (ret) {
 		close(fd);
 		return;
 	}
@@ -255,14 +372,17 @@ static void start_client(int fd)
 	atomic_fetch_sub(&clients.count, 1);
 }
 
+/* Until the listener is shut down, and those that wait have been turned away. */
 static void *accept_main(void *arg)
 {
-	for (;;) {
-		int fd = accept4(clients.listener, NULL, NULL, SOCK_CLOEXEC);
+	int fd;
 
+	while ((fd = accept4(clients.listener, NULL, NULL, SOCK_CLOEXEC)) >= 0 || errno != EINVAL) {
 		if (fd >= 0)
 			start_client(fd);
-		if (fd < 0 || atomic_load(&clients.count) >= CLIENTS_MAX)
+		else
+			poll(NULL, 0, CTL_RETRY_MS);
+		while (atomic_load(&clients.count) >= CLIENTS_MAX)
 			poll(NULL, 0, CTL_RETRY_MS);
 	}
 	return NULL;
@@ -313,6 +433,7 @@ int broker_serve_clients(const char *name, int *fd, struct err *e)
 /* Their threads end when they have read that the worker has closed. */
 void broker_finish_clients(void)
 {
+	stop_listening();
 	for (uint32_t i = 0; i < FINISH_TURNS && atomic_load(&clients.count); i++)
 		poll(NULL, 0, FINISH_TURN_MS);
 }

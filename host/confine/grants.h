@@ -6,7 +6,7 @@
  *
  * Most names are used up by the first successful opening: after `disk remove` the worker cannot
  * open the file again. Reservation files and what connects again (NBD, passt, TAPs, `pair`) stay.
- * What a request named and did not use goes when it is answered.
+ * What a request named and did not use goes when it is answered, or can be no more (clients.c).
  *
  * Process: the broker. Thread: any.
  */
