@@ -13,6 +13,7 @@
 #include "confine/viewer.h"
 #include "display/png.h"
 #include "display/server.h"
+#include "vm/placement.h"
 #include "vm/vm.h"
 
 /* A VM with 64 VPs may need more than a thousand: one per VP and SINT in use, one per channel. */
@@ -45,7 +46,7 @@ static int start_display(const struct vm_config *config, struct err *e)
 	return display_server_start(config->display + 4, confined ? confine_viewer : NULL, e);
 }
 
-static int run_vm(const struct vm_config *config)
+static int run_vm(struct vm_config *config)
 {
 	static struct vm vm;
 	struct err e = {""};
@@ -55,6 +56,7 @@ static int run_vm(const struct vm_config *config)
 		log_set_level(LOG_DEBUG);
 	print_notes(config);
 	raise_fd_limit();
+	placement_choose(config, "/sys");
 	if (start_display(config, &e) || confine(config, &e))
 		status = EXIT_ERROR;
 	else

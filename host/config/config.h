@@ -15,6 +15,7 @@
 #define CONFIG_CONFIG_H
 
 #include <jansson.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -140,6 +141,9 @@ struct vm_config {
 	char *file;                    /* the last one that was read, or NULL */
 	int status_fd;                 /* ENLITE_STATUS_FD, see confine.h; 0 or less: none */
 	char *directory; /* where relative names begin, for images; NULL: as they are */
+	bool io_placed;  /* I/O threads run on these CPUs, of this NUMA node: vm/placement.h */
+	unsigned io_node;
+	cpu_set_t io_cpus;
 };
 
 /* ---- the value ----------------------------------------------------------- */

@@ -83,6 +83,8 @@ static void io_threads_inspect(const struct vm *vm, struct inspect *i)
 	inspect_end(i);
 	if (vm->wakeup)
 		inspect_u64(i, "wakeup_ns", wakeup_meter_ns(vm->wakeup));
+	if (vm->options->io_placed)
+		inspect_u64(i, "io_node", vm->options->io_node);
 }
 
 static void console_inspect(const struct console *c, struct inspect *i)

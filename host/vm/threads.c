@@ -69,6 +69,17 @@ static bool polls_automatically(const struct vm_config *o)
 
 /* ---- life ---------------------------------------------------------------- */
 
+/* The CPUs of the devices' NUMA node may have gone meanwhile: then it runs anywhere. */
+static void place(const struct vm_config *o, const struct loop *loop)
+{
+	int ret = !o->io_placed ? 0
+				: pthread_setaffinity_np(
+					  loop->thread, sizeof(o->io_cpus), &o->io_cpus);
+
+	if (ret)
+		log_warn("I/O threads cannot run on NUMA node %u: %s", o->io_node, strerror(ret));
+}
+
 static int thread_open(struct vm *vm, struct err *e)
 {
 	uint32_t n = vm->io_threads;
@@ -86,6 +97,7 @@ static int thread_open(struct vm *vm, struct err *e)
 		loop_fini(loop);
 		return err_set(e, ret, "cannot start an I/O thread: %s", strerror(-ret));
 	}
+	place(vm->options, loop);
 	vm->io_thread_ptr[vm->io_threads++] = loop;
 	return 0;
 }
