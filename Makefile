@@ -7,6 +7,7 @@
 #   make demo-debian   boot a whole Debian 12, root on our disk, to multi-user.target
 #   make test       all tests: check, flat guests, virtual machines
 #   make check      what needs no root, no KVM and about two minutes
+#   make manager-long   the manager's tests with 1,000 kills, 10,000 connections; about half an hour
 #   make vm-long    the virtual machine tests with all kernels, VPs and large parameters; hours
 #   make vm-ours    the tests of disks and NICs with our guest modules, on both buses; hours
 #   make test-matrix   which virtual machine test runs with which kernel, VPs, driver and bus
@@ -251,7 +252,7 @@ guest-check: | $(B)/.deps
 FUZZ_SHORT ?= 10
 FUZZ_LONG ?= 1200
 
-.PHONY: unit loop fuzz fuzz-long flat cli escape manager vm vm-long vm-ours test-matrix check test style deps tour sleeps harness
+.PHONY: unit loop fuzz fuzz-long flat cli escape manager manager-long vm vm-long vm-ours test-matrix check test style deps tour sleeps harness
 unit: $(UNIT_BIN)
 	$(Q)tests/run unit $^
 loop: $(LOOP_BIN)
@@ -268,6 +269,8 @@ cli: $(B)/enlite $(B)/enlite-agent $(B)/enlite-guest $(FLAT_GUESTS)
 	$(Q)tests/run cli
 manager: $(B)/enlite $(B)/enlited $(FLAT_GUESTS)
 	$(Q)tests/run manager
+manager-long: $(B)/enlite $(B)/enlited $(FLAT_GUESTS)
+	$(Q)MANAGER_LONG=1 tests/run manager
 vm: $(B)/enlite $(GUEST_PROGRAMS) $(B)/vnc_client $(FLAT_GUESTS)
 	$(Q)tests/run vm
 vm-long: $(B)/enlite $(GUEST_PROGRAMS) $(B)/vnc_client $(FLAT_GUESTS)

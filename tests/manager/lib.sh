@@ -17,7 +17,7 @@ manager_setup() {
 	ln -s "$memory/run" "$memory/state" "$work"
 	cp "${ENLITE:-build/enlite}" "$enlite"
 	cp "${ENLITED:-build/enlited}" "$work/enlited"
-	cp build/flat/idle.elf "$flat"
+	cp build/flat/{idle,writer}.elf "$flat"
 	cp tests/manager/api "$work/api"
 	kvm=
 	"$enlite" probe >/dev/null 2>&1
@@ -80,8 +80,8 @@ wait_until() { # command...
 is_ready() { "$enlite" vm list >/dev/null 2>&1; }
 
 start_manager() {
-	"$work/enlited" --state-dir "$work/state" --run-dir "$work/run" --socket "$socket" \
-		"${groups[@]}" >>"$log" 2>&1 &
+	start_command=("$work/enlited" --state-dir "$work/state" --run-dir "$work/run" --socket "$socket" "${groups[@]}")
+	"${start_command[@]}" >>"$log" 2>&1 &
 	manager=$!
 	wait_until is_ready || echo "not ok - manager: it starts"
 }
@@ -120,6 +120,7 @@ is_state() { [ "$(state "$1")" = "$2" ]; }
 state_is() { is_state "$1" "$2" || "$enlite" vm show "$1" --json 2>&1 | jq -c '[.state, .reason]'; }
 is_settled() { [[ " off running critical " == *" $(state "$1") "* ]]; }
 is_kept() { [[ " saved running " == *" $(state "$1") "* ]]; }
+id_of() { "$enlite" vm show "$1" --json 2>>"$log" | jq -r .id; }
 pid_of() { "$enlite" vm show "$1" --json 2>>"$log" | jq -r '.pid // 0'; }
 not_running() { [ "$(pid_of "$1")" != "$2" ]; }          # name, pid that it had
 restarted() { not_running "$1" "$2" && is_state "$1" running; } # the same
@@ -151,16 +152,6 @@ is_confined() { # name
 	status=/proc/$(pid_of "$1")/status
 	grep -q '^NoNewPrivs:.1' "$status" && grep -q '^Seccomp:.2' "$status" &&
 		grep -q '^CapEff:.0*$' "$status" || grep -E 'NoNewPrivs|Seccomp|CapEff' "$status"
-}
-
-# From the kill to the state, as a client sees it.
-critical_within_a_second() {
-	local pid begin
-	pid=$(pid_of victim)
-	begin=${EPOCHREALTIME/[.,]/}
-	kill -KILL "$pid"
-	wait_until is_state victim critical || { state victim; return; }
-	[ $((${EPOCHREALTIME/[.,]/} - begin)) -lt 1000000 ] || echo "$((${EPOCHREALTIME/[.,]/} - begin)) us"
 }
 
 # ---- processes and files -----------------------------------------------------
@@ -212,6 +203,21 @@ each_is() { # STATUS:COUNT, count, request...
 	shift
 	said=$(api each "$@" | sed 's/\([0-9]*\):\([0-9]*\)/\2:\1/g')
 	[ "$said" = "$wanted" ] || echo "$said"
+}
+
+descriptors() { find "/proc/$manager/fd" -mindepth 1 | wc -l; }
+has_descriptors() { [ "$(descriptors)" -le "$1" ]; } # how many
+resident() { awk '/^VmRSS/ { print $2 }' "/proc/$manager/status"; } # KiB
+
+# As many connections as a user may have, of one who may only read.
+beside_a_reader() {
+	local open
+	coproc holder { as 65534 "$read_gid" api hold 200; }
+	read -r open <&"${holder[0]}"
+	[ "$open" = "64 open" ] || echo "$open"
+	says_status 200 GET /vms
+	eval "exec ${holder[1]}>&-"
+	wait
 }
 
 runs() { [ "$(api call GET /vms | grep -o '"pid"' | wc -l)" = "$1" ]; } # how many VMs
