@@ -72,10 +72,10 @@ static bool polls_automatically(const struct vm_config *o)
 /* The CPUs of the devices' NUMA node may have gone meanwhile: then it runs anywhere. */
 static void place(const struct vm_config *o, const struct loop *loop)
 {
-	int ret = !o->io_placed ? 0
-				: pthread_setaffinity_np(
-					  loop->thread, sizeof(o->io_cpus), &o->io_cpus);
+	int ret = 0;
 
+	if (o->io_placed)
+		ret = pthread_setaffinity_np(loop->thread, sizeof(o->io_cpus), &o->io_cpus);
 	if (ret)
 		log_warn("I/O threads cannot run on NUMA node %u: %s", o->io_node, strerror(ret));
 }

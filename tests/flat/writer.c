@@ -228,7 +228,8 @@ static bool execute_once(const struct storvsc_command *command)
 	else
 		send(VMBUS_PKT_INBAND, id, NULL, &packet);
 	reply = receive(id);
-	return !storvsc_completion_parse(&conn, command, reply->payload, reply->payload_len, &done) &&
+	return !storvsc_completion_parse(
+		       &conn, command, reply->payload, reply->payload_len, &done) &&
 	       storvsc_judge(&done) == STORVSC_DONE && !done.scsi_status &&
 	       done.transferred == command->length;
 }

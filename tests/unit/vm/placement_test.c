@@ -135,8 +135,7 @@ static void of_an_interface(void **state)
 	assert_int_equal(numa_of_interface(sys, "eth0"), 0);
 	assert_int_equal(numa_of_interface(sys, "tap0"), NUMA_NONE);
 	assert_int_equal(numa_of_interface(sys, "nosuch0"), NUMA_NONE);
-	make_link("devices/virtual/net/br0/lower_eth0",
-		"devices/pci0000:00/0000:00:05.0/net/eth0");
+	make_link("devices/virtual/net/br0/lower_eth0", "devices/pci0000:00/0000:00:05.0/net/eth0");
 	assert_int_equal(numa_of_interface(sys, "br0"), 0);
 	assert_int_equal(numa_of_interface(sys, "tap0"), 0);
 }
@@ -160,8 +159,8 @@ static struct vm_config config;
 
 static void choose(const char *option, const char *value)
 {
-	char *argv[] = {"run", "--kernel", "vmlinuz", "--disk", disk, (char *)option, (char *)value,
-		NULL};
+	char *argv[] = {
+		"run", "--kernel", "vmlinuz", "--disk", disk, (char *)option, (char *)value, NULL};
 	struct err e;
 
 	vm_config_free(&config);
@@ -247,8 +246,7 @@ static void threads_run_where_they_were_placed(void **state)
 	vm_init(&vm, &config, units);
 	assert_int_equal(loop_init(&vm.control, "control", &e), 0);
 	assert_int_equal(io_threads_unit.open(&vm, &e), 0);
-	assert_int_equal(
-		pthread_getaffinity_np(vm.io_thread[0].thread, sizeof(found), &found), 0);
+	assert_int_equal(pthread_getaffinity_np(vm.io_thread[0].thread, sizeof(found), &found), 0);
 	assert_true(CPU_EQUAL(&found, &config.io_cpus));
 	io_threads_unit.close(&vm);
 	loop_fini(&vm.control);
