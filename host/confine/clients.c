@@ -425,7 +425,7 @@ int broker_serve_clients(const char *name, int *fd, struct err *e)
 	if (!ret && (ret = -pthread_create(&thread, NULL, accept_main, NULL)))
 		err_set(e, ret, "control socket: %s", strerror(-ret));
 	if (!ret)
-		return 0;
+		return -pthread_detach(thread);
 	close(*fd);
 	return ret;
 }
