@@ -141,7 +141,7 @@ void file_replace_abandon_all(void)
 {
 	pthread_mutex_lock(&lock);
 	list_for_each (item, &all)
-		files_unlink(container_of(item, struct file_replace, link)->tmp_path);
+		files_unlink_apart(container_of(item, struct file_replace, link)->tmp_path);
 	pthread_mutex_unlock(&lock);
 }
 

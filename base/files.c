@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/broker.h"
@@ -112,6 +115,31 @@ int files_access(const char *path, int mode)
 int files_unlink(const char *path)
 {
 	return broker_used() ? call(BROKER_UNLINK, 0, 0, path) : unlink(path);
+}
+
+/* Holds nothing of the VM: locks of disks, for one, would outlive it. */
+static _Noreturn void unlink_in_child(const char *path)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close_range(0, ~0u, 0);
+	unlink(path);
+	_exit(EXIT_SUCCESS);
+}
+
+/* fork() would wait for locks that other threads may have. */
+void files_unlink_apart(const char *path)
+{
+	pid_t child;
+
+	if (broker_used()) {
+		files_unlink(path);
+		return;
+	}
+	child = _Fork();
+	if (!child)
+		unlink_in_child(path);
+	if (child > 0)
+		waitpid(child, NULL, 0);
 }
 
 static int ask_rename(const char *from, const char *to)

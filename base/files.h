@@ -18,6 +18,9 @@ int files_stat(const char *path, struct stat *st);
 int files_lstat(const char *path, struct stat *st);
 int files_access(const char *path, int mode);
 int files_unlink(const char *path);
+/* The same in another process, for one that is about to end and must not hang where no signal ends
+ * it. Still waits for the other. */
+void files_unlink_apart(const char *path);
 int files_rename(const char *from, const char *to);
 char *files_realpath(const char *path); /* to be freed */
 

@@ -454,7 +454,7 @@ int ctl_open(struct ctl *ctl, struct loop *loop, const char *name, ctl_handle_fn
 
 void ctl_unlink(const struct ctl *ctl)
 {
-	files_unlink(ctl->path);
+	files_unlink_apart(ctl->path);
 }
 
 void ctl_close(struct ctl *ctl)

@@ -10,14 +10,42 @@
 #include "base/thread.h"
 #include "base/time.h"
 
-/* ---- the thread ---------------------------------------------------------- */
+/* overdue() has the last part of the limit. */
+#define OVERDUE_PART 10u
+
+/* ---- the end of the limit ------------------------------------------------ */
+
+static struct timespec timespec_of(uint64_t ns)
+{
+	return (struct timespec){
+		.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
+}
+
+static void *overdue_main(void *arg)
+{
+	struct signals *s = arg;
+
+	thread_enter(THREAD_HELPER, "overdue");
+	s->ops->overdue(s->ctx);
+	return NULL;
+}
+
+/* On a thread of its own, which may hang as the others do. */
+static void call_overdue(struct signals *s)
+{
+	struct timespec until = timespec_of(loop_now_ns() + s->limit_ns / OVERDUE_PART);
+	pthread_t thread;
+
+	if (!thread_create(&thread, NULL, overdue_main, s))
+		pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until);
+}
 
 /* The process ends by the signal itself. */
 static void end_process(struct signals *s, int signo)
 {
 	sigset_t set;
 
-	s->ops->overdue(s->ctx);
+	call_overdue(s);
 	signal(signo, SIG_DFL);
 	sigemptyset(&set);
 	sigaddset(&set, signo);
@@ -26,9 +54,11 @@ static void end_process(struct signals *s, int signo)
 	_exit(128 + signo); /* the first process of a PID namespace survives its own signals */
 }
 
+/* ---- the thread ---------------------------------------------------------- */
+
 static void forward(struct signals *s, int signo)
 {
-	if (!atomic_fetch_or(&s->pending, 1ull << signo))
+	if (s->loop && !atomic_fetch_or(&s->pending, 1ull << signo))
 		loop_post(s->loop, &s->task);
 }
 
@@ -37,9 +67,7 @@ static void forward(struct signals *s, int signo)
 static int wait_until(const sigset_t *set, uint64_t end_ns)
 {
 	uint64_t now = loop_now_ns();
-	uint64_t left = end_ns > now ? end_ns - now : 0;
-	struct timespec wait = {
-		.tv_sec = (time_t)(left / NS_PER_S), .tv_nsec = (long)(left % NS_PER_S)};
+	struct timespec wait = timespec_of(end_ns > now ? end_ns - now : 0);
 	int signo, state;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
@@ -53,23 +81,22 @@ static int wait_until(const sigset_t *set, uint64_t end_ns)
 static void *thread_main(void *arg)
 {
 	struct signals *s = arg;
-	uint64_t end_ns = 0;
-	int first = 0, state;
+	int state;
 
 	thread_enter(THREAD_HELPER, "signals");
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	for (;;) {
-		int signo = wait_until(&s->set, end_ns);
+		int signo = wait_until(&s->set, s->end_ns);
 
 		if (signo < 0)
 			break;
 		forward(s, signo);
-		if (signo == SIGCONT || first)
+		if (signo == SIGCONT || s->first)
 			continue;
-		first = signo;
-		end_ns = loop_now_ns() + s->limit_ns;
+		s->first = signo;
+		s->end_ns = loop_now_ns() + s->limit_ns - s->limit_ns / OVERDUE_PART;
 	}
-	end_process(s, first);
+	end_process(s, s->first);
 	return NULL;
 }
 
@@ -116,9 +143,8 @@ int signals_open(struct signals *s, struct loop *loop, const struct signals_ops 
 	pthread_sigmask(SIG_BLOCK, &s->set, NULL);
 	s->loop = loop;
 	ret = thread_create(&s->thread, NULL, thread_main, s);
-	if (!ret) {
+	if (!ret)
 		return 0;
-	}
 	s->loop = NULL;
 	return err_set(e, ret, "cannot start a thread for signals: %s", strerror(-ret));
 }
@@ -131,4 +157,6 @@ void signals_close(struct signals *s)
 	pthread_cancel(s->thread);
 	pthread_join(s->thread, NULL);
 	s->loop = NULL;
+	if (thread_create(&s->thread, NULL, thread_main, s))
+		pthread_sigmask(SIG_UNBLOCK, &s->set, NULL);
 }

@@ -5,7 +5,8 @@
  * A thread of its own waits for them. It posts them to the loop, and measures how long
  * the process takes to end: nothing that keeps the loop's thread (a file system that
  * does not answer, a thread that cannot be joined) keeps the process longer than the
- * limit. Then the signal ends it as it would have without all this.
+ * limit. Then the signal ends it as it would have without all this. What is undone before has a
+ * part of the limit, and a thread of its own.
  *
  * Thread: the loop's. Threads that start before must block these signals (base/thread.h); those
  * that start later inherit the mask.
@@ -24,18 +25,21 @@
 struct signals_ops {
 	/* ON_LOOP. */
 	void (*caught)(void *ctx, int signal);
-	/* On the signals' thread, while the loop's thread may be anywhere: the process has not
-	 * ended within the limit, and ends after this. Undoes what would outlive it. */
+	/* On a helper thread, while the loop's thread may be anywhere: the process has not ended,
+	 * and ends when this returns, or when a tenth of the limit is over. Undoes what would
+	 * outlive it. */
 	void (*overdue)(void *ctx);
 };
 
 struct signals {
-	struct loop *loop; /* NULL: not open */
+	struct loop *loop; /* NULL: not open, or closed */
 	const struct signals_ops *ops;
 	void *ctx;
 	uint64_t limit_ns;
 	sigset_t set;
 	pthread_t thread;
+	int first;                /* signal that ends the process; 0: none yet */
+	uint64_t end_ns;          /* when overdue() is called, after the first signal */
 	_Atomic uint64_t pending; /* bit: signal number */
 	struct loop_task task;    /* posted while pending is not 0 */
 };
@@ -43,10 +47,11 @@ struct signals {
 /* A pipe without a reader and a limit on file sizes are errors of writes, not the end. */
 void signals_ignore(void);
 
-/* limit_ns: from the first signal that ends the process; SIGNALS_LIMIT_NS, or less in tests. */
+/* limit_ns: from the first signal to the end of the process; SIGNALS_LIMIT_NS, or less in tests. */
 int signals_open(struct signals *s, struct loop *loop, const struct signals_ops *ops, void *ctx,
 	uint64_t limit_ns, struct err *e);
-/* Also when it was never opened. The loop no longer runs; the limit ends here. */
+/* Also when it was never opened. The loop no longer runs, and gets no more signals. The limit holds
+ * until the process ends, which the last steps may delay: *s and ctx stay. */
 void signals_close(struct signals *s);
 
 #endif

@@ -535,13 +535,12 @@ static void on_signal(void *ctx, int signal)
 	vm_stop(vm, 128 + signal);
 }
 
-/* On the signals' thread. */
+/* On a helper thread. */
 static void on_overdue(void *ctx)
 {
 	struct vm *vm = ctx;
 
-	log_error("the VM did not end within %llu s after the signal; exiting",
-		SIGNALS_LIMIT_NS / NS_PER_S);
+	log_error("the VM does not end after the signal; exiting");
 	if (vm->ctl_open)
 		ctl_unlink(&vm->ctl);
 	if (vm->console_open)

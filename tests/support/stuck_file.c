@@ -127,6 +127,9 @@ static void answer(const struct server *s, const struct fuse_in_header *in)
 	case FUSE_LSEEK:
 		atomic_fetch_add(&s->seen->lseeks, 1);
 		break;
+	case FUSE_UNLINK:
+		atomic_fetch_add(&s->seen->unlinks, 1);
+		break;
 	case FUSE_FLUSH:
 		if (atomic_load(&s->seen->hold_close))
 			atomic_fetch_add(&s->seen->flushes, 1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A file whose storage never answers: a FUSE file system in a process of its own
- * that has one file, "disk", and leaves reads, writes, fsyncs and searches for holes in the kernel
- * until the process is killed; then they fail. Needs root and /dev/fuse.
+ * that has one file, "disk", and leaves reads, writes, fsyncs, unlinks and searches for holes in
+ * the kernel until the process is killed; then they fail. Needs root and /dev/fuse.
  */
 #ifndef SUPPORT_STUCK_FILE_H
 #define SUPPORT_STUCK_FILE_H
@@ -19,7 +19,7 @@ struct stuck_file {
 };
 
 struct stuck_file_seen {
-	_Atomic uint32_t reads, writes, fsyncs, lseeks, flushes; /* that are stuck */
+	_Atomic uint32_t reads, writes, fsyncs, lseeks, unlinks, flushes; /* that are stuck */
 	_Atomic bool hold_close; /* set before the first close: a close is stuck, too */
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Signals of a process of its own: one whose loop runs, and one whose loop's thread is stuck. */
+/* Signals of a process of its own: one whose loop runs, and those in which a thread is stuck. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,22 +24,38 @@ static struct shared {
 	_Atomic bool overdue, ready;
 } * shared;
 
+/* Where the child's threads stay for ever. */
+enum stuck {
+	NOWHERE,
+	IN_THE_LOOP,
+	IN_OVERDUE, /* and in the loop */
+	AT_THE_END, /* after signals_close() */
+};
+
 static struct loop loop;
 static struct signals signals;
-static bool stuck;
+static enum stuck stuck;
 
 /* ---- the child ----------------------------------------------------------- */
 
-static void sleep_for_ever(struct loop_task *task)
+static void sleep_for_ever(void)
 {
-	shared->ready = true;
 	for (;;)
 		pause();
 }
 
-static void is_ready(struct loop_task *task)
+static void stay(struct loop_task *task)
 {
 	shared->ready = true;
+	sleep_for_ever();
+}
+
+static void is_ready(struct loop_task *task)
+{
+	if (stuck == AT_THE_END)
+		loop_stop(&loop);
+	else
+		shared->ready = true;
 }
 
 static void caught(void *ctx, int signo)
@@ -52,13 +68,16 @@ static void caught(void *ctx, int signo)
 static void overdue(void *ctx)
 {
 	shared->overdue = true;
+	if (stuck == IN_OVERDUE)
+		sleep_for_ever();
 }
 
 static const struct signals_ops ops = {.caught = caught, .overdue = overdue};
 
 static void child(void)
 {
-	struct loop_task task = {.fn = stuck ? sleep_for_ever : is_ready};
+	bool in_loop = stuck != NOWHERE && stuck != AT_THE_END;
+	struct loop_task task = {.fn = in_loop ? stay : is_ready};
 	struct err e;
 
 	if (loop_init(&loop, "control", &e) ||
@@ -68,6 +87,9 @@ static void child(void)
 	loop_run(&loop);
 	signals_close(&signals);
 	loop_fini(&loop);
+	shared->ready = true;
+	if (stuck == AT_THE_END)
+		sleep_for_ever();
 	_exit(7);
 }
 
@@ -85,11 +107,11 @@ static int teardown(void **state)
 	return munmap(shared, sizeof(*shared));
 }
 
-static pid_t start(bool is_stuck)
+static pid_t start(enum stuck where)
 {
 	pid_t pid;
 
-	stuck = is_stuck;
+	stuck = where;
 	fflush(stdout);
 	pid = fork();
 	assert_true(pid >= 0);
@@ -110,7 +132,7 @@ static int end_of(pid_t pid)
 
 static void the_loop_gets_signals(void **state)
 {
-	pid_t pid = start(false);
+	pid_t pid = start(NOWHERE);
 	int status;
 
 	kill(pid, SIGCONT);
@@ -124,21 +146,37 @@ static void the_loop_gets_signals(void **state)
 	assert_false(shared->overdue);
 }
 
-/* Whatever the loop's thread waits for. */
-static void a_stuck_thread_does_not_keep_the_process(void **state)
+/* At least `ns` after its first signal. */
+static void expect_end_by_signal(enum stuck where, uint64_t ns)
 {
 	uint64_t begin = loop_now_ns();
-	pid_t pid = start(true);
+	pid_t pid = start(where);
 	int status;
 
 	kill(pid, SIGCONT); /* does not begin the time limit */
 	kill(pid, SIGINT);
 	kill(pid, SIGTERM);
 	status = end_of(pid);
-	assert_true(loop_now_ns() - begin >= LIMIT_NS);
+	assert_true(loop_now_ns() - begin >= ns);
 	assert_true(WIFSIGNALED(status));
 	assert_int_equal(WTERMSIG(status), SIGINT);
 	assert_true(shared->overdue);
+}
+
+/* Whatever the loop's thread waits for. */
+static void a_stuck_thread_does_not_keep_the_process(void **state)
+{
+	expect_end_by_signal(IN_THE_LOOP, LIMIT_NS - LIMIT_NS / 10);
+}
+
+static void nor_does_one_that_undoes(void **state)
+{
+	expect_end_by_signal(IN_OVERDUE, LIMIT_NS);
+}
+
+static void nor_do_the_last_steps(void **state)
+{
+	expect_end_by_signal(AT_THE_END, LIMIT_NS - LIMIT_NS / 10);
 }
 
 int main(void)
@@ -147,6 +185,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_loop_gets_signals, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_stuck_thread_does_not_keep_the_process, setup, teardown),
+		cmocka_unit_test_setup_teardown(nor_does_one_that_undoes, setup, teardown),
+		cmocka_unit_test_setup_teardown(nor_do_the_last_steps, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
