@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -28,6 +29,9 @@
 /* More requests at once are made one after the other. */
 #define THREADS_MAX 128u
 #define STACK_SIZE  (512u << 10) /* name servers, two texts */
+
+#define STOP_TURN_MS 5
+#define STOP_TURNS   600u
 
 /* The VM's configuration; constant. */
 static const struct vm_config *started;
@@ -343,10 +347,12 @@ int broker_start(const struct vm_config *config, struct err *e)
 	return 0;
 }
 
+/* One of its threads may hang in a file system. Then it is killed when the worker ends. */
 void broker_stop(void)
 {
 	if (!broker_used())
 		return;
 	broker_end();
-	waitpid(process, NULL, 0);
+	for (uint32_t i = 0; i < STOP_TURNS && !waitpid(process, NULL, WNOHANG); i++)
+		poll(NULL, 0, STOP_TURN_MS);
 }

@@ -18,7 +18,7 @@
 
 /* Before there are other threads. Starts it, and uses it from now on. 0 or -errno. */
 int broker_start(const struct vm_config *config, struct err *e);
-/* Ends it, and waits for that. */
+/* Ends it, and waits for that, three seconds at most. */
 void broker_stop(void);
 
 /* clients.c, in the broker: the control socket of VM `name`. *fd: where the worker accepts what is
