@@ -31,6 +31,7 @@ enum broker_op {
 	BROKER_UNLINK,
 	BROKER_RENAME,
 	BROKER_REALPATH,
+	BROKER_SYNC,    /* text: a directory, whose names become durable */
 	BROKER_CONNECT, /* a: type of socket */
 	BROKER_LISTEN,  /* a: type of socket, b: backlog */
 	/* elsewhere */

@@ -23,17 +23,12 @@ int file_sync_directory(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	char *directory = slash ? strndup(path, (size_t)(slash + 1 - path)) : strdup("./");
-	int fd, ret = 0;
+	int ret;
 
 	if (!directory)
 		return -ENOMEM;
-	fd = files_open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	ret = files_sync(directory) ? -errno : 0;
 	free(directory);
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd) && errno != EINVAL)
-		ret = -errno;
-	close(fd);
 	return ret;
 }
 

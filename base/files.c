@@ -142,6 +142,20 @@ void files_unlink_apart(const char *path)
 		waitpid(child, NULL, 0);
 }
 
+int files_sync(const char *directory)
+{
+	int fd, ret;
+
+	if (broker_used())
+		return call(BROKER_SYNC, 0, 0, directory);
+	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	ret = fsync(fd) && errno != EINVAL ? -errno : 0;
+	close(fd);
+	return outcome(ret);
+}
+
 static int ask_rename(const char *from, const char *to)
 {
 	struct exchange *x = malloc(sizeof(*x));

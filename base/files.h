@@ -22,6 +22,8 @@ int files_unlink(const char *path);
  * it. Still waits for the other. */
 void files_unlink_apart(const char *path);
 int files_rename(const char *from, const char *to);
+/* fsync() of a directory; file systems that cannot are taken to do it always. */
+int files_sync(const char *directory);
 char *files_realpath(const char *path); /* to be freed */
 
 #endif

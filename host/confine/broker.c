@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "base/thread.h"
 #include "base/unix_socket.h"
 #include "confine/grants.h"
@@ -50,9 +51,28 @@ static void give_fd(struct broker_reply *r, int fd)
 		r->fds[r->fd_count++] = fd;
 }
 
+/* With a directory the worker could find out what is in it. */
+static bool is_directory(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) || S_ISDIR(st.st_mode);
+}
+
 static void serve_open(const struct broker_request *q, struct broker_reply *r)
 {
-	give_fd(r, or_error(open(q->text, q->a | O_CLOEXEC, (mode_t)q->b)));
+	int fd = or_error(open(q->text, q->a | O_CLOEXEC, (mode_t)q->b));
+
+	if (fd >= 0 && is_directory(fd)) {
+		close(fd);
+		fd = -EISDIR;
+	}
+	give_fd(r, fd);
+}
+
+static void serve_sync(const struct broker_request *q, struct broker_reply *r)
+{
+	r->result = or_error(files_sync(q->text));
 }
 
 static void serve_stat(const struct broker_request *q, struct broker_reply *r)
@@ -149,6 +169,7 @@ static void (*const serve[BROKER_OPS])(const struct broker_request *q, struct br
 	[BROKER_UNLINK] = serve_unlink,
 	[BROKER_RENAME] = serve_rename,
 	[BROKER_REALPATH] = serve_realpath,
+	[BROKER_SYNC] = serve_sync,
 	[BROKER_CONNECT] = serve_connect,
 	[BROKER_LISTEN] = serve_listen,
 	[BROKER_CTL] = serve_ctl,

@@ -122,15 +122,13 @@ static unsigned wanted_by_open(int flags)
 		       : (flags & O_ACCMODE) == O_WRONLY ? MAY_WRITE
 							 : MAY_READ | MAY_WRITE;
 
-	if (flags & O_DIRECTORY)
-		may |= MAY_SYNC;
 	return flags & (O_CREAT | O_TRUNC) ? may | MAY_CREATE : may;
 }
 
 static bool may_open(const char *path, int flags)
 {
 	const int known = O_ACCMODE | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK |
-			  O_EXCL | O_DIRECT | O_DIRECTORY | O_NOFOLLOW | O_APPEND;
+			  O_EXCL | O_DIRECT | O_NOFOLLOW | O_APPEND;
 
 	if (flags & ~known)
 		return false;
@@ -195,6 +193,8 @@ bool grants_allow(const struct broker_request *q)
 		return may_rename(q);
 	case BROKER_REALPATH:
 		return has(GRANT_FILE, MAY_RESOLVE, q->text);
+	case BROKER_SYNC:
+		return has(GRANT_FILE, MAY_SYNC, q->text);
 	case BROKER_CONNECT:
 		return has(GRANT_SOCKET, MAY_CONNECT, q->text) || is_service(q->text);
 	case BROKER_LISTEN:
@@ -237,6 +237,8 @@ void grants_use(const struct broker_request *q)
 		use(q->text, wanted_by_open(q->a), MAY_READ | MAY_WRITE | MAY_CREATE | MAY_LOOK);
 	else if (q->op == BROKER_REALPATH)
 		use(q->text, MAY_RESOLVE, MAY_RESOLVE);
+	else if (q->op == BROKER_SYNC)
+		use(q->text, MAY_SYNC, MAY_SYNC);
 }
 
 /* ---- the end of a request ------------------------------------------------ */
@@ -320,7 +322,7 @@ int grants_add_reservation(const char *real)
 		ret = grants_add_text(&to, GRANT_FILE, may | MAY_REPLACE, name);
 	strrchr(name, '/')[1] = '\0';
 	if (!ret)
-		ret = grants_add_text(&to, GRANT_FILE, MAY_READ | MAY_SYNC | MAY_OPEN_AGAIN, name);
+		ret = grants_add_text(&to, GRANT_FILE, MAY_SYNC | MAY_OPEN_AGAIN, name);
 	free(name);
 	return ret;
 }

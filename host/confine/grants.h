@@ -41,7 +41,7 @@ enum {
 	MAY_CONNECT = 0x40,
 	MAY_LISTEN = 0x80,
 	MAY_OPEN_AGAIN = 0x100,
-	MAY_SYNC = 0x200,    /* a directory, to be opened for fsync() */
+	MAY_SYNC = 0x200,    /* a directory */
 	MAY_REPLACE = 0x400, /* a rename to it needs no check of the file: a reservation */
 };
 

@@ -269,7 +269,7 @@ static void add_save_request(const struct grant_to *to, const json_t *request)
 	grants_add_text(to, GRANT_FILE, MAY_REMOVE, path);
 	grants_add_text(to, GRANT_FILE, MAY_READ | MAY_WRITE | MAY_CREATE | MAY_REMOVE, name);
 	strrchr(path, '/')[1] = '\0';
-	grants_add_text(to, GRANT_FILE, MAY_READ | MAY_SYNC, path);
+	grants_add_text(to, GRANT_FILE, MAY_SYNC, path);
 }
 
 void grants_add_request(const json_t *request, uint64_t number)

@@ -93,6 +93,20 @@ static long ask_to_write(struct place *p)
 	return or_error(files_open(p->named, O_RDWR, 0));
 }
 
+/* Of a file for reservations, which is to be synchronised. */
+static long ask_directory(struct place *p)
+{
+	char *disk = files_realpath(p->named);
+	long ret = -EIO;
+
+	if (disk) {
+		strrchr(disk, '/')[1] = '\0';
+		ret = or_error(files_open(disk, O_RDONLY | O_DIRECTORY, 0));
+	}
+	free(disk);
+	return ret;
+}
+
 static long ask_sysfs(struct place *p)
 {
 	return or_error(files_open("/sys/dev/block/../../kernel/notes", O_RDONLY, 0));
@@ -370,6 +384,7 @@ const struct attempt attempts[] = {
 	ROW(1, open_canary, "openat of a file of the user", EACCES, EACCES, EACCES),
 	ROW(1, ask_passwd, "ask the broker for /etc/passwd", DIES, DIES, EACCES),
 	ROW(1, ask_canary, "ask the broker for a file that nobody named", DIES, DIES, EACCES),
+	ROW(1, ask_directory, "ask the broker for the directory of a disk", DIES, DIES, EACCES),
 	ROW(1, ask_sysfs, "ask the broker for a file beside block devices", DIES, DIES, EACCES),
 	DEAD(2, old_open, "open"),
 	DEAD(2, create, "creat"),

@@ -103,8 +103,12 @@ static void reservations_are_beside_their_disk(void **state)
 	assert_false(allows2(BROKER_RENAME, 0, "/img/p", "/img/p.pr"));
 	assert_false(allows(BROKER_RENAME, 0, "/img/p.pr.tmp"));
 	assert_true(allows(BROKER_UNLINK, 0, "/img/p.pr"));
-	assert_true(allows(BROKER_OPEN, O_RDONLY | O_DIRECTORY, "/img/"));
-	assert_false(allows(BROKER_OPEN, O_RDONLY | O_DIRECTORY, "/img/p.pr"));
+	assert_true(allows(BROKER_SYNC, 0, "/img/"));
+	grants_use(&q);
+	assert_true(allows(BROKER_SYNC, 0, "/img/"));
+	assert_false(allows(BROKER_SYNC, 0, "/img/p.pr"));
+	assert_false(allows(BROKER_OPEN, O_RDONLY, "/img/"));
+	assert_false(allows(BROKER_OPEN, O_RDONLY | O_DIRECTORY, "/img/"));
 }
 
 static void back_ends_of_nics(void **state)
@@ -176,13 +180,15 @@ static void answered_requests_leave_nothing(void **state)
 	assert_true(allows2(BROKER_RENAME, 0, "/s/vm.tmp", "/s/vm"));
 	assert_false(grants_may_replace(&q));
 	assert_true(allows(BROKER_OPEN, O_RDWR | O_CREAT | O_EXCL, "/s/vm.tmp"));
+	assert_true(allows(BROKER_SYNC, 0, "/s/"));
+	assert_false(allows(BROKER_OPEN, O_RDONLY | O_DIRECTORY, "/s/"));
 	grants_answered(number - 1, true);
 	assert_true(allows(BROKER_OPEN, O_RDWR | O_CREAT | O_EXCL, "/s/vm.tmp"));
 	grants_answered(number, true);
 	assert_false(allows(BROKER_OPEN, O_RDWR | O_CREAT | O_EXCL, "/s/vm.tmp"));
 	assert_false(allows(BROKER_OPEN, O_RDONLY, "/s/vm"));
 	assert_false(allows2(BROKER_RENAME, 0, "/s/vm.tmp", "/s/vm"));
-	assert_false(allows(BROKER_OPEN, O_RDONLY | O_DIRECTORY, "/s/"));
+	assert_false(allows(BROKER_SYNC, 0, "/s/"));
 	request("{\"command\": \"disk add\", \"spec\": \"/img/refused\"}");
 	grants_answered(number, true);
 	assert_false(allows(BROKER_OPEN, O_RDWR, "/img/refused"));
