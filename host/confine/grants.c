@@ -316,7 +316,7 @@ int grants_add_reservation(const char *real)
 
 	if (asprintf(&name, "%s.pr" FILE_REPLACE_SUFFIX, real) < 0)
 		return -ENOMEM;
-	ret = grants_add_text(&to, GRANT_FILE, may, name);
+	ret = grants_add_text(&to, GRANT_FILE, may | MAY_LOOK, name);
 	name[strlen(name) - strlen(FILE_REPLACE_SUFFIX)] = '\0';
 	if (!ret)
 		ret = grants_add_text(&to, GRANT_FILE, may | MAY_REPLACE, name);

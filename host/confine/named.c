@@ -266,6 +266,7 @@ static void add_save_request(const struct grant_to *to, const json_t *request)
 	snprintf(name, sizeof(name), "%s" FILE_REPLACE_SUFFIX, path);
 	grants_add_text(to, GRANT_FILE, MAY_READ, path); /* what is there */
 	grants_add_text(to, GRANT_FILE, MAY_READ, name);
+	grants_add_text(to, GRANT_FILE, MAY_LOOK, name); /* whether it has its name still */
 	grants_add_text(to, GRANT_FILE, MAY_REMOVE, path);
 	grants_add_text(to, GRANT_FILE, MAY_READ | MAY_WRITE | MAY_CREATE | MAY_REMOVE, name);
 	strrchr(path, '/')[1] = '\0';

@@ -256,7 +256,7 @@ static int writer_open(struct writer *w)
 	w->zstd = ZSTD_createCCtx();
 	if (!w->chunks || !w->plain || !w->packed || !w->zstd)
 		return -ENOMEM;
-	return file_replace_begin(&w->file, w->path, 0400, is_old_image);
+	return file_replace_begin(&w->file, &file_replace_calls, w->path, 0400, is_old_image);
 }
 
 static void writer_close(struct writer *w)

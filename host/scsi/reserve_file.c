@@ -18,8 +18,7 @@
 static int write_state(const char *path, const struct scsi_reserve_state *state, bool *changed)
 {
 	char line[LINE_MAX_SIZE];
-	struct file_replace r;
-	int length, ret;
+	int length;
 
 	*changed = false;
 	if (!state->keep) {
@@ -30,13 +29,7 @@ static int write_state(const char *path, const struct scsi_reserve_state *state,
 	}
 	length = snprintf(line, sizeof(line), "enlite-reservation 1 %016" PRIx64 " %u\n",
 		state->key, state->type);
-	ret = file_replace_begin(&r, path, 0600, NULL);
-	if (ret)
-		return ret;
-	if (write(r.fd, line, (size_t)length) == length)
-		return file_replace_commit(&r, changed);
-	file_replace_abort(&r);
-	return -EIO;
+	return file_replace(&file_replace_calls, path, line, (size_t)length, 0600, changed);
 }
 
 /* Without the directory on its disk a loss of power may bring the old file back, so the command

@@ -79,7 +79,8 @@ static void remove_files(const struct manager *m, const char *id)
 {
 	static const char *const images[] = {"image", "image.tmp", "resuming", "interrupted"};
 	static const char *const logs[] = {"log", "console"};
-	static const char *const runs[] = {"run", "end", "in", "sock", "boot"};
+	static const char *const runs[] = {
+		"run", "run.tmp", "end", "in", "sock", "boot", "boot.tmp"};
 
 	remove_all(&m->images, id, images, sizeof(images) / sizeof(images[0]));
 	remove_all(&m->log, id, logs, sizeof(logs) / sizeof(logs[0]));
@@ -418,8 +419,10 @@ static int set_paths(struct manager *m, const char *state_dir, const char *run_d
 
 static int load_all(struct manager *m, struct err *e)
 {
-	int ret = store_each(&m->vms, ".json", load_one, m);
+	int ret;
 
+	store_clean(&m->vms); /* workers write to the other directories, too */
+	ret = store_each(&m->vms, ".json", load_one, m);
 	if (ret)
 		return err_set(e, ret, "%s/vms: cannot be read: %s", m->state_path, strerror(-ret));
 	remove_orphans(m);

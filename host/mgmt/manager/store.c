@@ -13,23 +13,7 @@
 #include <unistd.h>
 
 #include "base/file_owner.h"
-
-/* In front of the name of a file that is being written. */
-#define UNFINISHED ".new-"
-
-static int real_openat(int dir, const char *name, int flags, mode_t mode)
-{
-	return openat(dir, name, flags, mode);
-}
-
-const struct store_calls store_calls = {
-	.openat = real_openat,
-	.write = write,
-	.fsync = fsync,
-	.close = close,
-	.renameat = renameat,
-	.unlinkat = unlinkat,
-};
+#include "base/file_replace.h"
 
 /* ---- the directory ------------------------------------------------------- */
 
@@ -50,16 +34,29 @@ static int make_path(const char *path)
 	return 0;
 }
 
+static int open_directory(struct store *s, const char *path)
+{
+	int ret = make_path(path);
+
+	*s = (struct store){.dir = -1, .calls = &file_replace_calls};
+	if (ret)
+		return ret;
+	s->path = strdup(path);
+	if (!s->path)
+		return -ENOMEM;
+	s->dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return s->dir < 0 ? -errno : 0;
+}
+
 int store_open(struct store *s, const char *path, struct err *e)
 {
 	const char *why;
-	int ret = make_path(path);
+	int ret = open_directory(s, path);
 
-	s->calls = &store_calls;
-	s->dir = ret ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (s->dir < 0)
-		return err_set(e, ret ? ret : -errno, "%s: cannot make or open it: %s", path,
-			strerror(ret ? -ret : errno));
+	if (ret) {
+		store_close(s);
+		return err_set(e, ret, "%s: cannot make or open it: %s", path, strerror(-ret));
+	}
 	why = file_not_private(s->dir);
 	if (!why)
 		return 0;
@@ -72,65 +69,36 @@ void store_close(struct store *s)
 	if (s->dir >= 0)
 		close(s->dir);
 	s->dir = -1;
+	free(s->path);
+	s->path = NULL;
 }
 
 static int flush_dir(const struct store *s, const char *name, struct err *e)
 {
-	if (!s->calls->fsync(s->dir))
+	if (!s->calls->sync(s->path))
 		return 0;
 	return err_set(e, -errno, "%s: the directory cannot be flushed: %s", name, strerror(errno));
 }
 
 /* ---- writing ------------------------------------------------------------- */
 
-static int write_all(const struct store *s, int fd, const char *text, size_t len)
+static const char *path_of(const struct store *s, const char *name, char path[PATH_MAX])
 {
-	while (len) {
-		ssize_t n = s->calls->write(fd, text, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		text += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-/* The file in its temporary name, flushed. */
-static int write_new(const struct store *s, const char *name, const char *text)
-{
-	int ret, fd = s->calls->openat(
-			 s->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		return -errno;
-	ret = write_all(s, fd, text, strlen(text));
-	if (!ret && s->calls->fsync(fd))
-		ret = -errno;
-	if (s->calls->close(fd) && !ret)
-		ret = -errno;
-	return ret;
+	snprintf(path, PATH_MAX, "%s/%s", s->path, name);
+	return path;
 }
 
 static int replace(const struct store *s, const char *name, const char *text, struct err *e)
 {
-	char temporary[STORE_NAME_MAX + sizeof(UNFINISHED)];
-	int ret;
+	char path[PATH_MAX];
+	bool named;
+	int ret = file_replace(s->calls, path_of(s, name, path), text, strlen(text), 0600, &named);
 
-	snprintf(temporary, sizeof(temporary), UNFINISHED "%s", name);
-	ret = write_new(s, temporary, text);
-	if (ret == -EEXIST) { /* of a manager that was killed */
-		s->calls->unlinkat(s->dir, temporary, 0);
-		ret = write_new(s, temporary, text);
-	}
-	if (!ret && s->calls->renameat(s->dir, temporary, s->dir, name))
-		ret = -errno;
 	if (!ret)
-		return flush_dir(s, name, e);
-	s->calls->unlinkat(s->dir, temporary, 0);
-	return err_set(e, ret, "%s: cannot be written: %s", name, strerror(-ret));
+		return 0;
+	return err_set(e, ret,
+		named ? "%s: the directory cannot be flushed: %s" : "%s: cannot be written: %s",
+		name, strerror(-ret));
 }
 
 int store_write(const struct store *s, const char *name, const json_t *json, struct err *e)
@@ -150,7 +118,9 @@ int store_write(const struct store *s, const char *name, const json_t *json, str
 
 int store_remove(const struct store *s, const char *name, struct err *e)
 {
-	if (s->calls->unlinkat(s->dir, name, 0))
+	char path[PATH_MAX];
+
+	if (s->calls->unlink(path_of(s, name, path)))
 		return errno == ENOENT ? 0
 				       : err_set(e, -errno, "%s: cannot be removed: %s", name,
 						 strerror(errno));
@@ -159,7 +129,9 @@ int store_remove(const struct store *s, const char *name, struct err *e)
 
 int store_rename(const struct store *s, const char *from, const char *to, struct err *e)
 {
-	if (s->calls->renameat(s->dir, from, s->dir, to))
+	char old[PATH_MAX], new[PATH_MAX];
+
+	if (s->calls->rename(path_of(s, from, old), path_of(s, to, new)))
 		return err_set(e, -errno, "%s: cannot be renamed: %s", from, strerror(errno));
 	return flush_dir(s, to, e);
 }
@@ -229,12 +201,22 @@ int store_each(const struct store *s, const char *suffix, void (*fn)(void *ctx, 
 			close(fd);
 		return -errno;
 	}
-	while ((entry = readdir(dir))) {
-		if (!strncmp(entry->d_name, UNFINISHED, strlen(UNFINISHED)))
-			s->calls->unlinkat(s->dir, entry->d_name, 0);
-		else if (ends_with(entry->d_name, suffix))
+	while ((entry = readdir(dir)))
+		if (ends_with(entry->d_name, suffix))
 			fn(ctx, entry->d_name);
-	}
 	closedir(dir);
 	return 0;
+}
+
+static void remove_unfinished(void *ctx, const char *name)
+{
+	const struct store *s = ctx;
+	char path[PATH_MAX];
+
+	s->calls->unlink(path_of(s, name, path));
+}
+
+void store_clean(struct store *s)
+{
+	store_each(s, FILE_REPLACE_SUFFIX, remove_unfinished, s);
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A directory of small JSON files that survives a crash at any instant: a file is written whole
- * beside the old one, flushed, renamed over it, and the directory is flushed; then the call
- * returns. A reader finds the old file or the new one.
+ * A directory of small JSON files that survives a crash at any instant: they are replaced as a
+ * whole (base/file_replace.h). A reader finds the old file or the new one.
  *
  * Files that are not ours (links, other owners, writable for others, torn) are reported and
  * skipped: none of them keeps another from being read.
@@ -16,29 +15,19 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/file_replace.h"
 
 #define STORE_NAME_MAX 64u
 #define STORE_FILE_MAX (1u << 20)
 
-/* The system calls of a write, in this order; tests make each of them fail. As the calls they are
- * named after. */
-struct store_calls {
-	int (*openat)(int dir, const char *name, int flags, mode_t mode);
-	ssize_t (*write)(int fd, const void *bytes, size_t count);
-	int (*fsync)(int fd);
-	int (*close)(int fd);
-	int (*renameat)(int from_dir, const char *from, int to_dir, const char *to);
-	int (*unlinkat)(int dir, const char *name, int flags);
-};
-
-extern const struct store_calls store_calls;
-
 struct store {
 	int dir; /* -1: not open */
-	const struct store_calls *calls;
+	char *path;
+	const struct file_replace_calls *calls; /* file_replace_calls outside of tests */
 };
 
-/* Makes the directory if there is none; it must be ours alone. 0 or -errno with one line. */
+/* Makes the directory if there is none; it must be ours alone. path is absolute. 0 or -errno with
+ * one line. */
 int store_open(struct store *s, const char *path, struct err *e);
 void store_close(struct store *s);
 
@@ -52,9 +41,11 @@ int store_read(const struct store *s, const char *name, json_t **json, struct er
 /* A file of any kind changes its name, for good. */
 int store_rename(const struct store *s, const char *from, const char *to, struct err *e);
 
-/* Calls fn for each name that ends with `suffix`, in no order, and removes what an interrupted
- * write left. 0 or -errno. fn may change the directory. */
+/* Calls fn for each name that ends with `suffix`, in no order. 0 or -errno. fn may change the
+ * directory. */
 int store_each(const struct store *s, const char *suffix, void (*fn)(void *ctx, const char *name),
 	void *ctx);
+/* Removes what interrupted writes have left. Only this process replaces files in the directory. */
+void store_clean(struct store *s);
 
 #endif

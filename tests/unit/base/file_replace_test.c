@@ -13,36 +13,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file_lock.h"
 #include "base/file_replace.h"
+#include "tests/support/replace_calls.h"
 
 #define OLD "the old text"
 #define NEW "a new text, which is longer"
 
 static char directory[64], path[96], tmp_path[128];
 
-/* In place of the C library's: makes the directory's fail, or all. */
-static enum { WORKS, DIRECTORIES_FAIL, ALL_FAIL } syncing;
-
-int fsync(int fd)
-{
-	struct stat st;
-
-	if (syncing == ALL_FAIL ||
-		(syncing == DIRECTORIES_FAIL && !fstat(fd, &st) && S_ISDIR(st.st_mode))) {
-		errno = EIO;
-		return -1;
-	}
-	return (int)syscall(SYS_fsync, fd);
-}
-
 static int setup(void **state)
 {
-	syncing = WORKS;
+	replace_calls_fail(0, false);
 	snprintf(directory, sizeof(directory), "/tmp/file-replace-XXXXXX");
 	if (!mkdtemp(directory))
 		return -1;
@@ -70,8 +55,17 @@ static void assert_text(const char *text)
 
 static void put(const char *text)
 {
-	assert_int_equal(file_replace(path, text, strlen(text), 0600), 0);
+	bool named;
+
+	assert_int_equal(
+		file_replace(&file_replace_calls, path, text, strlen(text), 0600, &named), 0);
+	assert_true(named);
 	assert_text(text);
+}
+
+static int begin_at(struct file_replace *r, bool (*is_ours)(int fd))
+{
+	return file_replace_begin(r, &replace_calls, path, 0600, is_ours);
 }
 
 static void replaces(void **state)
@@ -88,7 +82,7 @@ static void replaces(void **state)
 static void begin(struct file_replace *r)
 {
 	put(OLD);
-	assert_int_equal(file_replace_begin(r, path, 0600, NULL), 0);
+	assert_int_equal(begin_at(r, NULL), 0);
 	assert_int_equal(write(r->fd, NEW, strlen(NEW)), strlen(NEW));
 	assert_text(OLD);
 }
@@ -103,28 +97,42 @@ static void an_abort_leaves_the_old_one(void **state)
 	assert_text(OLD);
 }
 
-static void what_is_not_durable_gets_no_name(void **state)
+/* A file is flushed before it has its name, and its name before the call returns. */
+static void the_order_of_the_calls(void **state)
 {
-	struct file_replace r;
-	bool named = true;
+	bool named;
 
-	begin(&r);
-	syncing = ALL_FAIL;
-	assert_int_equal(file_replace_commit(&r, &named), -EIO);
-	assert_false(named);
-	assert_text(OLD);
+	assert_int_equal(file_replace(&replace_calls, path, NEW, strlen(NEW), 0600, &named), 0);
+	assert_string_equal(replace_calls_seen.order, "oolwflrdc");
 }
 
-static void a_name_that_is_not_durable_is_told(void **state)
+/* The old file or the new one, *named says which, and nothing else. */
+static void an_error_of_each_call(void **state)
 {
-	struct file_replace r;
-	bool named = false;
+	bool named;
 
-	begin(&r);
-	syncing = DIRECTORIES_FAIL;
-	assert_int_equal(file_replace_commit(&r, &named), -EIO);
-	assert_true(named);
-	assert_text(NEW);
+	for (unsigned int at = 1; at <= strlen("oolwflrd"); at++) {
+		put(OLD);
+		replace_calls_fail(at, false);
+		assert_int_equal(
+			file_replace(&replace_calls, path, NEW, strlen(NEW), 0600, &named), -EIO);
+		assert_int_equal(named, at == strlen("oolwflrd"));
+		assert_text(named ? NEW : OLD);
+		assert_int_equal(access(tmp_path, F_OK), -1);
+	}
+}
+
+static void a_crash_at_each_call(void **state)
+{
+	bool named;
+
+	for (unsigned int at = 1; at <= strlen("oolwflrd"); at++) {
+		put(OLD);
+		replace_calls_fail(at, true);
+		assert_true(file_replace(&replace_calls, path, NEW, strlen(NEW), 0600, &named) < 0);
+		assert_text(named ? NEW : OLD);
+		put(OLD); /* whatever was left */
+	}
 }
 
 static void two_writers_do_not_mix(void **state)
@@ -132,9 +140,68 @@ static void two_writers_do_not_mix(void **state)
 	struct file_replace r, other;
 
 	begin(&r);
-	assert_int_equal(file_replace_begin(&other, path, 0600, NULL), -EBUSY);
+	assert_int_equal(begin_at(&other, NULL), -EBUSY);
 	assert_int_equal(file_replace_commit(&r, NULL), 0);
 	assert_text(NEW);
+}
+
+static struct file_replace second;
+static int second_began;
+
+static void begin_second(void)
+{
+	second_began = file_replace_begin(&second, &file_replace_calls, path, 0600, NULL);
+	if (!second_began)
+		assert_int_equal(write(second.fd, "second", 6), 6);
+}
+
+/* As killed writers leave it. */
+static void leave_file(void)
+{
+	int fd = open(tmp_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "left", 4), 4);
+	close(fd);
+}
+
+/* The second one begins after call number `at` of the first: one of them is refused. */
+static void race(unsigned int at)
+{
+	struct file_replace first;
+	int began;
+
+	replace_calls_between(at, begin_second);
+	second_began = -EAGAIN;
+	began = begin_at(&first, NULL);
+	replace_calls_fail(0, false);
+	assert_int_not_equal(second_began, -EAGAIN);
+	assert_true(!began != !second_began);
+	if (began)
+		assert_int_equal(began, -EBUSY);
+	else
+		assert_int_equal(write(first.fd, NEW, strlen(NEW)), strlen(NEW));
+	file_replace_abort(began ? &first : &second); /* does nothing: it was refused */
+	assert_int_equal(access(tmp_path, F_OK), 0);
+	assert_int_equal(file_replace_commit(began ? &second : &first, NULL), 0);
+	assert_text(began ? "second" : NEW);
+	assert_int_equal(access(tmp_path, F_OK), -1);
+}
+
+static void two_writers_that_begin_at_once(void **state)
+{
+	put(OLD);
+	for (unsigned int at = 1; at <= strlen("ool"); at++)
+		race(at);
+}
+
+static void two_writers_that_find_a_file_left(void **state)
+{
+	put(OLD);
+	for (unsigned int at = 1; at <= strlen("olucol"); at++) {
+		leave_file();
+		race(at);
+	}
 }
 
 /* As the signals' thread does it while the writer hangs. */
@@ -145,7 +212,7 @@ static void the_end_of_the_process_leaves_the_old_one(void **state)
 	begin(&r);
 	file_replace_abandon_all();
 	assert_int_equal(access(tmp_path, F_OK), -1);
-	assert_int_equal(file_replace_commit(&r, NULL), -ENOENT);
+	assert_int_equal(file_replace_commit(&r, NULL), -EBUSY);
 	assert_text(OLD);
 	put(NEW);
 	file_replace_abandon_all();
@@ -158,7 +225,7 @@ static void what_a_writer_left_is_replaced(void **state)
 	struct file_replace r;
 
 	if (!fork()) {
-		_exit(file_replace_begin(&r, path, 0600, NULL));
+		_exit(begin_at(&r, NULL));
 	}
 	wait(NULL);
 	assert_int_equal(access(tmp_path, F_OK), 0);
@@ -194,20 +261,25 @@ static void others_files_are_kept(void **state)
 	struct file_replace r;
 
 	put(OLD);
-	assert_int_equal(file_replace_begin(&r, path, 0600, is_new), -EEXIST);
+	assert_int_equal(begin_at(&r, is_new), -EEXIST);
 	assert_int_equal(rename(path, tmp_path), 0);
-	assert_int_equal(file_replace_begin(&r, path, 0600, is_new), -EEXIST);
+	assert_int_equal(begin_at(&r, is_new), -EEXIST);
 	assert_int_equal(rename(tmp_path, path), 0);
 	assert_text(OLD);
 	put(NEW);
-	assert_int_equal(file_replace_begin(&r, path, 0600, is_new), 0);
+	assert_int_equal(begin_at(&r, is_new), 0);
 	file_replace_abort(&r);
 	assert_text(NEW);
 }
 
 static void a_missing_directory_is_an_error(void **state)
 {
-	assert_int_equal(file_replace("/nowhere/name", OLD, strlen(OLD), 0600), -ENOENT);
+	bool named = true;
+
+	assert_int_equal(
+		file_replace(&file_replace_calls, "/nowhere/name", OLD, strlen(OLD), 0600, &named),
+		-ENOENT);
+	assert_false(named);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -217,9 +289,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(replaces),
 		TEST(an_abort_leaves_the_old_one),
-		TEST(what_is_not_durable_gets_no_name),
-		TEST(a_name_that_is_not_durable_is_told),
+		TEST(the_order_of_the_calls),
+		TEST(an_error_of_each_call),
+		TEST(a_crash_at_each_call),
 		TEST(two_writers_do_not_mix),
+		TEST(two_writers_that_begin_at_once),
+		TEST(two_writers_that_find_a_file_left),
 		TEST(the_end_of_the_process_leaves_the_old_one),
 		TEST(what_a_writer_left_is_replaced),
 		TEST(links_are_replaced_not_followed),

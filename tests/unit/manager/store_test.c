@@ -17,91 +17,16 @@
 #include <unistd.h>
 
 #include "mgmt/manager/store.h"
+#include "tests/support/replace_calls.h"
 
 #define NAME "a.json"
+
+/* Of a write; after that nothing can fail. */
+#define ORDER "oolwflrd"
 
 static char path[64];
 static struct store s;
 static struct err e;
-
-/* ---- system calls that fail ---------------------------------------------- */
-
-static unsigned calls; /* made so far */
-static unsigned fail_at;
-static bool crashed; /* from the failing call on nothing reaches the disk */
-static bool crash;   /* it is a crash, not one error */
-static char order[32];
-
-static bool fails(char what)
-{
-	size_t used = strlen(order);
-
-	calls++;
-	if (used + 1 < sizeof(order))
-		order[used] = what;
-	if (calls == fail_at && crash)
-		crashed = true;
-	if (calls != fail_at && !crashed)
-		return false;
-	errno = EIO;
-	return true;
-}
-
-static int try_openat(int dir, const char *name, int flags, mode_t mode)
-{
-	return fails('o') ? -1 : store_calls.openat(dir, name, flags, mode);
-}
-
-/* Half of it is written before it fails. */
-static ssize_t try_write(int fd, const void *bytes, size_t count)
-{
-	if (!fails('w'))
-		return store_calls.write(fd, bytes, count);
-	if (calls == fail_at)
-		store_calls.write(fd, bytes, count / 2);
-	errno = EIO;
-	return -1;
-}
-
-static int try_fsync(int fd)
-{
-	return fails(fd == s.dir ? 'd' : 'f') ? -1 : store_calls.fsync(fd);
-}
-
-static int try_close(int fd)
-{
-	store_calls.close(fd); /* as the kernel does in any case */
-	return fails('c') ? -1 : 0;
-}
-
-static int try_renameat(int from_dir, const char *from, int to_dir, const char *to)
-{
-	return fails('r') ? -1 : store_calls.renameat(from_dir, from, to_dir, to);
-}
-
-static int try_unlinkat(int dir, const char *name, int flags)
-{
-	return fails('u') ? -1 : store_calls.unlinkat(dir, name, flags);
-}
-
-static const struct store_calls failing = {
-	.openat = try_openat,
-	.write = try_write,
-	.fsync = try_fsync,
-	.close = try_close,
-	.renameat = try_renameat,
-	.unlinkat = try_unlinkat,
-};
-
-static void arm(unsigned at, bool is_crash)
-{
-	calls = 0;
-	fail_at = at;
-	crash = is_crash;
-	crashed = false;
-	memset(order, 0, sizeof(order));
-	s.calls = &failing;
-}
 
 /* ---- helpers ------------------------------------------------------------- */
 
@@ -111,6 +36,20 @@ static void put(const char *name, int value)
 
 	assert_int_equal(store_write(&s, name, json, &e), 0);
 	json_decref(json);
+}
+
+/* From call number `at` on nothing reaches the disk; or it is one error. */
+static void arm(unsigned at, bool is_crash)
+{
+	replace_calls_fail(at, is_crash);
+	s.calls = &replace_calls;
+}
+
+/* The next manager. */
+static void restart(void)
+{
+	s.calls = &file_replace_calls;
+	store_clean(&s);
 }
 
 static int try_put(const char *name, int value)
@@ -168,7 +107,6 @@ static int teardown(void **state)
 {
 	char command[128];
 
-	s.calls = &store_calls;
 	store_close(&s);
 	snprintf(command, sizeof(command), "rm -rf %s", path);
 	return system(command);
@@ -181,26 +119,19 @@ static void the_order_of_a_write(void **state)
 {
 	arm(0, false);
 	assert_int_equal(try_put(NAME, 1), 0);
-	assert_string_equal(order, "owfcrd");
+	assert_string_equal(replace_calls_seen.order, ORDER "c");
 }
 
 static void a_crash_at_each_call(void **state)
 {
-	unsigned steps;
-
-	arm(0, true);
-	assert_int_equal(try_put(NAME, 1), 0);
-	steps = calls;
-	assert_true(steps >= 6);
-	for (unsigned at = 1; at <= steps; at++) {
-		s.calls = &store_calls;
+	for (unsigned at = 1; at <= strlen(ORDER); at++) {
 		put(NAME, 1);
 		put("other.json", 7);
 		arm(at, true);
 		assert_true(try_put(NAME, 2) < 0);
-		s.calls = &store_calls; /* the next manager */
+		restart();
 		assert_int_equal(files(), 2);
-		assert_int_equal(get(NAME), at == steps ? 2 : 1);
+		assert_int_equal(get(NAME), at == strlen(ORDER) ? 2 : 1);
 		assert_int_equal(get("other.json"), 7);
 		assert_int_equal(try_put(NAME, 3), 0);
 		assert_int_equal(get(NAME), 3);
@@ -209,28 +140,27 @@ static void a_crash_at_each_call(void **state)
 
 static void an_error_at_each_call(void **state)
 {
-	for (unsigned at = 1; at <= 6; at++) {
-		s.calls = &store_calls;
+	for (unsigned at = 1; at <= strlen(ORDER); at++) {
 		put(NAME, 1);
 		arm(at, false);
 		assert_int_equal(try_put(NAME, 2), -EIO);
-		s.calls = &store_calls;
-		assert_int_equal(get(NAME), at == 6 ? 2 : 1);
-		assert_int_equal(faccessat(s.dir, ".new-" NAME, F_OK, 0), -1);
+		s.calls = &file_replace_calls;
+		assert_int_equal(get(NAME), at == strlen(ORDER) ? 2 : 1);
+		assert_int_equal(faccessat(s.dir, NAME FILE_REPLACE_SUFFIX, F_OK, 0), -1);
 	}
 }
 
 /* Also the first write of a file: there is none, or a whole one. */
 static void a_crash_of_the_first_write(void **state)
 {
-	for (unsigned at = 1; at <= 6; at++) {
-		s.calls = &store_calls;
+	for (unsigned at = 1; at <= strlen(ORDER); at++) {
 		assert_int_equal(store_remove(&s, NAME, &e), 0);
 		arm(at, true);
 		assert_true(try_put(NAME, 2) < 0);
-		s.calls = &store_calls;
-		assert_int_equal(files(), at == 6 ? 1 : 0);
-		assert_int_equal(get(NAME), at == 6 ? 2 : -ENOENT);
+		restart();
+		assert_int_equal(files(), at == strlen(ORDER) ? 1 : 0);
+		assert_int_equal(get(NAME), at == strlen(ORDER) ? 2 : -ENOENT);
+		assert_int_equal(faccessat(s.dir, NAME FILE_REPLACE_SUFFIX, F_OK, 0), -1);
 	}
 }
 
@@ -239,7 +169,7 @@ static void a_removal_that_fails(void **state)
 	put(NAME, 1);
 	arm(1, false);
 	assert_int_equal(store_remove(&s, NAME, &e), -EIO);
-	s.calls = &store_calls;
+	s.calls = &file_replace_calls;
 	assert_int_equal(get(NAME), 1);
 	assert_int_equal(store_remove(&s, NAME, &e), 0);
 	assert_int_equal(store_remove(&s, NAME, &e), 0);
