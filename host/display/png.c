@@ -1,39 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 #include "display/png.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <png.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define SONAME "libpng16.so.16"
+#include "base/library.h"
 
-static struct {
+static struct png_lib {
 	__typeof__(&png_image_write_to_memory) write;
 	__typeof__(&png_image_free) free;
 } lib;
 
-/* ISO C has no conversion from an object's pointer to a function's. */
-static void find(void *handle, const char *name, void *function)
-{
-	void *found = dlsym(handle, name);
+static const struct library_function functions[] = {
+	{"png_image_write_to_memory", offsetof(struct png_lib, write)},
+	{"png_image_free", offsetof(struct png_lib, free)},
+};
 
-	memcpy(function, &found, sizeof(found));
-}
+static const struct library library = {
+	.need = "display: screenshots need libpng",
+	.package = "libpng16-16",
+	.functions = functions,
+	.count = sizeof(functions) / sizeof(functions[0]),
+};
 
 int display_png_load(struct err *e)
 {
-	void *handle = dlopen(SONAME, RTLD_NOW | RTLD_LOCAL);
-
-	if (handle) {
-		find(handle, "png_image_write_to_memory", &lib.write);
-		find(handle, "png_image_free", &lib.free);
-	}
-	if (lib.write && lib.free)
-		return 0;
-	return err_set(
-		e, -ENOENT, "display: screenshots need libpng; install the package libpng16-16");
+	return library_load(&library, "libpng16.so.16", &lib, e);
 }
 
 /* The form for whole pictures: the size is an upper bound first, then what it took. */

@@ -8,7 +8,8 @@
 
 #include "base/err.h"
 
-/* Before the process loses its right to open files. 0; -ENOENT: one line says what to install. */
+/* Before the process loses its right to open files. 0, or -errno with one line that names the
+ * package. */
 int display_png_load(struct err *e);
 
 /* The bytes of a PNG file from rows of RGB without gaps, malloc()ed. -ENOSYS: it is not loaded;
