@@ -121,16 +121,18 @@ rounds_done() {
 # Rounds that are done stay done when the bed dies; the next bed goes on with the round it died in,
 # unless three died in the same one.
 measure_in_bed() { # measurements
-	local first deaths=0 status
-	while first=$(($(rounds_done) + 1)); [ "$first" -le "$rounds" ]; do
+	local first=1 complete deaths=0 status
+	while [ $first -le "$rounds" ]; do
 		status=0
 		bed/run --timeout $((600 + $1 * (seconds + 10))) -- \
-			"bench/$bench/inside" "$PWD/$raw" "$first" || status=$?
+			"bench/$bench/inside" "$PWD/$raw" $first || status=$?
 		[ $status -eq 125 ] || return $status
+		complete=$(rounds_done)
 		deaths=$((deaths + 1))
-		[ "$(rounds_done)" -lt "$first" ] || deaths=0
+		[ "$complete" -lt $first ] || deaths=0
 		[ $deaths -lt 3 ] || return $status
-		echo "{\"lost\":\"the bed\",\"during\":\"round $(($(rounds_done) + 1))\"}" >>"$raw"
+		first=$((complete + 1))
+		echo "{\"lost\":\"the bed\",\"during\":\"round $first\"}" >>"$raw"
 	done
 }
 
