@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent/stream.h"
+#include "base/file_output.h"
 
 #define READ_MAX        32768u
 #define SIGNALS_UNHEARD 2u
@@ -162,20 +163,13 @@ static void flush(struct exec *x)
 
 /* ---- from the guest ------------------------------------------------------ */
 
-static int write_all(struct exec *x, int fd, const uint8_t *bytes, size_t count)
+static int write_output(struct exec *x, int fd, const struct agent_frame *frame)
 {
-	while (count) {
-		ssize_t n = write(fd, bytes, count);
+	static const _Atomic bool closing; /* never: signals are taken when all is written */
+	int ret = file_output_write(fd, frame->payload, frame->length, &closing);
 
-		x->nobody_reads |= n < 0 && errno == EPIPE;
-		if (n < 0 && errno != EINTR && errno != EAGAIN)
-			return -errno;
-		if (n < 0)
-			continue;
-		bytes += n;
-		count -= (size_t)n;
-	}
-	return 0;
+	x->nobody_reads |= ret == -EPIPE;
+	return ret;
 }
 
 static int take_frame(struct exec *x, const struct agent_frame *frame)
@@ -185,9 +179,9 @@ static int take_frame(struct exec *x, const struct agent_frame *frame)
 	x->unheard = 0;
 	switch (frame->type) {
 	case AGENT_OUTPUT:
-		return write_all(x, STDOUT_FILENO, frame->payload, frame->length);
+		return write_output(x, STDOUT_FILENO, frame);
 	case AGENT_ERROR:
-		return write_all(x, STDERR_FILENO, frame->payload, frame->length);
+		return write_output(x, STDERR_FILENO, frame);
 	case AGENT_TAKEN:
 		if (!agent_frame_read(frame, &taken, sizeof(taken)) || taken > x->on_the_way)
 			return -EPROTO;
