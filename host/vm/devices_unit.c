@@ -7,17 +7,9 @@ static int attach(struct vm *vm, struct err *e)
 	return devices_attach(&vm->devices, device_rows, &vm->vsp_host, e);
 }
 
-static void at_rest(void *ctx)
+static void pause_unit(struct vm *vm)
 {
-	struct vm *vm = ctx;
-
-	vm->devices_paused(vm);
-}
-
-static void pause_unit(struct vm *vm, void (*paused)(struct vm *vm))
-{
-	vm->devices_paused = paused;
-	device_group_pause(&vm->devices.group, at_rest, vm);
+	device_group_pause(&vm->devices.group, vm_unit_paused, vm);
 }
 
 static void pause_late(struct vm *vm, struct err *e)

@@ -37,17 +37,9 @@ static int attach(struct vm *vm, struct err *e)
 	return dynmem_attach(&vm->dynmem, &vm->vsp_host, e);
 }
 
-static void at_rest(void *ctx)
+static void pause_unit(struct vm *vm)
 {
-	struct vm *vm = ctx;
-
-	vm->dynmem_paused(vm);
-}
-
-static void pause_unit(struct vm *vm, void (*paused)(struct vm *vm))
-{
-	vm->dynmem_paused = paused;
-	device_group_pause(&vm->dynmem.devices, at_rest, vm);
+	device_group_pause(&vm->dynmem.devices, vm_unit_paused, vm);
 }
 
 static void resume(struct vm *vm)

@@ -29,17 +29,9 @@ static int attach(struct vm *vm, struct err *e)
 	return ic_attach(&vm->ic, vm->options, &vm->vsp_host, e);
 }
 
-static void at_rest(void *ctx)
+static void pause_unit(struct vm *vm)
 {
-	struct vm *vm = ctx;
-
-	vm->ic_paused(vm);
-}
-
-static void pause_unit(struct vm *vm, void (*paused)(struct vm *vm))
-{
-	vm->ic_paused = paused;
-	device_group_pause(&vm->ic.devices, at_rest, vm);
+	device_group_pause(&vm->ic.devices, vm_unit_paused, vm);
 }
 
 static void resume(struct vm *vm)
@@ -49,16 +41,13 @@ static void resume(struct vm *vm)
 
 static void stop_answered(struct loop_task *task)
 {
-	struct vm *vm = container_of(task, struct vm, ic_stop_task);
-
-	vm->ic_stopped(vm);
+	vm_unit_stopped(container_of(task, struct vm, ic_stop_task));
 }
 
 /* In a turn of its own: the answer to `shutdown` is on its way before the process can end. */
-static void stop(struct vm *vm, void (*stopped)(struct vm *vm))
+static void stop(struct vm *vm)
 {
 	ic_shutdown_guest_ended(vm);
-	vm->ic_stopped = stopped;
 	vm->ic_stop_task.fn = stop_answered;
 	loop_post(&vm->control, &vm->ic_stop_task);
 }

@@ -12,17 +12,9 @@ static int attach(struct vm *vm, struct err *e)
 	return network_attach(&vm->network, &vm->vsp_host, e);
 }
 
-static void at_rest(void *ctx)
+static void pause_unit(struct vm *vm)
 {
-	struct vm *vm = ctx;
-
-	vm->network_paused(vm);
-}
-
-static void pause_unit(struct vm *vm, void (*paused)(struct vm *vm))
-{
-	vm->network_paused = paused;
-	network_pause(&vm->network, at_rest, vm);
+	network_pause(&vm->network, vm_unit_paused, vm);
 }
 
 static void pause_late(struct vm *vm, struct err *e)

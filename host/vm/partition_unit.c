@@ -248,26 +248,25 @@ static void on_paused(void *ctx)
 static void handle_paused(struct loop_task *task)
 {
 	struct vm *vm = container_of(task, struct vm, paused_task);
-	void (*paused)(struct vm * vm) = vm->partition_paused;
 
 	ON_CONTROL(vm);
 	atomic_store(&vm->paused_posted, false);
-	if (!paused || !partition_is_paused(vm->partition))
+	if (!vm->partition_pausing || !partition_is_paused(vm->partition))
 		return; /* it was resumed or stopped since */
-	vm->partition_paused = NULL;
+	vm->partition_pausing = false;
 	partition_freeze(vm->partition);
 	bus_hyper_drain(vm->bus);
-	paused(vm);
+	vm_unit_paused(vm);
 }
 
-static void pause_unit(struct vm *vm, void (*paused)(struct vm *vm))
+static void pause_unit(struct vm *vm)
 {
 	ON_CONTROL(vm);
 	if (partition_is_frozen(vm->partition)) { /* restored */
-		paused(vm);
+		vm_unit_paused(vm);
 		return;
 	}
-	vm->partition_paused = paused;
+	vm->partition_pausing = true;
 	vm->paused_task.fn = handle_paused;
 	partition_pause(vm->partition, on_paused, vm);
 }
@@ -280,34 +279,26 @@ static void pause_late(struct vm *vm, struct err *e)
 static void resume(struct vm *vm)
 {
 	ON_CONTROL(vm);
-	vm->partition_paused = NULL;
+	vm->partition_pausing = false;
 	partition_resume(vm->partition);
 }
 
 /* ---- stop, detach -------------------------------------------------------- */
-
-static void bus_closed(void *ctx)
-{
-	struct vm *vm = ctx;
-
-	vm->partition_stopped(vm);
-}
 
 static void close_bus(struct loop_task *task)
 {
 	struct vm *vm = container_of(task, struct vm, quiet_task);
 
 	ON_CONTROL(vm);
-	bus_shutdown(vm->bus->bus, bus_closed, vm);
+	bus_shutdown(vm->bus->bus, vm_unit_stopped, vm);
 }
 
 /* First the VPs: nothing new comes from the guest. Then what they posted (messages, a crash report)
  * runs, because tasks keep their order. Then all channels close. */
-static void stop(struct vm *vm, void (*stopped)(struct vm *vm))
+static void stop(struct vm *vm)
 {
 	ON_CONTROL(vm);
-	vm->partition_paused = NULL;
-	vm->partition_stopped = stopped;
+	vm->partition_pausing = false;
 	vm->quiet_task.fn = close_bus;
 	partition_stop(vm->partition);
 	loop_post(&vm->control, &vm->quiet_task);

@@ -25,17 +25,9 @@ static int attach(struct vm *vm, struct err *e)
 	return screen_attach(&vm->screen, &vm->vsp_host, e);
 }
 
-static void at_rest(void *ctx)
+static void pause_unit(struct vm *vm)
 {
-	struct vm *vm = ctx;
-
-	vm->screen_paused(vm);
-}
-
-static void pause_unit(struct vm *vm, void (*paused)(struct vm *vm))
-{
-	vm->screen_paused = paused;
-	device_group_pause(&vm->screen.devices, at_rest, vm);
+	device_group_pause(&vm->screen.devices, vm_unit_paused, vm);
 }
 
 static void resume(struct vm *vm)

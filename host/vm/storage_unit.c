@@ -12,17 +12,9 @@ static int attach(struct vm *vm, struct err *e)
 	return storage_attach(&vm->storage, &vm->vsp_host, e);
 }
 
-static void at_rest(void *ctx)
+static void pause_unit(struct vm *vm)
 {
-	struct vm *vm = ctx;
-
-	vm->storage_paused(vm);
-}
-
-static void pause_unit(struct vm *vm, void (*paused)(struct vm *vm))
-{
-	vm->storage_paused = paused;
-	storage_pause(&vm->storage, at_rest, vm);
+	storage_pause(&vm->storage, vm_unit_paused, vm);
 }
 
 static void pause_late(struct vm *vm, struct err *e)

@@ -31,18 +31,18 @@ struct vm_unit_ops {
 	/* Every unit is attached. Errors as attach. */
 	int (*start)(struct vm *vm, struct err *e);
 	/* Brings the unit to rest: what is in flight completes, nothing is cancelled or lost.
-	 * paused(vm) when nothing is in flight, possibly before this returns. */
-	void (*pause)(struct vm *vm, void (*paused)(struct vm *vm));
+	 * vm_unit_paused(vm) when nothing is in flight, possibly before this returns. */
+	void (*pause)(struct vm *vm);
 	/* The unit has not come to rest within VM_PAUSE_NS: one line in e says what it waits for.
 	 */
 	void (*pause_late)(struct vm *vm, struct err *e);
-	/* Undoes pause. Also before paused() was called: then it is not called any more. */
+	/* Undoes pause. Also before vm_unit_paused(): then it is not called any more. */
 	void (*resume)(struct vm *vm);
-	/* Ends what is in flight; stopped(vm) when nothing is, possibly before this returns. Called
-	 * only after a successful start of all units. Also while the unit pauses or is paused; then
-	 * resume() is not called, and paused() means nothing any more, but may be called up to
-	 * detach(). */
-	void (*stop)(struct vm *vm, void (*stopped)(struct vm *vm));
+	/* Ends what is in flight; vm_unit_stopped(vm) when nothing is, possibly before this
+	 * returns. Called only after a successful start of all units. Also while the unit pauses or
+	 * is paused; then resume() is not called, and vm_unit_paused() means nothing any more, but
+	 * may be called up to detach(). */
+	void (*stop)(struct vm *vm);
 	/* Writes the state of a unit that is paused, or reads it into one that is attached and was
 	 * never started; see save.h. 0, or -errno with one line in e. */
 	int (*archive)(struct vm *vm, struct archive *a, struct err *e);
@@ -51,6 +51,10 @@ struct vm_unit_ops {
 	/* Undoes open, also one that failed or never took place. No loop runs any more. */
 	void (*close)(struct vm *vm);
 };
+
+/* What units call; back ends of theirs know the struct vm as their context. */
+void vm_unit_paused(void *vm);
+void vm_unit_stopped(void *vm);
 
 extern const struct vm_unit_ops partition_unit, storage_unit, network_unit, ic_unit, dynmem_unit,
 	screen_unit, devices_unit, vsock_unit, io_threads_unit, console_unit;

@@ -207,21 +207,21 @@ static void pause_late(struct loop_timer *t)
 	vm_handle(vm, VM_PAUSE_LATE);
 }
 
-static void unit_paused(struct vm *vm);
-
-/* Pauses the units from vm->unit on; goes on in unit_paused(). */
+/* Pauses the units from vm->unit on; goes on in vm_unit_paused(). */
 static void pause_next_unit(struct vm *vm)
 {
 	while (vm->units[vm->unit] && !vm->units[vm->unit]->pause)
 		vm->unit++;
 	if (vm->units[vm->unit])
-		vm->units[vm->unit]->pause(vm, unit_paused);
+		vm->units[vm->unit]->pause(vm);
 	else
 		vm_handle(vm, VM_UNITS_PAUSED);
 }
 
-static void unit_paused(struct vm *vm)
+void vm_unit_paused(void *ctx)
 {
+	struct vm *vm = ctx;
+
 	ON_CONTROL(vm);
 	if (vm->state != VM_PAUSING && vm->state != VM_RESTORING)
 		return; /* stopped meanwhile */
@@ -334,21 +334,21 @@ static void stop_late(struct loop_timer *t)
 	vm_handle(vm, VM_STOP_LATE);
 }
 
-static void unit_stopped(struct vm *vm);
-
-/* Stops the units from vm->unit on; goes on in unit_stopped(). */
+/* Stops the units from vm->unit on; goes on in vm_unit_stopped(). */
 static void stop_next_unit(struct vm *vm)
 {
 	while (vm->units[vm->unit] && !vm->units[vm->unit]->stop)
 		vm->unit++;
 	if (vm->units[vm->unit])
-		vm->units[vm->unit]->stop(vm, unit_stopped);
+		vm->units[vm->unit]->stop(vm);
 	else
 		vm_handle(vm, VM_STOPPED);
 }
 
-static void unit_stopped(struct vm *vm)
+void vm_unit_stopped(void *ctx)
 {
+	struct vm *vm = ctx;
+
 	ON_CONTROL(vm);
 	assert(vm->state == VM_STOPPING);
 	vm->unit++;

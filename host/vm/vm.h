@@ -110,29 +110,14 @@ struct vm {
 		uint64_t next_ns;
 	} poll_tuner[VM_IO_THREADS_MAX];
 
-	void (*storage_paused)(struct vm *vm);
 	struct storage storage; /* disks, and their controllers, which are offered to the guest */
-
-	void (*network_paused)(struct vm *vm);
 	struct network network; /* NICs */
-
-	void (*ic_paused)(struct vm *vm);
-	void (*ic_stopped)(struct vm *vm);
+	struct ic ic;           /* integration services */
 	struct loop_task ic_stop_task;
-	struct ic ic; /* integration services */
-
-	void (*dynmem_paused)(struct vm *vm);
 	struct dynmem dynmem;
-
-	void (*screen_paused)(struct vm *vm);
 	struct screen screen;
-
-	void (*devices_paused)(struct vm *vm);
 	struct devices devices; /* those that need no back end */
-
-	void (*vsock_paused)(struct vm *vm);
 	struct vsock vsock;
-
 	struct console console;
 	bool console_open;
 
@@ -144,8 +129,7 @@ struct vm {
 	struct partition *partition;
 	struct bus_hyper *bus;
 	struct vsp_host vsp_host;
-	void (*partition_stopped)(struct vm *vm);
-	void (*partition_paused)(struct vm *vm); /* NULL: it does not pause */
+	bool partition_pausing;
 	struct loop_task paused_task;
 	_Atomic bool paused_posted;
 	struct loop_task quiet_task; /* VPs are joined; all they posted has run before it */

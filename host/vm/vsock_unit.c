@@ -13,17 +13,9 @@ static int attach(struct vm *vm, struct err *e)
 	return 0;
 }
 
-static void at_rest(void *ctx)
+static void pause_unit(struct vm *vm)
 {
-	struct vm *vm = ctx;
-
-	vm->vsock_paused(vm);
-}
-
-static void pause_unit(struct vm *vm, void (*paused)(struct vm *vm))
-{
-	vm->vsock_paused = paused;
-	vsock_pause(&vm->vsock, at_rest, vm);
+	vsock_pause(&vm->vsock, vm_unit_paused, vm);
 }
 
 static void pause_late(struct vm *vm, struct err *e)

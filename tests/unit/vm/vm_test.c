@@ -16,8 +16,8 @@
 
 static struct vm vm;
 static struct vm_config options;
-static char calls[256];                /* one word per call: unit and function */
-static void (*waiting)(struct vm *vm); /* the callback of a pause or stop that is not answered */
+static char calls[256];           /* one word per call: unit and function */
+static void (*waiting)(void *vm); /* the callback of a pause or stop that is not answered */
 static bool answer_at_once;
 static const char *fails; /* the call that fails */
 
@@ -29,7 +29,7 @@ static int call(const char *what)
 	return fails && !strcmp(fails, what) ? -EIO : 0;
 }
 
-static void call_async(const char *what, void (*done)(struct vm *vm))
+static void call_async(const char *what, void (*done)(void *vm))
 {
 	call(what);
 	if (answer_at_once)
@@ -57,13 +57,13 @@ static void call_async(const char *what, void (*done)(struct vm *vm))
 	}
 
 #define UNIT_ASYNC(u)                                                                              \
-	static void u##_pause(struct vm *m, void (*paused)(struct vm * vm))                        \
+	static void u##_pause(struct vm *m)                                                        \
 	{                                                                                          \
-		call_async(#u ".pause", paused);                                                   \
+		call_async(#u ".pause", vm_unit_paused);                                           \
 	}                                                                                          \
-	static void u##_stop(struct vm *m, void (*stopped)(struct vm * vm))                        \
+	static void u##_stop(struct vm *m)                                                         \
 	{                                                                                          \
-		call_async(#u ".stop", stopped);                                                   \
+		call_async(#u ".stop", vm_unit_stopped);                                           \
 	}
 
 UNIT_COMMON(a)
@@ -102,7 +102,7 @@ static void pause_done(void *ctx, const struct err *e)
 
 static void answer_waiting(void)
 {
-	void (*done)(struct vm * vm) = waiting;
+	void (*done)(void *vm) = waiting;
 
 	assert_non_null(done);
 	waiting = NULL;
@@ -415,7 +415,7 @@ static void pause_and_resume_need_the_right_state(void **state)
 
 static void a_stop_ends_a_pause(void **state)
 {
-	void (*late)(struct vm * vm);
+	void (*late)(void *vm);
 
 	start();
 	vm_pause(&vm, pause_done, NULL);
