@@ -62,9 +62,20 @@ static void print_json(const json_t *json)
 	putchar('\n');
 }
 
-static int list(const struct vm_args *a, struct err *e)
+static void print_list(const json_t *reply)
 {
 	struct table_page page = {.out = stdout};
+
+	table_print(&page, list_columns, json_object_get(reply, "vms"));
+}
+
+static void print_one(const json_t *reply)
+{
+	tree_print(stdout, reply);
+}
+
+static int get(const struct vm_args *a, void (*print)(const json_t *reply), struct err *e)
+{
 	json_t *reply;
 	int ret = vm_call(a, "GET", "", NULL, &reply, e);
 
@@ -73,24 +84,19 @@ static int list(const struct vm_args *a, struct err *e)
 	if (a->json)
 		print_json(reply);
 	else
-		table_print(&page, list_columns, json_object_get(reply, "vms"));
+		print(reply);
 	json_decref(reply);
 	return 0;
 }
 
+static int list(const struct vm_args *a, struct err *e)
+{
+	return get(a, print_list, e);
+}
+
 static int show(const struct vm_args *a, struct err *e)
 {
-	json_t *reply;
-	int ret = vm_call(a, "GET", "", NULL, &reply, e);
-
-	if (ret)
-		return ret;
-	if (a->json)
-		print_json(reply);
-	else
-		tree_print(stdout, reply);
-	json_decref(reply);
-	return 0;
+	return get(a, print_one, e);
 }
 
 static int rm(const struct vm_args *a, struct err *e)

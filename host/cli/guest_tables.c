@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/guest_tables.h"
 
-#include "cli/table.h"
-
 /* clang-format off */
 static const struct table_column status_columns[] = {
 	{"state", "state", cell_text},
@@ -11,7 +9,7 @@ static const struct table_column status_columns[] = {
 	{NULL, NULL, NULL},
 };
 
-static const struct table_column memory_columns[] = {
+static const struct table_column dynamic_columns[] = {
 	{"dynamic memory", "driver", cell_text},
 	{"mode", "mode", cell_text},
 	{"target", "target", cell_bytes},
@@ -36,19 +34,17 @@ static const struct table_column pair_columns[] = {
 };
 /* clang-format on */
 
-static void memory_print_to(struct table_page *page, json_t *reply)
+void dynamic_memory_print(struct table_page *page, json_t *memory)
 {
-	json_t *memory = json_object_get(reply, "memory");
-
 	if (json_is_object(memory))
-		table_print_row(page, memory_columns, memory);
+		table_print_row(page, dynamic_columns, memory);
 }
 
 void memory_print(FILE *out, json_t *reply)
 {
 	struct table_page page = {.out = out};
 
-	memory_print_to(&page, reply);
+	dynamic_memory_print(&page, json_object_get(reply, "memory"));
 }
 
 void status_print(FILE *out, json_t *reply)
@@ -56,7 +52,7 @@ void status_print(FILE *out, json_t *reply)
 	struct table_page page = {.out = out};
 
 	table_print_row(&page, status_columns, reply);
-	memory_print_to(&page, reply);
+	dynamic_memory_print(&page, json_object_get(reply, "memory"));
 	table_print(&page, service_columns, json_object_get(reply, "services"));
 }
 

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "cli/guest_tables.h"
 #include "cli/table.h"
 
 /* VMBUS_VP_NONE: the guest wants no interrupts. */
@@ -39,16 +40,6 @@ static const struct table_column memory_columns[] = {
 	{"in huge pages", "guest_ram_huge", cell_bytes},
 	{"own anonymous", "worker_anonymous", cell_bytes},
 	{"own file", "worker_file", cell_bytes},
-	{NULL, NULL, NULL},
-};
-
-static const struct table_column dynamic_columns[] = {
-	{"dynamic memory", "driver", cell_text},
-	{"mode", "mode", cell_text},
-	{"target", "target", cell_bytes},
-	{"granted", "granted", cell_bytes},
-	{"taken", "taken", cell_bytes},
-	{"added", "added", cell_bytes},
 	{NULL, NULL, NULL},
 };
 
@@ -324,12 +315,10 @@ void stats_tables_print(FILE *out, json_t *stats)
 	const json_t *devices = json_object_get(stats, "devices");
 	json_t *budget = json_object_get(stats, "budget");
 	json_t *memory = json_object_get(stats, "memory");
-	json_t *dynamic = json_object_get(memory, "dynamic");
 
 	table_print_row(&page, vm_columns, stats);
 	table_print_row(&page, memory_columns, memory);
-	if (dynamic)
-		table_print_row(&page, dynamic_columns, dynamic);
+	dynamic_memory_print(&page, json_object_get(memory, "dynamic"));
 	table_print_row(&page, budget_columns, budget);
 	table_print(&page, budget_user_columns, json_object_get(budget, "users"));
 	table_print(&page, io_thread_columns, json_object_get(stats, "io_threads"));
