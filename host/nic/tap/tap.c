@@ -229,24 +229,40 @@ static const char *tap_check(const struct nic_open *o, struct err *e)
 	return "backend";
 }
 
-static int tap_open(struct nic **nic, const struct nic_open *o, struct err *e)
+static struct tap *tap_new(const struct nic_open *o, struct err *e)
 {
-	struct tap *tap;
-	int ret;
+	struct tap *tap = calloc(1, sizeof(*tap));
 
-	if (tap_check(o, e))
-		return -EINVAL;
-	tap = calloc(1, sizeof(*tap));
 	if (!tap)
-		return err_set(e, -ENOMEM, "net tap:%s: out of memory", o->argument);
-	ret = tap_dev_open(&tap->dev, o->argument, o->env->queues, o->env->mtu, e);
+		err_set(e, -ENOMEM, "net %s: out of memory", o->argument);
+	return tap;
+}
+
+/* ret: of the opening of tap->dev. Frees it after a failure. */
+static int finish(
+	struct tap *tap, int ret, struct nic **nic, const struct nic_env *env, struct err *e)
+{
 	if (!ret)
-		ret = start(tap, o->env, e);
+		ret = start(tap, env, e);
 	if (ret)
 		free(tap);
 	else
 		*nic = &tap->nic;
 	return ret;
+}
+
+static int tap_open(struct nic **nic, const struct nic_open *o, struct err *e)
+{
+	const struct nic_env *env = o->env;
+	struct tap *tap;
+
+	if (tap_check(o, e))
+		return -EINVAL;
+	tap = tap_new(o, e);
+	if (!tap)
+		return -ENOMEM;
+	return finish(
+		tap, tap_dev_open(&tap->dev, o->argument, env->queues, env->mtu, e), nic, env, e);
 }
 
 /* "3", "3:4:5". */
@@ -306,17 +322,11 @@ static int fd_open(struct nic **nic, const struct nic_open *o, struct err *e)
 
 	if (ret)
 		return ret;
-	tap = calloc(1, sizeof(*tap));
+	tap = tap_new(o, e);
 	if (!tap)
-		return err_set(e, -ENOMEM, "net fd:%s: out of memory", o->argument);
+		return -ENOMEM;
 	ret = tap_dev_adopt(&tap->dev, fds, count, o->env->mtu, e);
-	if (!ret)
-		ret = start(tap, o->env, e);
-	if (ret)
-		free(tap);
-	else
-		*nic = &tap->nic;
-	return ret;
+	return finish(tap, ret, nic, o->env, e);
 }
 
 const struct nic_type nic_type_tap = {
