@@ -71,35 +71,14 @@ static void random_traffic_on_a_slow_disk(void **state)
 static void unread_replies_hold_the_guest_back(void **state)
 {
 	struct storvsp_rig *rig = *state;
-	struct guest_chan *chan = &rig->d.channels[0];
-	struct storvsc_command cmd = {.lun = LUN, .data = NONE, .cdb_length = 6};
-	struct vstor_packet packet;
-	struct vmbus_pkt pkt;
-	uint64_t sent = 0, received = 0, most;
+	struct vstor_packet none = {.operation = 0};
+	uint64_t sent;
 
 	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 0);
-	guest_disk_poll(&rig->d); /* frees the room of the replies so far */
-	storvsc_command_build(&cmd, &packet);
-	most = 2 * ((chan->tx.size - 8) / 88) + 512; /* 512 requests a channel */
-	while (sent < most) {
-		uint64_t seen = guest_events(&rig->g);
-
-		if (guest_chan_send(chan, VMBUS_PKT_INBAND, VMBUS_PKT_FLAG_COMPLETION_REQUESTED,
-			    sent + 1, NULL, &packet, sizeof(packet)))
-			sent++;
-		else
-			guest_wait_events(&rig->g, seen);
-	}
-	assert_false(guest_chan_send(chan, VMBUS_PKT_INBAND, VMBUS_PKT_FLAG_COMPLETION_REQUESTED,
-		sent + 1, NULL, &packet, sizeof(packet)));
-	while (received < sent) {
-		uint64_t seen = guest_events(&rig->g);
-
-		while (guest_chan_receive(chan, &pkt))
-			assert_int_equal(pkt.desc.trans_id, ++received);
-		if (received < sent)
-			guest_wait_events(&rig->g, seen);
-	}
+	sent = storvsp_rig_fill(rig);
+	assert_false(guest_chan_send(&rig->d.channels[0], VMBUS_PKT_INBAND,
+		VMBUS_PKT_FLAG_COMPLETION_REQUESTED, sent + 1, NULL, &none, sizeof(none)));
+	storvsp_rig_take_all(rig, 0, sent);
 	assert_int_equal(guest_disk_run(&rig->d, LUN, NONE, 0, CDB(0, 0, 0, 0, 0, 0))->srb_status,
 		VSTOR_SRB_SUCCESS);
 	guest_disk_close(&rig->d);

@@ -278,40 +278,17 @@ static void a_stuck_lun_delays_the_pause(void **state)
 static void full_rings_do_not_delay_the_pause(void **state)
 {
 	struct storvsp_rig *rig = *state;
-	struct guest_chan *chan = &rig->d.channels[0];
-	struct storvsc_command cmd = {.lun = RIG_LUN, .data = VSTOR_DATA_NONE, .cdb_length = 6};
-	struct vstor_packet packet;
-	struct vmbus_pkt pkt;
-	uint64_t sent = 0, received = 0, most;
+	uint64_t sent, received;
 
 	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, 0);
-	guest_disk_poll(&rig->d);
-	storvsc_command_build(&cmd, &packet);
-	most = 2 * ((chan->tx.size - 8) / 88) + 512;
-	while (sent < most) {
-		uint64_t seen = guest_events(&rig->g);
-
-		if (guest_chan_send(chan, VMBUS_PKT_INBAND, VMBUS_PKT_FLAG_COMPLETION_REQUESTED,
-			    sent + 1, NULL, &packet, sizeof(packet)))
-			sent++;
-		else
-			guest_wait_events(&rig->g, seen);
-	}
+	sent = storvsp_rig_fill(rig);
 	guest_pause(&rig->g, rig->dev);
-	while (guest_chan_receive(chan, &pkt))
-		assert_int_equal(pkt.desc.trans_id, ++received);
+	received = storvsp_rig_take(rig, 0);
 	settle(rig);
-	assert_false(guest_chan_receive(chan, &pkt));
+	assert_int_equal(storvsp_rig_take(rig, received), received);
 	assert_true(received < sent);
 	guest_resume(&rig->g, rig->dev);
-	while (received < sent) {
-		uint64_t seen = guest_events(&rig->g);
-
-		while (guest_chan_receive(chan, &pkt))
-			assert_int_equal(pkt.desc.trans_id, ++received);
-		if (received < sent)
-			guest_wait_events(&rig->g, seen);
-	}
+	storvsp_rig_take_all(rig, received, sent);
 	guest_disk_close(&rig->d);
 }
 

@@ -153,3 +153,49 @@ void storvsp_rig_traffic(struct storvsp_rig *rig, uint32_t commands)
 		if (d->slots[slot].state == SLOT_DONE)
 			check_done(rig, slot);
 }
+
+/* ---- full rings ---------------------------------------------------------- */
+
+#define PACKET_BYTES 88u  /* in a ring */
+#define REQUESTS_MAX 512u /* of a channel */
+
+uint64_t storvsp_rig_fill(struct storvsp_rig *rig)
+{
+	struct guest_chan *chan = &rig->d.channels[0];
+	struct storvsc_command cmd = {.lun = RIG_LUN, .data = VSTOR_DATA_NONE, .cdb_length = 6};
+	uint64_t most = 2 * ((chan->tx.size - 8) / PACKET_BYTES) + REQUESTS_MAX, sent = 0;
+	struct vstor_packet packet;
+
+	guest_disk_poll(&rig->d); /* frees the room of the replies so far */
+	storvsc_command_build(&cmd, &packet);
+	while (sent < most) {
+		uint64_t seen = guest_events(&rig->g);
+
+		if (guest_chan_send(chan, VMBUS_PKT_INBAND, VMBUS_PKT_FLAG_COMPLETION_REQUESTED,
+			    sent + 1, NULL, &packet, sizeof(packet)))
+			sent++;
+		else
+			guest_wait_events(&rig->g, seen);
+	}
+	return sent;
+}
+
+uint64_t storvsp_rig_take(struct storvsp_rig *rig, uint64_t received)
+{
+	struct vmbus_pkt pkt;
+
+	while (guest_chan_receive(&rig->d.channels[0], &pkt))
+		check(pkt.desc.trans_id == ++received);
+	return received;
+}
+
+void storvsp_rig_take_all(struct storvsp_rig *rig, uint64_t received, uint64_t sent)
+{
+	while (received < sent) {
+		uint64_t seen = guest_events(&rig->g);
+
+		received = storvsp_rig_take(rig, received);
+		if (received < sent)
+			guest_wait_events(&rig->g, seen);
+	}
+}

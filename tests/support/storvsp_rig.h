@@ -49,4 +49,13 @@ uint64_t storvsp_rig_requests(const struct storvsp_rig *rig);
  * have been started and are done. What is read is compared with the shadow. */
 void storvsp_rig_traffic(struct storvsp_rig *rig, uint32_t commands);
 
+/* The primary channel is open. Sends TEST UNIT READY with transaction ids from 1 on, and takes no
+ * reply, until both rings and all requests are full. How many were sent. */
+uint64_t storvsp_rig_fill(struct storvsp_rig *rig);
+/* Takes the replies that are there now; they come in order, `received` of them before. The new
+ * `received`. */
+uint64_t storvsp_rig_take(struct storvsp_rig *rig, uint64_t received);
+/* The same until `sent` have come. */
+void storvsp_rig_take_all(struct storvsp_rig *rig, uint64_t received, uint64_t sent);
+
 #endif

@@ -14,10 +14,10 @@
 #include <string.h>
 
 #include "config/config_impl.h"
+#include "tests/support/man_page.h"
 
-#define MAN_PAGE "docs/man/enlite.1"
-#define BEGIN    ".\\\" ---- from the table of options, checked by tests/unit/config ----\n"
-#define END      ".\\\" ---- end ----\n"
+#define BEGIN ".\\\" ---- from the table of options, checked by tests/unit/config ----\n"
+#define END   ".\\\" ---- end ----\n"
 
 static char *text_of(void (*print)(FILE *out))
 {
@@ -31,22 +31,9 @@ static char *text_of(void (*print)(FILE *out))
 	return text;
 }
 
-static char *read_page(void)
-{
-	FILE *f = fopen(MAN_PAGE, "r");
-	char *page = calloc(1, 1 << 20);
-
-	assert_non_null(page);
-	if (!f)
-		fail_msg("%s: run from the top of the tree", MAN_PAGE);
-	assert_true(fread(page, 1, (1 << 20) - 1, f) > 0);
-	fclose(f);
-	return page;
-}
-
 static void the_man_page_has_the_table(void **state)
 {
-	char *page = read_page(), *table = text_of(vm_config_man);
+	char *page = man_page(), *table = text_of(vm_config_man);
 	char *begin = strstr(page, BEGIN), *end = strstr(page, END);
 
 	assert_true(begin && end && begin < end);

@@ -11,25 +11,15 @@
 
 #include "disk/filter/filters.h"
 #include "mgmt/inspect_json.h"
+#include "tests/support/inspect_shows.h"
 
 static void shows(const struct disk *disk, const char *path, const char *value)
 {
 	struct inspect_json w;
-	json_t *root, *node;
-	struct err e;
-	char *text;
 
 	inspect_json_init(&w);
 	disk_inspect(disk, &w.inspect);
-	root = inspect_json_finish(&w);
-	node = inspect_json_at(root, path, &e);
-	if (!node)
-		fail_msg("%s", e.text);
-	text = json_dumps(node, JSON_COMPACT | JSON_ENCODE_ANY);
-	if (strcmp(text, value))
-		fail_msg("%s is %s, not %s", path, text, value);
-	free(text);
-	json_decref(root);
+	inspect_shows(inspect_json_finish(&w), path, value);
 }
 
 static void each_layer_shows_itself(void **state)

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "mgmt/inspect_json.h"
+#include "tests/support/inspect_shows.h"
 #include "tests/unit/hv/fake_partition.h"
 
 #define VP      1u
@@ -30,21 +31,10 @@ static int teardown(void **state)
 static void shows(const char *path, const char *value)
 {
 	struct inspect_json w;
-	json_t *root, *node;
-	struct err e;
-	char *text;
 
 	inspect_json_init(&w);
 	hv_inspect(&m.hv, &w.inspect);
-	root = inspect_json_finish(&w);
-	node = inspect_json_at(root, path, &e);
-	if (!node)
-		fail_msg("%s", e.text);
-	text = json_dumps(node, JSON_COMPACT | JSON_ENCODE_ANY);
-	if (strcmp(text, value))
-		fail_msg("%s is %s, not %s", path, text, value);
-	free(text);
-	json_decref(root);
+	inspect_shows(inspect_json_finish(&w), path, value);
 }
 
 static void reset_values(void **state)

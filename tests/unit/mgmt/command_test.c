@@ -11,9 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/support/man_page.h"
 #include "vm/commands.h"
-
-#define MAN_PAGE "docs/man/enlite.1"
 
 static struct err e;
 static unsigned runs;
@@ -294,28 +293,10 @@ static void man_head(const struct command *command, char head[MAN_HEAD_MAX])
 		snprintf(head, MAN_HEAD_MAX, ".TP\n.BI \"%s \" %s\n", command->words, arg->usage);
 }
 
-static char *man_commands(void)
-{
-	FILE *f = fopen(MAN_PAGE, "re");
-	char *page = calloc(1, 1 << 17), *begin, *end;
-
-	assert_non_null(f);
-	assert_true(fread(page, 1, (1 << 17) - 1, f) > 0);
-	fclose(f);
-	begin = strstr(page, ".SH COMMANDS\n");
-	assert_non_null(begin);
-	end = strstr(begin + 1, ".SH ");
-	assert_non_null(end);
-	*end = '\0';
-	begin = strdup(begin);
-	free(page);
-	return begin;
-}
-
 /* The man page has these rows in this order, and no others. */
 static void man_page_has_the_rows(void **state)
 {
-	char *section = man_commands(), *at = section, head[MAN_HEAD_MAX];
+	char *section = man_section("COMMANDS"), *at = section, head[MAN_HEAD_MAX];
 
 	for (const struct command *c = vm_commands; c->words; c++) {
 		man_head(c, head);

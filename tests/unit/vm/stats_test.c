@@ -8,13 +8,11 @@
 #include <cmocka.h>
 #include <ctype.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/man_page.h"
 #include "vm/stats.h"
-
-#define MAN_PAGE "docs/man/enlite.1"
 
 static void views(const char *inspection, const char *expected)
 {
@@ -39,24 +37,6 @@ static void only_stable_keys(void **state)
 	views("{\"devices\": []}", "{\"devices\":[]}");
 	views("{\"devices\": [{\"luns\": [{\"lun\": 5, \"disk\": {}, \"latency\": {\"any\": 1}}], \"offered\": true, \"id\": \"scsi0\"}, {\"id\": \"net0\", \"channels\": []}]}",
 		"{\"devices\":[{\"id\":\"scsi0\",\"luns\":[{\"lun\":5,\"latency\":{\"any\":1}}]},{\"id\":\"net0\",\"channels\":[]}]}");
-}
-
-static char *man_section(void)
-{
-	FILE *f = fopen(MAN_PAGE, "re");
-	char *page = calloc(1, 1 << 17), *begin, *end;
-
-	assert_non_null(f);
-	assert_true(fread(page, 1, (1 << 17) - 1, f) > 0);
-	fclose(f);
-	begin = strstr(page, ".SH STATISTICS\n");
-	assert_non_null(begin);
-	end = strstr(begin + 1, ".SH ");
-	assert_non_null(end);
-	*end = '\0';
-	begin = strdup(begin);
-	free(page);
-	return begin;
 }
 
 static bool is_word(char c)
@@ -86,7 +66,7 @@ static void look_up(const char *section, const struct stats_key *keys)
 
 static void man_page_has_the_keys(void **state)
 {
-	char *section = man_section();
+	char *section = man_section("STATISTICS");
 
 	look_up(section, stats_keys);
 	free(section);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A bus shows its connection, channels and GPADLs. */
 #include "mgmt/inspect_json.h"
+#include "tests/support/inspect_shows.h"
 #include "tests/unit/vmbus-host/bus_test.h"
 
 static struct rig rig;
@@ -16,15 +17,7 @@ static json_t *inspected(void)
 
 static void shows(const char *path, const char *value)
 {
-	json_t *root = inspected(), *node = inspect_json_at(root, path, NULL);
-	char *text;
-
-	assert_non_null(node);
-	text = json_dumps(node, JSON_COMPACT | JSON_ENCODE_ANY);
-	if (strcmp(text, value))
-		fail_msg("%s is %s, not %s", path, text, value);
-	free(text);
-	json_decref(root);
+	inspect_shows(inspected(), path, value);
 }
 
 static void connection_channels_and_gpadls(void **state)
