@@ -279,8 +279,29 @@ static void close_abandon(struct storage_disk *d)
 
 /* ---- the beginning and the end ------------------------------------------- */
 
+static int open_configured(struct storage *s, const struct disk_config *from, struct err *e)
+{
+	struct disk_config config;
+	struct storage_disk *d;
+	int ret = disk_config_copy(&config, from);
+
+	d = ret ? NULL : disk_new(s, &config);
+	if (!d)
+		return err_set(e, -ENOMEM, "disks: out of memory");
+	list_add_tail(&s->disks, &d->link);
+	ret = disk_open(d, e);
+	if (ret)
+		return ret;
+	storage_identify(s, d);
+	d->state = STORAGE_PRESENT;
+	d->controller->state = STORAGE_PRESENT;
+	return 0;
+}
+
 int storage_open(struct storage *s, struct loop *control, const struct vm_config *o, struct err *e)
 {
+	int ret = 0;
+
 	ON_LOOP(control);
 	s->control = control;
 	s->trusted = o->restore_disks == VM_RESTORE_DISKS_TRUST;
@@ -288,23 +309,9 @@ int storage_open(struct storage *s, struct loop *control, const struct vm_config
 	device_group_init(&s->devices);
 	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++)
 		s->controllers[i] = (struct storage_controller){.storage = s, .number = (uint8_t)i};
-	for (uint32_t i = 0; i < o->disk_count; i++) {
-		struct disk_config config;
-		struct storage_disk *d;
-		int ret = disk_config_copy(&config, &o->disks[i]);
-
-		d = ret ? NULL : disk_new(s, &config);
-		if (!d)
-			return err_set(e, -ENOMEM, "disks: out of memory");
-		list_add_tail(&s->disks, &d->link);
-		ret = disk_open(d, e);
-		if (ret)
-			return ret;
-		storage_identify(s, d);
-		d->state = STORAGE_PRESENT;
-		d->controller->state = STORAGE_PRESENT;
-	}
-	return 0;
+	for (uint32_t i = 0; i < o->disk_count && !ret; i++)
+		ret = open_configured(s, &o->disks[i], e);
+	return ret;
 }
 
 /* The task that an open posts does not run any more. One that hangs (a file system that does not

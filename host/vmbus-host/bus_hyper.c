@@ -143,6 +143,24 @@ void bus_hyper_interrupt(struct bus_hyper *bh, uint32_t vp, uint32_t flag)
 
 /* ---- life ---------------------------------------------------------------- */
 
+static int listen_to_guest(struct bus_hyper *bh)
+{
+	struct hv *hv = partition_hv(bh->partition);
+	int ret;
+
+	bh->conn_message =
+		(struct hv_connection){.id = VMBUS_CONN_MESSAGE, .message = on_message, .ctx = bh};
+	bh->conn_multi = (struct hv_connection){
+		.id = VMBUS_CONN_MESSAGE_MULTI, .message = on_message, .ctx = bh};
+	ret = hv_connection_add(hv, &bh->conn_message);
+	if (ret)
+		return ret;
+	ret = hv_connection_add(hv, &bh->conn_multi);
+	if (ret)
+		hv_connection_del(hv, &bh->conn_message);
+	return ret;
+}
+
 int bus_hyper_create(struct bus_hyper **out, struct partition *p, struct loop *control,
 	uint32_t vp_count, struct budget *budget, struct err *e)
 {
@@ -168,20 +186,12 @@ int bus_hyper_create(struct bus_hyper **out, struct partition *p, struct loop *c
 	ret = bus_create(&bh->bus, &config);
 	if (ret)
 		goto free_bh;
-	bh->conn_message =
-		(struct hv_connection){.id = VMBUS_CONN_MESSAGE, .message = on_message, .ctx = bh};
-	bh->conn_multi = (struct hv_connection){
-		.id = VMBUS_CONN_MESSAGE_MULTI, .message = on_message, .ctx = bh};
-	ret = hv_connection_add(partition_hv(p), &bh->conn_message);
+	ret = listen_to_guest(bh);
 	if (ret)
 		goto destroy_bus;
-	ret = hv_connection_add(partition_hv(p), &bh->conn_multi);
-	if (ret)
-		goto del_message;
 	*out = bh;
 	return 0;
-del_message:
-	hv_connection_del(partition_hv(p), &bh->conn_message);
+
 destroy_bus:
 	bus_destroy(bh->bus);
 free_bh:

@@ -258,6 +258,23 @@ static struct disk_info info_of(const struct nbd_caps *caps, bool read_only)
 	};
 }
 
+/* What the server offers. Each open channel connects to it by itself later. */
+static int ask_server(struct nbd_disk *d, const struct disk_nbd_options *o, struct err *e)
+{
+	int ret = nbd_lib_load(NBD_LIB_SONAME, e);
+
+	if (!ret)
+		ret = nbd_server_ask(d->uri, CONNECT_TIMEOUT_MS, &d->caps, e);
+	if (ret)
+		return ret;
+	if (d->caps.read_only && !o->read_only)
+		return err_set(e, -EROFS,
+			"disk %s: the server exports it read-only; add \"ro\" to use it so",
+			d->uri);
+	d->disk.info = info_of(&d->caps, o->read_only);
+	return 0;
+}
+
 int disk_nbd_open(
 	struct disk **disk, const char *uri, const struct disk_nbd_options *o, struct err *e)
 {
@@ -270,33 +287,15 @@ int disk_nbd_open(
 	pthread_mutex_init(&d->conns_lock, NULL);
 	list_init(&d->conns);
 	d->retry_ns = o->retry_ns ? o->retry_ns : RETRY_DEFAULT_NS;
+	d->disk.ops = &nbd_ops;
 	d->uri = strdup(uri);
 	d->disk.identity = d->uri;
-	if (!d->uri) {
-		ret = err_set(e, -ENOMEM, "disk %s: out of memory", uri);
-		goto free_disk;
-	}
-	ret = nbd_lib_load(NBD_LIB_SONAME, e);
-	if (ret)
-		goto free_disk;
-	ret = nbd_server_ask(uri, CONNECT_TIMEOUT_MS, &d->caps, e);
-	if (ret)
-		goto free_disk;
-	if (d->caps.read_only && !o->read_only) {
-		ret = err_set(e, -EROFS,
-			"disk %s: the server exports it read-only; add \"ro\" to use it so", uri);
-		goto free_disk;
-	}
-	d->disk.ops = &nbd_ops;
-	d->disk.info = info_of(&d->caps, o->read_only);
-	if (!d->caps.multi_conn)
+	ret = d->uri ? ask_server(d, o, e) : err_set(e, -ENOMEM, "disk %s: out of memory", uri);
+	if (!ret && !d->caps.multi_conn)
 		ret = shared_start(d, e);
 	if (ret)
-		goto free_disk;
-	*disk = &d->disk;
-	return 0;
-
-free_disk:
-	nbd_free(d);
+		nbd_free(d);
+	else
+		*disk = &d->disk;
 	return ret;
 }
