@@ -555,7 +555,8 @@ static void file_close(struct disk *disk)
 {
 	struct file_disk *f = file_of(disk);
 
-	close(f->fd);
+	if (f->fd >= 0)
+		close(f->fd);
 	free(f->identity);
 	free(f->path);
 	free(f);
@@ -607,9 +608,9 @@ static const struct disk_ops file_ops = {
 
 /* ---- opening ------------------------------------------------------------- */
 
-static int read_geometry(
-	struct file_disk *f, const char *path, const struct disk_file_options *o, struct err *e)
+static int read_geometry(struct file_disk *f, const struct disk_file_options *o, struct err *e)
 {
+	const char *path = f->path;
 	unsigned int physical = FILE_PHYSICAL_BLOCK_SIZE;
 	uint64_t size;
 	struct stat st;
@@ -640,46 +641,41 @@ static int read_geometry(
 	return f->identity ? 0 : err_set(e, -ENOMEM, "disk %s: out of memory", path);
 }
 
+/* f->path is set. What it opens is closed with the disk, also after a failure. */
+static int open_file(struct file_disk *f, const struct disk_file_options *o, struct err *e)
+{
+	struct stat st;
+	int ret = file_check_kind(f->path, &st, e);
+
+	if (ret)
+		return ret;
+	f->fd = file_open_fd(f->path, &st, o, e);
+	if (f->fd < 0)
+		return f->fd;
+	f->direct = o->direct;
+	ret = file_lock(f->fd, f->path, o, e);
+	if (!ret)
+		ret = read_geometry(f, o, e);
+	if (!ret && f->direct)
+		ret = file_check_direct(f->fd, f->path, e);
+	return ret;
+}
+
 int disk_file_open(
 	struct disk **disk, const char *path, const struct disk_file_options *o, struct err *e)
 {
-	struct file_disk *f;
-	struct stat st;
+	struct file_disk *f = calloc(1, sizeof(*f));
 	int ret;
 
-	ret = file_check_kind(path, &st, e);
-	if (ret)
-		return ret;
-	f = calloc(1, sizeof(*f));
 	if (!f)
 		return err_set(e, -ENOMEM, "disk %s: out of memory", path);
 	f->disk.ops = &file_ops;
+	f->fd = -1;
 	f->path = strdup(path);
-	if (!f->path) {
-		ret = err_set(e, -ENOMEM, "disk %s: out of memory", path);
-		goto free_file;
-	}
-	f->fd = ret = file_open_fd(path, &st, o, e);
-	if (ret < 0)
-		goto free_path;
-	f->direct = o->direct;
-	ret = file_lock(f->fd, path, o, e);
+	ret = f->path ? open_file(f, o, e) : err_set(e, -ENOMEM, "disk %s: out of memory", path);
 	if (ret)
-		goto close_fd;
-	ret = read_geometry(f, path, o, e);
-	if (!ret && f->direct)
-		ret = file_check_direct(f->fd, path, e);
-	if (ret)
-		goto close_fd;
-	*disk = &f->disk;
-	return 0;
-
-close_fd:
-	free(f->identity);
-	close(f->fd);
-free_path:
-	free(f->path);
-free_file:
-	free(f);
+		file_close(&f->disk);
+	else
+		*disk = &f->disk;
 	return ret;
 }
