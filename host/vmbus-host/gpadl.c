@@ -465,6 +465,17 @@ static void gpadl_adopt(struct gpadl *g, struct bus_channel *chan, bool building
 	bus->gpadl_pages += g->pages;
 }
 
+/* Before there is memory for them: size is that of the words which the image has. */
+static bool numbers_ok(
+	const struct gpadl *g, const struct bus_channel *chan, bool building, uint32_t size)
+{
+	uint64_t words = building ? g->words_got : g->pages;
+
+	return g->words_expected <= g->bus->config.gpadl_pages_max * 2 &&
+	       size == words * sizeof(g->words[0]) && words <= g->words_expected &&
+	       !gpadl_lookup(g->bus, g->id, building ? RELID_BUILDING : chan->relid);
+}
+
 static void gpadl_read(struct bus_channel *chan, struct archive *a)
 {
 	struct bus *bus = chan->bus;
@@ -477,10 +488,7 @@ static void gpadl_read(struct bus_channel *chan, struct archive *a)
 	words = archive_data(a, "words", NULL, &size, UINT32_MAX);
 	if (a->error)
 		return;
-	if (head.words_expected > bus->config.gpadl_pages_max * 2 ||
-		size != (uint64_t)(building ? head.words_got : head.pages) * sizeof(g->words[0]) ||
-		size > head.words_expected * sizeof(g->words[0]) ||
-		gpadl_lookup(bus, head.id, building ? RELID_BUILDING : chan->relid)) {
+	if (!numbers_ok(&head, chan, building, size)) {
 		archive_fail(a, "GPADL with bad numbers");
 		return;
 	}

@@ -491,7 +491,8 @@ static void run(struct netvsp_command *cmd)
 	}
 }
 
-/* A command that ends at once runs the next one by itself: hence the loop is the caller's stack. */
+/* A command that ends at once runs the next one from nvsp_done(): as deep as commands wait, of
+ * which the request pool has few. */
 static void run_next(struct netvsp_channel *c)
 {
 	if (c->running || list_empty(&c->commands) || c->stopping)

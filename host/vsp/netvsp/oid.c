@@ -58,87 +58,87 @@ static const struct netvsp_settings *settings(const struct netvsp_channel *c)
 
 /* ---- constants and simple state ------------------------------------------ */
 
-static void q_zero(struct netvsp_channel *c, struct oid_value *v)
+static void query_zero(struct netvsp_channel *c, struct oid_value *v)
 {
 	put32(v, 0);
 }
 
-static void q_mtu(struct netvsp_channel *c, struct oid_value *v)
+static void query_mtu(struct netvsp_channel *c, struct oid_value *v)
 {
 	put32(v, settings(c)->mtu);
 }
 
-static void q_total(struct netvsp_channel *c, struct oid_value *v)
+static void query_total(struct netvsp_channel *c, struct oid_value *v)
 {
 	put32(v, settings(c)->mtu + NIC_ETH_HEADER);
 }
 
-static void q_space(struct netvsp_channel *c, struct oid_value *v)
+static void query_space(struct netvsp_channel *c, struct oid_value *v)
 {
 	put32(v, BUFFER_SPACE);
 }
 
-static void q_vendor(struct netvsp_channel *c, struct oid_value *v)
+static void query_vendor(struct netvsp_channel *c, struct oid_value *v)
 {
 	put32(v, VENDOR_ID);
 }
 
-static void q_description(struct netvsp_channel *c, struct oid_value *v)
+static void query_description(struct netvsp_channel *c, struct oid_value *v)
 {
 	static const char text[] = "Enlite network adapter";
 
 	put(v, text, sizeof(text));
 }
 
-static void q_version(struct netvsp_channel *c, struct oid_value *v)
+static void query_version(struct netvsp_channel *c, struct oid_value *v)
 {
 	const uint16_t version = DRIVER_VERSION;
 
 	put(v, &version, sizeof(version));
 }
 
-static void q_vendor_version(struct netvsp_channel *c, struct oid_value *v)
+static void query_vendor_version(struct netvsp_channel *c, struct oid_value *v)
 {
 	put32(v, DRIVER_VERSION);
 }
 
-static void q_mac_options(struct netvsp_channel *c, struct oid_value *v)
+static void query_mac_options(struct netvsp_channel *c, struct oid_value *v)
 {
 	put32(v, MAC_OPTIONS);
 }
 
-static void q_max(struct netvsp_channel *c, struct oid_value *v)
+static void query_max(struct netvsp_channel *c, struct oid_value *v)
 {
 	put32(v, UINT32_MAX);
 }
 
-static void q_filter(struct netvsp_channel *c, struct oid_value *v)
+static void query_filter(struct netvsp_channel *c, struct oid_value *v)
 {
 	put32(v, settings(c)->filter);
 }
 
-static void q_permanent(struct netvsp_channel *c, struct oid_value *v)
+static void query_permanent(struct netvsp_channel *c, struct oid_value *v)
 {
 	put(v, c->device->config.mac, 6);
 }
 
-static void q_current(struct netvsp_channel *c, struct oid_value *v)
+static void query_current(struct netvsp_channel *c, struct oid_value *v)
 {
 	put(v, settings(c)->mac, 6);
 }
 
-static void q_multicast(struct netvsp_channel *c, struct oid_value *v)
+static void query_multicast(struct netvsp_channel *c, struct oid_value *v)
 {
 	put(v, settings(c)->multicast, settings(c)->multicast_count * 6);
 }
 
-static void q_multicast_max(struct netvsp_channel *c, struct oid_value *v)
+static void query_multicast_max(struct netvsp_channel *c, struct oid_value *v)
 {
 	put32(v, NETVSP_MULTICAST_MAX);
 }
 
 /* ASCII as UTF-16, with a NUL. */
-static void q_name(struct netvsp_channel *c, struct oid_value *v)
+static void query_name(struct netvsp_channel *c, struct oid_value *v)
 {
 	const char *name = c->device->name;
 	uint16_t text[NAME_BYTES_MAX / 2];
@@ -164,25 +164,25 @@ uint32_t oid_speed(struct netvsp *d)
 	return units > SPEED_MAX ? SPEED_MAX : (uint32_t)units;
 }
 
-static void q_speed(struct netvsp_channel *c, struct oid_value *v)
+static void query_speed(struct netvsp_channel *c, struct oid_value *v)
 {
 	put32(v, oid_speed(c->device));
 }
 
-static void q_max_speed(struct netvsp_channel *c, struct oid_value *v)
+static void query_max_speed(struct netvsp_channel *c, struct oid_value *v)
 {
 	const uint64_t both[2] = {speed(c), speed(c)};
 
 	put(v, both, sizeof(both));
 }
 
-static void q_connected(struct netvsp_channel *c, struct oid_value *v)
+static void query_connected(struct netvsp_channel *c, struct oid_value *v)
 {
 	indicate_known(c);
 	put32(v, !c->indicated.link);
 }
 
-static void q_link_state(struct netvsp_channel *c, struct oid_value *v)
+static void query_link_state(struct netvsp_channel *c, struct oid_value *v)
 {
 	const struct ndis_link_state state = {
 		.header = {NDIS_OBJECT_DEFAULT, 1, sizeof(state)},
@@ -197,7 +197,7 @@ static void q_link_state(struct netvsp_channel *c, struct oid_value *v)
 
 /* ---- RSS and offloads ---------------------------------------------------- */
 
-static void q_rss(struct netvsp_channel *c, struct oid_value *v)
+static void query_rss(struct netvsp_channel *c, struct oid_value *v)
 {
 	const struct ndis_rss_capabilities caps = {
 		.header = {NDIS_OBJECT_RSS_CAPABILITIES, 2, sizeof(caps)},
@@ -247,7 +247,7 @@ void oid_offloads_in_use(struct netvsp *d, struct ndis_offload *o)
 }
 
 /* Guests of NDIS 6.0 and 6.1 ask for a shorter one. */
-static void q_offload(struct netvsp_channel *c, struct oid_value *v)
+static void query_offload(struct netvsp_channel *c, struct oid_value *v)
 {
 	struct ndis_offload o;
 	uint32_t size = NDIS_OFFLOAD_SIZE_3;
@@ -262,7 +262,7 @@ static void q_offload(struct netvsp_channel *c, struct oid_value *v)
 	put(v, &o, size);
 }
 
-static void q_encapsulation(struct netvsp_channel *c, struct oid_value *v)
+static void query_encapsulation(struct netvsp_channel *c, struct oid_value *v)
 {
 	const struct ndis_encapsulation e = {
 		.header = {NDIS_OBJECT_ENCAPSULATION, 1, sizeof(e)},
@@ -283,25 +283,25 @@ static void q_encapsulation(struct netvsp_channel *c, struct oid_value *v)
 		netvsp_counters(c->device->dev, &n);                                               \
 		put64(v, expression);                                                              \
 	}
-STATISTIC(s_tx_ok, n.tx_frames)
-STATISTIC(s_rx_ok, n.rx_frames)
-STATISTIC(s_tx_error, n.tx_invalid)
-STATISTIC(s_rx_dropped, n.rx_dropped)
-STATISTIC(s_tx_dropped, n.tx_dropped)
-STATISTIC(s_tx_bytes, n.tx_bytes)
-STATISTIC(s_rx_bytes, n.rx_bytes)
-STATISTIC(s_tx_directed, n.tx_frames - n.tx_multicast - n.tx_broadcast)
-STATISTIC(s_tx_directed_bytes, n.tx_bytes - n.tx_multicast_bytes - n.tx_broadcast_bytes)
-STATISTIC(s_tx_multicast, n.tx_multicast)
-STATISTIC(s_tx_multicast_bytes, n.tx_multicast_bytes)
-STATISTIC(s_tx_broadcast, n.tx_broadcast)
-STATISTIC(s_tx_broadcast_bytes, n.tx_broadcast_bytes)
-STATISTIC(s_rx_directed, n.rx_frames - n.rx_multicast - n.rx_broadcast)
-STATISTIC(s_rx_directed_bytes, n.rx_bytes - n.rx_multicast_bytes - n.rx_broadcast_bytes)
-STATISTIC(s_rx_multicast, n.rx_multicast)
-STATISTIC(s_rx_multicast_bytes, n.rx_multicast_bytes)
-STATISTIC(s_rx_broadcast, n.rx_broadcast)
-STATISTIC(s_rx_broadcast_bytes, n.rx_broadcast_bytes)
+STATISTIC(query_tx_ok, n.tx_frames)
+STATISTIC(query_rx_ok, n.rx_frames)
+STATISTIC(query_tx_error, n.tx_invalid)
+STATISTIC(query_rx_dropped, n.rx_dropped)
+STATISTIC(query_tx_dropped, n.tx_dropped)
+STATISTIC(query_tx_bytes, n.tx_bytes)
+STATISTIC(query_rx_bytes, n.rx_bytes)
+STATISTIC(query_tx_directed, n.tx_frames - n.tx_multicast - n.tx_broadcast)
+STATISTIC(query_tx_directed_bytes, n.tx_bytes - n.tx_multicast_bytes - n.tx_broadcast_bytes)
+STATISTIC(query_tx_multicast, n.tx_multicast)
+STATISTIC(query_tx_multicast_bytes, n.tx_multicast_bytes)
+STATISTIC(query_tx_broadcast, n.tx_broadcast)
+STATISTIC(query_tx_broadcast_bytes, n.tx_broadcast_bytes)
+STATISTIC(query_rx_directed, n.rx_frames - n.rx_multicast - n.rx_broadcast)
+STATISTIC(query_rx_directed_bytes, n.rx_bytes - n.rx_multicast_bytes - n.rx_broadcast_bytes)
+STATISTIC(query_rx_multicast, n.rx_multicast)
+STATISTIC(query_rx_multicast_bytes, n.rx_multicast_bytes)
+STATISTIC(query_rx_broadcast, n.rx_broadcast)
+STATISTIC(query_rx_broadcast_bytes, n.rx_broadcast_bytes)
 
 /* ---- sets ---------------------------------------------------------------- */
 
@@ -459,7 +459,7 @@ static uint32_t set_parameter(struct oid_set_args *a)
 
 /* ---- the table ----------------------------------------------------------- */
 
-static void q_supported(struct netvsp_channel *c, struct oid_value *v);
+static void query_supported(struct netvsp_channel *c, struct oid_value *v);
 
 static const struct oid {
 	uint32_t number;
@@ -467,73 +467,73 @@ static const struct oid {
 	uint32_t (*set)(struct oid_set_args *a);
 	uint32_t set_min; /* bytes */
 } oids[] = {
-	{OID_GEN_SUPPORTED_LIST, q_supported, NULL, 0},
-	{OID_GEN_HARDWARE_STATUS, q_zero, NULL, 0},
-	{OID_GEN_MEDIA_SUPPORTED, q_zero, NULL, 0},
-	{OID_GEN_MEDIA_IN_USE, q_zero, NULL, 0},
-	{OID_GEN_MAXIMUM_LOOKAHEAD, q_mtu, NULL, 0},
-	{OID_GEN_MAXIMUM_FRAME_SIZE, q_mtu, NULL, 0},
-	{OID_GEN_LINK_SPEED, q_speed, NULL, 0},
-	{OID_GEN_TRANSMIT_BUFFER_SPACE, q_space, NULL, 0},
-	{OID_GEN_RECEIVE_BUFFER_SPACE, q_space, NULL, 0},
-	{OID_GEN_TRANSMIT_BLOCK_SIZE, q_total, NULL, 0},
-	{OID_GEN_RECEIVE_BLOCK_SIZE, q_total, NULL, 0},
-	{OID_GEN_VENDOR_ID, q_vendor, NULL, 0},
-	{OID_GEN_VENDOR_DESCRIPTION, q_description, NULL, 0},
-	{OID_GEN_CURRENT_PACKET_FILTER, q_filter, set_filter, 4},
-	{OID_GEN_CURRENT_LOOKAHEAD, q_mtu, set_ignored, 0},
-	{OID_GEN_DRIVER_VERSION, q_version, NULL, 0},
-	{OID_GEN_MAXIMUM_TOTAL_SIZE, q_total, NULL, 0},
-	{OID_GEN_MAC_OPTIONS, q_mac_options, NULL, 0},
-	{OID_GEN_MEDIA_CONNECT_STATUS, q_connected, NULL, 0},
-	{OID_GEN_MAXIMUM_SEND_PACKETS, q_max, NULL, 0},
-	{OID_GEN_VENDOR_DRIVER_VERSION, q_vendor_version, NULL, 0},
+	{OID_GEN_SUPPORTED_LIST, query_supported, NULL, 0},
+	{OID_GEN_HARDWARE_STATUS, query_zero, NULL, 0},
+	{OID_GEN_MEDIA_SUPPORTED, query_zero, NULL, 0},
+	{OID_GEN_MEDIA_IN_USE, query_zero, NULL, 0},
+	{OID_GEN_MAXIMUM_LOOKAHEAD, query_mtu, NULL, 0},
+	{OID_GEN_MAXIMUM_FRAME_SIZE, query_mtu, NULL, 0},
+	{OID_GEN_LINK_SPEED, query_speed, NULL, 0},
+	{OID_GEN_TRANSMIT_BUFFER_SPACE, query_space, NULL, 0},
+	{OID_GEN_RECEIVE_BUFFER_SPACE, query_space, NULL, 0},
+	{OID_GEN_TRANSMIT_BLOCK_SIZE, query_total, NULL, 0},
+	{OID_GEN_RECEIVE_BLOCK_SIZE, query_total, NULL, 0},
+	{OID_GEN_VENDOR_ID, query_vendor, NULL, 0},
+	{OID_GEN_VENDOR_DESCRIPTION, query_description, NULL, 0},
+	{OID_GEN_CURRENT_PACKET_FILTER, query_filter, set_filter, 4},
+	{OID_GEN_CURRENT_LOOKAHEAD, query_mtu, set_ignored, 0},
+	{OID_GEN_DRIVER_VERSION, query_version, NULL, 0},
+	{OID_GEN_MAXIMUM_TOTAL_SIZE, query_total, NULL, 0},
+	{OID_GEN_MAC_OPTIONS, query_mac_options, NULL, 0},
+	{OID_GEN_MEDIA_CONNECT_STATUS, query_connected, NULL, 0},
+	{OID_GEN_MAXIMUM_SEND_PACKETS, query_max, NULL, 0},
+	{OID_GEN_VENDOR_DRIVER_VERSION, query_vendor_version, NULL, 0},
 	{OID_GEN_NETWORK_LAYER_ADDRESSES, NULL, set_ignored, 0},
-	{OID_GEN_RSS_CAPABILITIES, q_rss, NULL, 0},
+	{OID_GEN_RSS_CAPABILITIES, query_rss, NULL, 0},
 	{OID_GEN_RSS_PARAMETERS, NULL, set_rss, sizeof(struct ndis_rss_parameters)},
-	{OID_GEN_MAX_LINK_SPEED, q_max_speed, NULL, 0},
-	{OID_GEN_LINK_STATE, q_link_state, NULL, 0},
+	{OID_GEN_MAX_LINK_SPEED, query_max_speed, NULL, 0},
+	{OID_GEN_LINK_STATE, query_link_state, NULL, 0},
 	{OID_GEN_MACHINE_NAME, NULL, set_ignored, 0},
 	{OID_GEN_CONFIG_PARAMETER, NULL, set_parameter, sizeof(struct ndis_config_parameter)},
-	{OID_GEN_XMIT_OK, s_tx_ok, NULL, 0},
-	{OID_GEN_RCV_OK, s_rx_ok, NULL, 0},
-	{OID_GEN_XMIT_ERROR, s_tx_error, NULL, 0},
-	{OID_GEN_RCV_ERROR, q_zero, NULL, 0},
-	{OID_GEN_RCV_NO_BUFFER, s_rx_dropped, NULL, 0},
-	{OID_GEN_DIRECTED_BYTES_XMIT, s_tx_directed_bytes, NULL, 0},
-	{OID_GEN_DIRECTED_FRAMES_XMIT, s_tx_directed, NULL, 0},
-	{OID_GEN_MULTICAST_BYTES_XMIT, s_tx_multicast_bytes, NULL, 0},
-	{OID_GEN_MULTICAST_FRAMES_XMIT, s_tx_multicast, NULL, 0},
-	{OID_GEN_BROADCAST_BYTES_XMIT, s_tx_broadcast_bytes, NULL, 0},
-	{OID_GEN_BROADCAST_FRAMES_XMIT, s_tx_broadcast, NULL, 0},
-	{OID_GEN_DIRECTED_BYTES_RCV, s_rx_directed_bytes, NULL, 0},
-	{OID_GEN_DIRECTED_FRAMES_RCV, s_rx_directed, NULL, 0},
-	{OID_GEN_MULTICAST_BYTES_RCV, s_rx_multicast_bytes, NULL, 0},
-	{OID_GEN_MULTICAST_FRAMES_RCV, s_rx_multicast, NULL, 0},
-	{OID_GEN_BROADCAST_BYTES_RCV, s_rx_broadcast_bytes, NULL, 0},
-	{OID_GEN_BROADCAST_FRAMES_RCV, s_rx_broadcast, NULL, 0},
-	{OID_GEN_FRIENDLY_NAME, q_name, NULL, 0},
-	{OID_GEN_BYTES_RCV, s_rx_bytes, NULL, 0},
-	{OID_GEN_BYTES_XMIT, s_tx_bytes, NULL, 0},
-	{OID_GEN_RCV_DISCARDS, s_rx_dropped, NULL, 0},
-	{OID_GEN_XMIT_DISCARDS, s_tx_dropped, NULL, 0},
-	{OID_802_3_PERMANENT_ADDRESS, q_permanent, NULL, 0},
-	{OID_802_3_CURRENT_ADDRESS, q_current, NULL, 0},
-	{OID_802_3_MULTICAST_LIST, q_multicast, set_multicast, 0},
-	{OID_802_3_MAXIMUM_LIST_SIZE, q_multicast_max, NULL, 0},
-	{OID_802_3_RCV_ERROR_ALIGNMENT, q_zero, NULL, 0},
-	{OID_802_3_XMIT_ONE_COLLISION, q_zero, NULL, 0},
-	{OID_802_3_XMIT_MORE_COLLISIONS, q_zero, NULL, 0},
-	{OID_OFFLOAD_ENCAPSULATION, q_encapsulation, set_ignored, 0},
-	{OID_TCP_OFFLOAD_CURRENT_CONFIG, q_offload, NULL, 0},
+	{OID_GEN_XMIT_OK, query_tx_ok, NULL, 0},
+	{OID_GEN_RCV_OK, query_rx_ok, NULL, 0},
+	{OID_GEN_XMIT_ERROR, query_tx_error, NULL, 0},
+	{OID_GEN_RCV_ERROR, query_zero, NULL, 0},
+	{OID_GEN_RCV_NO_BUFFER, query_rx_dropped, NULL, 0},
+	{OID_GEN_DIRECTED_BYTES_XMIT, query_tx_directed_bytes, NULL, 0},
+	{OID_GEN_DIRECTED_FRAMES_XMIT, query_tx_directed, NULL, 0},
+	{OID_GEN_MULTICAST_BYTES_XMIT, query_tx_multicast_bytes, NULL, 0},
+	{OID_GEN_MULTICAST_FRAMES_XMIT, query_tx_multicast, NULL, 0},
+	{OID_GEN_BROADCAST_BYTES_XMIT, query_tx_broadcast_bytes, NULL, 0},
+	{OID_GEN_BROADCAST_FRAMES_XMIT, query_tx_broadcast, NULL, 0},
+	{OID_GEN_DIRECTED_BYTES_RCV, query_rx_directed_bytes, NULL, 0},
+	{OID_GEN_DIRECTED_FRAMES_RCV, query_rx_directed, NULL, 0},
+	{OID_GEN_MULTICAST_BYTES_RCV, query_rx_multicast_bytes, NULL, 0},
+	{OID_GEN_MULTICAST_FRAMES_RCV, query_rx_multicast, NULL, 0},
+	{OID_GEN_BROADCAST_BYTES_RCV, query_rx_broadcast_bytes, NULL, 0},
+	{OID_GEN_BROADCAST_FRAMES_RCV, query_rx_broadcast, NULL, 0},
+	{OID_GEN_FRIENDLY_NAME, query_name, NULL, 0},
+	{OID_GEN_BYTES_RCV, query_rx_bytes, NULL, 0},
+	{OID_GEN_BYTES_XMIT, query_tx_bytes, NULL, 0},
+	{OID_GEN_RCV_DISCARDS, query_rx_dropped, NULL, 0},
+	{OID_GEN_XMIT_DISCARDS, query_tx_dropped, NULL, 0},
+	{OID_802_3_PERMANENT_ADDRESS, query_permanent, NULL, 0},
+	{OID_802_3_CURRENT_ADDRESS, query_current, NULL, 0},
+	{OID_802_3_MULTICAST_LIST, query_multicast, set_multicast, 0},
+	{OID_802_3_MAXIMUM_LIST_SIZE, query_multicast_max, NULL, 0},
+	{OID_802_3_RCV_ERROR_ALIGNMENT, query_zero, NULL, 0},
+	{OID_802_3_XMIT_ONE_COLLISION, query_zero, NULL, 0},
+	{OID_802_3_XMIT_MORE_COLLISIONS, query_zero, NULL, 0},
+	{OID_OFFLOAD_ENCAPSULATION, query_encapsulation, set_ignored, 0},
+	{OID_TCP_OFFLOAD_CURRENT_CONFIG, query_offload, NULL, 0},
 	{OID_TCP_OFFLOAD_PARAMETERS, NULL, set_offload, sizeof(struct ndis_object_header)},
-	{OID_TCP_OFFLOAD_HARDWARE_CAPS, q_offload, NULL, 0},
+	{OID_TCP_OFFLOAD_HARDWARE_CAPS, query_offload, NULL, 0},
 };
 #define OIDS (sizeof(oids) / sizeof(oids[0]))
 _Static_assert(OIDS * sizeof(uint32_t) <= NETVSP_INFO_MAX, "the list of OIDs fits");
 _Static_assert(NAME_BYTES_MAX <= NETVSP_INFO_MAX, "the name fits");
 
-static void q_supported(struct netvsp_channel *c, struct oid_value *v)
+static void query_supported(struct netvsp_channel *c, struct oid_value *v)
 {
 	uint32_t list[OIDS];
 
@@ -561,7 +561,7 @@ uint32_t oid_query(struct netvsp_channel *c, uint32_t oid, uint8_t *to, uint32_t
 	*len = 0;
 	if (!o || !o->query)
 		return RNDIS_STATUS_NOT_SUPPORTED;
-	if (o->query == q_offload && max >= NDIS_OFFLOAD_SIZE_1)
+	if (o->query == query_offload && max >= NDIS_OFFLOAD_SIZE_1)
 		v.max = max;
 	o->query(c, &v);
 	if (max && v.len == 8 && max < 8)
