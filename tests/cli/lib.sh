@@ -111,16 +111,6 @@ bad_running() {
 
 # ---- guests that go on -------------------------------------------------------
 
-# Waits until a condition holds; false after 10 s.
-wait_until() { # command...
-	local tries
-	for tries in {1..200}; do
-		"$@" && return 0
-		sleep 0.05
-	done
-	return 1
-}
-
 says() { grep -aq "$2" "$1" 2>/dev/null; } # file, text
 
 # launch GUEST OPTIONS...: in the background, with the signals a shell takes from background jobs.

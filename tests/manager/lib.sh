@@ -65,16 +65,6 @@ needs() { # REASON NAME: true when REASON is empty, else says that NAME was skip
 	return 1
 }
 
-# Waits until a condition holds; false after 10 s.
-wait_until() { # command...
-	local tries
-	for tries in {1..200}; do
-		"$@" && return 0
-		sleep 0.05
-	done
-	return 1
-}
-
 # ---- the manager -------------------------------------------------------------
 
 is_ready() { "$enlite" vm list >/dev/null 2>&1; }

@@ -8,7 +8,6 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
