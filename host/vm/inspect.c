@@ -9,6 +9,7 @@
 #include "base/proc_self.h"
 #include "mgmt/inspect_json.h"
 #include "vm/commands.h"
+#include "vm/save.h"
 
 #define KIB 1024
 
@@ -122,6 +123,7 @@ void vm_inspect(const struct vm *vm, const struct gmem_use *use, struct inspect 
 	inspect_end(i);
 	io_threads_inspect(vm, i);
 	console_inspect(&vm->console, i);
+	vm_save_inspect(vm, i);
 	vsock_inspect(&vm->vsock, i);
 	screen_inspect((struct screen *)&vm->screen, i);
 	boot_inspect(vm, i);
