@@ -5,15 +5,6 @@
 #include <assert.h>
 #include <string.h>
 
-uint64_t iov_length(const struct iovec *iov, uint32_t count)
-{
-	uint64_t length = 0;
-
-	for (uint32_t i = 0; i < count; i++)
-		length += iov[i].iov_len;
-	return length;
-}
-
 /* ---- walking a range ----------------------------------------------------- */
 
 /* A range of a list that is still to be visited. */
@@ -75,16 +66,6 @@ void iov_copy_to(
 		memcpy(piece, next, size);
 		next += size;
 	}
-}
-
-void iov_zero(const struct iovec *iov, uint32_t count, uint64_t at, uint64_t length)
-{
-	struct walk w = walk_start(iov, count, at, length);
-	void *piece;
-	size_t size;
-
-	while ((piece = walk_next(&w, &size)))
-		memset(piece, 0, size);
 }
 
 /* Index of the first difference; size: none. Bytes that change between the two passes count as

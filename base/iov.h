@@ -16,15 +16,10 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-/* Bytes of all pieces. */
-uint64_t iov_length(const struct iovec *iov, uint32_t count);
-
 /* Copies `length` bytes between a buffer and the list, from byte `at` of the list on. */
 void iov_copy_from(const struct iovec *iov, uint32_t count, uint64_t at, void *to, uint64_t length);
 void iov_copy_to(
 	const struct iovec *iov, uint32_t count, uint64_t at, const void *from, uint64_t length);
-/* Sets `length` bytes to zero, from byte `at` on. */
-void iov_zero(const struct iovec *iov, uint32_t count, uint64_t at, uint64_t length);
 
 /* Whether the list has `bytes` from byte `at` on. When it has not, *difference is the byte of the
  * list where they first differ; in memory that changes meanwhile, some byte of the range. */

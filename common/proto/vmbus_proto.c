@@ -46,13 +46,6 @@ const struct vmbus_msg_info *vmbus_msg_info(uint32_t type)
 	return &msg_table[type];
 }
 
-const char *vmbus_msg_name(uint32_t type)
-{
-	const struct vmbus_msg_info *info = vmbus_msg_info(type);
-
-	return info ? info->name : "?";
-}
-
 const char *vmbus_check_name(enum vmbus_check verdict)
 {
 	return (unsigned int)verdict < VMBUS_CHECK_VERDICTS ? check_names[verdict] : "?";

@@ -54,7 +54,6 @@ enum vmbus_check vmbus_msg_check(
 /* NULL: no such type. */
 const struct vmbus_msg_info *vmbus_msg_info(uint32_t type);
 /* For logs; never NULL. */
-const char *vmbus_msg_name(uint32_t type);
 const char *vmbus_check_name(enum vmbus_check verdict);
 
 /* ---- range lists --------------------------------------------------------- */

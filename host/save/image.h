@@ -7,7 +7,7 @@
  *
  * Reading: header, end record, table and all sections are checked when the image is opened; each
  * chunk of memory before it is used. A damaged image is refused in one line. Raw memory that is
- * mapped is not checked (image_check() does it): reading it all is what the map avoids.
+ * mapped is not checked: reading it all is what the map avoids.
  *
  * Checksums find damage, not intent: a reader that parses a section treats it as hostile. What an
  * image names was checked when it was written, if the worker was confined (confine/vouch.h).
@@ -60,7 +60,5 @@ bool image_is_raw(const struct image *image);
 int image_load(struct image *image, const struct gmem *gmem, struct err *e);
 /* A raw image: creates memory that is a private mapping of the file. */
 int image_map(struct image *image, struct gmem *gmem, struct err *e);
-/* Reads all of memory and checks it. */
-int image_check(struct image *image, struct err *e);
 
 #endif

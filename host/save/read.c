@@ -355,7 +355,7 @@ static int read_memory(struct image *i, const struct gmem *g, struct err *e)
 
 		if (!bytes)
 			ret = -EINVAL;
-		else if (g)
+		else
 			chunk_put(g, (uint64_t)c->number * IMAGE_CHUNK, bytes,
 				chunk_bytes(i, c->number));
 	}
@@ -376,9 +376,4 @@ int image_map(struct image *i, struct gmem *g, struct err *e)
 	if (!image_is_raw(i))
 		return refuse(i, e, "the image is compressed and cannot be mapped");
 	return gmem_create_image(g, i->fd, i->header.memory_offset, i->header.memory_size, e);
-}
-
-int image_check(struct image *i, struct err *e)
-{
-	return read_memory(i, NULL, e);
 }

@@ -227,24 +227,6 @@ int vsp_gpadl_copy_to(struct vsp_gpadl *v, uint64_t offset, const void *from, si
 	return 0;
 }
 
-int vsp_gpadl_copy_from(const struct vsp_gpadl *v, uint64_t offset, void *to, size_t len)
-{
-	uint8_t *bytes = to;
-
-	if (!inside(v, offset, len))
-		return -EFAULT;
-	while (len) {
-		size_t n;
-		const uint8_t *guest = piece(v, offset, len, &n);
-
-		memcpy(bytes, guest, n);
-		bytes += n;
-		offset += n;
-		len -= n;
-	}
-	return 0;
-}
-
 int vsp_gpadl_iov(struct vsp_gpadl *v, uint64_t offset, size_t len, struct iovec *iov, uint32_t max)
 {
 	uint32_t count = 0;

@@ -283,7 +283,6 @@ void vsp_gpadl_put(struct vsp_gpadl *gpadl);
 uint64_t vsp_gpadl_size(const struct vsp_gpadl *gpadl);
 /* 0, or -EFAULT: [offset, offset + len) is not inside (nothing is copied). */
 int vsp_gpadl_copy_to(struct vsp_gpadl *gpadl, uint64_t offset, const void *from, size_t len);
-int vsp_gpadl_copy_from(const struct vsp_gpadl *gpadl, uint64_t offset, void *to, size_t len);
 /* The range as pieces of guest memory, neighbouring pages being one piece. How many, at most max;
  * -EFAULT as above, -EMSGSIZE more than max. A range of n bytes has at most n / 4096 + 2. */
 int vsp_gpadl_iov(
