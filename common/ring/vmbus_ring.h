@@ -26,7 +26,6 @@
 #include "hv/vmbus_ring_reg.h"
 #include "ring/ring_port.h"
 
-#define VMBUS_RING_SIZE_MIN HV_PAGE_SIZE
 #define VMBUS_RING_SIZE_MAX (1u << 30)
 
 /* Contiguous bytes of a ring's data. */

@@ -46,7 +46,6 @@
 
 #define NIC_QUEUES_MAX        64u
 #define NIC_MTU_MIN           68u
-#define NIC_MTU_MAX           65521u
 #define NIC_ETH_HEADER        14u
 #define NIC_VLAN_TAG          4u
 #define NIC_FRAME_MAX         (65535u + NIC_ETH_HEADER) /* without a VLAN tag, GSO included */

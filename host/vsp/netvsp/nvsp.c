@@ -17,7 +17,6 @@
 
 #define MDL_CHAIN_MAX 34u
 #define VERSION_FIELD 0xFFFFFFFFu /* of INIT_COMPLETE: deprecated; 2 for version 1 */
-#define TYPE_SIZE     4u
 
 static void run_next(struct netvsp_channel *c);
 
