@@ -9,11 +9,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "tests/support/entries.h"
 #include "tests/support/scsi_rig.h"
 #undef CDB
 #include "tests/support/storvsp_rig.h"
@@ -295,18 +295,6 @@ static void guest_value_as_address_or_index_cve_2021_28476(void **state)
 }
 
 /* ---- VPCI, 2019: each failing message leaks a reference ------------------ */
-
-static uint32_t open_files(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	uint32_t count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
 
 static size_t heap_bytes(void)
 {

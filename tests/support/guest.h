@@ -164,5 +164,7 @@ bool guest_chan_receive(struct guest_chan *c, struct vmbus_pkt *pkt);
 /* The same into a larger buffer. */
 bool guest_chan_receive_into(
 	struct guest_chan *c, struct vmbus_pkt *pkt, uint8_t *packet, uint32_t size);
+/* How far it has read: the host may use the room. Else this happens when the ring is empty. */
+void guest_chan_publish(struct guest_chan *c);
 
 #endif

@@ -178,11 +178,16 @@ void guest_chan_signal(struct guest_chan *c)
 		guest_ring_doorbell(c->g, c->offer.connection_id);
 }
 
-/* Publishes the read index, then checks once more. */
-static bool really_empty(struct guest_chan *c)
+void guest_chan_publish(struct guest_chan *c)
 {
 	if (vmbus_rx_commit(&c->rx))
 		guest_chan_signal(c);
+}
+
+/* Checks once more. */
+static bool really_empty(struct guest_chan *c)
+{
+	guest_chan_publish(c);
 	return !vmbus_rx_unmask(&c->rx);
 }
 

@@ -102,17 +102,10 @@ void guest_dm_open_ready(struct guest_dm *s)
 bool guest_dm_take(struct guest_dm *s)
 {
 	struct vmbus_pkt pkt;
-	int ret;
 
-	do {
-		ret = vmbus_rx_next(&s->chan.rx, &pkt, s->packet, sizeof(s->packet));
-		if (!ret || vmbus_rx_commit(&s->chan.rx))
-			break;
-	} while (vmbus_rx_unmask(&s->chan.rx));
-	if (ret)
+	if (!guest_chan_receive_into(&s->chan, &pkt, s->packet, sizeof(s->packet)))
 		return false;
-	if (vmbus_rx_commit(&s->chan.rx))
-		guest_chan_signal(&s->chan);
+	guest_chan_publish(&s->chan);
 	check(pkt.desc.type == VMBUS_PKT_INBAND && pkt.payload_len <= DM_MESSAGE_MAX);
 	memcpy(s->message.bytes, pkt.payload, pkt.payload_len);
 	s->len = s->message.header.size;

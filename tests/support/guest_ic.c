@@ -70,20 +70,10 @@ static void check_message(const struct guest_ic *s, const struct vmbus_pkt *pkt)
 bool guest_ic_take(struct guest_ic *s)
 {
 	struct vmbus_pkt pkt;
-	int ret;
 
-	do {
-		ret = vmbus_rx_next(&s->chan.rx, &pkt, s->packet, sizeof(s->packet));
-		if (ret != -EAGAIN)
-			break;
-		if (vmbus_rx_commit(&s->chan.rx))
-			guest_chan_signal(&s->chan);
-	} while (vmbus_rx_unmask(&s->chan.rx));
-	check(!ret || ret == -EAGAIN);
-	if (ret)
+	if (!guest_chan_receive_into(&s->chan, &pkt, s->packet, sizeof(s->packet)))
 		return false;
-	if (vmbus_rx_commit(&s->chan.rx))
-		guest_chan_signal(&s->chan);
+	guest_chan_publish(&s->chan);
 	memcpy(s->message.bytes, pkt.payload, pkt.payload_len);
 	s->len = s->message.header.pipe_length + IC_PIPE_HEADER_SIZE;
 	check_message(s, &pkt);

@@ -16,23 +16,6 @@ static const struct hv_guid nic_class = VMBUS_GUID_NIC;
 
 /* ---- receiving ----------------------------------------------------------- */
 
-static bool receive(struct guest_nic *n, uint32_t channel, struct vmbus_pkt *pkt)
-{
-	struct guest_chan *c = &n->channels[channel];
-	int ret;
-
-	do {
-		ret = vmbus_rx_next(&c->rx, pkt, n->packet, sizeof(n->packet));
-		if (ret != -EAGAIN)
-			break;
-		if (vmbus_rx_commit(&c->rx))
-			guest_chan_signal(c);
-	} while (vmbus_rx_unmask(&c->rx));
-	if (ret && ret != -EAGAIN)
-		die("receiving: %d", ret);
-	return !ret;
-}
-
 static void complete(struct guest_nic *n, uint32_t channel, uint64_t id)
 {
 	struct nvsp_message m = {
@@ -263,7 +246,8 @@ uint32_t guest_nic_poll(struct guest_nic *n)
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < n->channel_count; i++) {
-		while (receive(n, i, &pkt)) {
+		while (guest_chan_receive_into(
+			&n->channels[i], &pkt, n->packet, sizeof(n->packet))) {
 			take(n, i, &pkt);
 			count++;
 		}

@@ -142,17 +142,10 @@ void guest_screen_open_ready(struct guest_screen *s)
 bool guest_screen_take(struct guest_screen *s)
 {
 	struct vmbus_pkt pkt;
-	int ret;
 
-	do {
-		ret = vmbus_rx_next(&s->chan.rx, &pkt, s->bytes, sizeof(s->bytes));
-		if (!ret || vmbus_rx_commit(&s->chan.rx))
-			break;
-	} while (vmbus_rx_unmask(&s->chan.rx));
-	if (ret)
+	if (!guest_chan_receive_into(&s->chan, &pkt, s->bytes, sizeof(s->bytes)))
 		return false;
-	if (vmbus_rx_commit(&s->chan.rx))
-		guest_chan_signal(&s->chan);
+	guest_chan_publish(&s->chan);
 	check(pkt.desc.type == VMBUS_PKT_INBAND && !pkt.desc.flags);
 	memmove(s->bytes, pkt.payload, pkt.payload_len);
 	s->len = pkt.payload_len;

@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "config/config.h"
+#include "tests/support/entries.h"
 
 #define ARGS_MAX 8
 #define K        "'kernel':'/proc/self/exe'"
@@ -31,18 +31,6 @@ static struct err e;
 static unsigned rows, wrong_rows;
 
 /* ---- what is left -------------------------------------------------------- */
-
-static unsigned entries(const char *path)
-{
-	DIR *d = opendir(path);
-	unsigned count = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		count++;
-	closedir(d);
-	return count;
-}
 
 /* One line that begins so. All rows are run; the test fails at its end. */
 static void check_line(const char *what, int ret, const char *begins)
@@ -60,7 +48,7 @@ static void check_line(const char *what, int ret, const char *begins)
 static void check_refused(
 	const char *what, int (*run)(struct vm_config *c, void *arg), void *arg, const char *begins)
 {
-	unsigned fds = entries("/proc/self/fd"), files = entries(dir);
+	unsigned fds = open_files(), files = entries(dir);
 	struct vm_config c;
 	int ret;
 
@@ -73,7 +61,7 @@ static void check_refused(
 		ret = vm_config_check(&c, &e);
 	vm_config_free(&c);
 	check_line(what, ret, begins);
-	assert_int_equal(entries("/proc/self/fd"), fds);
+	assert_int_equal(open_files(), fds);
 	assert_int_equal(entries(dir), files);
 }
 

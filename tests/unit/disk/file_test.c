@@ -10,7 +10,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -24,6 +23,7 @@
 #include <unistd.h>
 
 #include "disk/disk.h"
+#include "tests/support/entries.h"
 
 #define SIZE   (4u << 20)
 #define DEPTH  64u
@@ -543,23 +543,11 @@ static void assert_refused(const char *path, const struct disk_file_options *o, 
 		fail_msg("message: %s", e.text);
 }
 
-static uint32_t open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	uint32_t count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
-
 static void refuses_what_is_no_disk(void **state)
 {
 	struct rig *rig = *state;
 	const struct disk_file_options rw = {0}, ro = {.read_only = true};
-	uint32_t fds = open_fds();
+	uint32_t fds = open_files();
 
 	assert_refused("build/no/such", &rw, -ENOENT, "no such file", "truncate -s");
 	assert_refused("/", &rw, -EISDIR, "directory", "image file");
@@ -571,7 +559,7 @@ static void refuses_what_is_no_disk(void **state)
 	unlink(rig->path);
 	assert_int_equal(mkfifo(rig->path, 0600), 0);
 	assert_refused(rig->path, &rw, -EINVAL, "neither", "block device");
-	assert_int_equal(open_fds(), fds);
+	assert_int_equal(open_files(), fds);
 }
 
 static void refuses_to_write_what_is_read_only(void **state)

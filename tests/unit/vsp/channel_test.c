@@ -211,11 +211,6 @@ static bool holds_2(void)
 	return test_device()->packets == 2;
 }
 
-static bool has_stopped_once(void)
-{
-	return test_device()->stops == 1;
-}
-
 /* The guest's memory is in use until the VSP has completed its requests. */
 static void closing_waits_for_requests(void **state)
 {

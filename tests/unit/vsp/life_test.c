@@ -157,18 +157,6 @@ static void a_fault_while_opening(void **state)
 
 /* ---- the end ------------------------------------------------------------- */
 
-static void on_removed(void *ctx)
-{
-	f->removed = true;
-	vsp_device_destroy(f->dev);
-	f->dev = NULL;
-}
-
-static bool is_removed(void)
-{
-	return f->removed;
-}
-
 static void hot_remove_of_an_open_device(void **state)
 {
 	create_null_device(NULL);

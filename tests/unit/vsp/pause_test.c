@@ -259,11 +259,6 @@ static void a_paused_channel_closes(void **state)
 	close_channel(c);
 }
 
-static bool has_stopped_once(void)
-{
-	return test_device()->stops == 1;
-}
-
 /* A close that waits for requests is waited for. */
 static void closing_while_pausing(void **state)
 {
@@ -369,18 +364,6 @@ static void a_fault_and_a_pause(void **state)
 	open_channel(c, 0);
 	guest_send(c, 3);
 	guest_expect_completion(c, 3);
-}
-
-static void on_removed(void *ctx)
-{
-	f->removed = true;
-	vsp_device_destroy(f->dev);
-	f->dev = NULL;
-}
-
-static bool is_removed(void)
-{
-	return f->removed;
 }
 
 static void a_paused_device_is_removed(void **state)

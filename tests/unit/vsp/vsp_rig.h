@@ -243,6 +243,11 @@ static inline struct test_device *test_device(void)
 	return vsp_device_priv(f->dev);
 }
 
+static inline bool has_stopped_once(void)
+{
+	return test_device()->stops == 1;
+}
+
 /* On the I/O thread: completes what the test VSP holds. */
 static inline void complete_held(void *arg)
 {
@@ -624,6 +629,19 @@ static inline int teardown(void **state)
 	gmem_destroy(&f->gmem);
 	free(f);
 	return 0;
+}
+
+/* As a VM does: of vsp_device_remove(). */
+static inline void on_removed(void *ctx)
+{
+	f->removed = true;
+	vsp_device_destroy(f->dev);
+	f->dev = NULL;
+}
+
+static inline bool is_removed(void)
+{
+	return f->removed;
 }
 
 static inline void create_test_device(struct test_config config)
