@@ -535,16 +535,16 @@ static void on_signal(void *ctx, int signal)
 	vm_stop(vm, 128 + signal);
 }
 
-/* On a helper thread. */
+/* On a helper thread. What may hang is last. */
 static void on_overdue(void *ctx)
 {
 	struct vm *vm = ctx;
 
+	if (vm->console_open)
+		console_restore(&vm->console);
 	log_error("the VM does not end after the signal; exiting");
 	if (vm->ctl_open)
 		ctl_unlink(&vm->ctl);
-	if (vm->console_open)
-		console_restore(&vm->console);
 	file_replace_abandon_all(); /* an image that was being written */
 }
 
