@@ -476,7 +476,6 @@ void vm_handle_request(void *ctx, struct ctl_request *request, const json_t *jso
 		.state = vm->state,
 		.state_name = vm_state_name(vm->state),
 	};
-
 	struct err e;
 
 	ON_LOOP(&vm->control);
