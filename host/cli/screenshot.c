@@ -8,34 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* -1: not a digit of base64. */
-static int digit_of(char c)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *at = c ? strchr(digits, c) : NULL;
+#include "base/base64.h"
 
-	return at ? (int)(at - digits) : -1;
-}
-
-/* Up to the padding, or the first character that is none. Returns how many bytes. */
-static size_t decode(const char *text, uint8_t *bytes)
-{
-	uint32_t word = 0, bits = 0;
-	size_t size = 0;
-
-	for (; digit_of(*text) >= 0; text++) {
-		word = word << 6 | (uint32_t)digit_of(*text);
-		bits += 6;
-		if (bits < 8)
-			continue;
-		bits -= 8;
-		bytes[size++] = (uint8_t)(word >> bits);
-	}
-	return size;
-}
-
-static int write_file(const char *path, const uint8_t *bytes, size_t size, struct err *e)
+int screenshot_file(const char *path, const uint8_t *bytes, size_t size, struct err *e)
 {
 	FILE *f = fopen(path, "wbe");
 	int ret = 0;
@@ -65,8 +40,8 @@ int screenshot_write(const json_t *request, const json_t *reply, struct err *e)
 	bytes = malloc(strlen(data));
 	if (!bytes)
 		return err_set(e, -ENOMEM, "out of memory");
-	size = decode(data, bytes);
-	ret = write_file(path, bytes, size, e);
+	size = base64_decode(data, bytes);
+	ret = screenshot_file(path, bytes, size, e);
 	free(bytes);
 	return ret;
 }

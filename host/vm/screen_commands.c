@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/blocking.h"
 #include "vm/commands.h"
 #include "vm/vm_impl.h"
@@ -22,27 +23,6 @@ struct screenshot {
 	int error;
 };
 
-static char *base64(const uint8_t *bytes, size_t size)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	char *text = malloc((size + 2) / 3 * 4 + 1), *to = text;
-
-	for (size_t i = 0; text && i < size; i += 3) {
-		uint32_t left = size - i > 3 ? 3 : (uint32_t)(size - i);
-		uint32_t word = (uint32_t)bytes[i] << 16 | (left > 1 ? bytes[i + 1] << 8 : 0) |
-				(left > 2 ? bytes[i + 2] : 0);
-
-		*to++ = digits[word >> 18];
-		*to++ = digits[word >> 12 & 63];
-		*to++ = left > 1 ? digits[word >> 6 & 63] : '=';
-		*to++ = left > 2 ? digits[word & 63] : '=';
-	}
-	if (text)
-		*to = '\0';
-	return text;
-}
-
 static void encode(struct blocking_call *call)
 {
 	struct screenshot *s = container_of(call, struct screenshot, call);
@@ -51,7 +31,7 @@ static void encode(struct blocking_call *call)
 
 	s->error = s->ppm ? picture_ppm(&s->picture, &bytes, &size)
 			  : picture_png(&s->picture, &bytes, &size);
-	s->text = s->error ? NULL : base64(bytes, size);
+	s->text = s->error ? NULL : base64_encode(bytes, size);
 	free(bytes);
 }
 
