@@ -168,6 +168,17 @@ static int command_save(
 	return 0;
 }
 
+/* The save itself is answered when it has ended. */
+static int command_cancel_save(
+	struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
+{
+	if (!vm->save)
+		return err_set(e, -EBUSY, "cancel-save: the VM is not being saved");
+	vm_save_cancel(vm);
+	ctl_answer(request, json_object());
+	return 0;
+}
+
 static const char *const then_words[] = {"stop", "nothing", NULL};
 
 /* clang-format off */
@@ -227,6 +238,13 @@ const struct command vm_commands[] = {
 		.states = RUNNING | PAUSED,
 		.timeout_ms = CTL_COPY_MS,
 		.run = command_save,
+	},
+	{
+		.words = "cancel-save",
+		.help = "end a save that runs; the VM goes on, and no image is left",
+		.states = ANY,
+		.timeout_ms = CTL_TIMEOUT_MS,
+		.run = command_cancel_save,
 	},
 	{
 		.words = "shutdown",

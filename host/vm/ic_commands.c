@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "vm/commands.h"
+#include "vm/save.h"
 #include "vm/vm_impl.h"
 #include "vsp/ic/shutdown.h"
 
@@ -54,11 +55,16 @@ static json_t *services(struct vm *vm)
 int command_status(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
 {
 	struct vsp_device *heartbeat = ic_device(&vm->ic, VM_IC_HEARTBEAT);
+	json_t *status = json_pack("{s:s, s:i, s:s, s:o, s:o}", "state", vm_state_name(vm->state),
+		"boots", (int)vm->boots, "heartbeat",
+		ic_heartbeat_state_name(ic_heartbeat_state(heartbeat)), "memory", memory_status(vm),
+		"services", services(vm));
+	uint64_t done, size;
 
-	ctl_answer(request, json_pack("{s:s, s:i, s:s, s:o, s:o}", "state",
-				    vm_state_name(vm->state), "boots", (int)vm->boots, "heartbeat",
-				    ic_heartbeat_state_name(ic_heartbeat_state(heartbeat)),
-				    "memory", memory_status(vm), "services", services(vm)));
+	if (status && vm_save_progress(vm, &done, &size))
+		json_object_set_new(status, "save_percent",
+			json_integer(size ? (json_int_t)(done * 100 / size) : 0));
+	ctl_answer(request, status);
 	return 0;
 }
 

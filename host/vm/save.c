@@ -271,17 +271,28 @@ void vm_save_close(struct vm *vm)
 	vm->save = NULL;
 }
 
-void vm_save_inspect(const struct vm *vm, struct inspect *i)
+bool vm_save_progress(const struct vm *vm, uint64_t *done, uint64_t *size)
 {
 	const struct gmem *g;
 
 	if (!vm->save || !vm->partition)
-		return;
+		return false;
 	g = partition_gmem(vm->partition);
+	*done = atomic_load(&vm->save->content.done);
+	*size = g->low_size + g->high_size;
+	return true;
+}
+
+void vm_save_inspect(const struct vm *vm, struct inspect *i)
+{
+	uint64_t done, size;
+
+	if (!vm_save_progress(vm, &done, &size))
+		return;
 	inspect_begin(i, "save");
 	inspect_text(i, "file", vm->save->path);
-	inspect_u64(i, "memory_done", atomic_load(&vm->save->content.done));
-	inspect_u64(i, "memory_size", g->low_size + g->high_size);
+	inspect_u64(i, "memory_done", done);
+	inspect_u64(i, "memory_size", size);
 	inspect_end(i);
 }
 

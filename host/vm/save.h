@@ -22,6 +22,7 @@
 #define VM_SAVE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -39,8 +40,10 @@ struct save_options {
  * ends or goes on. Else one line says why not. */
 void vm_save(struct vm *vm, const char *path, const struct save_options *options,
 	void (*done)(void *ctx, const struct err *e), void *ctx);
-/* SAVING: stops writing; vm_save_ended() follows. */
+/* From vm_save() on: it ends soon, done() has the error. */
 void vm_save_cancel(struct vm *vm);
+/* Bytes of guest memory. False: the VM is not being saved. */
+bool vm_save_progress(const struct vm *vm, uint64_t *done, uint64_t *size);
 void vm_save_close(struct vm *vm);
 /* Members of the node "save", while there is one. */
 void vm_save_inspect(const struct vm *vm, struct inspect *i);
