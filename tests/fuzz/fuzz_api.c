@@ -38,13 +38,20 @@ static void check_answer(const struct api_answer *a)
 		check((unsigned char)a->text[i] >= 0x20);
 }
 
+/* Snapshots are made by a helper thread and the loop, which does not run here, beside whatever
+ * files the input names: snapshot_test.c has them. */
+static bool is_operation(const struct api_route *r)
+{
+	return strstr(r->path, "/snapshots") && !strcmp(r->method, "POST");
+}
+
 static void run_request(const char *method, const char *path, const char *body, size_t length)
 {
 	struct api_request q = {.m = &m, .answered = on_answered};
 	unsigned status = api_match(method, path, &q.route, q.param);
 
 	check(!status || (status >= 400 && status < 500));
-	if (status || !q.route->run || !strcmp(q.route->path, "/host"))
+	if (status || !q.route->run || !strcmp(q.route->path, "/host") || is_operation(q.route))
 		return; /* the host is not the input's */
 	answers = 0;
 	api_run(&q, body, length);

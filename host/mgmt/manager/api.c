@@ -34,8 +34,15 @@ const struct api_route api_routes[] = {
 	{"GET", "/vms/{vm}/memory", API_NO_BODY, api_memory_show},
 	{"PUT", "/vms/{vm}/memory", API_JSON, api_memory_target},
 	{"GET", "/vms/{vm}/stats", API_NO_BODY, api_stats},
+	{"GET", "/vms/{vm}/screenshot", API_NO_BODY, api_screenshot},
+	{"GET", "/vms/{vm}/snapshots", API_NO_BODY, api_snapshot_list},
+	{"POST", "/vms/{vm}/snapshots", API_JSON, api_snapshot_take},
+	{"DELETE", "/vms/{vm}/snapshots/{snapshot}", API_NO_BODY, api_snapshot_remove},
+	{"POST", "/vms/{vm}/snapshots/{snapshot}/restore", API_NO_BODY, api_snapshot_restore},
+	{"POST", "/vms/{vm}/snapshots/{snapshot}/clone", API_JSON, api_snapshot_clone},
 	{"GET", "/jobs", API_NO_BODY, api_job_list},
 	{"GET", "/jobs/{job}", API_NO_BODY, api_job_show},
+	{"DELETE", "/jobs/{job}", API_NO_BODY, api_job_cancel},
 	{"GET", "/events", API_NO_BODY, NULL},
 	{"GET", "/metrics", API_NO_BODY, api_metrics},
 	{"GET", "/host", API_NO_BODY, api_host},
@@ -249,10 +256,8 @@ struct mvm *api_vm_for(struct api_request *q, enum vmms_request request)
 	struct mvm *v = api_vm(q);
 	struct err e;
 
-	if (!v || vmms_allows(v->state, request))
+	if (!v || !mvm_check(v, request, &e))
 		return v;
-	err_set(&e, -EBUSY, "%s: not possible while the VM is %s", vmms_request_name(request),
-		vmms_state_name(v->state));
 	api_fail(q, -EBUSY, &e);
 	return NULL;
 }
@@ -284,6 +289,8 @@ void api_ask(struct api_request *q, struct mvm *v, json_t *request, unsigned tim
 	if (request)
 		ask = ask_start(v->m->loop, path, v->run.id.pid, request, timeout_ms, on_answer, q);
 	json_decref(request);
+	if (ask && q->ask_limit)
+		ask_limit(ask, q->ask_limit);
 	if (ask)
 		return;
 	err_set(&e, -ENOMEM, "out of memory");

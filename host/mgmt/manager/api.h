@@ -61,7 +61,8 @@ struct api_request {
 	void (*answered)(struct api_request *q);
 	/* api_ask() */
 	void (*asked)(struct api_request *q, json_t *reply);
-	json_t *device; /* in the configuration: the one that is added, or removed */
+	size_t ask_limit; /* bytes of the answer; 0: ASK_REPLY_MAX */
+	json_t *device;   /* in the configuration: the one that is added, or removed */
 };
 
 /* Finds the route. path: as it was sent, without query. 0; or the status: 400, 404, 405. */
@@ -87,6 +88,8 @@ unsigned api_status_of(int error);
 struct mvm *api_vm(struct api_request *q);
 /* The same, in a state that allows `request`. */
 struct mvm *api_vm_for(struct api_request *q, enum vmms_request request);
+/* 202, with the path of the job. */
+void api_accept(struct api_request *q, const struct job *job);
 /* Asks the worker; owns `request`. asked() has the reply; an error is answered, but with q->device
  * set asked() gets NULL, and answers with what is filled in. */
 void api_ask(struct api_request *q, struct mvm *v, json_t *request, unsigned timeout_ms,
@@ -107,6 +110,13 @@ void api_console_write(struct api_request *q);
 void api_log_read(struct api_request *q);
 void api_job_list(struct api_request *q);
 void api_job_show(struct api_request *q);
+void api_job_cancel(struct api_request *q);
+void api_snapshot_list(struct api_request *q);
+void api_snapshot_take(struct api_request *q);
+void api_snapshot_remove(struct api_request *q);
+void api_snapshot_restore(struct api_request *q);
+void api_snapshot_clone(struct api_request *q);
+void api_screenshot(struct api_request *q);
 void api_disk_list(struct api_request *q);
 void api_disk_add(struct api_request *q);
 void api_disk_remove(struct api_request *q);

@@ -9,6 +9,7 @@
 
 #include "base/parse.h"
 #include "mgmt/manager/api.h"
+#include "mgmt/manager/operation.h"
 
 #define SHUTDOWN_S     60
 #define SHUTDOWN_MAX_S 3600
@@ -156,6 +157,11 @@ void api_state_change(struct api_request *q)
 		api_fail(q, ret, &e);
 		return;
 	}
+	api_accept(q, job);
+}
+
+void api_accept(struct api_request *q, const struct job *job)
+{
 	snprintf(q->answer.location, sizeof(q->answer.location), "/jobs/%llu",
 		(unsigned long long)job->id);
 	api_json(q, 202, job_json(job));
@@ -165,27 +171,49 @@ void api_job_list(struct api_request *q)
 {
 	json_t *list = json_array();
 
+	operations_progress(q->m);
 	for (uint32_t i = 0; i < JOBS_KEPT; i++)
 		if (q->m->jobs.job[i].id)
 			json_array_append_new(list, job_json(&q->m->jobs.job[i]));
 	api_json(q, 200, json_pack("{s:o}", "jobs", list));
 }
 
-void api_job_show(struct api_request *q)
+/* NULL: answered. */
+static struct job *find_job(struct api_request *q)
 {
 	struct job *job = NULL;
 	struct err e;
 	uint64_t id;
 
+	operations_progress(q->m);
 	if (!parse_number(q->param[0], 1, INT64_MAX, &id))
 		job = jobs_find(&q->m->jobs, id);
-	if (job) {
-		api_json(q, 200, job_json(job));
-		return;
-	}
+	if (job)
+		return job;
 	err_set(&e, -ENOENT, "there is no job %.40s; the last %u of this manager are kept",
 		q->param[0], JOBS_KEPT);
 	api_fail(q, -ENOENT, &e);
+	return NULL;
+}
+
+void api_job_show(struct api_request *q)
+{
+	struct job *job = find_job(q);
+
+	if (job)
+		api_json(q, 200, job_json(job));
+}
+
+void api_job_cancel(struct api_request *q)
+{
+	struct job *job = find_job(q);
+	struct err e;
+	int ret = job ? job_cancel(q->m, job, &e) : 0;
+
+	if (ret)
+		api_fail(q, ret, &e);
+	else if (job)
+		api_accept(q, job);
 }
 
 /* ---- texts --------------------------------------------------------------- */

@@ -8,6 +8,7 @@ static const char *const state_names[] = {
 	[JOB_RUNNING] = "running",
 	[JOB_DONE] = "done",
 	[JOB_FAILED] = "failed",
+	[JOB_CANCELLED] = "cancelled",
 };
 
 /* Numbers begin where those of events do: they are not used again by the next manager. */
@@ -66,7 +67,7 @@ void jobs_end(struct jobs *jobs, struct job *job, const struct err *e)
 {
 	if (!job || job->state != JOB_RUNNING)
 		return;
-	job->state = e ? JOB_FAILED : JOB_DONE;
+	job->state = !e ? JOB_DONE : job->cancelling ? JOB_CANCELLED : JOB_FAILED;
 	if (e)
 		job->error = *e;
 	report(jobs, job);
@@ -82,13 +83,25 @@ void jobs_end_all(struct jobs *jobs, const char *vm, uint32_t requests, const st
 	}
 }
 
+void jobs_progress(struct jobs *jobs, const char *vm, enum vmms_request request, unsigned percent)
+{
+	for (uint32_t i = 0; i < JOBS_KEPT; i++) {
+		struct job *job = &jobs->job[i];
+
+		if (job->id && job->state == JOB_RUNNING && job->request == request &&
+			!strcmp(job->vm, vm))
+			job->percent = percent < 100 ? percent : 99;
+	}
+}
+
 json_t *job_json(const struct job *job)
 {
 	json_t *json = json_pack("{s:I, s:s, s:s, s:s, s:i}", "id", (json_int_t)job->id, "vm",
 		job->vm, "request", vmms_request_name(job->request), "state",
-		state_names[job->state], "percent", job->state == JOB_DONE ? 100 : 0);
+		state_names[job->state], "percent",
+		job->state == JOB_DONE ? 100 : (int)job->percent);
 
-	if (job->state == JOB_FAILED)
+	if (job->error.text[0])
 		json_object_set_new(json, "error", json_string(job->error.text));
 	return json;
 }

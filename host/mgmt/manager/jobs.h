@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests that take time: a job runs, and then is done or failed. The last JOBS_KEPT are kept, in
- * memory only: a new manager does not know those of the one before.
+ * Requests that take time: a job runs, and then is done, failed or cancelled. The last JOBS_KEPT
+ * are kept, in memory only: a new manager does not know those of the one before.
  *
  * Thread: the manager's.
  */
@@ -18,14 +18,16 @@
 
 #define JOBS_KEPT 256u
 
-enum job_state { JOB_RUNNING, JOB_DONE, JOB_FAILED };
+enum job_state { JOB_RUNNING, JOB_DONE, JOB_FAILED, JOB_CANCELLED };
 
 struct job {
 	uint64_t id; /* 0: the slot is free */
 	char vm[GUID_TEXT];
 	enum vmms_request request;
 	enum job_state state;
-	struct err error; /* FAILED */
+	unsigned percent; /* RUNNING: how far it is, as far as that is known */
+	bool cancelling;  /* the user wants it to end: if it fails now, it was cancelled */
+	struct err error; /* FAILED, CANCELLED */
 };
 
 struct jobs {
@@ -42,6 +44,9 @@ struct job *jobs_find(struct jobs *jobs, uint64_t id);
 void jobs_end(struct jobs *jobs, struct job *job, const struct err *e);
 /* Ends the jobs of a VM with these requests (bit n: request n). */
 void jobs_end_all(struct jobs *jobs, const char *vm, uint32_t requests, const struct err *e);
+
+/* The same of jobs that run: how far they are. */
+void jobs_progress(struct jobs *jobs, const char *vm, enum vmms_request request, unsigned percent);
 
 json_t *job_json(const struct job *job);
 

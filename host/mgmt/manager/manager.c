@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "mgmt/manager/operation.h"
+#include "mgmt/manager/snapshot.h"
 
 /* In the run directory, which does not outlive the host's run: VMs have been started by themselves.
  */
@@ -28,6 +30,15 @@ struct mvm *manager_find(struct manager *m, const char *name)
 			return v;
 	}
 	return NULL;
+}
+
+bool manager_knows(struct manager *m, const char *id)
+{
+	char name[STORE_NAME_MAX];
+
+	snprintf(name, sizeof(name), "%s.json", id);
+	return manager_find(m, id) || !faccessat(m->vms.dir, name, F_OK, AT_SYMLINK_NOFOLLOW) ||
+	       errno != ENOENT;
 }
 
 static void report(struct manager *m, const char *event, const struct mvm *v)
@@ -77,12 +88,15 @@ static void remove_all(
 /* What is left of a VM without a definition. */
 static void remove_files(const struct manager *m, const char *id)
 {
-	static const char *const images[] = {"image", "image.tmp", "resuming", "interrupted"};
+	static const char *const notes[] = {"restore"};
+	static const char *const images[] = {
+		"image", "image.tmp", "resuming", "interrupted", "trusted"};
 	static const char *const logs[] = {"log", "console"};
 	static const char *const runs[] = {
 		"run", "run.tmp", "end", "in", "sock", "boot", "boot.tmp"};
 
 	remove_all(&m->images, id, images, sizeof(images) / sizeof(images[0]));
+	remove_all(&m->snapshot_store, id, notes, 1);
 	remove_all(&m->log, id, logs, sizeof(logs) / sizeof(logs[0]));
 	remove_all(&m->run, id, runs, sizeof(runs) / sizeof(runs[0]));
 }
@@ -144,17 +158,11 @@ static int check_files(const struct manager *m, const char *id, struct err *e)
 	return 0;
 }
 
-/* The file first: a VM that is reported is one that survives. A file that is there, but not one of
- * ours, is not replaced. */
-int manager_define(struct manager *m, struct definition *d, struct mvm **vm, struct err *e)
+/* The file first: a VM that is reported is one that survives. */
+int manager_add(struct manager *m, struct definition *d, struct mvm **vm, struct err *e)
 {
-	int ret;
+	int ret = check_new(m, d, e);
 
-	if (!d->id[0])
-		guid_make(d->id);
-	ret = check_new(m, d, e);
-	if (!ret)
-		ret = check_files(m, d->id, e);
 	if (!ret)
 		ret = write_definition(m, d, e);
 	if (ret)
@@ -164,6 +172,19 @@ int manager_define(struct manager *m, struct definition *d, struct mvm **vm, str
 		return err_set(e, -ENOMEM, "out of memory");
 	report(m, "defined", *vm);
 	return 0;
+}
+
+/* A file that is there, but not one of ours, is not replaced. */
+int manager_define(struct manager *m, struct definition *d, struct mvm **vm, struct err *e)
+{
+	int ret;
+
+	if (!d->id[0])
+		guid_make(d->id);
+	ret = check_new(m, d, e);
+	if (!ret)
+		ret = check_files(m, d->id, e);
+	return ret ? ret : manager_add(m, d, vm, e);
 }
 
 int manager_redefine(struct mvm *v, struct definition *d, struct err *e)
@@ -192,8 +213,12 @@ int manager_remove(struct mvm *v, struct err *e)
 {
 	struct manager *m = v->m;
 	char name[STORE_NAME_MAX];
-	int ret = store_remove(&m->vms, mvm_file(v, "json", name), e);
+	int ret;
 
+	if (snapshots_of(m, v->def.id))
+		return err_set(e, -EBUSY, "the VM has %u snapshots; remove them first",
+			snapshots_of(m, v->def.id));
+	ret = store_remove(&m->vms, mvm_file(v, "json", name), e);
 	if (ret)
 		return ret;
 	remove_files(m, v->def.id);
@@ -321,7 +346,7 @@ static void prepare_autostart(struct manager *m)
 
 /* ---- reading all --------------------------------------------------------- */
 
-static void add_problem(struct manager *m, const struct err *e)
+void manager_problem(struct manager *m, const struct err *e)
 {
 	log_error("%s", e->text);
 	json_array_append_new(m->problems, json_string(e->text));
@@ -352,12 +377,12 @@ static void load_one(void *ctx, const char *name)
 	struct err e;
 
 	if (load_definition(m, name, &d, &e)) {
-		add_problem(m, &e);
+		manager_problem(m, &e);
 		return;
 	}
 	err_set(&e, -ENOMEM, "%s: out of memory", name);
 	if (check_new(m, &d, &e) || !mvm_new(m, &d)) {
-		add_problem(m, &e);
+		manager_problem(m, &e);
 		definition_free(&d);
 	}
 }
@@ -370,6 +395,7 @@ static int open_stores(struct manager *m, struct err *e)
 	} dirs[] = {
 		{&m->vms, m->state_path, "vms"},
 		{&m->images, m->state_path, "images"},
+		{&m->snapshot_store, m->state_path, "snapshots"},
 		{&m->log, m->state_path, "log"},
 		{&m->run, m->run_path, "enlite"},
 	};
@@ -425,9 +451,13 @@ static int load_all(struct manager *m, struct err *e)
 	ret = store_each(&m->vms, ".json", load_one, m);
 	if (ret)
 		return err_set(e, ret, "%s/vms: cannot be read: %s", m->state_path, strerror(-ret));
+	snapshots_load(m);
+	clones_resume(m);
 	remove_orphans(m);
 	list_for_each (at, &m->list)
 		mvm_find_state(container_of(at, struct mvm, link));
+	snapshots_discard(m, NULL);
+	restores_resume(m);
 	prepare_autostart(m);
 	return 0;
 }
@@ -439,8 +469,10 @@ int manager_open(struct manager *m, struct loop *loop, const char *state_dir, co
 
 	memset(m, 0, sizeof(*m));
 	m->loop = loop;
-	m->vms.dir = m->images.dir = m->log.dir = m->run.dir = -1;
+	m->vms.dir = m->images.dir = m->snapshot_store.dir = m->log.dir = m->run.dir = -1;
 	list_init(&m->list);
+	list_init(&m->snapshots);
+	list_init(&m->operations);
 	events_init(&m->events);
 	jobs_init(&m->jobs, &m->events);
 	m->problems = json_array();
@@ -456,8 +488,10 @@ void manager_close(struct manager *m)
 {
 	list_for_each_safe (at, &m->list)
 		mvm_free(container_of(at, struct mvm, link));
+	snapshots_free(m);
 	store_close(&m->vms);
 	store_close(&m->images);
+	store_close(&m->snapshot_store);
 	store_close(&m->log);
 	store_close(&m->run);
 	events_fini(&m->events);

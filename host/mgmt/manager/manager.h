@@ -4,8 +4,12 @@
  * directories, and can be killed at any instant: all it needs is in them.
  *
  *   STATE/vms/GUID.json         the definition of a VM (definition.h)
- *   STATE/images/GUID.image     it is saved; .resuming: a worker goes on from it; .interrupted: it
- * is not known whether one has STATE/log/GUID.log .console what its workers said, and its guest
+ *   STATE/images/GUID.image     it is saved; .resuming: a worker goes on from it;
+ *                               .interrupted: it is not known whether one has
+ *   STATE/images/GUID.trusted   its image is of other disks, a clone's (mvm_trust.c)
+ *   STATE/snapshots/...         snapshots (snapshot.h); GUID.restore, GUID.clone: of a VM, what is
+ *                               being restored or made (mvm_restore.c, clone.c)
+ *   STATE/log/GUID.log .console what its workers said, and its guest
  *   RUN/enlite/GUID.run         it has a worker: which, and what was asked of it (struct run)
  *   RUN/enlite/GUID.boot        in which boot of the host its image became .resuming
  *   RUN/enlite/GUID.end .in .sock   exit status of the worker, console input, control socket
@@ -29,6 +33,8 @@
 #define MANAGER_TEXT_MAX (1u << 20) /* of a log or console, before its older part is dropped */
 
 struct ask;
+struct operation;
+struct snapshot;
 
 /* A worker, as it is recorded. */
 struct run {
@@ -38,6 +44,9 @@ struct run {
 	bool saving;    /* ... by saving it */
 	bool restoring; /* it began from an image */
 	bool ran;       /* it was seen running */
+	bool paused;    /* a snapshot has paused it, or is about to */
+	bool resume;    /* ... and it ran before */
+	bool old_nics;  /* a clone's, until it has its own: mvm_nics.c */
 };
 
 struct mvm {
@@ -62,17 +71,25 @@ struct mvm {
 	bool polling;   /* an answer is waited for: status */
 	/* ... answers: pause, resume, save; of these, saves; shutdowns */
 	unsigned asked, saves, shutdowns;
-	unsigned quick; /* questions for the state since it passes */
-	bool undecided; /* a save had no answer */
-	json_t *status; /* the last one; NULL: none yet */
+	bool cancelling;      /* the save, or that of a snapshot */
+	bool replacing;       /* its NICs */
+	size_t nic;           /* the one that is being replaced */
+	unsigned quick;       /* questions for the state since it passes */
+	bool undecided;       /* a save had no answer */
+	json_t *status;       /* the last one; NULL: none yet */
+	struct operation *op; /* on its files: a snapshot is taken or restored; no other requests */
+	bool trusted;         /* it starts from an image of other disks */
+	bool half_restored;   /* a restore has failed half-way; see mvm_restore.c */
 };
 
 struct manager {
 	struct loop *loop;
 	char program[PATH_MAX], state_path[PATH_MAX], run_path[PATH_MAX];
-	struct store vms, images, log, run;
+	struct store vms, images, snapshot_store, log, run;
 	struct list list; /* of struct mvm */
 	uint32_t count;
+	struct list snapshots;  /* of struct snapshot */
+	struct list operations; /* of struct operation: those that run */
 	struct events events;
 	struct jobs jobs;
 	json_t *problems; /* files that are not used: a list of texts */
@@ -93,10 +110,16 @@ void manager_close(struct manager *m);
 
 /* By ID or name. */
 struct mvm *manager_find(struct manager *m, const char *name);
+/* It is defined, or has a file that may be repaired. */
+bool manager_knows(struct manager *m, const char *id);
 /* Owns *d after 0. -EEXIST, -ENOSPC, -errno with one line. */
 int manager_define(struct manager *m, struct definition *d, struct mvm **vm, struct err *e);
+/* The same for an ID that is new; its image, if it has one, stays. */
+int manager_add(struct manager *m, struct definition *d, struct mvm **vm, struct err *e);
 int manager_redefine(struct mvm *v, struct definition *d, struct err *e);
 int manager_remove(struct mvm *v, struct err *e);
+/* A file that cannot be used: GET / shows it. */
+void manager_problem(struct manager *m, const struct err *e);
 /* Waits for the ends of workers that were adopted, once the loop runs. */
 void manager_watch(struct manager *m);
 /* The next VM that is to be started by itself, if none of them is starting. */
@@ -108,6 +131,8 @@ struct mvm *mvm_new(struct manager *m, const struct definition *d);
 void mvm_free(struct mvm *v);
 /* Its state from what is in the directories; adopts its worker. */
 void mvm_find_state(struct mvm *v);
+/* -EBUSY: its state, or what is done with its files, does not allow the request. */
+int mvm_check(const struct mvm *v, enum vmms_request request, struct err *e);
 /* 0 with *job; -EBUSY: its state does not allow that; -errno with one line. timeout_s: of a
  * shutdown. */
 int mvm_request(struct mvm *v, enum vmms_request request, unsigned timeout_s, struct job **job,
@@ -122,6 +147,16 @@ void mvm_set_state(struct mvm *v, enum vmms_state state, const struct err *reaso
 void mvm_record(struct mvm *v);
 int mvm_write_record(struct mvm *v, struct err *e);
 void mvm_forget_record(struct mvm *v);
+/* reply: NULL: e says why. error: -EBUSY: the worker refused; else no answer came, and it is not
+ * known whether the request was carried out. */
+typedef void mvm_answered_fn(
+	struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e);
+/* Asks its worker; owns request. The answer of an earlier worker, or VM, is dropped. 0 or -ENOMEM.
+ */
+int mvm_ask(struct mvm *v, json_t *request, unsigned timeout_ms, const struct job *job,
+	mvm_answered_fn *answered);
+/* The save that runs, or is about to. */
+void mvm_cancel_save(struct mvm *v);
 /* Its worker was seen running. */
 void mvm_ran(struct mvm *v);
 int mvm_start(struct mvm *v, struct err *e);
@@ -129,6 +164,11 @@ void mvm_watch(struct mvm *v, int pidfd);
 void mvm_poll_soon(struct mvm *v);
 /* SIGTERM, and SIGKILL if it does not end. */
 void mvm_stop_worker(struct mvm *v);
+/* The NICs of a clone: mvm_nics.c. */
+bool mvm_has_nics(const struct mvm *v);
+int mvm_disconnect_nics(json_t *config);
+/* It runs with the NICs of its original: again and again, until run.old_nics is not set. */
+void mvm_replace_nics(struct mvm *v);
 int mvm_open_text(const struct mvm *v, const char *suffix, int flags);
 void mvm_trim_text(const struct mvm *v, const char *suffix);
 /* The file for the exit status: a worker that was taken over must not fill the host's memory. */

@@ -11,11 +11,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "mgmt/manager/operation.h"
 #include "mgmt/manager/usage.h"
 #include "mgmt/manager/worker.h"
 
-#define ALL_REQUESTS UINT32_MAX
-#define BIT(n)       (1u << (n))
+#define BIT(n) (1u << (n))
+/* Those on snapshots end by themselves. */
+#define ALL_REQUESTS (~(BIT(VMMS_SNAPSHOT) | BIT(VMMS_APPLY) | BIT(VMMS_CLONE)))
 #define HOLD_NS      NS_PER_S
 
 const char *mvm_file(const struct mvm *v, const char *suffix, char name[STORE_NAME_MAX])
@@ -73,18 +75,23 @@ void mvm_set_state(struct mvm *v, enum vmms_state state, const struct err *reaso
 
 static json_t *run_json(const struct run *r)
 {
-	return json_pack("{s:o, s:b, s:b, s:b, s:b, s:b}", "worker", identity_json(&r->id),
-		"wanted", r->wanted, "stopping", r->stopping, "saving", r->saving, "restoring",
-		r->restoring, "ran", r->ran);
+	return json_pack("{s:o, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b}", "worker",
+		identity_json(&r->id), "wanted", r->wanted, "stopping", r->stopping, "saving",
+		r->saving, "restoring", r->restoring, "ran", r->ran, "paused", r->paused, "resume",
+		r->resume, "old_nics", r->old_nics);
 }
 
 static bool run_from_json(struct run *r, const json_t *json)
 {
-	int wanted, saving, restoring, ran, stopping = 0;
+	int wanted, saving, restoring, ran, stopping = 0, paused = 0, resume = 0, old_nics = 0;
 
-	if (json_unpack((json_t *)json, "{s:b, s?b, s:b, s:b, s:b}", "wanted", &wanted, "stopping",
-		    &stopping, "saving", &saving, "restoring", &restoring, "ran", &ran))
+	if (json_unpack((json_t *)json, "{s:b, s?b, s:b, s:b, s:b, s?b, s?b, s?b}", "wanted",
+		    &wanted, "stopping", &stopping, "saving", &saving, "restoring", &restoring,
+		    "ran", &ran, "paused", &paused, "resume", &resume, "old_nics", &old_nics))
 		return false;
+	r->paused = paused;
+	r->resume = resume;
+	r->old_nics = old_nics;
 	r->stopping = stopping;
 	r->wanted = wanted;
 	r->saving = saving;
@@ -191,6 +198,8 @@ void mvm_ran(struct mvm *v)
 	mvm_record(v);
 	if (v->run.restoring && mvm_remove_image(v, "resuming", &e))
 		log_error("VM %s: %s", v->def.id, e.text);
+	if (v->run.restoring)
+		mvm_forget_trust(v);
 }
 
 /* ---- the worker ended ---------------------------------------------------- */
@@ -204,7 +213,7 @@ static void close_worker(struct mvm *v)
 	v->run_number = 0;
 	v->polling = false;
 	v->asked = v->saves = v->shutdowns = 0;
-	v->undecided = false;
+	v->undecided = v->cancelling = v->replacing = false;
 	loop_timer_cancel(&v->poll_timer);
 	loop_timer_cancel(&v->kill_timer);
 	json_decref(v->status);
@@ -275,6 +284,10 @@ static void ended(struct mvm *v, const struct worker_exit *x)
 
 	v->m->deaths++;
 	close_worker(v);
+	if (v->op)
+		mvm_snapshot_lost(v);
+	else
+		snapshots_discard(v->m, v->def.id);
 	if (run.saving && x->status == 0 && mvm_has_image(v, "image")) {
 		mvm_set_state(v, VMMS_SAVED, NULL);
 		decided = true;
@@ -340,6 +353,8 @@ static void adopt(struct mvm *v, int pidfd)
 		mvm_stop_worker(v);
 	else
 		mvm_set_state(v, VMMS_STARTING, NULL); /* until it answers */
+	if (!v->run.paused)
+		snapshots_discard(v->m, v->def.id);
 	mvm_poll_soon(v);
 }
 
@@ -384,6 +399,7 @@ static void find_image(struct mvm *v)
 		hold(v, &e);
 		return;
 	}
+	snapshots_discard(v->m, v->def.id);
 	mvm_set_state(v, mvm_has_image(v, "image") ? VMMS_SAVED : VMMS_OFF, NULL);
 }
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "mgmt/manager/ask.h"
 #include "mgmt/manager/manager.h"
+#include "mgmt/manager/operation.h"
 
 /* How often a worker is asked for its state: while the state is one that ends by itself, and else.
  */
@@ -22,18 +23,13 @@
 
 /* ---- answers ------------------------------------------------------------- */
 
-/* reply: NULL: e says why. error: -EBUSY: the worker refused; else no answer came, and it is not
- * known whether the request was carried out. */
-typedef void answered_fn(
-	struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e);
-
 /* A VM may be gone, or have another worker, when an answer comes. */
 struct question {
 	struct manager *m;
 	char vm[GUID_TEXT];
 	uint64_t run_number;
 	uint64_t job;
-	answered_fn *answered;
+	mvm_answered_fn *answered;
 };
 
 static void on_answer(void *ctx, json_t *reply, int error, const struct err *e)
@@ -46,9 +42,8 @@ static void on_answer(void *ctx, json_t *reply, int error, const struct err *e)
 	free(q);
 }
 
-/* Owns request. 0 or -ENOMEM. */
-static int ask_worker(struct mvm *v, json_t *request, unsigned timeout_ms, const struct job *job,
-	answered_fn *answered)
+int mvm_ask(struct mvm *v, json_t *request, unsigned timeout_ms, const struct job *job,
+	mvm_answered_fn *answered)
 {
 	struct question *q = malloc(sizeof(*q));
 	char path[PATH_MAX];
@@ -70,6 +65,35 @@ static int ask_worker(struct mvm *v, json_t *request, unsigned timeout_ms, const
 		return 0;
 	free(q);
 	return -ENOMEM;
+}
+
+/* ---- cancelling a save --------------------------------------------------- */
+
+static void ignore(struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e)
+{
+}
+
+/* The request may come before that to save: it is repeated until there is an answer to that. */
+static void ask_to_cancel(struct mvm *v)
+{
+	mvm_ask(v, json_pack("{s:s}", "command", "cancel-save"), CTL_TIMEOUT_MS, NULL, ignore);
+}
+
+void mvm_cancel_save(struct mvm *v)
+{
+	v->cancelling = true;
+	ask_to_cancel(v);
+}
+
+static void show_progress(struct mvm *v, const json_t *status)
+{
+	json_int_t percent = json_integer_value(json_object_get(status, "save_percent"));
+
+	if (percent <= 0 || percent > 100)
+		return;
+	jobs_progress(&v->m->jobs, v->def.id, VMMS_SAVE, (unsigned)percent);
+	jobs_progress(&v->m->jobs, v->def.id, VMMS_SNAPSHOT,
+		(unsigned)percent * SNAPSHOT_MEMORY_PERCENT / 100);
 }
 
 /* ---- state --------------------------------------------------------------- */
@@ -102,6 +126,8 @@ static void not_saved(struct mvm *v)
 static void runs(struct mvm *v)
 {
 	mvm_ran(v);
+	if (v->run.old_nics)
+		mvm_replace_nics(v);
 	if (v->run.saving && !v->saves)
 		not_saved(v);
 	else
@@ -121,6 +147,8 @@ static void follow(struct mvm *v, json_t *status)
 		return;
 	if (state == VMMS_RUNNING)
 		runs(v);
+	if (v->run.paused)
+		mvm_snapshot_recover(v, state);
 	mvm_set_state(v, state, NULL);
 }
 
@@ -136,8 +164,10 @@ static void poll_later(struct mvm *v)
 static void on_status(struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e)
 {
 	v->polling = false;
-	if (reply)
+	if (reply) {
+		show_progress(v, reply);
 		follow(v, reply);
+	}
 	poll_later(v);
 }
 
@@ -148,8 +178,10 @@ static void poll_due(struct loop_timer *t)
 	mvm_trim_text(v, "console");
 	mvm_trim_text(v, "log");
 	mvm_trim_status(v);
+	if (v->cancelling)
+		ask_to_cancel(v);
 	if (!v->polling)
-		v->polling = !ask_worker(v, json_pack("{s:s}", "command", "status"), CTL_TIMEOUT_MS,
+		v->polling = !mvm_ask(v, json_pack("{s:s}", "command", "status"), CTL_TIMEOUT_MS,
 			NULL, on_status);
 	if (!v->polling)
 		poll_later(v);
@@ -186,8 +218,7 @@ static void on_changed(
 
 static int change(struct mvm *v, struct job *job, const char *command, enum vmms_state passing)
 {
-	int ret =
-		ask_worker(v, json_pack("{s:s}", "command", command), CTL_WAIT_MS, job, on_changed);
+	int ret = mvm_ask(v, json_pack("{s:s}", "command", command), CTL_WAIT_MS, job, on_changed);
 
 	if (ret)
 		return ret;
@@ -213,6 +244,7 @@ static void on_saved(struct mvm *v, struct job *job, json_t *reply, int error, c
 {
 	v->asked--;
 	v->saves--;
+	v->cancelling = false;
 	if (reply || v->run.stopping)
 		return; /* its process ends */
 	if (error != -EBUSY)
@@ -230,8 +262,10 @@ static int save_vm(struct mvm *v, struct job *job, unsigned timeout_s)
 	int ret;
 
 	mvm_image_path(v, "image", image);
+	mvm_forget_trust(v);
+	v->run.paused = false; /* that it stands still is the user's wish now */
 	update_wanted(v, true);
-	ret = ask_worker(v,
+	ret = mvm_ask(v,
 		json_pack("{s:s, s:s, s:s}", "command", "save", "file", image, "directory", "/"),
 		CTL_COPY_MS, job, on_saved);
 	if (ret) {
@@ -267,7 +301,7 @@ static void on_shutdown(
 
 static int shut_down(struct mvm *v, struct job *job, unsigned timeout_s)
 {
-	int ret = ask_worker(v,
+	int ret = mvm_ask(v,
 		json_pack("{s:s, s:i}", "command", "shutdown", "timeout", (int)timeout_s),
 		CTL_WAIT_MS + timeout_s * 1000, job, on_shutdown);
 
@@ -341,6 +375,8 @@ static int discard(struct mvm *v, struct job *job, unsigned timeout_s)
 	struct err e;
 	int ret = mvm_remove_image(v, "image", &e);
 
+	if (!ret)
+		mvm_forget_trust(v);
 	end_job(v, job, ret ? &e : NULL); /* before the state ends it */
 	if (!ret)
 		mvm_set_state(v, VMMS_OFF, NULL);
@@ -357,17 +393,31 @@ static int (*const begin[VMMS_REQUESTS])(struct mvm *v, struct job *job, unsigne
 	[VMMS_DISCARD] = discard,
 };
 
+int mvm_check(const struct mvm *v, enum vmms_request request, struct err *e)
+{
+	const char *name = vmms_request_name(request);
+
+	if (!vmms_allows(v->state, request))
+		return err_set(e, -EBUSY, "%s: not possible while the VM is %s", name,
+			vmms_state_name(v->state));
+	if (v->held)
+		return err_set(e, -EBUSY, "%s: not possible: %.400s", name, v->reason.text);
+	if (v->op && request != VMMS_STOP && request != VMMS_ASK && request != VMMS_CLONE)
+		return err_set(
+			e, -EBUSY, "%s: not possible while a snapshot is taken or restored", name);
+	if (v->half_restored && request != VMMS_APPLY && request != VMMS_REMOVE)
+		return err_set(e, -EBUSY,
+			"%s: not possible: a restore has ended half-way; restore a snapshot", name);
+	return 0;
+}
+
 int mvm_request(struct mvm *v, enum vmms_request request, unsigned timeout_s, struct job **job,
 	struct err *e)
 {
-	int ret;
+	int ret = mvm_check(v, request, e);
 
-	if (!vmms_allows(v->state, request))
-		return err_set(e, -EBUSY, "%s: not possible while the VM is %s",
-			vmms_request_name(request), vmms_state_name(v->state));
-	if (v->held)
-		return err_set(e, -EBUSY, "%s: not possible: %.400s", vmms_request_name(request),
-			v->reason.text);
+	if (ret)
+		return ret;
 	*job = jobs_add(&v->m->jobs, v->def.id, request);
 	if (!*job)
 		return err_set(e, -EAGAIN, "too many requests run; try again later");

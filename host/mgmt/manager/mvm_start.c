@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "mgmt/manager/manager.h"
+#include "mgmt/manager/operation.h"
 #include "mgmt/manager/worker.h"
 
 #define STATUS_MAX 64 /* bytes: "exit N" */
@@ -101,6 +101,13 @@ static int write_text(int fd, const char *text)
 	return write(fd, text, length) == (ssize_t)length ? 0 : -EIO;
 }
 
+/* Its image is of another VM's disks and NICs. */
+static void as_clone(json_t *config)
+{
+	json_object_set_new(config, "restore_disks", json_string("trust"));
+	mvm_disconnect_nics(config);
+}
+
 /* The configuration as a file without a name. */
 static int open_config(const struct mvm *v)
 {
@@ -111,6 +118,8 @@ static int open_config(const struct mvm *v)
 
 	mvm_image_path(v, "resuming", image);
 	json = definition_worker_config(&v->def, v->run.restoring ? image : NULL);
+	if (json && v->trusted)
+		as_clone(json);
 	text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
 	json_decref(json);
 	fd = text ? memfd_create(v->def.id, MFD_CLOEXEC) : -1;
@@ -184,7 +193,15 @@ static int spawn(struct mvm *v, struct err *e)
 
 static int take_image(struct mvm *v, struct err *e)
 {
+	bool refused = false;
+
 	v->run.restoring = mvm_has_image(v, "image");
+	v->trusted = v->run.restoring && mvm_is_trusted(v, &refused, e);
+	if (refused) {
+		v->run.restoring = false;
+		return -EBUSY;
+	}
+	v->run.old_nics = v->trusted && mvm_has_nics(v);
 	return v->run.restoring ? mvm_take_image(v, e) : 0;
 }
 

@@ -8,26 +8,30 @@
 
 /* ---- the table ----------------------------------------------------------- */
 
-#define LIVE (BIT(VMMS_STOP) | BIT(VMMS_ASK))
-#define IDLE (BIT(VMMS_START) | BIT(VMMS_DEFINE) | BIT(VMMS_REMOVE))
+#define ANY  BIT(VMMS_CLONE)
+#define LIVE (ANY | BIT(VMMS_STOP) | BIT(VMMS_ASK))
+#define IDLE (ANY | BIT(VMMS_START) | BIT(VMMS_DEFINE) | BIT(VMMS_REMOVE) | BIT(VMMS_APPLY))
 
 static const struct {
 	const char *name;
 	uint32_t allows; /* bit n: request n */
 	bool live, passing;
 } states[VMMS_STATES] = {
-	[VMMS_OFF] = {"off", IDLE | BIT(VMMS_DEVICES), false, false},
+	[VMMS_OFF] = {"off", IDLE | BIT(VMMS_DEVICES) | BIT(VMMS_SNAPSHOT), false, false},
 	[VMMS_STARTING] = {"starting", LIVE, true, true},
 	[VMMS_RUNNING] = {"running",
 		LIVE | BIT(VMMS_SHUTDOWN) | BIT(VMMS_PAUSE) | BIT(VMMS_SAVE) | BIT(VMMS_DEVICES) |
-			BIT(VMMS_GUEST),
+			BIT(VMMS_GUEST) | BIT(VMMS_SNAPSHOT),
 		true, false},
 	[VMMS_PAUSING] = {"pausing", LIVE | BIT(VMMS_RESUME), true, true},
-	[VMMS_PAUSED] = {"paused", LIVE | BIT(VMMS_RESUME) | BIT(VMMS_SAVE), true, false},
+	[VMMS_PAUSED] = {"paused", LIVE | BIT(VMMS_RESUME) | BIT(VMMS_SAVE) | BIT(VMMS_SNAPSHOT),
+		true, false},
 	[VMMS_RESUMING] = {"resuming", LIVE, true, true},
 	[VMMS_SAVING] = {"saving", LIVE, true, true},
-	[VMMS_SAVED] = {"saved", BIT(VMMS_START) | BIT(VMMS_DISCARD) | BIT(VMMS_REMOVE), false,
-		false},
+	[VMMS_SAVED] = {"saved",
+		ANY | BIT(VMMS_START) | BIT(VMMS_DISCARD) | BIT(VMMS_REMOVE) | BIT(VMMS_SNAPSHOT) |
+			BIT(VMMS_APPLY),
+		false, false},
 	[VMMS_STOPPING] = {"stopping", LIVE, true, true},
 	[VMMS_CRITICAL] = {"critical", IDLE | BIT(VMMS_STOP), false, false},
 };
@@ -46,6 +50,9 @@ static const struct {
 	[VMMS_DEFINE] = {"define", false},
 	[VMMS_DEVICES] = {"a change of devices", false},
 	[VMMS_REMOVE] = {"remove", false},
+	[VMMS_SNAPSHOT] = {"snapshot", false},
+	[VMMS_APPLY] = {"restore", false},
+	[VMMS_CLONE] = {"clone", false},
 	[VMMS_ASK] = {"this question", false},
 	[VMMS_GUEST] = {"this question", false},
 };

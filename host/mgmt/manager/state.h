@@ -41,8 +41,11 @@ enum vmms_request {
 	VMMS_DEFINE,  /* replaces the configuration */
 	VMMS_DEVICES, /* adds and removes disks and NICs */
 	VMMS_REMOVE,
-	VMMS_ASK,   /* asks the worker process: statistics, key-value pairs, memory */
-	VMMS_GUEST, /* what needs a guest that runs */
+	VMMS_SNAPSHOT, /* takes one */
+	VMMS_APPLY,    /* becomes what it was in a snapshot */
+	VMMS_CLONE,    /* of a snapshot: in every state */
+	VMMS_ASK,      /* asks the worker process: statistics, key-value pairs, memory */
+	VMMS_GUEST,    /* what needs a guest that runs */
 };
 #define VMMS_REQUESTS (VMMS_GUEST + 1u)
 

@@ -29,20 +29,21 @@ static struct err e;
 
 /* Each line: a state, and all it allows, written down a second time. */
 static const char *const allowed[VMMS_STATES] = {
-	[VMMS_OFF] = "start define devices remove",
-	[VMMS_STARTING] = "stop ask",
-	[VMMS_RUNNING] = "shutdown stop pause save devices ask guest",
-	[VMMS_PAUSING] = "stop resume ask",
-	[VMMS_PAUSED] = "stop resume save ask",
-	[VMMS_RESUMING] = "stop ask",
-	[VMMS_SAVING] = "stop ask",
-	[VMMS_SAVED] = "start discard remove",
-	[VMMS_STOPPING] = "stop ask",
-	[VMMS_CRITICAL] = "start stop define remove",
+	[VMMS_OFF] = "start define devices remove snapshot apply clone",
+	[VMMS_STARTING] = "stop clone ask",
+	[VMMS_RUNNING] = "shutdown stop pause save devices snapshot clone ask guest",
+	[VMMS_PAUSING] = "stop resume clone ask",
+	[VMMS_PAUSED] = "stop resume save snapshot clone ask",
+	[VMMS_RESUMING] = "stop clone ask",
+	[VMMS_SAVING] = "stop clone ask",
+	[VMMS_SAVED] = "start discard remove snapshot apply clone",
+	[VMMS_STOPPING] = "stop clone ask",
+	[VMMS_CRITICAL] = "start stop define remove apply clone",
 };
 
 static const char *const words[VMMS_REQUESTS] = {"start", "shutdown", "stop", "pause", "resume",
-	"save", "discard", "define", "devices", "remove", "ask", "guest"};
+	"save", "discard", "define", "devices", "remove", "snapshot", "apply", "clone", "ask",
+	"guest"};
 
 static void each_state_allows_what_is_written(void **state)
 {
