@@ -36,6 +36,9 @@ int cmd_configure(struct vm_config *config, int argc, char **argv, struct err *e
  * argv is to be completed. */
 void cmd_complete_arguments(const char *subcommand, int argc, char **argv);
 
+/* cmd_vm.c: the same of `enlite vm`. */
+void cmd_vm_complete(int argc, char **argv);
+
 /* Prints the error, one line (see err_set()). Returns status. */
 int cmd_fail(const struct err *e, int status);
 

@@ -42,6 +42,8 @@ void cmd_complete_arguments(const char *subcommand, int argc, char **argv)
 		complete_config(argc, argv);
 	else if (!strcmp(subcommand, "ctl"))
 		complete_ctl(argc, argv);
+	else if (!strcmp(subcommand, "vm"))
+		cmd_vm_complete(argc, argv);
 	else if (!strcmp(subcommand, "cp") && argc == 2)
 		complete_names(stdout, word, ":");
 	else if (argc == 1 && takes_name(subcommand))

@@ -2,6 +2,7 @@
 /* `enlite vm`: managed VMs, through enlited's interface. */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "cli/cmd_vm.h"
 #include "cli/table.h"
 #include "config/config.h"
+#include "mgmt/complete.h"
 #include "mgmt/manager/client.h"
 #include "vm/vm.h"
 
@@ -102,8 +104,11 @@ static int show(const struct vm_args *a, struct err *e)
 static int rm(const struct vm_args *a, struct err *e)
 {
 	json_t *reply;
-	int ret = vm_call(a, "DELETE", "", NULL, &reply, e);
+	int ret;
 
+	if (a->snapshot)
+		return vm_snapshot_remove(a, e);
+	ret = vm_call(a, "DELETE", "", NULL, &reply, e);
 	if (!ret)
 		json_decref(reply);
 	return ret;
@@ -169,51 +174,91 @@ static int job_end(json_t *job, const char *state, struct err *e)
 	return err_set(e, -ECANCELED, "%.400s", why ? why : "it failed");
 }
 
-/* Until it has ended. */
-static int wait_job(const struct vm_args *a, json_int_t id, struct err *e)
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signo)
 {
+	interrupted = 1;
+}
+
+static void show_percent(const json_t *job, bool *shown)
+{
+	long long percent = json_integer_value(json_object_get(job, "percent"));
+
+	if (!isatty(STDERR_FILENO) || percent <= 0 || percent >= 100)
+		return;
+	fprintf(stderr, "\r%3lld %%", percent);
+	*shown = true;
+}
+
+/* *job becomes what it is now. */
+static int look_at_job(const struct vm_args *a, json_t **job, struct err *e)
+{
+	long long id = json_integer_value(json_object_get(*job, "id"));
+	json_t *now = NULL;
 	char path[64];
 	int ret;
 
-	snprintf(path, sizeof(path), "/jobs/%lld", (long long)id);
-	for (;;) {
-		const char *state;
-		json_t *job;
-
-		ret = client_json(a->socket, "GET", path, NULL, &job, e);
-		if (ret)
-			return ret;
-		state = json_string_value(json_object_get(job, "state"));
-		if (!state || strcmp(state, "running")) {
-			ret = job_end(job, state ? state : "", e);
-			json_decref(job);
-			return ret;
-		}
-		json_decref(job);
-		poll(NULL, 0, JOB_POLL_MS);
+	snprintf(path, sizeof(path), "/jobs/%lld", id);
+	if (interrupted == 1) {
+		interrupted = 2; /* one that cannot be cancelled goes on; a second signal ends us */
+		signal(SIGINT, SIG_DFL);
+		if (!client_json(a->socket, "DELETE", path, NULL, &now, NULL))
+			json_decref(now);
 	}
+	ret = client_json(a->socket, "GET", path, NULL, &now, e);
+	if (ret)
+		return ret;
+	json_decref(*job);
+	*job = now;
+	return 0;
 }
 
-static int change_state(const struct vm_args *a, const char *request, struct err *e)
+static int follow_job(const struct vm_args *a, json_t **job, struct err *e)
+{
+	bool shown = false;
+	const char *state;
+	int ret = 0;
+
+	for (;;) {
+		state = json_string_value(json_object_get(*job, "state"));
+		if (ret || !state || strcmp(state, "running"))
+			break;
+		show_percent(*job, &shown);
+		poll(NULL, 0, JOB_POLL_MS);
+		ret = look_at_job(a, job, e);
+	}
+	if (shown)
+		fputs("\r     \r", stderr);
+	return ret ? ret : job_end(*job, state ? state : "", e);
+}
+
+int vm_wait(const struct vm_args *a, json_t *job, struct err *e)
+{
+	int ret = 0;
+
+	signal(SIGINT, on_interrupt);
+	if (!a->no_wait)
+		ret = follow_job(a, &job, e);
+	json_decref(job);
+	return ret;
+}
+
+int vm_change_state(const struct vm_args *a, const char *request, struct err *e)
 {
 	json_t *body = json_pack("{s:s}", "request", request), *job;
-	json_int_t id;
 	int ret;
 
 	if (a->timeout)
 		json_object_set_new(body, "timeout", json_integer(atoi(a->timeout)));
 	ret = vm_call(a, "PUT", "/state", body, &job, e);
 	json_decref(body);
-	if (ret)
-		return ret;
-	id = json_integer_value(json_object_get(job, "id"));
-	json_decref(job);
-	return a->no_wait ? 0 : wait_job(a, id, e);
+	return ret ? ret : vm_wait(a, job, e);
 }
 
 static int request(const struct vm_args *a, struct err *e)
 {
-	return change_state(a, a->command, e);
+	return vm_change_state(a, a->command, e);
 }
 
 /* `start` of a saved VM, and of no other. */
@@ -221,7 +266,11 @@ static int restore(const struct vm_args *a, struct err *e)
 {
 	const char *state;
 	json_t *reply;
-	int ret = vm_call(a, "GET", "/state", NULL, &reply, e);
+	int ret;
+
+	if (a->snapshot)
+		return vm_snapshot_restore(a, e);
+	ret = vm_call(a, "GET", "/state", NULL, &reply, e);
 
 	if (ret)
 		return ret;
@@ -229,7 +278,7 @@ static int restore(const struct vm_args *a, struct err *e)
 	if (!state || strcmp(state, "saved"))
 		ret = err_set(e, -EBUSY, "the VM is %s, not saved", state ? state : "?");
 	json_decref(reply);
-	return ret ? ret : change_state(a, "start", e);
+	return ret ? ret : vm_change_state(a, "start", e);
 }
 
 /* ---- top ----------------------------------------------------------------- */
@@ -301,25 +350,33 @@ static int top(const struct vm_args *a, struct err *e)
 
 static const struct vm_command {
 	const char *name, *usage, *help;
-	bool vm; /* its first argument is one */
+	int arguments; /* with the VM, which is the first */
 	int (*run)(const struct vm_args *a, struct err *e);
 } commands[] = {
-	{"list", "list [--json]", "list all VMs", false, list},
-	{"show", "show VM [--json]", "print all that is known of a VM", true, show},
+	{"list", "list [--json]", "list all VMs", 0, list},
+	{"show", "show VM [--json]", "print all that is known of a VM", 1, show},
 	{"define", "define [--restart POLICY] [--autostart N] OPTIONS",
-		"define a VM; OPTIONS as for enlite run, with --name", false, define},
-	{"start", "start VM", "start it, or go on where it was saved", true, request},
-	{"shutdown", "shutdown VM [--timeout S]", "ask the guest to power off", true, request},
-	{"stop", "stop VM", "end it without asking the guest", true, request},
-	{"pause", "pause VM", "stop the guest and its clocks", true, request},
-	{"resume", "resume VM", "resume a paused guest", true, request},
-	{"save", "save VM", "save its state and end it", true, request},
-	{"restore", "restore VM", "go on where it was saved", true, restore},
-	{"discard", "discard VM", "remove its saved state", true, request},
-	{"rm", "rm VM", "remove a VM that is off; its disks stay", true, rm},
-	{"console", "console VM", "connect to COM1; Ctrl-] ends", true, vm_console},
-	{"log", "log VM [--follow]", "print what its process logged", true, vm_log},
-	{"top", "top [--once] [--json]", "CPU time and memory, once a second", false, top},
+		"define a VM; OPTIONS as for enlite run, with --name", 0, define},
+	{"start", "start VM", "start it, or go on where it was saved", 1, request},
+	{"shutdown", "shutdown VM [--timeout S]", "ask the guest to power off", 1, request},
+	{"stop", "stop VM", "end it without asking the guest", 1, request},
+	{"pause", "pause VM", "stop the guest and its clocks", 1, request},
+	{"resume", "resume VM", "resume a paused guest", 1, request},
+	{"save", "save VM", "save its state and end it", 1, request},
+	{"restore", "restore VM[@SNAPSHOT]", "go on where it was saved, or as it was in a snapshot",
+		1, restore},
+	{"discard", "discard VM", "remove its saved state", 1, request},
+	{"snapshot", "snapshot VM[@SNAPSHOT] [--copy]", "keep its state and its disks as they are",
+		1, vm_snapshot},
+	{"snapshots", "snapshots VM [--json]", "list its snapshots", 1, vm_snapshots},
+	{"clone", "clone VM[@SNAPSHOT] NEW [--disconnect] [--copy]",
+		"make a new VM that goes on where this one is", 2, vm_clone},
+	{"rm", "rm VM[@SNAPSHOT]", "remove a VM that is off; its disks stay. Or a snapshot", 1, rm},
+	{"console", "console VM", "connect to COM1; Ctrl-] ends", 1, vm_console},
+	{"screenshot", "screenshot VM FILE.png", "write what the guest shows to a file", 2,
+		vm_screenshot},
+	{"log", "log VM [--follow]", "print what its process logged", 1, vm_log},
+	{"top", "top [--once] [--json]", "CPU time and memory, once a second", 0, top},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -350,6 +407,8 @@ static const struct {
 	{"--json", offsetof(struct vm_args, json), 0},
 	{"--once", offsetof(struct vm_args, once), 0},
 	{"--follow", offsetof(struct vm_args, follow), 0},
+	{"--copy", offsetof(struct vm_args, copy), 0},
+	{"--disconnect", offsetof(struct vm_args, disconnect), 0},
 	{"--no-wait", offsetof(struct vm_args, no_wait), 0},
 	{"--help", offsetof(struct vm_args, help), 0},
 	{"--socket", 0, offsetof(struct vm_args, socket)},
@@ -393,10 +452,18 @@ static int take_options(struct vm_args *a, int argc, char **argv, struct err *e)
 	return 0;
 }
 
+/* VM@SNAPSHOT */
+static void split_name(struct vm_args *a)
+{
+	a->snapshot = strchr(a->argv[1], '@');
+	if (a->snapshot)
+		*a->snapshot++ = '\0';
+}
+
 static const struct vm_command *parse(struct vm_args *a, struct err *e)
 {
 	const struct vm_command *command = a->argc ? find(a->argv[0]) : NULL;
-	int wanted = command && command->vm ? 2 : 1;
+	int wanted = command ? command->arguments + 1 : 1;
 
 	if (!command) {
 		err_set(e, -EINVAL, "usage: " VM_USAGE "; see `enlite vm --help`");
@@ -407,16 +474,55 @@ static const struct vm_command *parse(struct vm_args *a, struct err *e)
 		return NULL;
 	}
 	a->command = command->name;
-	a->vm = command->vm ? a->argv[1] : NULL;
-	if (!a->vm || !ctl_check_name(a->vm, e))
+	a->vm = command->arguments ? a->argv[1] : NULL;
+	a->more = command->arguments > 1 ? a->argv[2] : NULL;
+	if (strstr(command->usage, "VM[@SNAPSHOT]"))
+		split_name(a);
+	if ((!a->vm || !ctl_check_name(a->vm, e)) &&
+		(!a->snapshot || !ctl_check_name(a->snapshot, e)))
 		return command;
 	return NULL;
 }
 
-int cmd_vm(int argc, char **argv)
+static const char *default_socket(void)
 {
 	const char *socket = getenv("ENLITE_SOCKET");
-	struct vm_args a = {.restart = "never", .socket = socket ? socket : CLIENT_SOCKET};
+
+	return socket ? socket : CLIENT_SOCKET;
+}
+
+static void complete_vms(const char *word)
+{
+	json_t *reply, *vms;
+
+	if (client_json(default_socket(), "GET", "/vms", NULL, &reply, NULL))
+		return;
+	vms = json_object_get(reply, "vms");
+	for (size_t i = 0; i < json_array_size(vms); i++) {
+		const char *name =
+			json_string_value(json_object_get(json_array_get(vms, i), "name"));
+		const char *state =
+			json_string_value(json_object_get(json_array_get(vms, i), "state"));
+
+		if (name && state)
+			complete_print(stdout, word, name, state);
+	}
+	json_decref(reply);
+}
+
+void cmd_vm_complete(int argc, char **argv)
+{
+	const struct vm_command *command = find(argv[0]);
+
+	if (argc == 2 && command && command->arguments)
+		complete_vms(argv[1]);
+	for (size_t i = 0; argc == 1 && i < COMMANDS; i++)
+		complete_print(stdout, argv[0], commands[i].name, commands[i].help);
+}
+
+int cmd_vm(int argc, char **argv)
+{
+	struct vm_args a = {.restart = "never", .socket = default_socket()};
 	const struct vm_command *command = NULL;
 	struct err why = {""}, e;
 
