@@ -17,7 +17,7 @@ manager_setup() {
 	ln -s "$memory/run" "$memory/state" "$work"
 	cp "${ENLITE:-build/enlite}" "$enlite"
 	cp "${ENLITED:-build/enlited}" "$work/enlited"
-	cp build/flat/{idle,writer}.elf "$flat"
+	cp build/flat/{idle,counter,writer}.elf "$flat"
 	cp tests/manager/api "$work/api"
 	kvm=
 	"$enlite" probe >/dev/null 2>&1
@@ -43,6 +43,7 @@ manager_cleanup() {
 	for pid in $(enlite_pids); do
 		kill -KILL "$pid" 2>/dev/null
 	done
+	reflink_cleanup
 	[ -z "${MANAGER_KEEP-}" ] || { echo "# kept: $work"; return; }
 	rm -rf "$work" "$memory"
 }
@@ -133,7 +134,7 @@ refused() { # name, what it says, command...
 	local name=$1 text=$2
 	shift 2
 	"$enlite" vm "$@" >"$work/out" 2>&1
-	verdict "$name" "$([ $? -ne 0 ] && [ "$(wc -l <"$work/out")" = 1 ] && grep -q "$text" "$work/out" || cat "$work/out")"
+	verdict "$name" "$([ $? -ne 0 ] && [ "$(wc -l <"$work/out")" = 1 ] && grep -q "$text" "$work/out" || { echo "it says:"; cat "$work/out"; })"
 }
 
 # What the worker of a VM may still do: as SECURITY.md says.
