@@ -207,11 +207,6 @@ static void a_call_runs_on_control(void **state)
 	close_channel(c);
 }
 
-static bool has_stopped_once(void)
-{
-	return test_device()->stops == 1;
-}
-
 static void closing_waits_for_calls_to_control(void **state)
 {
 	struct guest_channel *c = &f->chan[0];
