@@ -11,6 +11,11 @@ def spread: if length == 0 then null else { median: median, min: min, max: max }
 def window: (.end.time - .begin.time);
 def cpu_seconds($head): ((.end.user + .end.system - .begin.user - .begin.system) / $head.ticks);
 
+# Time of the guest's VPs: as the host has seen them in the guest, by its timer's ticks; and as the guest
+# itself has seen them not idle (1/100 s), which includes exits and waiting for a CPU of the host.
+def vp_seconds($head): ((.end.guest - .begin.guest) / $head.ticks);
+def guest_seconds: .guest_busy / 100;
+
 # How much of a CPU the neighbour got, or null.
 def neighbour_cpus($head): if .end.neighbour then (.end.neighbour - .begin.neighbour) / $head.ticks / window else null end;
 
@@ -31,14 +36,18 @@ def missing($head; $all):
 		select(all($all[]; .cell != $c or .peer != $p or .round != $r)) |
 		"\($p) has no figure of \($c) in round \($r)"];
 
-# One object per cell, with one per peer: what `figures` makes of the peer's rounds, and the ratio of the
-# first peer to it, round by round.
-def results($head; $all; value; figures):
+# Of a figure of the first peer's rounds to that of another's, round by round.
+def ratios($base; figure): [.[] | select(figure > 0) as $r | $base[] | select(.round == $r.round) |
+	figure / ($r | figure)] | spread;
+
+# One object per cell, with one per peer: what `figures` makes of the peer's rounds, and the ratios of the
+# first peer to it, of its value and of the guest's CPU time.
+def results($head; $all; value; guest_us; figures):
 	[$head.cells[] as $c | { cell: $c, peers: [
 		([$all[] | select(.cell == $c and .peer == $head.peers[0])] | sort_by(.round)) as $base |
 		$head.peers[] as $p | ([$all[] | select(.cell == $c and .peer == $p)] | sort_by(.round)) as $rounds |
-		{ peer: $p, ratio: ([$rounds[] | select(value > 0) as $r | $base[] | select(.round == $r.round) |
-			value / ($r | value)] | spread) } + ($rounds | figures)
+		{ peer: $p, ratio: ($rounds | ratios($base; value)), guest_ratio: ($rounds | ratios($base; guest_us)) } +
+			($rounds | figures)
 	] }];
 
 def report($head; $all; $failures; $results):
@@ -62,6 +71,11 @@ def left(n): . + " " * ([n - length, 0] | max);
 def right(n): " " * ([n - length, 0] | max) + .;
 def range_of(n): if . == null then "" else "\(.min | r(n))..\(.max | r(n))" end;
 def one(n): if . == null then "-" else (.median | r(n)) end;
+# Columns of CPU time: microseconds with n digits.
+def cpu_titles: "\("CPU us" | right(10))\("VP us" | right(10))\("guest us" | right(10))\("ratio" | right(6)) \("" | left(11))";
+def cpu_columns(cpu; vp; guest; n):
+	"\(cpu | one(n) | right(10))\(vp | one(n) | right(10))\(guest | one(n) | right(10))\(.guest_ratio | one(2) | right(6)) \(.guest_ratio | range_of(2) | left(11))";
+
 # A column of the neighbour, if there is one.
 def neighbour_title: if .settings.neighbour then "neigh" | right(8) else "" end;
 def neighbour_of($settings): if $settings.neighbour then "\(.neighbour_cpus | one(2) | right(8))" else "" end;
@@ -77,4 +91,5 @@ def head_lines($device; $taken): .settings as $s |
 	(if $s.neighbour then "neighbour     one more guest that uses its VP all the time; it gets \(
 		[.idle[].neighbour_cpus] | median * 100 | r(0)) %CPU while all are idle; neigh: what it gets in the cell" else empty end),
 	(if .lost == [] then empty else "lost          \(.lost | map("\(.lost) (\(.during))") | join(", ")): booted again, the cell repeated" end),
-	"median min..max over the rounds; ratio: \($s.peers[0]) to the peer, round by round";
+	"median min..max over the rounds; ratio: \($s.peers[0]) to the peer, round by round",
+	"CPU us: all time of the host's process; VP us: that part of it in the guest; guest us: VPs not idle, as the guest sees it (exits are part of it), and the ratio of that";

@@ -20,7 +20,7 @@
 # how much of a CPU it gets meanwhile is what the others cost it.
 
 raw=$1 first_round=$2
-: "${rounds:?}" "${seconds:?}" "${vps:?}" "${memory:?}" "${flavour:?}" "${cells:?}"
+: "${rounds:?}" "${seconds:?}" "${vps:?}" "${memory:?}" "${flavour:?}" "${cells:?}" "${guest_modules?}"
 read -ra peers <<<"${peers:?}"
 enlite_args=${enlite_args:-}
 neighbour=${neighbour:-}
@@ -139,6 +139,7 @@ guest_command() { # index
 		neighbour_command "$append enlite.job=neighbour"
 	else
 		peer_inputs "$1"
+		append+="$(driver_arguments "${peers[$1]}")"
 		peer_command "$1" "$append enlite.job=$bench enlite.set=$(guest_settings "$1")"
 	fi
 }
@@ -353,13 +354,13 @@ write_head() {
 
 # The whole: boots, measures idle guests, runs the rounds, ends the guests.
 run_guests() {
-	local index round
+	local index round initrd=$bench${guest_modules:+-$guest_modules}-initrd
 	[ -d $kvm_debug ] || mount -t debugfs debugfs /sys/kernel/debug || die "no $kvm_debug"
 	trap stop_guests EXIT
 	trap : PIPE # a guest that died is noticed by what it does not say
-	stage "$flavour" "$bench-initrd"
+	stage "$flavour" "$initrd"
 	kernel=$work/$flavour/vmlinuz
-	initrd=$work/$flavour/$bench-initrd
+	initrd=$work/$flavour/$initrd
 	[ "$first_round" -gt 1 ] || put "$(write_head)"
 	make_inputs
 	note "inputs are ready"

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash disable=SC2034
 # What a peer of a bench is called: KIND[@BINARY][:OPTION[=VALUE]]... Sourced by the `peers.sh` of each
-# bench. Options of "enlite" are those of `enlite run` without "--" (a flag has no value); those of the
-# others go to their QEMU device.
+# bench. Options of "enlite" are those of `enlite run` without "--" (a flag has no value), but for those
+# that choose what runs in the guest; those of the others go to their QEMU device. For the guest:
+#
+#   driver=ours   our storvsc or netvsc; driver=in-tree, the default: the kernel's
+#   bus=ours      and below it our vmbus_vsc; bus=in-tree, the default: the kernel's hv_vmbus
+#   polled        disks only: I/O is polled for (io_uring with hipri); the kernel's driver has no poll queue
 
 peer_kind() { # peer
 	local name=${1%%:*}
@@ -19,6 +23,20 @@ peer_binary() { # peer
 split_peer() { # peer
 	peer_options=()
 	[[ $1 != *:* ]] || IFS=: read -ra peer_options <<<"${1#*:}"
+}
+
+guest_option() { # option
+	[[ $1 =~ ^(driver|bus|polled)(=|$) ]]
+}
+
+has_option() { # peer option
+	[[ ${1#*:}: == "$2:"* || ${1#*:}: == *":$2:"* ]]
+}
+
+# Arguments of the guest's kernel, for tests/vm/guest/lib.sh.
+driver_arguments() { # peer
+	! has_option "$1" driver=ours || printf ' enlite.drivers=ours'
+	! has_option "$1" bus=ours || printf ' enlite.bus=ours'
 }
 
 # A word with * stands for all default cells that match.
@@ -47,7 +65,7 @@ enlite_base_command() { # name binary kernel initrd append
 	command=("$2" run --name "$1" --kernel "$3" --initrd "$4" --append "$5" --cpus "$vps"
 		--memory "${memory}M" --console stdio)
 	for option in "${peer_options[@]}"; do
-		! device_option "$option" || continue
+		! device_option "$option" && ! guest_option "$option" || continue
 		case $option in
 		*=*) command+=("--${option%%=*}" "${option#*=}") ;;
 		*) command+=("--$option") ;;

@@ -22,7 +22,8 @@ usage_common() { # what runs in a cell
 		  --neighbour        one more guest that uses its VP all the time: shows how much
 		                     of a CPU it gets                                           [NEIGHBOUR]
 
-		The ratios are those of the first peer to each other one. Variants of ours are peers too.
+		The ratios are those of the first peer to each other one. Variants of ours are peers too. What
+		runs in the guest of one of ours is chosen by driver=ours, bus=ours (default: in-tree).
 	END
 }
 
@@ -51,6 +52,44 @@ check_number() { # what value least
 	[[ $2 =~ ^[0-9]{1,6}$ && $2 -ge $3 ]] || refuse "$1 is '$2', want a number from $3"
 }
 
+# One line for what would otherwise be measured with the kernel's driver, or go to QEMU.
+check_guest_option() { # peer option
+	case $2 in
+	driver=ours | driver=in-tree | bus=in-tree) ;;
+	bus=ours)
+		has_option "$1" driver=ours ||
+			refuse "peer '$1': bus=ours needs driver=ours: the kernel's drivers only know the kernel's bus"
+		;;
+	polled)
+		[ "$bench" = storage ] || refuse "peer '$1': polled is for disks"
+		has_option "$1" driver=ours ||
+			refuse "peer '$1': polled needs driver=ours: the kernel's hv_storvsc cannot poll"
+		;;
+	polled=*) refuse "peer '$1': polled has no value" ;;
+	*) refuse "peer '$1': $2: want ${2%%=*}=ours or ${2%%=*}=in-tree" ;;
+	esac
+}
+
+check_guest_options() { # peer
+	local option
+	split_peer "$1"
+	for option in "${peer_options[@]}"; do
+		! guest_option "$option" || check_guest_option "$1" "$option"
+	done
+	[ "$(printf '%s\n' "${peer_options[@]%%=*}" | grep -xE 'driver|bus' | sort | uniq -d)" = "" ] ||
+		refuse "peer '$1': an option is named twice"
+}
+
+# A QEMU device may have a bus.
+check_qemu_options() { # peer
+	local option
+	split_peer "$1"
+	for option in "${peer_options[@]}"; do
+		[[ $option != driver=* && $option != bus=ours && $option != polled ]] ||
+			refuse "peer '$1': $option is for enlite only"
+	done
+}
+
 check_peer() { # peer
 	local kind binary
 	kind=$(peer_kind "$1")
@@ -58,6 +97,7 @@ check_peer() { # peer
 	[[ " $kinds " == *" $kind "* ]] || refuse "peer '$1': there are only $kinds"
 	[ -z "$binary" ] || [ "$kind" = enlite ] || refuse "peer '$1': @BINARY is for enlite only"
 	[ -z "$binary" ] || [ -x "$binary" ] || refuse "peer '$1': $binary is no program"
+	if [ "$kind" = enlite ]; then check_guest_options "$1"; else check_qemu_options "$1"; fi
 }
 
 check_peers() { # peer...
@@ -88,10 +128,25 @@ need_driver() { # kind module peer...
 	done
 }
 
+# Our bus takes the place of a module.
+need_own_bus() { # peer...
+	local peer
+	for peer; do
+		! has_option "$peer" bus=ours || ! grep -q '/hv_vmbus\.ko' "build/kernels/$flavour"/lib/modules/*/modules.builtin ||
+			refuse "peer '$peer': kernel $flavour has hv_vmbus built in, and bus=ours takes its place"
+	done
+}
+
 # One thread for each of L1's CPUs, so that guest and worker process run at the same time; guests with
 # more VPs may hang or crash there (bed/l1.sh).
 choose_bed() {
 	[ "$vps" -gt 1 ] || export BED_THREAD=${BED_THREAD:-multi}
+}
+
+# Our modules are made, and in the guests' initrd, only when a peer has them.
+choose_initrd() {
+	guest_modules=
+	[[ ":${peers// /:}:" != *:driver=ours:* ]] || guest_modules=ours
 }
 
 # Sets and exports the settings; $peers and $cells are words.
@@ -111,7 +166,8 @@ choose_settings() { # ARGUMENTS
 	check_cells $cells
 	# shellcheck disable=SC2086 # words
 	check_peers $peers
-	export rounds seconds vps memory flavour enlite_args neighbour peers cells
+	choose_initrd
+	export rounds seconds vps memory flavour enlite_args neighbour peers cells guest_modules
 }
 
 rounds_done() {

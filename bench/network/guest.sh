@@ -13,9 +13,10 @@ find_network() {
 
 carrier() { [ "$(cat "/sys/class/net/$nic/carrier" 2>/dev/null)" = 1 ]; }
 
-# Sets $traffic: bytes and packets, of both directions. Only what the shell can do itself: no process
-# starts while figures are taken.
+# Sets $traffic: bytes and packets of both directions, and $busy. Only what the shell can do itself: no
+# process starts while figures are taken.
 count_traffic() {
+	count_busy
 	bytes=0 packets=0
 	for counter in rx tx; do
 		read -r value <"/sys/class/net/$nic/statistics/${counter}_bytes"
@@ -23,18 +24,13 @@ count_traffic() {
 		read -r value <"/sys/class/net/$nic/statistics/${counter}_packets"
 		packets=$((packets + value))
 	done
-	traffic="$bytes $packets"
+	traffic="$bytes $packets $busy"
 }
 
 # More than it takes to say what load it is.
 network_moves() {
 	count_traffic
 	[ $packets -gt $((idle_packets + 40)) ] || [ ! -d "/proc/$load" ]
-}
-
-# The host types nothing meanwhile.
-pause() { # seconds
-	read -r -t "$1" skip </dev/console
 }
 
 # The host takes its counters at @begin and @end, which are inside the load.
@@ -64,8 +60,11 @@ network_cell() { # window load...
 }
 
 job_network() {
+	load_nic_driver
 	wait_until "a NIC" find_network || return
+	vps=$(nproc)
 	say nic "$(readlink -f "/sys/class/net/$nic/device/driver")"
+	say modules "$(loaded_modules)"
 	ip link set lo up
 	ip link set "$nic" up
 	ip addr add "$me/24" dev "$nic"

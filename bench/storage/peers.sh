@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2034,SC2054,SC2154
 # The peers and cells of the storage bench, and what they mean. Sourced by `run` and, in the bed, by
 # `inside`. What a peer is called: bench/lib/peers.sh; an option disk=PART of ours goes into the --disk
-# SPEC. A cell is RW-BLOCK-dIODEPTH-jJOBS.
+# SPEC. A cell is RW-BLOCK-dIODEPTH-jJOBS[-bBATCH]; BATCH requests are submitted by one system call (1).
 . bench/lib/peers.sh
 
 kinds="enlite virtio-blk virtio-scsi ide sata"
@@ -10,10 +10,13 @@ default_cells="randread-4k-d1-j1 randread-4k-d1-j4 randread-4k-d32-j1 randread-4
 	randwrite-4k-d1-j1 randwrite-4k-d1-j4 randwrite-4k-d32-j1 randwrite-4k-d32-j4
 	read-128k-d32-j1 read-128k-d32-j4 write-128k-d32-j1 write-128k-d32-j4"
 
-# Prints "RW BLOCK_BYTES IODEPTH JOBS"; status 1 when it is no cell.
+# Prints "RW BLOCK_BYTES IODEPTH JOBS BATCH"; status 1 when it is no cell.
 parse_cell() { # cell
-	[[ $1 =~ ^(randread|randwrite|read|write)-([1-9][0-9]*)k-d([1-9][0-9]*)-j([1-9][0-9]*)$ ]] || return 1
-	echo "${BASH_REMATCH[1]} $((BASH_REMATCH[2] * 1024)) ${BASH_REMATCH[3]} ${BASH_REMATCH[4]}"
+	local number='[1-9][0-9]{0,4}' batch
+	[[ $1 =~ ^(randread|randwrite|read|write)-($number)k-d($number)-j($number)(-b($number))?$ ]] || return 1
+	batch=${BASH_REMATCH[6]:-1}
+	[ "$batch" -le "${BASH_REMATCH[3]}" ] || return 1
+	echo "${BASH_REMATCH[1]} $((BASH_REMATCH[2] * 1024)) ${BASH_REMATCH[3]} ${BASH_REMATCH[4]} $batch"
 }
 
 # ---- command lines: each sets the array `command` ----------------------------

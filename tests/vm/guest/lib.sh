@@ -21,8 +21,8 @@ load_drivers() { # "ours" or ""
 		/lib/load-modules
 		return
 	fi
-	if our_bus; then unwanted='/hv_'; else unwanted='/hv_storvsc'; fi
-	grep -v "$unwanted" /lib/load-modules >/tmp/load-modules
+	if our_bus; then unwanted='/hv_'; else unwanted='/hv_(storvsc|netvsc)'; fi
+	grep -vE "$unwanted" /lib/load-modules >/tmp/load-modules
 	sh /tmp/load-modules
 	load_ours
 }
