@@ -70,6 +70,7 @@ l1_kill()
 
 # vmlinux: unpacking the xz of vmlinuz takes three times as long as booting it.
 # tsc=reliable: or L1 falls back to the HPET and each reading of a clock is an MMIO.
+# tsc_early_khz: see bed/tsc.c.
 # norandmaps: QEMU keeps translated code by virtual address, so a library that is
 # always in one place is translated once; halves the time to start a program.
 # enlite.idle: seconds without a job after which the agent ends L1.
@@ -84,7 +85,7 @@ l1_start()
 		-display none -no-reboot \
 		-accel "tcg,thread=$thread" -smp 2 -cpu max -m "${BED_MEMORY:-6144}" \
 		-kernel "$l1_kernel/vmlinux" -initrd "$tools/l1.cpio" \
-		-append "console=ttyS0 panic=-1 mitigations=off tsc=reliable no_timer_check norandmaps quiet enlite.idle=$idle" \
+		-append "console=ttyS0 panic=-1 mitigations=off tsc=reliable tsc_early_khz=$("$tools/tsc") no_timer_check norandmaps quiet enlite.idle=$idle" \
 		-fsdev local,id=host,path=/,security_model=none,multidevs=remap \
 		-device virtio-9p-pci,fsdev=host,mount_tag=host \
 		-fsdev "local,id=modules,path=$l1_kernel/lib/modules,security_model=none,readonly=on" \
