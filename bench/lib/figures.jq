@@ -72,9 +72,9 @@ def right(n): " " * ([n - length, 0] | max) + .;
 def range_of(n): if . == null then "" else "\(.min | r(n))..\(.max | r(n))" end;
 def one(n): if . == null then "-" else (.median | r(n)) end;
 # Columns of CPU time: microseconds with n digits.
-def cpu_titles: "\("CPU us" | right(10))\("VP us" | right(10))\("guest us" | right(10))\("ratio" | right(6)) \("" | left(11))";
+def cpu_titles: " \("CPU us" | right(9)) \("VP us" | right(9)) \("guest us" | right(9)) \("ratio" | right(5)) \("" | left(11))";
 def cpu_columns(cpu; vp; guest; n):
-	"\(cpu | one(n) | right(10))\(vp | one(n) | right(10))\(guest | one(n) | right(10))\(.guest_ratio | one(2) | right(6)) \(.guest_ratio | range_of(2) | left(11))";
+	" \(cpu | one(n) | right(9)) \(vp | one(n) | right(9)) \(guest | one(n) | right(9)) \(.guest_ratio | one(2) | right(5)) \(.guest_ratio | range_of(2) | left(11))";
 
 # A column of the neighbour, if there is one.
 def neighbour_title: if .settings.neighbour then "neigh" | right(8) else "" end;

@@ -10,12 +10,13 @@ is_older() { # file sources...
 
 our_modules=()
 
-# Builds our modules, if they are wanted; sets the array `our_modules` to their files.
-make_our_modules() { # ["ours"]
+# Builds our modules, if they are wanted; sets the array `our_modules` to the files of a driver and what
+# it needs.
+make_our_modules() { # driver ["ours"]
 	local module
-	[ "${1-}" = ours ] || return 0
+	[ "${2-}" = ours ] || return 0
 	guest/build "$flavour"
-	for module in winhv vsc vsc_hv vmbus_vsc storvsc netvsc; do
+	for module in winhv vsc vsc_hv vmbus_vsc "$1"; do
 		our_modules+=("build/guest/$flavour/$module.ko")
 	done
 }

@@ -132,7 +132,8 @@ need_driver() { # kind module peer...
 need_own_bus() { # peer...
 	local peer
 	for peer; do
-		! has_option "$peer" bus=ours || ! grep -q '/hv_vmbus\.ko' "build/kernels/$flavour"/lib/modules/*/modules.builtin ||
+		! has_option "$peer" bus=ours ||
+			! grep -qr --include=modules.builtin '/hv_vmbus\.ko' "build/kernels/$flavour/lib/modules" ||
 			refuse "peer '$peer': kernel $flavour has hv_vmbus built in, and bus=ours takes its place"
 	done
 }

@@ -29,8 +29,11 @@ load_drivers() { # "ours" or ""
 
 our_bus() { [ "$(command_line bus)" = ours ]; }
 
-# In the order in which they are loaded.
-our_modules() { if our_bus; then echo winhv vsc vmbus_vsc storvsc; else echo vsc vsc_hv storvsc; fi; }
+# In the order in which they are loaded. A guest without disks may be without storvsc.
+our_modules() {
+	if our_bus; then echo winhv vsc vmbus_vsc; else echo vsc vsc_hv; fi
+	[ ! -e /lib/ours/storvsc.ko ] || echo storvsc
+}
 
 load_ours() {
 	for module in $(our_modules); do
