@@ -51,10 +51,10 @@ try() { # text, shell command in the root
 }
 
 # $dir becomes a new copy of a Debian with these packages, which is downloaded once.
-begin_root() { # name packages
+begin_root() { # name packages [mmdebstrap's options...]
 	local base=$cache/$1-$suite.tar
 	if [ ! -e "$base" ]; then
-		mmdebstrap --variant=minbase --include="$2" "$suite" "$base.new.tar" >"$work/log" 2>&1 &&
+		mmdebstrap --variant=minbase --include="$2" "${@:3}" "$suite" "$base.new.tar" >"$work/log" 2>&1 &&
 			mv "$base.new.tar" "$base"
 		verdict "$1: a clean Debian $suite" $? || return
 	fi
