@@ -19,6 +19,19 @@ test_ours() { # flavour cpus
 	finish
 }
 
+# Both drivers of SCSI controllers are loaded.
+test_both_drivers() { # flavour cpus
+	local VM_DRIVERS=ours
+	begin "vm/$1, $2 VP: our storvsc beside the kernel's"
+	new_disk "$work/disk.img" 128M
+	guest_timeout=600
+	boot_guest "$1" "$2" both_drivers
+	expect "exit status" "$status" 0
+	expect "last words" "$(said done)" both_drivers
+	expect "failures" "$(said fail)" ""
+	finish
+}
+
 test_ours_nic() { # flavour cpus
 	begin "vm/$1, $2 VP: our netvsc"
 	can_have_network || return

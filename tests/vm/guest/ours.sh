@@ -112,6 +112,40 @@ job_ours() {
 	is "warnings" "$(dmesg | grep -E 'WARNING:|BUG:|Call Trace|blocked for more' | head -n 3)" ""
 }
 
+# ---- beside the kernel's driver ----------------------------------------------
+
+driver_of() { # vmbus device
+	basename "$(readlink "/sys/bus/vmbus/devices/$1/driver")"
+}
+
+reads() { # vmbus device
+	dd if="/dev/$(block_of_device "$1")" of=/dev/null bs=64k count=16 iflag=direct 2>/dev/null
+}
+
+# As modprobe.d of the guest's package has it: the kernel's driver comes after ours, and has what is left.
+job_both_drivers() {
+	find_disks || return
+	dmesg -n 1
+	first=$(vmbus_device_of "$disk")
+	grep '/hv_storvsc' /lib/load-modules | sh
+	is "the kernel's driver" "$(ls -d /sys/bus/vmbus/drivers/hv_storvsc)" /sys/bus/vmbus/drivers/hv_storvsc
+	is "who has a controller that was there before" "$(driver_of "$first")" storvsc
+	checkpoint add_controller
+	wait_for_lun_of_second || return
+	device=$(vmbus_device_of "$(second_disk)")
+	is "who has one that came after both" "$(driver_of "$device")" storvsc
+	reads "$device"
+	is "it can be read" $? 0
+	put_tools_away
+	rmmod storvsc
+	echo "$device" >/sys/bus/vmbus/drivers_probe
+	wait_until "the disk is there again" is_bound "$device" || return
+	is "who has it when ours is gone" "$(driver_of "$device")" hv_storvsc
+	reads "$device"
+	is "it can be read by the kernel's driver" $? 0
+	is "warnings" "$(dmesg | grep -E 'WARNING:|BUG:|Call Trace|blocked for more' | head -n 3)" ""
+}
+
 # ---- a host that does not answer ---------------------------------------------
 
 since() { # start; seconds since
