@@ -15,16 +15,43 @@
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
 
+#define SECOND_NS    1000000000ull
+#define MODE_REST_NS SECOND_NS
+
 /* ---- messages to the server ---------------------------------------------- */
+
+static void set_server(struct display *d, enum display_server server)
+{
+	pthread_mutex_lock(&d->lock);
+	d->server = server;
+	pthread_mutex_unlock(&d->lock);
+}
+
+/* What its viewers held down, they cannot let go of any more. */
+static void release_all(struct display *d)
+{
+	for (uint32_t key = 0; key < LINK_KEYS; key++)
+		if (d->down[key])
+			d->ops->key(d->ctx, key, false);
+	memset(d->down, 0, sizeof(d->down));
+	if (d->buttons)
+		d->ops->pointer(d->ctx, d->x, d->y, 0, 0);
+	d->buttons = 0;
+}
+
+static void stop_serving(struct display *d, enum display_server server)
+{
+	set_server(d, server);
+	release_all(d);
+	d->viewers = 0;
+	d->sent = false;
+	d->ops->watch(d->ctx, false);
+}
 
 static void link_failed(struct display *d)
 {
 	log_warn("display: the VNC server has ended; the VM runs on without it");
-	pthread_mutex_lock(&d->lock);
-	d->link = -1; /* display_server_stop() closes it */
-	pthread_mutex_unlock(&d->lock);
-	d->viewers = 0;
-	d->ops->watch(d->ctx, false);
+	stop_serving(d, DISPLAY_NONE);
 }
 
 /* Few are on their way at any time, so a socket that is full is a server that does not run. */
@@ -34,7 +61,7 @@ static void send_message(struct display *d, const struct link_message *m, int fd
 	struct iovec iov = {(void *)m, sizeof(*m)};
 	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
 
-	if (d->link < 0)
+	if (d->server != DISPLAY_SERVING)
 		return;
 	if (fd >= 0) {
 		h.msg_control = control;
@@ -48,13 +75,46 @@ static void send_message(struct display *d, const struct link_message *m, int fd
 		shutdown(d->link, SHUT_RDWR); /* reading ends, which reports it */
 }
 
+static void send_memory(struct display *d)
+{
+	const struct link_message m = {.type = LINK_MEMORY, .bytes = d->bytes};
+
+	if (d->memfd >= 0)
+		send_message(d, &m, d->memfd);
+}
+
+static void mode_due(struct loop_timer *timer);
+
+/* A mode costs the server a picture, and a guest can set modes without end: if nobody looks, the
+ * last one of a second is enough, for the next viewer to begin with. */
+static bool may_send_mode(struct display *d)
+{
+	uint64_t now = loop_now_ns();
+
+	if (!d->viewers && now < d->mode_due_ns) {
+		loop_timer_start(d->control, &d->timer, d->mode_due_ns - now, mode_due);
+		return false;
+	}
+	d->mode_due_ns = now + MODE_REST_NS;
+	return true;
+}
+
+static bool is_update_wanted(struct display *d)
+{
+	if (d->server != DISPLAY_SERVING || d->sent)
+		return false;
+	if (d->changed)
+		return may_send_mode(d);
+	return d->viewers && !picture_rect_is_empty(&d->dirt);
+}
+
 static bool take_update(struct display *d, struct link_message *m)
 {
 	bool wanted;
 
 	pthread_mutex_lock(&d->lock);
 	d->posted = false;
-	wanted = !d->sent && (d->changed || (d->viewers && !picture_rect_is_empty(&d->dirt)));
+	wanted = is_update_wanted(d);
 	if (wanted) {
 		m->update.mode = d->mode;
 		m->update.dirt = d->dirt;
@@ -71,7 +131,7 @@ static void update(struct display *d)
 	struct link_message m = {.type = LINK_UPDATE};
 
 	ON_LOOP(d->control);
-	if (d->link < 0 || !take_update(d, &m))
+	if (!take_update(d, &m))
 		return;
 	d->sent = true;
 	d->updates++;
@@ -83,10 +143,15 @@ static void update_task(struct loop_task *task)
 	update(container_of(task, struct display, task));
 }
 
+static void mode_due(struct loop_timer *timer)
+{
+	update(container_of(timer, struct display, timer));
+}
+
 /* Under the lock. True: post the task. */
 static bool note(struct display *d)
 {
-	bool post = !d->posted && d->link >= 0;
+	bool post = !d->posted && d->server == DISPLAY_SERVING;
 
 	d->posted |= post;
 	return post;
@@ -154,9 +219,81 @@ static void set_viewers(struct display *d, uint32_t viewers)
 	update(d);
 }
 
+static void take_key(struct display *d, const struct link_message *m)
+{
+	if (m->key.key >= LINK_KEYS)
+		return;
+	d->down[m->key.key] = m->key.down != 0;
+	d->ops->key(d->ctx, m->key.key, d->down[m->key.key]);
+}
+
+static void take_pointer(struct display *d, const struct link_message *m)
+{
+	if (m->pointer.x > LINK_POINTER_MAX || m->pointer.y > LINK_POINTER_MAX ||
+		m->pointer.wheel < -1 || m->pointer.wheel > 1)
+		return;
+	d->x = m->pointer.x;
+	d->y = m->pointer.y;
+	d->buttons = m->pointer.buttons & 7;
+	d->ops->pointer(d->ctx, d->x, d->y, d->buttons, m->pointer.wheel);
+}
+
+/* What the keeper says may come from a server that a client has taken over: it could fill the log,
+ * so that it says this too often is the end of the link. */
+static bool is_too_early(struct display *d)
+{
+	bool early = loop_now_ns() < d->rest_until_ns;
+
+	if (early)
+		shutdown(d->link, SHUT_RDWR);
+	return early;
+}
+
+static void server_ended(struct display *d, const struct link_message *m)
+{
+	uint32_t rest = m->ended.rest_s;
+
+	if (is_too_early(d))
+		return;
+	if (rest < LINK_REST_MIN_S || rest > LINK_REST_MAX_S)
+		rest = LINK_REST_MAX_S;
+	d->ends++;
+	d->rest_s = rest;
+	d->rest_until_ns =
+		loop_now_ns() + rest * SECOND_NS / 2; /* the keeper's rest began before */
+	if (m->ended.signal)
+		log_event(LOG_WARN,
+			"display: the VNC server crashed (signal %u); it is started again in %u s",
+			m->ended.signal, rest);
+	else
+		log_event(LOG_WARN, "display: the VNC server cannot run; it is tried again in %u s",
+			rest);
+	stop_serving(d, DISPLAY_RESTING);
+}
+
+/* It knows nothing. */
+static void serve_again(struct display *d)
+{
+	if (d->server != DISPLAY_RESTING || is_too_early(d))
+		return;
+	set_server(d, DISPLAY_SERVING);
+	send_memory(d);
+	d->mode_due_ns = 0;
+	pthread_mutex_lock(&d->lock);
+	d->changed = true;
+	pthread_mutex_unlock(&d->lock);
+	update(d);
+}
+
 /* It is a process that hostile clients talk to: what it says is checked where it is used. */
 static void take_message(struct display *d, const struct link_message *m)
 {
+	if (m->type == LINK_ENDED)
+		server_ended(d, m);
+	else if (m->type == LINK_READY)
+		serve_again(d);
+	if (d->server != DISPLAY_SERVING)
+		return;
 	switch (m->type) {
 	case LINK_DRAWN:
 		d->sent = false;
@@ -166,13 +303,10 @@ static void take_message(struct display *d, const struct link_message *m)
 		set_viewers(d, m->viewers);
 		break;
 	case LINK_KEY:
-		d->ops->key(d->ctx, m->key.key, m->key.down);
+		take_key(d, m);
 		break;
 	case LINK_POINTER:
-		if (m->pointer.x <= LINK_POINTER_MAX && m->pointer.y <= LINK_POINTER_MAX &&
-			m->pointer.wheel >= -1 && m->pointer.wheel <= 1)
-			d->ops->pointer(d->ctx, m->pointer.x, m->pointer.y, m->pointer.buttons & 7,
-				m->pointer.wheel);
+		take_pointer(d, m);
 		break;
 	}
 }
@@ -229,7 +363,6 @@ static int make_memory(struct display *d)
 
 int display_attach(struct display *d, struct err *e)
 {
-	const struct link_message m = {.type = LINK_MEMORY, .bytes = d->bytes};
 	const struct picture_mode none = {0};
 	int ret;
 
@@ -239,7 +372,7 @@ int display_attach(struct display *d, struct err *e)
 	if (ret)
 		return err_set(e, ret, "display: cannot have %llu bytes of video memory: %s",
 			(unsigned long long)d->bytes, strerror(-ret));
-	send_message(d, &m, d->memfd);
+	send_memory(d);
 	return 0;
 }
 
@@ -307,6 +440,7 @@ void display_open(struct display *d, struct loop *control, int link, uint64_t by
 		.bytes = bytes,
 		.memfd = -1,
 		.link = link,
+		.server = link < 0 ? DISPLAY_NONE : DISPLAY_SERVING,
 		.task.fn = update_task,
 	};
 	pthread_mutex_init(&d->lock, NULL);
@@ -316,6 +450,7 @@ void display_open(struct display *d, struct loop *control, int link, uint64_t by
 
 void display_close(struct display *d)
 {
+	loop_timer_cancel(&d->timer);
 	picture_free(&d->last);
 	pthread_mutex_destroy(&d->lock);
 }
@@ -329,5 +464,7 @@ void display_inspect(struct display *d, struct inspect *i)
 	inspect_u64(i, "pitch", mode.pitch);
 	inspect_u64(i, "viewers", d->viewers);
 	inspect_u64(i, "updates", d->updates);
+	inspect_u64(i, "server_ends", d->ends);
+	inspect_u64(i, "server_rest_s", d->rest_s);
 	inspect_bool(i, "last_picture", d->last.width);
 }

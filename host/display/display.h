@@ -27,10 +27,20 @@ struct display_ops {
 };
 
 /*
- * Updates of the VNC server: one at a time.
+ * The VNC server:
+ *
+ *   NONE <--the link ended-- SERVING --ENDED--> RESTING --READY, not too early--> SERVING
+ *     ^                                            |
+ *     `--- the link ended, READY too early --------'
+ *
+ * When it is SERVING no more, the keys and buttons come up that its viewers held.
+ *
+ * Updates of it: one at a time. Without viewers only a mode is one, and at most one in a second.
  *
  *   IDLE --drawn, a mode--> POSTED --control--> SENT --DRAWN--> IDLE, or POSTED
  */
+enum display_server { DISPLAY_NONE, DISPLAY_SERVING, DISPLAY_RESTING };
+
 struct display {
 	struct loop *control;
 	const struct display_ops *ops;
@@ -41,16 +51,23 @@ struct display {
 	uint8_t *memory;
 	struct picture last; /* of a guest before, or before a crash */
 	/* the link */
-	int link; /* -1: there is no server, or it ended */
+	int link; /* display_server_stop() closes it */
 	struct loop_op op;
 	bool reading;
 	struct link_message message;
 	uint32_t viewers;
 	bool sent; /* an UPDATE is with the server */
-	uint64_t updates;
+	uint64_t updates, ends;
+	uint32_t rest_s;        /* after the last end */
+	uint64_t rest_until_ns; /* when the server may say that it is there, or that it ended */
+	uint64_t mode_due_ns;   /* without viewers no mode is sent until then */
+	struct loop_timer timer;
+	bool down[LINK_KEYS];
+	uint32_t x, y, buttons;
 	/* under the lock */
 	pthread_mutex_t lock;
-	struct picture_mode mode; /* width 0: there is no picture */
+	enum display_server server; /* written by control */
+	struct picture_mode mode;   /* width 0: there is no picture */
 	struct picture_rect dirt;
 	bool told, changed;
 	bool posted;

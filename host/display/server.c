@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/files.h"
@@ -71,16 +72,7 @@ int display_server_check(const char *where, struct err *e)
 	return parse(where, &to, e);
 }
 
-/* ---- the process --------------------------------------------------------- */
-
-static int link_socket = -1;
-static pid_t process;
-static const char *socket_path;
-
-int display_server_socket(void)
-{
-	return link_socket;
-}
+/* ---- the server's process ------------------------------------------------ */
 
 /* A stale socket of a process that was killed is replaced, anything else is not. */
 static int clear_path(const char *path)
@@ -103,13 +95,104 @@ static void detach_output(void)
 			_exit(EXIT_FAILURE);
 }
 
-/* Signals of the terminal are for the worker. */
-static _Noreturn void server_main(
-	int socket, const struct vnc_address *to, int (*confine)(void), pid_t worker)
+static void end_with(pid_t parent)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != worker)
+	if (getppid() != parent)
 		_exit(EXIT_FAILURE);
+}
+
+static pid_t start_server(int socket, const struct vnc_address *to, int (*confine)(void))
+{
+	pid_t parent = getpid(), server = fork();
+
+	if (server)
+		return server;
+	end_with(parent);
+	prctl(PR_SET_NAME, "enlite-vnc");
+	_exit(vnc_run(socket, to, confine) ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+/* ---- the keeper ---------------------------------------------------------- */
+
+/* So long without a crash, and those before do not count. */
+#define FORGIVEN_S 600
+
+static time_t now_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+/* False: the link ended meanwhile. */
+static bool rest(int socket, uint32_t seconds)
+{
+	struct pollfd p = {.fd = socket};
+
+	return poll(&p, 1, (int)seconds * 1000) == 0;
+}
+
+static uint32_t longer(uint32_t seconds)
+{
+	return seconds * 2 < LINK_REST_MAX_S ? seconds * 2 : LINK_REST_MAX_S;
+}
+
+/* For the server that crashed. */
+static void drop_messages(int socket)
+{
+	struct link_message m;
+
+	while (recv(socket, &m, sizeof(m), MSG_DONTWAIT) > 0)
+		;
+}
+
+/* A path that somebody else has taken meanwhile stays: then the server cannot listen, and ends. */
+static pid_t start_again(int socket, const struct vnc_address *to, int (*confine)(void))
+{
+	drop_messages(socket);
+	if (to->path)
+		clear_path(to->path);
+	return start_server(socket, to, confine);
+}
+
+/* True: the server ended because its link did. */
+static bool wait_end(pid_t server, uint32_t *signal)
+{
+	int status = 0;
+
+	*signal = 0;
+	if (server < 0)
+		return false;
+	if (waitpid(server, &status, 0) == server && WIFSIGNALED(status))
+		*signal = (uint32_t)WTERMSIG(status);
+	return !status;
+}
+
+/* Until the link ends. */
+static void keep(int socket, const struct vnc_address *to, int (*confine)(void))
+{
+	struct link_message m = {.type = LINK_ENDED, .ended.rest_s = LINK_REST_MIN_S};
+	time_t began = now_s();
+	pid_t server = start_server(socket, to, confine);
+
+	while (!wait_end(server, &m.ended.signal)) {
+		if (now_s() - began >= FORGIVEN_S)
+			m.ended.rest_s = LINK_REST_MIN_S;
+		if (send(socket, &m, sizeof(m), 0) != sizeof(m) || !rest(socket, m.ended.rest_s))
+			return;
+		m.ended.rest_s = longer(m.ended.rest_s);
+		began = now_s();
+		server = start_again(socket, to, confine);
+	}
+}
+
+/* Signals of the terminal are for the worker. */
+static _Noreturn void keeper_main(
+	int socket, const struct vnc_address *to, int (*confine)(void), pid_t worker)
+{
+	end_with(worker);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
@@ -118,15 +201,27 @@ static _Noreturn void server_main(
 	socket = dup2(socket, STDERR_FILENO + 1);
 	detach_output();
 	close_range(STDERR_FILENO + 2, ~0u, 0);
-	prctl(PR_SET_NAME, "enlite-vnc");
+	prctl(PR_SET_NAME, "enlite-vnc-keep");
 	prctl(PR_SET_DUMPABLE, 0);
-	vnc_run(socket, to, confine);
+	keep(socket, to, confine);
 	_exit(EXIT_SUCCESS);
+}
+
+/* ---- the worker's side --------------------------------------------------- */
+
+static int link_socket = -1;
+static pid_t keeper;
+static const char *socket_path;
+
+int display_server_socket(void)
+{
+	return link_socket;
 }
 
 static int wait_ready(struct err *e)
 {
-	struct link_message m = {.type = LINK_FAILED};
+	struct link_message m = {0};
+	bool said;
 	ssize_t n;
 
 	do
@@ -134,8 +229,9 @@ static int wait_ready(struct err *e)
 	while (n < 0 && errno == EINTR);
 	if (n == sizeof(m) && m.type == LINK_READY)
 		return 0;
+	said = n == sizeof(m) && m.type == LINK_FAILED;
 	m.text[sizeof(m.text) - 1] = '\0';
-	return err_set(e, -EIO, "display: %s", n == sizeof(m) ? m.text : "the VNC server ended");
+	return err_set(e, -EIO, "display: %s", said ? m.text : "the VNC server ended");
 }
 
 int display_server_start(const char *where, int (*confine)(void), struct err *e)
@@ -153,15 +249,15 @@ int display_server_start(const char *where, int (*confine)(void), struct err *e)
 					   : strerror(-ret));
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
 		return err_set(e, -errno, "display: no socket: %s", strerror(errno));
-	process = fork();
-	if (!process)
-		server_main(ends[1], &to, confine, worker);
+	keeper = fork();
+	if (!keeper)
+		keeper_main(ends[1], &to, confine, worker);
 	close(ends[1]);
 	link_socket = ends[0];
-	socket_path = process > 0 ? to.path : NULL;
-	ret = process < 0 ? err_set(e, -errno, "display: cannot start the VNC server: %s",
-				    strerror(errno))
-			  : wait_ready(e);
+	socket_path = keeper > 0 ? to.path : NULL;
+	ret = keeper < 0 ? err_set(e, -errno, "display: cannot start the VNC server: %s",
+				   strerror(errno))
+			 : wait_ready(e);
 	if (ret)
 		display_server_stop();
 	return ret;
@@ -171,7 +267,7 @@ int display_server_start(const char *where, int (*confine)(void), struct err *e)
  * ends. */
 static void wait_a_while(void)
 {
-	for (int i = 0; i < END_TRIES && !waitpid(process, NULL, WNOHANG); i++)
+	for (int i = 0; i < END_TRIES && !waitpid(keeper, NULL, WNOHANG); i++)
 		poll(NULL, 0, END_TRY_MS);
 }
 
@@ -183,7 +279,7 @@ void display_server_stop(void)
 	shutdown(link_socket, SHUT_RDWR); /* an operation of the loop may keep it open */
 	close(link_socket);
 	link_socket = -1;
-	if (process > 0)
+	if (keeper > 0)
 		wait_a_while();
 	if (socket_path)
 		files_unlink(socket_path);

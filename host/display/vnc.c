@@ -34,7 +34,6 @@
 #define TILE                 64u
 #define BLANK_WIDTH          640u
 #define BLANK_HEIGHT         480u
-#define KEYS                 256u
 
 struct vnc {
 	int link;
@@ -61,8 +60,9 @@ struct vnc {
 /* A viewer's keys, which come up when it goes, and its buttons. */
 struct viewer {
 	struct vnc *vnc;
-	bool down[KEYS];
+	bool down[LINK_KEYS];
 	uint32_t buttons; /* as neatvnc has them */
+	uint32_t x, y;    /* as it was told */
 };
 
 /* Callbacks of neatvnc have no context of ours before there is a client. */
@@ -308,7 +308,7 @@ static struct viewer *viewer_of(struct nvnc_client *client)
 
 static void tell_key(struct viewer *w, uint32_t key, bool down)
 {
-	if (!key || key >= KEYS)
+	if (!key || key >= LINK_KEYS)
 		return;
 	w->down[key] = down;
 	tell(w->vnc, &(struct link_message){.type = LINK_KEY, .key = {key, down}});
@@ -344,6 +344,15 @@ static uint32_t hid_buttons(uint32_t mask)
 	       (mask & NVNC_BUTTON_MIDDLE ? 4u : 0);
 }
 
+static void tell_pointer(struct viewer *w, uint32_t mask, int32_t wheel)
+{
+	w->buttons = mask;
+	tell(w->vnc, &(struct link_message){
+			     .type = LINK_POINTER,
+			     .pointer = {w->x, w->y, hid_buttons(mask), wheel},
+		     });
+}
+
 /* The wheel is two buttons, each step an edge. */
 static void on_pointer(
 	struct nvnc_client *client, uint16_t x, uint16_t y, enum nvnc_button_mask mask)
@@ -354,14 +363,19 @@ static void on_pointer(
 	if (!w)
 		return;
 	pressed = mask & ~w->buttons;
-	w->buttons = mask;
-	tell(w->vnc, &(struct link_message){
-			     .type = LINK_POINTER,
-			     .pointer = {scale(x, w->vnc->width), scale(y, w->vnc->height),
-				     hid_buttons(mask),
-				     (pressed & NVNC_SCROLL_UP ? 1 : 0) -
-					     (pressed & NVNC_SCROLL_DOWN ? 1 : 0)},
-		     });
+	w->x = scale(x, w->vnc->width);
+	w->y = scale(y, w->vnc->height);
+	tell_pointer(
+		w, mask, (pressed & NVNC_SCROLL_UP ? 1 : 0) - (pressed & NVNC_SCROLL_DOWN ? 1 : 0));
+}
+
+static void let_go(struct viewer *w)
+{
+	for (uint32_t key = 0; key < LINK_KEYS; key++)
+		if (w->down[key])
+			tell_key(w, key, false);
+	if (hid_buttons(w->buttons))
+		tell_pointer(w, 0, 0);
 }
 
 static void on_client_gone(struct nvnc_client *client)
@@ -370,9 +384,7 @@ static void on_client_gone(struct nvnc_client *client)
 
 	if (!w)
 		return;
-	for (uint32_t key = 0; key < KEYS; key++)
-		if (w->down[key])
-			tell_key(w, key, false);
+	let_go(w);
 	if (!--w->vnc->viewers) {
 		vnc.lib.aml_stop(vnc.loop, vnc.ticker);
 		vnc.rest_until_ns = 0;
@@ -464,7 +476,7 @@ static int set_up(struct vnc *v)
 	return 0;
 }
 
-void vnc_run(int link, const struct vnc_address *to, int (*confine)(void))
+bool vnc_run(int link, const struct vnc_address *to, int (*confine)(void))
 {
 	struct vnc *v = &vnc;
 	struct err e;
@@ -472,14 +484,15 @@ void vnc_run(int link, const struct vnc_address *to, int (*confine)(void))
 	v->link = link;
 	if (vnc_lib_load(&v->lib, &e)) {
 		fail(e.text);
-		return;
+		return false;
 	}
 	if (open_server(v, to) || set_up(v))
-		return;
+		return false;
 	if (confine && confine()) {
 		fail("the VNC server cannot be confined");
-		return;
+		return false;
 	}
 	tell(v, &(struct link_message){.type = LINK_READY});
 	v->lib.aml_run(v->loop);
+	return true;
 }

@@ -4,6 +4,7 @@
 #ifndef DISPLAY_VNC_H
 #define DISPLAY_VNC_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct vnc_address {
@@ -12,7 +13,7 @@ struct vnc_address {
 	uint16_t port;
 };
 
-/* Serves until the other end of `link` is closed. See link.h. */
-void vnc_run(int link, const struct vnc_address *to, int (*confine)(void));
+/* Serves until the other end of `link` is closed. See link.h. False: it could not start. */
+bool vnc_run(int link, const struct vnc_address *to, int (*confine)(void));
 
 #endif

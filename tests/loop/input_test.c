@@ -267,6 +267,27 @@ static void moves_become_one(void **state)
 	guest_screen_destroy(s);
 }
 
+/* A driver that reads nothing: clicks are lost, but no button stays down. */
+static void a_full_queue_ends_with_the_last_buttons(void **state)
+{
+	struct guest_screen *s = begin_ready(&mouse_ops);
+	const struct mouse_input *m = (const void *)s->bytes;
+
+	guest_pause(&s->g, s->dev);
+	for (uint32_t i = 0; i < EVENTS_MAX; i++)
+		assert_true(guest_screen_move(s, (struct mouse_report){i % 2, 5, 5, 0}));
+	assert_false(guest_screen_move(s, (struct mouse_report){4, 6, 6, 1}));
+	assert_false(guest_screen_move(s, (struct mouse_report){0, 7, 7, 0}));
+	guest_resume(&s->g, s->dev);
+	for (uint32_t i = 0; i < EVENTS_MAX - 1; i++) {
+		guest_screen_expect(s);
+		assert_int_equal(m->report.buttons, i % 2);
+	}
+	expect_report(s, (struct mouse_report){0, 7, 7, 0});
+	assert_true(guest_screen_is_silent(s));
+	guest_screen_destroy(s);
+}
+
 static void mouse_noise_is_ignored(void **state)
 {
 	uint8_t bytes[64] = {0};
@@ -296,6 +317,7 @@ int main(void)
 		cmocka_unit_test(an_unknown_mouse_version_is_refused),
 		cmocka_unit_test(reports_arrive),
 		cmocka_unit_test(moves_become_one),
+		cmocka_unit_test(a_full_queue_ends_with_the_last_buttons),
 		cmocka_unit_test(mouse_noise_is_ignored),
 	};
 

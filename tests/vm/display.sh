@@ -5,29 +5,32 @@
 
 vnc_socket() { echo "$work/vnc"; }
 
-# Three stripes, as the guest draws them: RED GREEN BLUE of each, in octal.
+# Three stripes, as the guest draws them: RRGGBB of each.
 stripes() { # colour...
-	local colour i
-	printf 'P6\n1024 768\n255\n'
-	for colour; do
-		for ((i = 0; i < 10; i++)); do colour=$colour$colour; done
-		for ((i = 0; i < 256; i++)); do printf "$colour"; done
-	done
+	perl -e 'print "P6\n1024 768\n255\n", map { pack("H6", $_) x (1024 * 256) } @ARGV' "$@"
 }
 
 note_same_picture() { # what file file
 	if cmp "$2" "$3" >/dev/null 2>&1; then note "$1" "" ""; else note "$1" "$(cmp "$2" "$3" 2>&1)" "equal"; fi
 }
 
+# A server that has crashed is back in a second.
+wait_vnc() { # as for vnc_client
+	for _ in {1..50}; do
+		build/vnc_client "$(vnc_socket)" "$@" 2>"$work/vnc.err" && return
+	done
+	sed "s/^/# /" "$work/vnc.err" >>"$work/notes"
+}
+
 # The picture by both ways. Before hyperv_drm runs, nobody tells what was drawn.
 checkpoint_display_drawn() { # name
 	case $1 in
-	boot) stripes '\020\040\060' '\377\000\377' '\001\002\003' >"$work/wanted.ppm" ;;
-	*) stripes '\100\101\102' '\000\377\000' '\012\015\033' >"$work/wanted.ppm" ;;
+	boot) stripes 102030 ff00ff 010203 >"$work/wanted.ppm" ;;
+	*) stripes 404142 00ff00 0a0d1b >"$work/wanted.ppm" ;;
 	esac
 	ctl screenshot "$work/shot.ppm" --format ppm >/dev/null 2>>"$work/notes"
 	note_same_picture "$1: screenshot" "$work/shot.ppm" "$work/wanted.ppm"
-	build/vnc_client "$(vnc_socket)" ppm "$work/vnc.ppm" 2>>"$work/notes"
+	wait_vnc ppm "$work/vnc.ppm"
 	note_same_picture "$1: VNC" "$work/vnc.ppm" "$work/wanted.ppm"
 	ctl screenshot "$work/shot.png" >/dev/null 2>>"$work/notes"
 	note "$1: PNG" "$(head -c 8 "$work/shot.png" | od -An -c | tr -d ' ')" '211PNG\r\n032\n'
@@ -43,10 +46,11 @@ checkpoint_display_keys() {
 	ctl key right 2>&1 >/dev/null
 }
 
-# Corners, each button, a step of the wheel each way.
-checkpoint_display_pointed() {
-	build/vnc_client "$(vnc_socket)" pointer 5,5,0 0,0,0 1023,767,0 1023,767,1 1023,767,0 1023,767,4 \
-		1023,767,0 1023,767,2 1023,767,0 1023,767,8 1023,767,0 1023,767,16 1023,767,0 2>&1
+# A key is down when the VNC server dies.
+checkpoint_display_crash() { wait_vnc crash 0x2A; }
+
+checkpoint_display_pointed() { # X,Y,BUTTONS...
+	build/vnc_client "$(vnc_socket)" pointer "$@" 2>&1
 }
 
 # With no viewer the guest has told of nothing that it drew.
@@ -77,29 +81,40 @@ test_display_boot() { # flavour cpus
 	begin "vm/$1, $2 VP: boot framebuffer, keyboard"
 	display_boot "$1" "$2" display_boot
 	expect_good_end display_boot
+	expect "lines about the crash" "$(grep -c "VNC server crashed (signal 9)" "$errors")" 1
 	finish
 }
 
 # ---- a reset, and the picture before it --------------------------------------
 
+# Three boots: a reset after the first, kexec after the second.
 checkpoint_display_again() {
-	if [ ! -e "$work/display_booted" ]; then
-		touch "$work/display_booted"
+	echo boot >>"$work/display_boots"
+	stripes 102030 ff00ff 010203 >"$work/wanted.ppm"
+	case $(wc -l <"$work/display_boots") in
+	1)
 		note_match "no guest has ended" "$(ctl screenshot "$work/last.ppm" --last 2>&1)" "no guest of this VM has"
 		echo reset
-		return
-	fi
-	stripes '\020\040\060' '\377\000\377' '\001\002\003' >"$work/wanted.ppm"
-	ctl screenshot "$work/last.ppm" --last --format ppm >/dev/null 2>>"$work/notes"
-	note_same_picture "the picture before the reset" "$work/last.ppm" "$work/wanted.ppm"
-	echo last
+		;;
+	2)
+		ctl screenshot "$work/last.ppm" --last --format ppm >/dev/null 2>>"$work/notes"
+		note_same_picture "the picture before the reset" "$work/last.ppm" "$work/wanted.ppm"
+		echo kexec
+		;;
+	3)
+		ctl screenshot "$work/shot.ppm" --format ppm >/dev/null 2>>"$work/notes"
+		note_same_picture "the picture after kexec" "$work/shot.ppm" "$work/wanted.ppm"
+		echo end
+		;;
+	esac
 }
 
 test_display_again() { # flavour cpus
-	begin "vm/$1, $2 VP: the last picture is kept"
-	rm -f "$work/display_booted"
+	begin "vm/$1, $2 VP: screen and reset, kexec; the last picture is kept"
+	: >"$work/display_boots"
 	display_boot "$1" "$2" display_again
 	expect "exit status" "$status" 0
 	expect "last words" "$(said done)" display_again
+	expect "boots" "$(wc -l <"$work/display_boots")" 3
 	finish
 }

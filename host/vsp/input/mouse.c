@@ -86,6 +86,15 @@ static bool merge(struct mouse_device *d, const struct mouse_report *report)
 	return true;
 }
 
+/* A button that came up when the queue was full does not stay down. */
+static void replace_last(struct mouse_device *d, const struct mouse_report *report)
+{
+	struct mouse_input *last = input_queue_last(&d->events);
+
+	last->report = *report;
+	d->dropped++;
+}
+
 bool mouse_move(struct vsp_device *dev, const struct mouse_report *report)
 {
 	struct mouse_device *d = vsp_device_priv(dev);
@@ -96,8 +105,12 @@ bool mouse_move(struct vsp_device *dev, const struct mouse_report *report)
 	};
 
 	ON_LOOP(vsp_device_control(dev));
-	if (!input_queue_is_taken(&d->events) || !input_queue_room(&d->events)) {
+	if (!input_queue_is_taken(&d->events)) {
 		d->dropped++;
+		return false;
+	}
+	if (!input_queue_room(&d->events)) {
+		replace_last(d, report);
 		return false;
 	}
 	if (!merge(d, report))

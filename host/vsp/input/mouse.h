@@ -16,7 +16,8 @@ extern const struct vsp_ops mouse_ops;
 extern const struct hv_guid mouse_instance;
 
 /* Position and buttons from now on, and so many steps of the wheel. False: the guest's driver does
- * not run, or the queue is full: dropped, and the next report says it. */
+ * not run, and does not hear of it; or the queue is full: it hears of this, but not of what was
+ * last in the queue. */
 bool mouse_move(struct vsp_device *dev, const struct mouse_report *report);
 bool mouse_is_ready(struct vsp_device *dev);
 

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <linux/input-event-codes.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -264,6 +265,21 @@ static void the_pointer_arrives(void **state)
 	end(r);
 }
 
+static void buttons_come_up_when_their_viewer_goes(void **state)
+{
+	struct rig *r = begin();
+
+	look(r);
+	see(r, 0);
+	rfb_pointer(&r->client, 319, 0, 2);
+	WAIT_FOR(r->moves == 1);
+	assert_int_equal(r->buttons, 4);
+	rfb_close(&r->client);
+	WAIT_FOR(r->moves == 2);
+	assert_true(r->buttons == 0 && r->x == 32767 && r->y == 0);
+	end(r);
+}
+
 static void keep_and_copy(void *arg)
 {
 	struct rig *r = arg;
@@ -307,6 +323,93 @@ static void hostile_clients_do_not_reach_the_worker(void **state)
 	end(r);
 }
 
+/* ---- a server that crashes ----------------------------------------------- */
+
+/* Who listened. */
+static pid_t server_of(const struct rfb *client)
+{
+	struct ucred who;
+	socklen_t size = sizeof(who);
+
+	assert_int_equal(getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &who, &size), 0);
+	assert_int_not_equal(who.pid, getpid());
+	return who.pid;
+}
+
+static void crash(struct rig *r)
+{
+	uint64_t before = __atomic_load_n(&r->display.ends, __ATOMIC_ACQUIRE);
+
+	kill(server_of(&r->client), SIGKILL);
+	WAIT_FOR(__atomic_load_n(&r->display.ends, __ATOMIC_ACQUIRE) == before + 1);
+	rfb_close(&r->client);
+}
+
+static void what_was_held_comes_up_after_a_crash(void **state)
+{
+	struct rig *r = begin();
+
+	look(r);
+	see(r, 0);
+	rfb_key(&r->client, 0x2A, true);
+	rfb_key(&r->client, 0x1E, true);
+	rfb_key(&r->client, 0x1E, false);
+	rfb_pointer(&r->client, 319, 199, 1);
+	WAIT_FOR(r->keys == 3 && r->moves == 1);
+	assert_int_equal(r->buttons, 1);
+	crash(r);
+	WAIT_FOR(!r->watched);
+	assert_int_equal(r->keys, 4);
+	assert_true(r->key[3] == KEY_LEFTSHIFT && !r->down[3]);
+	assert_int_equal(r->moves, 2);
+	assert_true(r->buttons == 0 && r->x == 32767 && r->y == 32767);
+	end(r);
+}
+
+static void a_crashed_server_is_started_again(void **state)
+{
+	struct rig *r = begin();
+
+	for (uint32_t i = 0; i < 3; i++) {
+		WAIT_FOR(rfb_open(&r->client, r->path));
+		WAIT_FOR(r->watched);
+		see(r, 0);
+		crash(r);
+		assert_int_equal(r->display.rest_s, 1u << i);
+		WAIT_FOR(!r->watched);
+	}
+	end(r);
+}
+
+/* ---- a guest that sets modes --------------------------------------------- */
+
+static void nothing(void *arg)
+{
+}
+
+/* Without viewers, the server hears of one mode in a second, and of the last one. */
+static void modes_without_viewers_are_few(void **state)
+{
+	const struct picture_mode other = {0, 160, 100, 640};
+	struct rig *r = begin();
+	uint64_t began = loop_now_ns(), updates = r->display.updates;
+
+	for (uint32_t i = 0; i < 1000; i++) {
+		display_set_mode(&r->display, i % 2 ? &small : &other, true);
+		loop_call(&r->loop, nothing, NULL);
+		WAIT_FOR(!__atomic_load_n(&r->display.sent, __ATOMIC_ACQUIRE));
+	}
+	loop_call(&r->loop, nothing, NULL);
+	assert_in_range(r->display.updates - updates, 0, 2 + (loop_now_ns() - began) / 1000000000);
+	look(r);
+	see(r, 0);
+	assert_int_equal(r->client.width, 320);
+	rfb_close(&r->client);
+	end(r);
+}
+
+/* ---- where ---------------------------------------------------------------- */
+
 static void places_are_checked(void **state)
 {
 	static const char *const wrong[] = {"", "unix:", "127.0.0.1", "127.0.0.1:", "127.0.0.1:-1",
@@ -345,8 +448,12 @@ int main(void)
 		cmocka_unit_test(untold_pixels_are_found),
 		cmocka_unit_test(keys_arrive_and_come_up),
 		cmocka_unit_test(the_pointer_arrives),
+		cmocka_unit_test(buttons_come_up_when_their_viewer_goes),
 		cmocka_unit_test(the_last_picture_is_kept),
 		cmocka_unit_test(hostile_clients_do_not_reach_the_worker),
+		cmocka_unit_test(what_was_held_comes_up_after_a_crash),
+		cmocka_unit_test(a_crashed_server_is_started_again),
+		cmocka_unit_test(modes_without_viewers_are_few),
 		cmocka_unit_test(places_are_checked),
 		cmocka_unit_test(a_place_in_use_is_refused),
 	};

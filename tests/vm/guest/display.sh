@@ -4,14 +4,11 @@
 # Blue, green, red and a byte without meaning, in octal: 256 rows of 1024 pixels.
 put_stripe() { # pixel
 	row=$1
-	for twice in 2 4 8 16 32 64 128 256 512 1024; do
-		row=$row$row
-	done
-	i=0
-	while [ $i -lt 256 ]; do
-		printf "$row"
-		i=$((i + 1))
-	done
+	rows=/tmp/row
+	for twice in 2 4 8 16 32 64 128 256 512 1024; do row=$row$row; done
+	for twice in 2 4 8 16 32 64 128 256; do rows="$rows $rows"; done
+	printf "$row" >/tmp/row
+	cat $rows
 }
 
 draw_stripes() { # pixel...
@@ -70,16 +67,36 @@ press_keys() {
 	is "ctrl-f12, right" "$(events /tmp/keys | grep '^1 ' | tr '\n' ';')" "1 29 1;1 88 1;1 88 0;1 29 0;1 106 1;1 106 0;"
 }
 
+# The VNC server dies while a viewer holds a key.
+hold_key() {
+	cat "$(input_of "AT Translated")" >/tmp/keys &
+	recorder=$!
+	checkpoint display_crash
+	wait_until "the key comes up" has_event /tmp/keys "^1 42 0"
+	kill $recorder
+	is "a key that was held" "$(events /tmp/keys | grep '^1 ' | tr '\n' ';')" "1 42 1;1 42 0;"
+}
+
+# Moves that have not been sent become one, so each is waited for.
+point() { # what, the event that ends it, X,Y,BUTTONS...
+	pointed=$1
+	last_event=$2
+	shift 2
+	checkpoint display_pointed "$@"
+	is "the VNC client: $pointed" "$answer" ""
+	wait_until "$pointed" has_event /tmp/moves "$last_event"
+}
+
 move_mouse() {
 	load hid-hyperv
 	wait_until "the mouse" has_input "HID-compliant"
 	cat "$(input_of "HID-compliant")" >/tmp/moves &
 	recorder=$!
-	checkpoint display_pointed
-	is "the VNC client" "$answer" ""
-	wait_until "the wheel" has_event /tmp/moves "^2 8 -1"
+	point "a corner" "^3 1 32767" 1023,767,0
+	point "the other corner" "^3 1 0" 0,0,0
+	point "buttons and wheel" "^2 8 -1" 0,0,1 0,0,0 0,0,4 0,0,0 0,0,2 0,0,0 0,0,8 0,0,0 0,0,16 0,0,0
 	kill $recorder
-	is "corners" "$(events /tmp/moves | grep '^3 ' | tail -n 4 | sort -u | tr '\n' ';')" "3 0 0;3 0 32767;3 1 0;3 1 32767;"
+	is "corners" "$(events /tmp/moves | grep '^3 ' | tr '\n' ';')" "3 0 32767;3 1 32767;3 0 0;3 1 0;"
 	is "buttons" "$(events /tmp/moves | grep '^1 ' | tr '\n' ';')" "1 272 1;1 272 0;1 273 1;1 273 0;1 274 1;1 274 0;"
 	is "wheel" "$(events /tmp/moves | grep '^2 8 ' | tr '\n' ';')" "2 8 1;2 8 -1;"
 }
@@ -110,9 +127,10 @@ job_display() {
 job_display_boot() {
 	find_disks || return
 	draw_boot
-	checkpoint display_drawn boot
 	load_input
 	press_keys
+	hold_key
+	checkpoint display_drawn boot
 	dmesg_findings
 }
 
@@ -121,4 +139,11 @@ job_display_again() {
 	draw_boot
 	checkpoint display_again
 	[ "$answer" != reset ] || { sync; reboot -f; }
+	[ "$answer" != kexec ] || kexec_again
+}
+
+kexec_again() {
+	with_tools kexec -c -l /boot/vmlinuz --initrd=/boot/initrd --command-line="$(cat /proc/cmdline)"
+	umount /tools/dev /tools/proc /tools/sys 2>/dev/null
+	with_tools kexec -e
 }
