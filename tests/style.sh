@@ -105,6 +105,15 @@ check_readmes() {
 	files '*.md' | xargs awk 'length > 120 { print FILENAME ":" FNR ": " length " columns, not 120" }'
 }
 
+# Scripts that are sourced together: of two functions of one name, the second takes the place of the first.
+check_names() {
+	local folder
+	for folder in tests/vm tests/vm/guest; do
+		grep -oHE '^[a-z_]+\(\)' "$folder"/*.sh |
+			awk -F: 'seen[$2] { print $1 ": " $2 " is in " seen[$2] ", too" } { seen[$2] = $1 }'
+	done
+}
+
 # ---- verdicts ----------------------------------------------------------------
 
 names="
@@ -122,7 +131,8 @@ words       plain English in comments
 sparse      sparse: shared memory is an address space of its own
 guest       guest modules: W=1 and sparse
 cppcheck    cppcheck
-readmes     short READMEs, of at most 120 columns"
+readmes     short READMEs, of at most 120 columns
+names       one function of a name in scripts that are sourced together"
 
 verdict() { # text findings
 	if [ -z "$2" ]; then

@@ -70,6 +70,8 @@ test_style() {
 	seeded "a kernel module: sparse" "hypervisor.c:.*undeclared" ">>" guest/vmbus-vsc/hypervisor.c "int undeclared;" \
 		style.sh guest
 	seeded "a kernel module: its licence" "guest/bad.c: must" ">" guest/bad.c "$mit" style.sh licences
+	seeded "two functions of one name" "dvd.sh: events() is in tests/vm/guest/bad_seed.sh" ">" tests/vm/guest/bad_seed.sh \
+		"events() { :; }" style.sh names
 	seeded "cppcheck" "$bad:2" ">" $bad "$mit"$'\nint f(void) { int a[2]; return a[2]; }' style.sh cppcheck
 }
 
