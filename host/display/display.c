@@ -27,7 +27,7 @@ static void set_server(struct display *d, enum display_server server)
 	pthread_mutex_unlock(&d->lock);
 }
 
-/* What its viewers held down, they cannot let go of any more. */
+/* What its viewers held down, they cannot release any more. */
 static void release_all(struct display *d)
 {
 	for (uint32_t key = 0; key < LINK_KEYS; key++)
@@ -85,7 +85,7 @@ static void send_memory(struct display *d)
 
 static void mode_due(struct loop_timer *timer);
 
-/* A mode costs the server a picture, and a guest can set modes without end: if nobody looks, the
+/* A mode costs the server a picture, and a guest can set modes without end: without viewers, the
  * last one of a second is enough, for the next viewer to begin with. */
 static bool may_send_mode(struct display *d)
 {

@@ -54,7 +54,7 @@ struct link_message {
 			int32_t wheel;    /* steps up */
 		} pointer;
 		struct {
-			uint32_t signal; /* 0: it could not start, or gave up */
+			uint32_t signal; /* 0: it could not start */
 			uint32_t rest_s; /* until it is started again */
 		} ended;
 	};

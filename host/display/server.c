@@ -148,7 +148,7 @@ static void drop_messages(int socket)
 		;
 }
 
-/* A path that somebody else has taken meanwhile stays: then the server cannot listen, and ends. */
+/* A path that another process has taken meanwhile stays: the server cannot listen then. */
 static pid_t start_again(int socket, const struct vnc_address *to, int (*confine)(void))
 {
 	drop_messages(socket);

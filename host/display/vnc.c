@@ -62,7 +62,7 @@ struct viewer {
 	struct vnc *vnc;
 	bool down[LINK_KEYS];
 	uint32_t buttons; /* as neatvnc has them */
-	uint32_t x, y;    /* as it was told */
+	uint32_t x, y;    /* as in link.h */
 };
 
 /* Callbacks of neatvnc have no context of ours before there is a client. */

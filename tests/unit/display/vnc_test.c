@@ -302,8 +302,8 @@ static void the_last_picture_is_kept(void **state)
 	end(r);
 }
 
-/* neatvnc 0.5.4 uses memory of a client that it has freed, which can crash the server (ADR 0016): the
- * worker and the guest's picture are not touched by that, and the server is there again. */
+/* neatvnc 0.5.4 uses memory of a client that it has freed, which can crash the server (ADR 0016):
+ * worker and picture are not touched by that, and the server is there again. */
 static void hostile_clients_do_not_reach_the_worker(void **state)
 {
 	struct rig *r = begin();
@@ -410,7 +410,7 @@ static void modes_without_viewers_are_few(void **state)
 	end(r);
 }
 
-/* ---- where ---------------------------------------------------------------- */
+/* ---- where --------------------------------------------------------------- */
 
 static void places_are_checked(void **state)
 {
