@@ -45,6 +45,7 @@ install: $(PROGRAMS) $(SBIN_PROGRAMS)
 	$(Q)install -d $(SHARE)/doc/enlite/adr
 	$(Q)install -m644 $(HOST_DOCS) $(SHARE)/doc/enlite
 	$(Q)install -m644 docs/adr/*.md $(SHARE)/doc/enlite/adr
+	$(Q)install -Dm644 -t $(SHARE)/doc/enlite/pictures docs/pictures/*.png
 	$(Q)install -Dm644 packaging/completion/enlite.bash $(word 1,$(COMPLETIONS))
 	$(Q)install -Dm644 packaging/completion/_enlite $(word 2,$(COMPLETIONS))
 	$(Q)install -Dm644 packaging/completion/enlite.fish $(word 3,$(COMPLETIONS))
