@@ -118,10 +118,10 @@ job_display() {
 	is "rectangles told with no viewer" "$answer" 0
 	checkpoint display_drawn drm
 	load_input
-	press_keys
-	move_mouse
 	echo 1 >/sys/class/vtconsole/vtcon1/bind
 	read_typed
+	press_keys # which tty1 gets, too
+	move_mouse
 	dmesg_findings
 }
 
