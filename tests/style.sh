@@ -70,7 +70,7 @@ check_log() {
 }
 
 check_whitespace() {
-	{ c_files; scripts; files '*.S' '*.md' 'docs/*'; } | xargs grep -nE '[[:space:]]+$' | cut -d: -f1,2
+	{ c_files; scripts; files '*.S' '*.md' 'docs/*'; } | xargs grep -InE '[[:space:]]+$' | cut -d: -f1,2
 }
 
 check_banners() { { c_files; scripts; files '*.S'; } | xargs tests/style/banners; }
