@@ -15,11 +15,12 @@
  *              starves neither others of its I/O thread nor its guest of answers
  *   stalled    masked; unread packets wait for chan_retry()
  *   polled     masked; the loop polls the ring for a while before it sleeps
+ *   lazy       masked; unread packets wait for chan_look()
  *
  * idle is entered only through vmbus_rx_unmask(), which checks once more: the
  * guest signals only when the ring was empty. A channel is polled instead of
  * going idle while its loop has a polling window; the loop ends that before it
- * sleeps.
+ * sleeps. With chan_set_lazy() it is lazy instead of either.
  *
  * Sending: packets that do not fit wait in `out`. The guest's doorbell means
  * "data" or "room", without a difference, so each doorbell tries both.
@@ -277,7 +278,7 @@ static void chan_take_batch(struct chan *chan)
 	while (budget-- && !chan_answers_wait(chan)) {
 		if (chan_take_one(chan))
 			continue;
-		if (chan->faulted || chan->stalled)
+		if (chan->faulted || chan->stalled || chan->lazy)
 			return;
 		if (chan->polled && loop_poll_ns(chan->loop)) {
 			loop_poller_add(chan->loop, &chan->poller);
@@ -360,6 +361,35 @@ static void chan_doorbell(struct loop_event *ev, uint64_t count)
 		chan_drain(chan);
 }
 
+/* ---- channels without signals -------------------------------------------- */
+
+/* Takes what came without a signal. */
+static void chan_find(struct chan *chan)
+{
+	if (chan->drain_posted || chan->stalled || !vmbus_rx_pending(&chan->rx))
+		return;
+	counter_add(&chan->counters.polls, 1);
+	chan_drain(chan);
+}
+
+void chan_look(struct chan *chan)
+{
+	ON_LOOP(chan->loop);
+	if (!chan->faulted && !chan->quiesced && !chan->paused)
+		chan_find(chan);
+}
+
+/* The next drain masks or unmasks; there may be packets of which there was no signal. */
+void chan_set_lazy(struct chan *chan, bool lazy)
+{
+	ON_LOOP(chan->loop);
+	if (chan->lazy == lazy)
+		return;
+	chan->lazy = lazy;
+	if (chan->started && !chan->stopping)
+		chan_post_drain(chan);
+}
+
 /* ---- channels with a monitor id ------------------------------------------ */
 
 static void chan_scan(struct loop_timer *timer);
@@ -378,10 +408,7 @@ static void chan_scan(struct loop_timer *timer)
 
 	chan_scan_start(chan);
 	chan_send_waiting(chan);
-	if (chan->drain_posted || chan->stalled || !vmbus_rx_pending(&chan->rx))
-		return;
-	counter_add(&chan->counters.polls, 1);
-	chan_drain(chan);
+	chan_find(chan);
 }
 
 void chan_retry(struct chan *chan)

@@ -93,6 +93,7 @@ struct chan {
 	bool irq_wanted;    /* there is something to interrupt for */
 	bool irq_urgent;    /* ... that does not wait */
 	bool stalled;       /* packet() returned -EAGAIN */
+	bool lazy;          /* see chan_set_lazy() */
 	bool paused;        /* no packet is taken */
 	bool frozen;        /* paused, and the rings are not touched */
 	bool faulted;       /* the rings are not touched any more */
@@ -151,6 +152,10 @@ void chan_fini(struct chan *chan);
 void chan_send(struct chan *chan, struct chan_out *out);
 /* After packet() returned -EAGAIN: resources are back. Harmless otherwise. */
 void chan_retry(struct chan *chan);
+/* Lazy: the guest does not signal, and its packets are taken by chan_look(). Other events take
+ * them, too: resuming, a guest that signals all the same. */
+void chan_set_lazy(struct chan *chan, bool lazy);
+void chan_look(struct chan *chan);
 /* Any thread, before chan_fini(): what the indices in shared memory say now. A ring with an invalid
  * index counts as empty. */
 void chan_rings(const struct chan *chan, struct chan_rings *rings);

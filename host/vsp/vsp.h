@@ -190,6 +190,11 @@ bool vsp_channel_is_restored(const struct vsp_channel *ch);
 /* ON_IO_THREAD: after packet() returned -EAGAIN, resources are back. Harmless otherwise. */
 void vsp_channel_resume(struct vsp_channel *ch);
 
+/* ON_IO_THREAD. Lazy: the guest does not signal what it sends; vsp_channel_look() calls packet()
+ * for it, if it did not come earlier. For answers that have time. */
+void vsp_channel_set_lazy(struct vsp_channel *ch, bool lazy);
+void vsp_channel_look(struct vsp_channel *ch);
+
 /* ON_IO_THREAD: the channel does not close, and its memory stays, before as many releases as holds.
  * close() may hold, too. Pausing does not wait for holds. */
 void vsp_channel_hold(struct vsp_channel *ch);

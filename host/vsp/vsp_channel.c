@@ -511,3 +511,15 @@ void vsp_channel_resume(struct vsp_channel *ch)
 	ON_IO_THREAD(ch);
 	chan_retry(&ch->chan);
 }
+
+void vsp_channel_set_lazy(struct vsp_channel *ch, bool lazy)
+{
+	ON_IO_THREAD(ch);
+	chan_set_lazy(&ch->chan, lazy);
+}
+
+void vsp_channel_look(struct vsp_channel *ch)
+{
+	ON_IO_THREAD(ch);
+	chan_look(&ch->chan);
+}

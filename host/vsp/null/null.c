@@ -166,6 +166,7 @@ static void tick(struct loop_timer *timer)
 {
 	struct null_channel *c = container_of(timer, struct null_channel, ticker);
 
+	vsp_channel_look(c->ch);
 	event_send(c->ch, &c->tick, NULL_EVENT_TICK, c->tick.event.value + 1);
 	tick_start(c);
 }
@@ -408,9 +409,11 @@ static int null_packet(struct vsp_channel *ch, const struct vmbus_pkt *pkt)
 
 static int null_open(struct vsp_channel *ch)
 {
+	struct null_device *d = vsp_device_priv(vsp_channel_device(ch));
 	struct null_channel *c = vsp_channel_priv(ch);
 
 	c->ch = ch;
+	vsp_channel_set_lazy(ch, d->config.lazy);
 	tick_start(c);
 	return 0;
 }

@@ -62,6 +62,7 @@ enum null_event_kind {
 /* The config of vsp_device_create(); NULL: all zero. */
 struct null_config {
 	uint64_t tick_ns; /* period of NULL_EVENT_TICK on the primary channel; 0: none */
+	bool lazy;        /* packets wait for the tick */
 };
 
 /* ON_CONTROL: a NULL_EVENT_NOTIFY packet on each open channel. -EBUSY: the last is not done. */

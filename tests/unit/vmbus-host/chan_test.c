@@ -484,6 +484,73 @@ static void stops_while_stalled_or_draining(void **state)
 	assert_true(f->taken <= 300);
 }
 
+/* ---- without signals ----------------------------------------------------- */
+
+static uint32_t rx_mask(void)
+{
+	return ((struct vmbus_ring_ctl *)f->ring->g2h)->interrupt_mask;
+}
+
+static void a_lazy_channel_takes_packets_when_it_looks(void **state)
+{
+	start();
+	chan_set_lazy(&f->chan, true);
+	run_idle();
+	assert_int_equal(rx_mask(), 1);
+	for (uint64_t id = 0; id < 40; id++) /* more than a turn takes */
+		guest_send(id);
+	run_idle();
+	assert_int_equal(f->taken, 0);
+	chan_look(&f->chan);
+	run_idle();
+	assert_int_equal(f->taken, 40);
+	assert_int_equal(f->ids[39], 39);
+	chan_look(&f->chan);
+	run_idle();
+	assert_int_equal(rx_mask(), 1);
+	assert_int_equal(f->chan.counters.doorbells, 0);
+	assert_int_equal(f->chan.counters.polls, 1);
+}
+
+static void a_lazy_channel_can_be_lazy_no_more(void **state)
+{
+	chan_set_lazy(&f->chan, true); /* before the start */
+	start();
+	guest_send(1);
+	run_idle();
+	assert_int_equal(f->taken, 0);
+	chan_set_lazy(&f->chan, false);
+	run_idle();
+	assert_int_equal(f->taken, 1);
+	assert_int_equal(rx_mask(), 0);
+	guest_send(2);
+	run_idle();
+	assert_int_equal(f->taken, 2);
+	assert_int_equal(f->chan.counters.doorbells, 1);
+}
+
+static void a_lazy_channel_pauses_and_ends(void **state)
+{
+	chan_set_lazy(&f->chan, true);
+	start();
+	chan_pause(&f->chan);
+	guest_send(1);
+	chan_look(&f->chan);
+	run_idle();
+	assert_int_equal(f->taken, 0);
+	chan_freeze(&f->chan);
+	chan_look(&f->chan);
+	chan_resume(&f->chan); /* takes what there is */
+	run_idle();
+	assert_int_equal(f->taken, 1);
+	guest_send(2);
+	chan_quiesce(&f->chan);
+	chan_look(&f->chan);
+	chan_set_lazy(&f->chan, false);
+	run_idle();
+	assert_int_equal(f->taken, 1);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -510,6 +577,9 @@ int main(void)
 		T(no_wakeup_is_lost),
 		T(no_wakeup_is_lost_at_the_end_of_a_poll_window),
 		T(polling_saves_doorbells),
+		T(a_lazy_channel_takes_packets_when_it_looks),
+		T(a_lazy_channel_can_be_lazy_no_more),
+		T(a_lazy_channel_pauses_and_ends),
 		T(a_stopped_channel_leaves_the_rings_alone),
 		T(stop_publishes_what_was_sent),
 		T(stops_without_start),

@@ -431,6 +431,24 @@ static void ticks_stop_while_paused(void **state)
 	close_channel(c);
 }
 
+/* The guest need not signal: each answer comes with a tick. */
+static void lazy_packets_wait_for_a_tick(void **state)
+{
+	struct guest_channel *c = &f->chan[0];
+	struct vmbus_pkt pkt;
+
+	open_null_channel(&(struct null_config){.tick_ns = 1000000, .lazy = true});
+	for (uint64_t id = 0; id < 10; id++) {
+		guest_send(c, id);
+		do
+			guest_receive(c, &pkt);
+		while (pkt.desc.type != VMBUS_PKT_COMPLETION);
+		assert_int_equal(pkt.desc.trans_id, id);
+		assert_int_equal(((struct vmbus_ring_ctl *)ring_page(c, 0))->interrupt_mask, 1);
+	}
+	close_channel(c);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -455,6 +473,7 @@ int main(void)
 		T(channels_are_counted_on_control),
 		T(notifications_reach_the_guest),
 		T(ticks_stop_while_paused),
+		T(lazy_packets_wait_for_a_tick),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
