@@ -214,6 +214,60 @@ static void version_3_has_another_layout(void **state)
 	guest_ic_destroy(s);
 }
 
+/* The answer is the message sent back: whatever it says, the next message is the host's own. */
+static void the_guest_has_no_say_in_the_time(void **state)
+{
+	struct guest_ic *s = guest_ic_create(&time_config, 1);
+	struct ic_timesync *t;
+
+	begin_time();
+	guest_ic_open_ready(s);
+	assert_int_equal(next_flags(s), IC_TIMESYNC_SYNC);
+	for (uint32_t i = 0; i < 10; i++) {
+		t = guest_ic_expect(s, IC_TIMESYNC);
+		assert_int_equal(t->flags, IC_TIMESYNC_SAMPLE);
+		assert_int_equal(t->ref_time, fake_ref);
+		memset(t, i & 1 ? 0xFF : 0, sizeof(*t));
+		s->len = sizeof(struct ic_header) + (i < 5 ? (uint32_t)sizeof(*t) : 0);
+		guest_ic_answer(s, i & 2 ? IC_STATUS_FAIL : 0);
+	}
+	assert_int_equal(next_flags(s), IC_TIMESYNC_SAMPLE);
+	assert_int_equal(guest_ic_count(s, "syncs"), 1);
+	assert_int_equal(guest_ic_count(s, "host_clock_steps"), 0);
+	guest_ic_destroy(s);
+}
+
+/* ---- what they cost ------------------------------------------------------ */
+
+/* From the second on, answers wait for the tick, which sends the next message. */
+static void answers_wake_nobody(const struct ic_config *config, enum ic_type type)
+{
+	struct guest_ic *s = guest_ic_create(config, 1);
+	uint64_t doorbells, polls;
+
+	guest_ic_open_ready(s);
+	guest_ic_expect(s, type);
+	guest_ic_answer(s, 0);
+	guest_ic_expect(s, type);
+	doorbells = guest_ic_count(s, "doorbells");
+	polls = guest_ic_count(s, "polls");
+	for (uint32_t i = 0; i < 20; i++) {
+		guest_ic_answer(s, 0);
+		guest_ic_expect(s, type);
+	}
+	assert_int_equal(guest_ic_count(s, "doorbells"), doorbells);
+	assert_int_equal(guest_ic_count(s, "polls"), polls + 20);
+	assert_string_equal(guest_ic_state(s), "ready");
+	guest_ic_destroy(s);
+}
+
+static void an_idle_guest_costs_ticks_only(void **state)
+{
+	begin_time();
+	answers_wake_nobody(&heartbeat_config, IC_HEARTBEAT);
+	answers_wake_nobody(&time_config, IC_TIMESYNC);
+}
+
 /* ---- key-value pairs ----------------------------------------------------- */
 
 static const struct ic_kvp_settings facts = {
@@ -396,6 +450,8 @@ int main(void)
 		cmocka_unit_test(a_step_of_the_host_clock_is_a_sync),
 		cmocka_unit_test(a_resume_is_a_sync_when_the_clock_runs),
 		cmocka_unit_test(version_3_has_another_layout),
+		cmocka_unit_test(the_guest_has_no_say_in_the_time),
+		cmocka_unit_test(an_idle_guest_costs_ticks_only),
 		cmocka_unit_test(the_host_says_what_it_is),
 		cmocka_unit_test(kvp_lengths_are_in_their_limits),
 		cmocka_unit_test(kvp_texts_without_nul),

@@ -179,6 +179,14 @@ static bool is_answer(const struct ic_channel *c, const struct ic_header *h)
 	       h->transaction == c->transaction && h->flags & IC_FLAG_RESPONSE;
 }
 
+/* An idle guest costs a wake-up for each tick, and none for its answers. */
+static void own_answered(struct ic_channel *c, uint32_t status, const void *body, uint32_t size)
+{
+	vsp_channel_set_lazy(c->ch, c->service->lazy);
+	if (c->service->consume)
+		c->service->consume(c, status, body, size);
+}
+
 static void answered(
 	struct ic_channel *c, const struct ic_header *h, const void *body, uint32_t size)
 {
@@ -188,8 +196,8 @@ static void answered(
 		negotiated(c, body, size);
 	else if (!c->own)
 		ic_request_answered(c, h->status, body, size);
-	else if (c->service->consume)
-		c->service->consume(c, h->status, body, size);
+	else
+		own_answered(c, h->status, body, size);
 	ic_send_next(c);
 }
 
@@ -214,15 +222,20 @@ static void tick(struct loop_timer *timer)
 {
 	struct ic_channel *c = container_of(timer, struct ic_channel, tick);
 
+	vsp_channel_look(c->ch);
 	c->service->tick(c);
 	ic_send_next(c);
 	start_tick(c);
 }
 
+static uint64_t tick_ns(const struct ic_config *config)
+{
+	return config->tick_ns ? config->tick_ns : config->service->tick_ns;
+}
+
 static void start_tick(struct ic_channel *c)
 {
-	uint64_t wanted = config_of(c)->tick_ns;
-	uint64_t period = wanted ? wanted : c->service->tick_ns;
+	uint64_t period = tick_ns(config_of(c));
 
 	if (c->service->tick && c->state == IC_READY && !c->paused)
 		loop_timer_start(
@@ -289,10 +302,16 @@ void ic_resume(struct vsp_channel *ch)
 
 /* ---- inspect (control thread) -------------------------------------------- */
 
-static const char *state_text(struct ic_channel *c)
+/* A lazy service reads answers at its ticks. */
+static uint64_t silent_ns(const struct ic_config *config)
+{
+	return IC_SILENT_NS + (config->service->lazy ? tick_ns(config) : 0);
+}
+
+static const char *state_text(struct ic_channel *c, const struct ic_config *config)
 {
 	bool silent = counter_get(&c->waiting) &&
-		      loop_now_ns() - counter_get(&c->asked_ns) > IC_SILENT_NS;
+		      loop_now_ns() - counter_get(&c->asked_ns) > silent_ns(config);
 	enum ic_state state = counter_get(&c->state);
 
 	switch (state) {
@@ -313,7 +332,7 @@ const char *ic_state_text(struct vsp_device *dev)
 	struct vsp_channel *ch = vsp_device_primary(dev);
 
 	ON_LOOP(vsp_device_control(dev));
-	return ch ? state_text(vsp_channel_priv(ch)) : "closed";
+	return ch ? state_text(vsp_channel_priv(ch), vsp_device_priv(dev)) : "closed";
 }
 
 void ic_inspect_channel(struct vsp_channel *ch, struct inspect *i)
@@ -321,7 +340,7 @@ void ic_inspect_channel(struct vsp_channel *ch, struct inspect *i)
 	struct ic_channel *c = vsp_channel_priv(ch);
 	const struct ic_config *config = vsp_device_priv(vsp_channel_device(ch));
 
-	inspect_text(i, "state", state_text(c));
+	inspect_text(i, "state", state_text(c, config));
 	inspect_u64(i, "requests", counter_get(&c->sent));
 	inspect_u64(i, "answers", counter_get(&c->answered));
 	inspect_u64(i, "unasked", counter_get(&c->dropped));

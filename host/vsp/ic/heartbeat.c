@@ -132,6 +132,7 @@ const struct ic_service ic_heartbeat = {
 	.body_max = sizeof(struct ic_heartbeat),
 	.message = offsetof(struct heartbeat_channel, message),
 	.tick_ns = IC_HEARTBEAT_NS,
+	.lazy = true,
 	.ready = ready,
 	.tick = tick,
 	.resumed = resumed,

@@ -161,6 +161,7 @@ const struct ic_service ic_timesync = {
 	.body_max = sizeof(struct ic_timesync_3),
 	.message = offsetof(struct timesync_channel, message),
 	.tick_ns = IC_TIMESYNC_NS,
+	.lazy = true,
 	.ready = ready,
 	.tick = tick,
 	.resumed = resumed,
