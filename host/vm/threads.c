@@ -39,27 +39,36 @@ static bool have_spare_cpus(const struct vm_config *o)
 /* ---- the automatic polling window ---------------------------------------- */
 
 /* The window follows the machine: a worker process may start on a busy one, where waking a thread
- * takes far longer than later, or shorter, if nobody else needs the CPUs now. An idle I/O thread
- * has no turns, and asks for no samples. */
+ * takes far longer than later, or shorter, if nobody else needs the CPUs now. A sample is a
+ * wake-up, too: a thread that has next to nothing to do asks for none. */
 #define SAMPLE_INTERVAL_NS (250 * NS_PER_MS)
+#define SAMPLE_TURNS       16u
 
-static void retune(struct loop_hook *hook)
+static void retune(struct vm_poll_tuner *tuner)
 {
-	struct vm_poll_tuner *tuner = container_of(hook, struct vm_poll_tuner, hook);
-	uint64_t now = loop_turn_ns(tuner->loop);
-
-	if (now < tuner->next_ns)
-		return;
-	tuner->next_ns = now + SAMPLE_INTERVAL_NS;
 	loop_set_polling(tuner->loop, wakeup_poll_window_ns(wakeup_meter_ns(tuner->meter)));
 	wakeup_meter_sample(tuner->meter);
 }
 
+static void after_turn(struct loop_hook *hook)
+{
+	struct vm_poll_tuner *tuner = container_of(hook, struct vm_poll_tuner, hook);
+	uint64_t now = loop_turn_ns(tuner->loop), turns = tuner->loop->turns;
+	bool busy = turns - tuner->turns >= SAMPLE_TURNS;
+
+	if (now < tuner->next_ns)
+		return;
+	tuner->next_ns = now + SAMPLE_INTERVAL_NS;
+	tuner->turns = turns;
+	if (busy)
+		retune(tuner);
+}
+
 static void tune(struct vm_poll_tuner *tuner, struct loop *loop, struct wakeup_meter *meter)
 {
-	*tuner = (struct vm_poll_tuner){.hook.fn = retune, .loop = loop, .meter = meter};
+	*tuner = (struct vm_poll_tuner){.hook.fn = after_turn, .loop = loop, .meter = meter};
 	loop_hook_add(loop, &tuner->hook);
-	retune(&tuner->hook);
+	retune(tuner);
 }
 
 static bool polls_automatically(const struct vm_config *o)

@@ -107,7 +107,7 @@ struct vm {
 		struct loop_hook hook;
 		struct loop *loop;
 		struct wakeup_meter *meter;
-		uint64_t next_ns;
+		uint64_t next_ns, turns; /* of the next check; the loop's at the last one */
 	} poll_tuner[VM_IO_THREADS_MAX];
 
 	struct storage storage; /* disks, and their controllers, which are offered to the guest */
