@@ -7,12 +7,10 @@
 
 #include "vm/commands.h"
 #include "vm/vm_impl.h"
-#include "vsp/ic/kvp.h"
+#include "vsp/ic/kvp_walk.h"
 
-#define REQUEST_NS 10000000000ull
 /* The guest's daemon runs programs, and has 30 s for them. */
 #define IP_REQUEST_NS 40000000000ull
-#define WALK_NS       60000000000ull /* all pairs: less than a client waits */
 
 const char *const kvp_pool_names[] = {
 	[IC_KVP_EXTERNAL] = "external",
@@ -42,11 +40,6 @@ struct kvp_command {
 	struct ctl_request *request;
 	struct ic_kvp_request ask;
 	const char *what; /* for errors */
-	/* list and get */
-	uint64_t end_ns;
-	uint32_t pool, last, index;
-	char *key; /* get: the one that is wanted */
-	json_t *items;
 };
 
 static struct kvp_command *command_new(
@@ -61,15 +54,8 @@ static struct kvp_command *command_new(
 	c->vm = vm;
 	c->request = request;
 	c->what = what;
-	c->ask.request.timeout_ns = REQUEST_NS;
+	c->ask.request.timeout_ns = IC_KVP_REQUEST_NS;
 	return c;
-}
-
-static void command_free(struct kvp_command *c)
-{
-	json_decref(c->items);
-	free(c->key);
-	free(c);
 }
 
 static void start(struct kvp_command *c, void (*done)(struct ic_request *r))
@@ -86,13 +72,13 @@ static struct kvp_command *command_of(struct ic_request *r)
 static void refuse(struct kvp_command *c, const struct err *e)
 {
 	ctl_refuse(c->request, e);
-	command_free(c);
+	free(c);
 }
 
 static void finish(struct kvp_command *c, json_t *reply)
 {
 	ctl_answer(c->request, reply);
-	command_free(c);
+	free(c);
 }
 
 static void changed(struct ic_request *r)
@@ -111,7 +97,7 @@ static int start_change(struct kvp_command *c, int filled, const struct err *why
 {
 	if (filled) {
 		err_set(e, filled, "%s: %s", c->what, why->text);
-		command_free(c);
+		free(c);
 		return filled;
 	}
 	start(c, changed);
@@ -150,107 +136,113 @@ int command_kvp_remove(
 	return start_change(c, ret, &why, e);
 }
 
-/* ---- list, get: one pair after the other, one pool after the other ------- */
+/* ---- list, get ----------------------------------------------------------- */
 
-static void walk(struct kvp_command *c);
+struct walk_command {
+	struct ctl_request *request;
+	struct ic_kvp_walk walk;
+	json_t *found; /* list: an array; get: a pair, or NULL */
+	char key[];    /* get: the one that is wanted */
+};
 
-static json_t *pair(const struct kvp_command *c, const struct ic_kvp_item *item)
+static struct walk_command *walk_command_of(struct ic_kvp_walk *w)
 {
-	return json_pack("{s:s, s:s, s:s}", "pool", kvp_pool_names[c->pool], "key", item->key,
+	return container_of(w, struct walk_command, walk);
+}
+
+static json_t *pair(const struct ic_kvp_walk *w, const struct ic_kvp_item *item)
+{
+	return json_pack("{s:s, s:s, s:s}", "pool", kvp_pool_names[w->pool], "key", item->key,
 		"value", item->value);
 }
 
-static void walk_next_pool(struct kvp_command *c)
+static void walk_end(struct walk_command *c, const struct err *e, json_t *reply)
 {
-	struct err e;
-
-	c->index = 0;
-	if (c->pool++ < c->last) {
-		walk(c);
-		return;
-	}
-	if (!c->key) {
-		finish(c, json_pack("{s:O}", "pairs", c->items));
-		return;
-	}
-	err_set(&e, -ENOENT, "kvp get: the guest has no key '%.100s' there", c->key);
-	refuse(c, &e);
-}
-
-static void take_item(struct kvp_command *c)
-{
-	struct ic_kvp_item item;
-	bool good = ic_kvp_item(&c->ask, &item);
-
-	if (good && c->key && !strcmp(c->key, item.key)) {
-		finish(c, pair(c, &item));
-		return;
-	}
-	if (good && !c->key)
-		json_array_append_new(c->items, pair(c, &item));
-	if (++c->index < IC_KVP_ITEMS_MAX)
-		walk(c);
+	if (e)
+		ctl_refuse(c->request, e);
 	else
-		walk_next_pool(c);
+		ctl_answer(c->request, reply);
+	free(c);
 }
 
-static void walked(struct ic_request *r)
+/* pool of the command: of the first pair, and of the last; all when it is not given. */
+static int start_walk(struct vm *vm, struct ctl_request *request, const json_t *json,
+	const struct ic_kvp_walk *walk, struct err *e)
 {
-	struct kvp_command *c = command_of(r);
-	struct err e;
-
-	if (!r->error && r->status == IC_STATUS_NO_MORE_ITEMS) {
-		walk_next_pool(c);
-	} else if (ic_request_error(&ic_kvp, r, c->what, &e)) {
-		refuse(c, &e);
-	} else if (loop_now_ns() > c->end_ns) {
-		err_set(&e, -ETIMEDOUT, "%s: the guest takes too long", c->what);
-		refuse(c, &e);
-	} else {
-		take_item(c);
-	}
-}
-
-static void walk(struct kvp_command *c)
-{
-	ic_kvp_fill_enumerate(&c->ask, c->pool, c->index);
-	start(c, walked);
-}
-
-static void start_walk(struct kvp_command *c, const json_t *json)
-{
+	const char *key = json_string_value(json_object_get(json, "key"));
+	size_t size = key ? strlen(key) + 1 : 1;
+	struct walk_command *c = calloc(1, sizeof(*c) + size);
 	uint32_t pool = pool_of(json);
 
-	c->end_ns = loop_now_ns() + WALK_NS;
-	c->pool = pool == IC_KVP_POOLS ? 0 : pool;
-	c->last = pool == IC_KVP_POOLS ? IC_KVP_POOLS - 1 : pool;
-	walk(c);
+	if (!c)
+		return err_set(e, -ENOMEM, "%s: out of memory", walk->what);
+	memcpy(c->key, key ? key : "", size);
+	c->request = request;
+	c->walk = *walk;
+	c->walk.dev = &vm->ic.services[VM_IC_KVP].device.vsp;
+	c->walk.pool = pool == IC_KVP_POOLS ? 0 : pool;
+	c->walk.last = pool == IC_KVP_POOLS ? IC_KVP_POOLS - 1 : pool;
+	ic_kvp_walk_start(&c->walk);
+	return 0;
+}
+
+static bool list_take(struct ic_kvp_walk *w, const struct ic_kvp_item *item)
+{
+	struct walk_command *c = walk_command_of(w);
+
+	if (!c->found)
+		c->found = json_array();
+	json_array_append_new(c->found, pair(w, item));
+	return true;
+}
+
+static void list_done(struct ic_kvp_walk *w, const struct err *e)
+{
+	struct walk_command *c = walk_command_of(w);
+	json_t *pairs = c->found ? c->found : json_array();
+
+	if (!e) {
+		walk_end(c, NULL, json_pack("{s:o}", "pairs", pairs));
+		return;
+	}
+	json_decref(pairs);
+	walk_end(c, e, NULL);
 }
 
 int command_kvp_list(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
 {
-	struct kvp_command *c = command_new(vm, request, "kvp list", e);
+	const struct ic_kvp_walk walk = {.what = "kvp list", .take = list_take, .done = list_done};
 
-	if (!c)
-		return -ENOMEM;
-	c->items = json_array();
-	start_walk(c, json);
-	return 0;
+	return start_walk(vm, request, json, &walk, e);
+}
+
+static bool get_take(struct ic_kvp_walk *w, const struct ic_kvp_item *item)
+{
+	struct walk_command *c = walk_command_of(w);
+
+	if (strcmp(c->key, item->key))
+		return true;
+	c->found = pair(w, item);
+	return false;
+}
+
+static void get_done(struct ic_kvp_walk *w, const struct err *e)
+{
+	struct walk_command *c = walk_command_of(w);
+	struct err none;
+
+	if (!e && !c->found) {
+		err_set(&none, -ENOENT, "kvp get: the guest has no key '%.100s' there", c->key);
+		e = &none;
+	}
+	walk_end(c, e, c->found);
 }
 
 int command_kvp_get(struct vm *vm, struct ctl_request *request, const json_t *json, struct err *e)
 {
-	struct kvp_command *c = command_new(vm, request, "kvp get", e);
+	const struct ic_kvp_walk walk = {.what = "kvp get", .take = get_take, .done = get_done};
 
-	if (!c)
-		return -ENOMEM;
-	c->key = strdup(json_string_value(json_object_get(json, "key")));
-	if (!c->key) {
-		command_free(c);
-		return err_set(e, -ENOMEM, "kvp get: out of memory");
-	}
-	start_walk(c, json);
-	return 0;
+	return start_walk(vm, request, json, &walk, e);
 }
 
 /* ---- addresses ----------------------------------------------------------- */

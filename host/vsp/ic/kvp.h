@@ -17,6 +17,8 @@
 /* A guest can have any number of pairs in a pool. */
 #define IC_KVP_ITEMS_MAX 1024u
 
+#define IC_KVP_REQUEST_NS 10000000000ull /* for an answer of the daemon */
+
 struct ic_kvp_request {
 	struct ic_request request;
 	union {
