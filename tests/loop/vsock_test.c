@@ -14,7 +14,9 @@
 #include <cmocka.h>
 
 #include "base/unix_socket.h"
+#include "hv/dm_reg.h"
 #include "tests/support/guest_socket.h"
+#include "tests/support/log_lines.h"
 #include "vm/vsock_impl.h"
 
 #define PORT     1234u
@@ -249,6 +251,22 @@ static void a_service_that_is_no_port_is_refused(void **state)
 	guest_post(&r->g, VMBUS_MSG_TL_CONNECT, &msg, sizeof(msg));
 	guest_expect(&r->g, VMBUS_MSG_TL_CONNECT_RESULT, &result, sizeof(result));
 	assert_int_equal(result.status, VMBUS_STATUS_CONNECTION_REFUSED);
+}
+
+/* An offer has it as its instance id: none but those of ports, so no device's. */
+static void an_endpoint_that_is_no_port_is_refused(void **state)
+{
+	const struct hv_guid device = DM_INSTANCE;
+	struct vmbus_tl_connect msg = {
+		.guest_endpoint = device, .host_service = HVSOCK_PORT_GUID(PORT)};
+	struct vmbus_tl_connect_result result;
+	int listener = listen_at(PORT);
+
+	guest_post(&r->g, VMBUS_MSG_TL_CONNECT, &msg, sizeof(msg));
+	guest_expect(&r->g, VMBUS_MSG_TL_CONNECT_RESULT, &result, sizeof(result));
+	assert_int_equal(result.status, VMBUS_STATUS_CONNECTION_REFUSED);
+	assert_memory_equal(&result.guest_endpoint, &device, sizeof(device));
+	unlisten(listener, PORT);
 }
 
 static void an_endpoint_in_use_is_refused(void **state)
@@ -504,6 +522,24 @@ static void connections_of_a_guest_are_bounded(void **state)
 	unlisten(listener, PORT);
 }
 
+/* Of a port where nobody listens: each is refused, and leaves nothing behind. */
+static void a_flood_of_connects(void **state)
+{
+	log_lines_begin();
+	for (uint32_t round = 0; round < 50; round++) {
+		for (uint32_t i = 0; i < 100; i++)
+			guest_socket_ask(&r->g, OWN_PORT + i, PORT);
+		for (uint32_t i = 0; i < 100; i++)
+			guest_expect(&r->g, VMBUS_MSG_TL_CONNECT_RESULT,
+				&(struct vmbus_tl_connect_result){0},
+				sizeof(struct vmbus_tl_connect_result));
+		guest_control(&r->g, nothing, NULL); /* the last is freed after its answer */
+		assert_int_equal(r->vsock.from_guest, 0);
+	}
+	assert_int_equal(log_lines_end(), 0);
+	assert_int_equal(r->vsock.refused, 5000);
+}
+
 /* ---- the VM -------------------------------------------------------------- */
 
 static void paused(void *ctx)
@@ -628,6 +664,7 @@ int main(void)
 		T(a_service_may_be_named_by_its_guid),
 		T(nobody_listens_is_refused),
 		T(a_service_that_is_no_port_is_refused),
+		T(an_endpoint_that_is_no_port_is_refused),
 		T(an_endpoint_in_use_is_refused),
 		T(bad_lines_are_closed),
 		T(who_does_not_go_on_is_closed),
@@ -638,6 +675,7 @@ int main(void)
 		T(nothing_follows_a_fin),
 		T(a_guest_may_close_the_channel_itself),
 		T(connections_of_a_guest_are_bounded),
+		T(a_flood_of_connects),
 		T(a_pause_loses_nothing),
 		T(who_connects_in_a_pause_waits),
 		T(the_end_of_a_guest_ends_its_connections),

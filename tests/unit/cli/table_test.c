@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/guest_tables.h"
 #include "cli/list_tables.h"
 #include "cli/table.h"
 
@@ -73,6 +74,17 @@ static void control_characters_are_escaped(void **state)
 	assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
 }
 
+/* Alone on a line, for scripts; what the guest said all the same. */
+static void a_guests_text_has_no_control_characters(void **state)
+{
+	print(kvp_value_print, "{\"value\": \"a\\u001b[2J\\u0007b\\nc\\u009bd\\u007f\\u00e9\"}");
+	assert_string_equal(text, "a?[2J?b?c?d?\xc3\xa9\n");
+	print(kvp_pairs_print,
+		"{\"pairs\": [{\"pool\": \"guest\", \"key\": \"k\\u001b[1m\", \"value\": \"v\\nw\"}]}");
+	assert_null(strchr(text, 0x1b));
+	assert_null(strstr(text, "v\nw"));
+}
+
 static void disks_and_controllers(void **state)
 {
 	print(disk_tables_print,
@@ -92,6 +104,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_tree_names_everything, teardown),
 		cmocka_unit_test_teardown(a_value_is_a_line, teardown),
 		cmocka_unit_test_teardown(control_characters_are_escaped, teardown),
+		cmocka_unit_test_teardown(a_guests_text_has_no_control_characters, teardown),
 		cmocka_unit_test_teardown(disks_and_controllers, teardown),
 	};
 
