@@ -156,8 +156,8 @@ $(B)/enlited: $(MANAGER_MAIN_SRC:%.c=$(B)/plain/%.o) $(B)/plain/libenlite.a
 	$(Q)$(CC_plain) $(FLAGS_plain) $(HARDENED_LINK) -o $@ $^ $(LIBS_MANAGER) $(LIBS)
 
 # Runs in guests, where there are no libraries.
-GUEST_PROGRAMS := $(B)/netload $(B)/xdp $(B)/enlite-agent $(B)/enlite-guest
-$(B)/netload $(B)/xdp: $(B)/%: tests/vm/guest/%.c | $(B)/.deps
+GUEST_PROGRAMS := $(B)/netload $(B)/xdp $(B)/clocks $(B)/enlite-agent $(B)/enlite-guest
+$(B)/netload $(B)/xdp $(B)/clocks: $(B)/%: tests/vm/guest/%.c | $(B)/.deps
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC_plain) $(CFLAGS_COMMON) $(FLAGS_plain) -static -o $@ $<
@@ -305,7 +305,7 @@ CAMPAIGN_SEED ?= 1
 campaign-kill campaign-powercut: campaign-%: $(B)/tests/campaign/%
 	$(Q)$< -s $(CAMPAIGN_SEED)
 
-.PHONY: demo demo-debian bench bench-native bench-storage bench-network clean
+.PHONY: demo demo-debian bench bench-native bench-storage bench-network bench-idle clean
 demo: $(B)/enlite $(GUEST_PROGRAMS)
 	$(Q)bench/demo/run
 demo-debian: $(B)/enlite
@@ -324,6 +324,10 @@ bench-storage: $(B)/enlite
 # The same guest with our NIC and with QEMU's, on TAP interfaces.
 bench-network: $(B)/enlite $(GUEST_PROGRAMS)
 	$(Q)bench/network/run $(BENCH_ARGS)
+
+# What a VM's services cost while its guest is idle, and what they add to its boot.
+bench-idle: $(B)/enlite $(GUEST_PROGRAMS) $(FLAT_GUESTS)
+	$(Q)bench/idle/run $(BENCH_ARGS)
 
 clean:
 	$(Q)[ ! -x bed/down ] || bed/down

@@ -74,6 +74,19 @@ test_dynmem() { # flavour cpus [targets: MiB+MiB...]
 	finish
 }
 
+# Block after block, each used before the next.
+test_dynmem_grow() { # flavour cpus [to: MiB]
+	local to=${3:-$(by_length 1024 4096)} at targets=
+	begin "vm/$1, $2 VP: memory grows to $to MiB"
+	for ((at = 640; at <= to; at += 128)); do
+		targets+="+$at"
+	done
+	guest_set="targets=${targets#+}+512+$to"
+	dm_boot "$1" "$2" dynmem "512M,max=${to}M,min=256M,buffer=20%"
+	expect_good_end dynmem
+	finish
+}
+
 # ---- resets ------------------------------------------------------------------
 
 # Before the guest's driver is there. The target outlives a guest.

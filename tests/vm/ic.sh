@@ -84,6 +84,34 @@ checkpoint_ic_kvp() {
 	note "list" "$(ctl kvp list --pool external --json | jq '.pairs | length')" 2
 }
 
+# A character of each block of 256, 300 in a value: the guest's daemon has room for 2,048 bytes of UTF-8.
+every_block() {
+	jq -nr '[range(65; 1114112; 256) | select(. < 55296 or . > 57343)] as $all |
+		range(0; $all | length; 300) as $at | $all[$at:$at + 300] | implode'
+}
+
+many_pairs() {
+	local i value
+	i=0
+	while read -r value; do
+		printf '%s\t%s\n' "$(of_length K 250)$((i += 1))" "$value"
+	done < <(every_block)
+	while [ $((i += 1)) -le "$ic_pairs" ]; do
+		printf '%s\t%s\n' "$(of_length k 250)$((1000 + i))" "$(of_length v 1018)$((1000 + i))"
+	done
+}
+
+checkpoint_ic_many() {
+	local key value failed=
+	many_pairs >"$work/pairs"
+	while IFS=$'\t' read -r key value; do
+		ctl kvp set "$key" "$value" --pool auto-internal >/dev/null 2>>"$errors" </dev/null || failed+=" ${key: -4}"
+	done <"$work/pairs"
+	note "$(wc -l <"$work/pairs") pairs are set" "$failed" ""
+	ctl kvp list --pool auto-internal --json | jq -r '.pairs[] | "\(.key)\t\(.value)"' >"$work/pairs.back"
+	note "and read back, with characters of every block" "$(cmp "$work/pairs" "$work/pairs.back" 2>&1)" ""
+}
+
 checkpoint_ic_no_daemon() {
 	note_match "no daemon" "$(ctl kvp set After all 2>&1)" "did not answer in time; does it run hv_kvp_daemon"
 }
@@ -194,13 +222,14 @@ checkpoint_ic_with_driver() {
 	note "with the driver again" "$(heartbeat)" ok
 }
 
-ic_parts="start+time+pairs+addresses+freeze+files+reload+idle"
+ic_parts="start+time+pairs+many+addresses+freeze+files+reload+idle"
 
 test_ic() { # flavour cpus [parts]
 	begin "vm/$1, $2 VP: integration services"
 	new_disk "$work/disk.img" 64M
 	: >"$work/notes"
-	guest_timeout=1500
+	guest_timeout=$(by_length 1500 6000)
+	ic_pairs=$(by_length 60 1000)
 	guest_set="parts=${3:-$ic_parts}"
 	boot_guest "$1" "$2" ic --ic all --net "null,mac=00:15:5d:01:02:03"
 	cat "$work/notes"
@@ -213,10 +242,10 @@ test_ic() { # flavour cpus [parts]
 
 # ---- the end -----------------------------------------------------------------
 
-# First a reboot, then a power off, each answered when it has happened.
+# First reboots, then a power off, each answered when it has happened.
 checkpoint_ic_end() {
-	if [ "$(ctl status --json | jq .boots)" = 1 ]; then
-		ctl shutdown --reboot --timeout 120 >"$work/reboot.answer" 2>&1 &
+	if [ "$(ctl status --json | jq .boots)" -le "$end_reboots" ]; then
+		ctl shutdown --reboot --timeout 120 >>"$work/reboot.answer" 2>&1 &
 	else
 		ctl shutdown --timeout 120 >"$work/poweroff.answer" 2>&1 &
 	fi
@@ -231,16 +260,37 @@ wait_for_answers() {
 	done
 }
 
-test_ic_end() { # flavour cpus
-	begin "vm/$1, $2 VP: reboot and power off, asked for"
-	new_disk "$work/disk.img" 64M
-	guest_timeout=900
+times() { # count, text
+	local i
+	for ((i = 0; i < $1; i++)); do
+		printf '%s' "$2"
+	done
+}
+
+boot_to_its_end() { # flavour cpus
 	rm -f "$work"/*.answer
+	: >"$work/reboot.answer"
 	boot_guest "$1" "$2" ic_end
 	wait_for_answers
 	expect "exit status" "$status" 0
-	expect "what the guest was asked" "$(sed -n 's/^@asked //p' "$console" | tr '\n' ' ')" "reboot poweroff "
-	expect "answer to the reboot" "$(cat "$work/reboot.answer")" '{"guest":"reset"}'
+	expect "what the guest was asked" "$(sed -n 's/^@asked //p' "$console" | tr '\n' ' ')" \
+		"$(times "$end_reboots" "reboot ")poweroff "
+	expect "answers to reboots" "$(tr -d '\n' <"$work/reboot.answer")" "$(times "$end_reboots" '{"guest":"reset"}')"
 	expect "answer to the power off" "$(cat "$work/poweroff.answer")" '{"guest":"power off"}'
+}
+
+# In the long form as many power offs as reboots.
+test_ic_end() { # flavour cpus
+	local end_reboots i count
+	count=$(by_length 1 20)
+	begin "vm/$1, $2 VP: $count times reboot and power off, asked for"
+	new_disk "$work/disk.img" 64M
+	guest_timeout=$((900 * count))
+	end_reboots=$count
+	boot_to_its_end "$1" "$2"
+	end_reboots=0
+	for ((i = 1; i < count; i++)); do
+		boot_to_its_end "$1" "$2"
+	done
 	finish
 }

@@ -86,6 +86,8 @@ check_pairs() {
 	is "the pair of the host after the daemon was started again" "$(record 0 2)" "Afterall"
 }
 
+check_many() { checkpoint ic_many; }
+
 check_addresses() {
 	load hv_netvsc
 	wait_for /sys/class/net/eth0
@@ -112,6 +114,7 @@ check_freeze() {
 	touch /tmp/writing
 	write_all_the_time &
 	writer=$!
+	start_busy_on /mnt/busy
 	wait_for /tmp/written
 	checkpoint ic_freeze
 	before=$(cat /tmp/written)
@@ -131,6 +134,7 @@ check_freeze() {
 	rm /tmp/writing
 	wait $writer
 	is "no write failed" $? 0
+	stop_busy "fio verify through all freezes"
 	umount /tools/mnt
 }
 
@@ -198,6 +202,20 @@ check_idle() {
 	load hv_utils
 	start_daemon hv_kvp_daemon
 	start_daemon hv_vss_daemon
+}
+
+# For bench/idle. The modules are the same with and without the services, and so is what they are loaded after.
+job_idle() {
+	find_disks || return
+	load hv_utils
+	load hv_sock
+	insmod /tools/lib/modules/hv_balloon.ko pressure_report_delay=0
+	say up
+	if [ "$services" = with ]; then
+		load_services && start_daemon hv_kvp_daemon && start_daemon hv_vss_daemon
+	fi
+	checkpoint idle
+	dmesg_findings
 }
 
 # parts: of these, with + between them.
