@@ -152,21 +152,21 @@ find_disks() {
 # ---- verified I/O in the background, until it is stopped ---------------------
 
 # Short runs, one after the other, for as long as there is /tmp/busy.
-keep_busy() { # disk or file, as the tools see it
+keep_busy() { # disk or file, as the tools see it; fio's engine
 	while [ -e /tmp/busy ]; do
-		with_tools fio --name=busy --filename="$1" --ioengine=io_uring --direct=1 --rw=randwrite \
+		with_tools fio --name=busy --filename="$1" --ioengine="$2" --direct=1 --rw=randwrite \
 			--bs=4k-64k --iodepth=16 --size=4M --verify=crc32c --verify_state_save=0 --verify_fatal=1 \
 			--do_verify=1 --randrepeat=0 >/tmp/busy.out 2>&1 || return
 	done
 }
 
 start_busy() { # disk
-	start_busy_on "/dev/$1"
+	start_busy_with "/dev/$1" io_uring
 }
 
-start_busy_on() { # disk or file
+start_busy_with() { # disk or file, engine
 	touch /tmp/busy
-	keep_busy "$1" &
+	keep_busy "$@" &
 	busy=$!
 }
 
