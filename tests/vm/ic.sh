@@ -132,7 +132,7 @@ checkpoint_ic_address() {
 # ---- freezing ----------------------------------------------------------------
 
 checkpoint_ic_freeze() {
-	note "the command's status" "$($ENLITE freeze vm -- sh -c "
+	note "the command's status" "$($ENLITE freeze vm --timeout 300 -- sh -c "
 		cp --sparse=always '$work/disk.img' '$work/one.img'; sleep 2
 		cmp '$work/disk.img' '$work/one.img' && exit 7" 2>&1; echo $?)" 7
 	note "the copy is a clean file system" "$(e2fsck -fn "$work/one.img" >"$work/fsck" 2>&1; echo $?)" 0
