@@ -16,7 +16,7 @@
 # The guest's job is named like the bench. It says "@checkpoint next", is told a cell, and says @begin and
 # @end inside its run, then "@cell 0 FIGURE..."; told "off", it ends.
 
-# With $neighbour there is one guest more, which does nothing but use its VP (bench/lib/neighbour.sh):
+# With $neighbour there is one guest more, which does nothing but use its VP (bench/lib/guest.sh):
 # how much of a CPU it gets meanwhile is what the others cost it.
 
 raw=$1 first_round=$2
