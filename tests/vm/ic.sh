@@ -283,7 +283,7 @@ boot_to_its_end() { # flavour cpus
 test_ic_end() { # flavour cpus
 	local end_reboots i count
 	count=$(by_length 1 20)
-	begin "vm/$1, $2 VP: $count times reboot and power off, asked for"
+	begin "vm/$1, $2 VP: reboot and power off, asked for, $count of each"
 	new_disk "$work/disk.img" 64M
 	guest_timeout=$((900 * count))
 	end_reboots=$count
