@@ -6,10 +6,12 @@
  * broker.
  *
  *   OPEN --the client is gone--> LEFT --all is answered, or too many have left--> freed
+ *    |---the client is gone, and all is answered--> freed
  *    `---the worker has closed, or says more than it was asked--> freed
  *
  * In LEFT the worker still carries out what it was asked, and opens what that names: the answers
- * are read, and go nowhere. What is not answered when a client is freed grants nothing any more.
+ * are read, and go nowhere. What was not yet passed on is dropped, as the worker drops it when a
+ * client of its own leaves. What is not answered when a client is freed grants nothing any more.
  */
 #include <errno.h>
 #include <poll.h>
@@ -60,6 +62,7 @@ struct way {
 	int from, to;
 	bool requests; /* whole lines, and each is read */
 	bool ended;    /* `from` sends no more */
+	bool half;     /* a line was passed on in part */
 	size_t used, whole;
 	char bytes[CTL_REQUEST_MAX];
 };
@@ -153,6 +156,8 @@ static bool way_write(struct way *w)
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
+	if (n)
+		w->half = w->bytes[n - 1] != '\n';
 	w->used -= (size_t)n;
 	w->whole -= (size_t)n;
 	memmove(w->bytes, w->bytes + n, w->used);
@@ -188,14 +193,35 @@ static void remove_left(struct client *c)
 	pthread_mutex_unlock(&clients.lock);
 }
 
-/* What it sent whole is still passed on. */
+/* Whole lines that were not passed on, as if they had not come. The first of them stays if a part
+ * of it was passed on, or if the worker would take it at once: nothing is asked before it. */
+static void take_back(struct client *c)
+{
+	struct way *w = &c->in;
+	size_t kept = 0;
+	uint32_t lines = 0;
+
+	for (size_t i = 0; i < w->whole; i++)
+		lines += w->bytes[i] == '\n';
+	if (lines && (w->half || c->asked - lines == c->answered)) {
+		kept = (size_t)((char *)memchr(w->bytes, '\n', w->whole) + 1 - w->bytes);
+		lines--;
+	}
+	for (; lines; lines--)
+		grants_answered(c->first_request + --c->asked, true);
+	w->used = w->whole = kept;
+}
+
+/* Only one whose requests are not all answered is waited for. */
 static void leave(struct client *c)
 {
 	c->left = true;
 	c->in.ended = true;
 	c->out.used = c->out.whole = 0;
 	shutdown(c->client, SHUT_RDWR);
-	add_left(c);
+	take_back(c);
+	if (c->in.whole || c->answered != c->asked)
+		add_left(c);
 }
 
 /* Of a side from which nothing is wanted the end would be reported again and again. */
@@ -210,7 +236,7 @@ static void ask_for_both(struct client *c, struct pollfd p[2])
 {
 	ask_for(&p[0], c->left ? -1 : c->client, &c->in, &c->out);
 	ask_for(&p[1], c->out.ended ? -1 : c->worker, &c->out, &c->in);
-	if (c->in.ended && !c->left)
+	if (!c->left && !wants_to_read(&c->in))
 		p[0].fd = c->client; /* it may still leave */
 }
 
@@ -224,10 +250,10 @@ static bool may_write(const struct way *w, short events)
 	return w->whole && events & (POLLOUT | POLLHUP | POLLERR);
 }
 
-/* Its end is known, or it takes no more answers. */
+/* Its end is known, or nothing more can be read before it; or it takes no more answers. */
 static void serve_client(struct client *c, short events)
 {
-	bool gone = events & (POLLHUP | POLLERR) && c->in.ended;
+	bool gone = events & (POLLHUP | POLLERR) && !wants_to_read(&c->in);
 
 	if (!gone && may_read(&c->in, events))
 		gone = !way_read(&c->in);

@@ -261,11 +261,11 @@ static unsigned count_granted(void)
 	return count;
 }
 
-static unsigned count_ended(const struct pair p[LEFT_MAX + 1])
+static unsigned count_ended(const struct pair *p, unsigned pairs)
 {
 	unsigned count = 0;
 
-	for (unsigned i = 0; i <= LEFT_MAX; i++) {
+	for (unsigned i = 0; i < pairs; i++) {
 		struct pollfd end = {.fd = p[i].worker};
 
 		poll(&end, 1, 0);
@@ -292,9 +292,139 @@ static void only_some_that_left_are_waited_for(void **state)
 	for (unsigned ms = 0; ms < LIMIT_MS && count_granted() > LEFT_MAX; ms++)
 		poll(NULL, 0, 1);
 	assert_int_equal(count_granted(), LEFT_MAX);
-	assert_int_equal(count_ended(p), 1);
+	assert_int_equal(count_ended(p, LEFT_MAX + 1), 1);
 	for (unsigned i = 0; i <= LEFT_MAX; i++)
 		close(p[i].worker);
+}
+
+/* A client that has all its answers is none of those that are waited for. */
+static void clients_with_all_answers_end_no_request(void **state)
+{
+	struct pair p[LEFT_MAX];
+	char file[32];
+
+	for (unsigned i = 0; i < LEFT_MAX; i++) {
+		p[i] = connect_pair();
+		snprintf(file, sizeof(file), "/img/left%u", i);
+		ask_for_disk(&p[i], file);
+		hear(p[i].worker, 1);
+		close(p[i].client);
+		assert_int_equal(recv(p[i].worker, &(char){0}, 1, 0), 0);
+	}
+	for (unsigned i = 0; i < 2 * LEFT_MAX; i++) {
+		struct pair other = connect_pair();
+
+		say(other.client, "{}\n");
+		hear(other.worker, 1);
+		say(other.worker, "{\"ok\":true}\n");
+		hear(other.client, 1);
+		close(other.client);
+		assert_gone(other.worker);
+		close(other.worker);
+	}
+	assert_int_equal(count_granted(), LEFT_MAX);
+	assert_int_equal(count_ended(p, LEFT_MAX), 0);
+	for (unsigned i = 0; i < LEFT_MAX; i++)
+		close(p[i].worker);
+}
+
+#define LINES_MAX 4096u
+
+static void make_line(char *text, size_t size, unsigned number)
+{
+	int n = snprintf(text, size,
+		"{\"command\": \"disk add\", \"spec\": \"/img/line%u\"", number);
+
+	memset(text + n, ' ', size - (size_t)n);
+	memcpy(text + size - 2, "}\n", 2);
+}
+
+/* As many lines as go in while the worker reads none. */
+static unsigned fill_with_requests(int fd)
+{
+	struct pollfd room = {.fd = fd, .events = POLLOUT};
+	char text[2000];
+	unsigned lines = 0;
+
+	make_line(text, sizeof(text), lines);
+	for (size_t sent = 0; lines < LINES_MAX && poll(&room, 1, STUCK_MS) > 0;) {
+		ssize_t n = send(fd, text + sent, sizeof(text) - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		sent += n > 0 ? (size_t)n : 0;
+		if (sent < sizeof(text))
+			continue;
+		make_line(text, sizeof(text), ++lines);
+		sent = 0;
+	}
+	return lines;
+}
+
+static unsigned count_lines_granted(unsigned lines)
+{
+	unsigned count = 0;
+	char file[32];
+
+	for (unsigned i = 0; i < lines; i++) {
+		snprintf(file, sizeof(file), "/img/line%u", i);
+		count += allows(file);
+	}
+	return count;
+}
+
+/* The broker knows that the client has left. */
+static void await_less_granted(unsigned lines)
+{
+	unsigned most = 0, now = count_lines_granted(lines);
+
+	for (unsigned ms = 0; ms < LIMIT_MS && now >= most; ms++) {
+		most = now;
+		poll(NULL, 0, 1);
+		now = count_lines_granted(lines);
+	}
+	assert_true(now < most);
+}
+
+static unsigned hear_to_the_end(int fd)
+{
+	char bytes[4096];
+	unsigned lines = 0;
+	ssize_t n;
+
+	while ((n = recv(fd, bytes, sizeof(bytes), 0)) > 0)
+		for (ssize_t i = 0; i < n; i++)
+			lines += bytes[i] == '\n';
+	assert_int_equal(n, 0);
+	return lines;
+}
+
+/* Whole lines: the one that was passed on in part is the last. */
+static void what_was_not_passed_on_is_dropped(void **state)
+{
+	struct pair p = connect_pair();
+	unsigned lines = fill_with_requests(p.client), heard;
+
+	close(p.client);
+	await_less_granted(lines);
+	heard = hear_to_the_end(p.worker);
+	assert_true(heard < lines);
+	assert_int_equal(count_lines_granted(lines), heard);
+	for (unsigned i = 0; i < heard; i++)
+		say(p.worker, "{\"ok\":true}\n");
+	assert_gone(p.worker);
+	assert_int_equal(count_lines_granted(lines), 0);
+	close(p.worker);
+}
+
+/* As without a broker: it was sent, and nothing is in its way. */
+static void a_client_need_not_wait_for_its_only_request(void **state)
+{
+	struct pair p = connect_pair();
+
+	ask_for_disk(&p, "/img/h");
+	close(p.client);
+	hear(p.worker, 1);
+	assert_true(allows("/img/h"));
+	close(p.worker);
 }
 
 /* ---- who waits for nothing does not run ---------------------------------- */
@@ -375,6 +505,9 @@ int main(void)
 		cmocka_unit_test(the_same_with_answers_it_did_not_read),
 		cmocka_unit_test(what_the_worker_does_not_answer_is_not_granted),
 		cmocka_unit_test(only_some_that_left_are_waited_for),
+		cmocka_unit_test(clients_with_all_answers_end_no_request),
+		cmocka_unit_test(what_was_not_passed_on_is_dropped),
+		cmocka_unit_test(a_client_need_not_wait_for_its_only_request),
 		cmocka_unit_test(a_client_that_left_and_a_worker_that_does_not_read),
 		cmocka_unit_test(a_worker_that_ended_and_a_client_that_does_not_read),
 		cmocka_unit_test(when_the_worker_ends_others_get_their_answers),
