@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Constant while there are threads. */
+/* Constant while there are threads, also when the broker has ended. */
 static int broker = -1;
 
 void broker_use(int fd)
@@ -20,11 +20,11 @@ bool broker_used(void)
 	return broker >= 0;
 }
 
+/* Threads that are left may be in a call, and may begin one: the number stays ours. */
 void broker_end(void)
 {
 	if (broker >= 0)
-		close(broker);
-	broker = -1;
+		shutdown(broker, SHUT_RDWR);
 }
 
 /* ---- messages ------------------------------------------------------------ */

@@ -64,11 +64,12 @@ struct broker_reply {
 	int fds[BROKER_FDS_MAX];
 };
 
-/* The socket to the broker, from now on ours. */
+/* The socket to the broker, from now on ours. -1: none, in a process that is a broker. */
 void broker_use(int fd);
-/* False: there is none, and callers do it themselves. */
+/* False: there is none, and callers do it themselves. True for good: a confined process has no
+ * right to do it, also when its broker has ended. */
 bool broker_used(void);
-/* The broker ends when this process has closed its end. */
+/* The broker ends. Calls from now on are -EPIPE. */
 void broker_end(void);
 
 void broker_request_init(struct broker_request *q, enum broker_op op, int32_t a, int32_t b);

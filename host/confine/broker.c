@@ -339,6 +339,7 @@ static int leave(int socket)
 static _Noreturn void broker_main(int socket, const struct vm_config *config, pid_t worker)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	broker_use(-1);
 	socket = leave(socket);
 	started = config;
 	if (getppid() != worker || grants_add_config(&(struct grant_to){&grants, 0}, config))
@@ -371,9 +372,10 @@ int broker_start(const struct vm_config *config, struct err *e)
 /* One of its threads may hang in a file system. Then it is killed when the worker ends. */
 void broker_stop(void)
 {
-	if (!broker_used())
+	if (process <= 0)
 		return;
 	broker_end();
 	for (uint32_t i = 0; i < STOP_TURNS && !waitpid(process, NULL, WNOHANG); i++)
 		poll(NULL, 0, STOP_TURN_MS);
+	process = 0;
 }
