@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -55,6 +56,41 @@ static void a_hung_unlink_does_not_keep_the_process(void **state)
 	stuck_file_stop(&stuck);
 }
 
+#define LIMIT_MS 10000
+
+/* A disk's file system hangs, the file is on another one. */
+static void a_hung_close_does_not_keep_the_file(void **state)
+{
+	char path[] = "/tmp/files-test-XXXXXX";
+	struct stuck_file stuck;
+	const char *why;
+	pid_t pid;
+	int fd, status;
+
+	if (!stuck_file_start(&stuck, 4096, &why)) {
+		print_message("# SKIP %s\n", why);
+		skip();
+	}
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	close(fd);
+	stuck.seen->hold_close = true;
+	pid = fork();
+	if (!pid) {
+		if (open(stuck.path, O_RDWR | O_CLOEXEC) >= 0)
+			files_unlink_apart(path);
+		_exit(0);
+	}
+	while (!stuck.seen->flushes)
+		sched_yield();
+	for (int ms = 0; ms < LIMIT_MS && !access(path, F_OK); ms++)
+		poll(NULL, 0, 1);
+	assert_int_equal(unlink(path), -1);
+	kill(pid, SIGKILL);
+	stuck_file_stop(&stuck);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
 static void directories_are_synchronised(void **state)
 {
 	assert_int_equal(files_sync("/tmp/"), 0);
@@ -70,6 +106,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(unlinks_apart),
 		cmocka_unit_test(a_hung_unlink_does_not_keep_the_process),
+		cmocka_unit_test(a_hung_close_does_not_keep_the_file),
 		cmocka_unit_test(directories_are_synchronised),
 	};
 
