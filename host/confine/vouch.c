@@ -7,8 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file_lock.h"
 #include "confine/grants.h"
 #include "save/image.h"
 
@@ -121,6 +124,20 @@ static int check_image(int fd, const char *name, const struct vm_config *started
 	return ret;
 }
 
+/* Another writer who takes it for one that was left looks for this lock (base/file_replace.c). */
+static int lock_file(int fd)
+{
+	return flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK ? -EBUSY : 0;
+}
+
+static bool has_name(int fd, const char *name)
+{
+	struct stat file, named;
+
+	return !fstat(fd, &file) && !lstat(name, &named) && file.st_dev == named.st_dev &&
+	       file.st_ino == named.st_ino;
+}
+
 /* Held as long as the descriptor is open. */
 static int lease(int fd)
 {
@@ -135,6 +152,24 @@ static int lease(int fd)
 	return 0;
 }
 
+/* Since the worker closed it another writer may have replaced it. Under the lock of `fd` it keeps
+ * its name. */
+static int rename_locked(int fd, const char *from, const char *to, const struct vm_config *started)
+{
+	int ret = lease(fd);
+
+	if (!ret && !has_name(fd, from))
+		ret = -EBUSY;
+	if (!ret)
+		ret = check_image(fd, from, started);
+	if (!ret && rename(from, to))
+		ret = -errno;
+	/* The worker has no right to it any more. One that is locked has a writer who lives. */
+	if (ret && has_name(fd, from) && file_lock_take(fd, true) != -EBUSY)
+		unlink(from);
+	return ret;
+}
+
 int vouch_rename(const char *from, const char *to, const struct vm_config *started)
 {
 	int fd, ret;
@@ -143,13 +178,9 @@ int vouch_rename(const char *from, const char *to, const struct vm_config *start
 	fd = open(from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	ret = lease(fd);
+	ret = lock_file(fd);
 	if (!ret)
-		ret = check_image(fd, from, started);
-	if (!ret && rename(from, to))
-		ret = -errno;
-	if (ret)
-		unlink(from); /* the worker has no right to it any more */
+		ret = rename_locked(fd, from, to, started);
 	close(fd);
 	return ret;
 }

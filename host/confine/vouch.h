@@ -17,8 +17,8 @@
 #include "config/config.h"
 
 /* Renames, if all is well. started: the VM's configuration. 0; -EPERM: the image names what the VM
- * was not given, or is none; -EBUSY: it is open for writing; -ENOLCK: the file system has no
- * leases; -errno. */
+ * was not given, or is none; -EBUSY: it is open for writing, or another writer's; -ENOLCK: the file
+ * system has no leases; -errno. */
 int vouch_rename(const char *from, const char *to, const struct vm_config *started);
 
 #endif

@@ -7,18 +7,55 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 #include <errno.h>
 
+#include "base/file_replace.h"
 #include "confine/grants.h"
 #include "confine/vouch.h"
 #include "save/image.h"
 
 static struct vm_config started;
 static char directory[64], path[96], tmp_path[128];
+
+/* ---- another writer, while it is looked at -------------------------------- */
+
+static bool replace_at_lease, begin_at_lease;
+static int began;
+
+static void begin_another(void)
+{
+	struct file_replace r;
+	char name[128];
+
+	snprintf(name, sizeof(name), "%.*s",
+		(int)(strlen(tmp_path) - strlen(FILE_REPLACE_SUFFIX)), tmp_path);
+	began = file_replace_begin(&r, &file_replace_calls, name, 0600, NULL);
+	if (!began)
+		file_replace_abort(&r);
+}
+
+int fcntl(int fd, int command, ...)
+{
+	va_list list;
+	long argument;
+
+	va_start(list, command);
+	argument = va_arg(list, long);
+	va_end(list);
+	if (command == F_SETLEASE && replace_at_lease) {
+		unlink(tmp_path);
+		close(open(tmp_path, O_WRONLY | O_CREAT | O_EXCL, 0600));
+	} else if (command == F_SETLEASE && begin_at_lease) {
+		begin_another();
+	}
+	return (int)syscall(SYS_fcntl, fd, command, argument);
+}
 
 static int setup(void **state)
 {
@@ -35,7 +72,7 @@ static int setup(void **state)
 	if (!mkdtemp(directory))
 		return -1;
 	snprintf(path, sizeof(path), "%s/vm", directory);
-	snprintf(tmp_path, sizeof(tmp_path), "%s.other", path);
+	snprintf(tmp_path, sizeof(tmp_path), "%s.other" FILE_REPLACE_SUFFIX, path);
 	return 0;
 }
 
@@ -215,6 +252,52 @@ static void one_that_is_open_for_writing_is_refused(void **state)
 	json_decref(json);
 }
 
+/* Another writer has taken it for one that was left, and is about to remove it. */
+static void one_that_another_writer_removes_is_refused(void **state)
+{
+	json_t *json = good();
+	int fd, ret;
+
+	assert_int_equal(vouch(json), 0);
+	assert_int_equal(rename(path, tmp_path), 0);
+	fd = open(tmp_path, O_RDONLY);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	ret = vouch_rename(tmp_path, path, &started);
+	close(fd);
+	assert_int_equal(ret, -EBUSY);
+	assert_int_equal(unlink(tmp_path), 0);
+	json_decref(json);
+}
+
+/* It was locked, and is not the worker's any more: the other one stays, and has a writer. */
+static void one_that_another_writer_has_replaced_is_refused(void **state)
+{
+	json_t *json = good();
+	int ret;
+
+	replace_at_lease = true;
+	ret = vouch(json);
+	replace_at_lease = false;
+	assert_int_equal(ret, -EBUSY);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(unlink(tmp_path), 0);
+	json_decref(json);
+}
+
+/* Until it has its name. */
+static void another_writer_finds_it_locked(void **state)
+{
+	json_t *json = good();
+
+	begin_at_lease = true;
+	began = 0;
+	assert_int_equal(vouch(json), 0);
+	begin_at_lease = false;
+	assert_int_equal(began, -EBUSY);
+	assert_int_equal(access(path, F_OK), 0);
+	json_decref(json);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -227,6 +310,9 @@ int main(void)
 		TEST(other_devices_are_refused),
 		TEST(what_is_no_configuration_is_refused),
 		TEST(one_that_is_open_for_writing_is_refused),
+		TEST(one_that_another_writer_removes_is_refused),
+		TEST(one_that_another_writer_has_replaced_is_refused),
+		TEST(another_writer_finds_it_locked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
