@@ -26,7 +26,8 @@ const struct file_replace_calls file_replace_calls = {
 	.sync = files_sync,
 };
 
-/* What is open in this process. The lock is a leaf, but for the unlinks at the end. */
+/* What is open in this process, and has no name but NAME.tmp: once renamed, a NAME.tmp is another
+ * writer's. The lock is a leaf, but for the unlinks at the end. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct list all = {&all, &all};
 
@@ -65,17 +66,29 @@ static int check_old(const struct file_replace *r, bool (*is_ours)(int fd))
 	return ret;
 }
 
-/* 0: the file that was opened has NAME.tmp still; -EBUSY: the name is another file's, or gone;
- * another -errno. */
-static int check_name(const struct file_replace *r, int fd)
+/* 0: the file has NAME.tmp still; -EBUSY: the name is another file's, or gone; another -errno. */
+static int check_name(const struct file_replace *r, const struct stat *file)
 {
-	struct stat file, named;
+	struct stat named;
 
-	if (fstat(fd, &file))
-		return -errno;
 	if (r->calls->lstat(r->tmp_path, &named))
 		return errno == ENOENT ? -EBUSY : -errno;
-	return file.st_dev == named.st_dev && file.st_ino == named.st_ino ? 0 : -EBUSY;
+	return file->st_dev == named.st_dev && file->st_ino == named.st_ino ? 0 : -EBUSY;
+}
+
+static int check_left(const struct file_replace *r, int fd)
+{
+	struct stat file;
+
+	return fstat(fd, &file) ? -errno : check_name(r, &file);
+}
+
+/* The same of ours. It may be closed already. */
+static int check_created(struct file_replace *r)
+{
+	if (r->fd >= 0 && fstat(r->fd, &r->created))
+		return -errno;
+	return check_name(r, &r->created);
 }
 
 /* The first is refused while its writer lives, the second while another removes it. (NFS has no
@@ -105,7 +118,7 @@ static int remove_left(const struct file_replace *r, bool (*is_ours)(int fd))
 		return errno == ENOENT ? 0 : -errno;
 	ret = is_ours && !is_ours(fd) ? -EEXIST : lock_left(fd);
 	if (!ret)
-		ret = check_name(r, fd);
+		ret = check_left(r, fd);
 	if (!ret)
 		ret = unlink_left(r);
 	r->calls->close(fd);
@@ -113,6 +126,20 @@ static int remove_left(const struct file_replace *r, bool (*is_ours)(int fd))
 }
 
 /* ---- from the beginning to the end --------------------------------------- */
+
+static void enlist(struct file_replace *r)
+{
+	pthread_mutex_lock(&lock);
+	list_add_tail(&all, &r->link);
+	pthread_mutex_unlock(&lock);
+}
+
+static void delist(struct file_replace *r)
+{
+	pthread_mutex_lock(&lock);
+	list_del(&r->link);
+	pthread_mutex_unlock(&lock);
+}
 
 /* Before it is locked, another may take it for one that was left: whose it is, is known then. */
 static int create_file(struct file_replace *r, mode_t mode, bool (*is_ours)(int fd))
@@ -126,29 +153,21 @@ static int create_file(struct file_replace *r, mode_t mode, bool (*is_ours)(int 
 	r->fd = r->calls->open(r->tmp_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
 	if (r->fd < 0)
 		return errno == EEXIST ? -EBUSY : -errno;
+	enlist(r);
 	ret = file_lock_take(r->fd, false);
-	return ret ? ret : check_name(r, r->fd);
+	return ret ? ret : check_created(r);
 }
 
-/* Not what has the name by now, if ours was removed in spite of the lock. */
-static void unlink_ours(const struct file_replace *r)
+/* Not what has the name by now, if ours was removed in spite of the lock, or after it. */
+static void unlink_ours(struct file_replace *r)
 {
-	if (r->fd < 0 || check_name(r, r->fd) != -EBUSY)
+	if (check_created(r) != -EBUSY)
 		r->calls->unlink(r->tmp_path);
-}
-
-static void enlist(struct file_replace *r)
-{
-	pthread_mutex_lock(&lock);
-	list_add_tail(&all, &r->link);
-	pthread_mutex_unlock(&lock);
 }
 
 static void release(struct file_replace *r)
 {
-	pthread_mutex_lock(&lock);
-	list_del(&r->link);
-	pthread_mutex_unlock(&lock);
+	delist(r);
 	if (r->fd >= 0)
 		r->calls->close(r->fd);
 	free(r->tmp_path);
@@ -167,10 +186,8 @@ int file_replace_begin(struct file_replace *r, const struct file_replace_calls *
 		r->tmp_path = NULL;
 	if (r->path && r->tmp_path)
 		ret = create_file(r, mode, is_ours);
-	if (!ret) {
-		enlist(r);
+	if (!ret)
 		return 0;
-	}
 	if (r->fd >= 0 && ret != -EBUSY)
 		r->calls->unlink(r->tmp_path);
 	release(r);
@@ -185,11 +202,11 @@ void file_replace_abort(struct file_replace *r)
 	release(r);
 }
 
-/* The broker renames only what no descriptor can write to any more. Elsewhere the lock holds until
- * the file has its name. */
+/* The broker renames only what no descriptor can write to any more: it looks by itself which file
+ * has the name then (confine/vouch.h). Elsewhere the lock holds until the file has its name. */
 static int move(struct file_replace *r)
 {
-	int ret = r->calls->fsync(r->fd) ? -errno : check_name(r, r->fd);
+	int ret = r->calls->fsync(r->fd) ? -errno : check_created(r);
 
 	if (ret)
 		return ret;
@@ -197,7 +214,10 @@ static int move(struct file_replace *r)
 		r->calls->close(r->fd);
 		r->fd = -1;
 	}
-	return r->calls->rename(r->tmp_path, r->path) ? -errno : 0;
+	if (r->calls->rename(r->tmp_path, r->path))
+		return -errno;
+	delist(r);
+	return 0;
 }
 
 int file_replace_commit(struct file_replace *r, bool *named)

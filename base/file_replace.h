@@ -50,7 +50,8 @@ struct file_replace {
 	/* private */
 	const struct file_replace_calls *calls;
 	char *path, *tmp_path;
-	struct list link; /* of all that are open */
+	struct stat created; /* the new file, since it was looked at last */
+	struct list link;    /* of all that are open and not renamed */
 };
 
 /* is_ours, if not NULL, checks the old file and at a NAME.tmp that was left: false keeps both.
@@ -65,7 +66,7 @@ int file_replace_begin(struct file_replace *r, const struct file_replace_calls *
 int file_replace_commit(struct file_replace *r, bool *named);
 void file_replace_abort(struct file_replace *r);
 
-/* The process ends without its threads: removes what they have open. Any thread, also while others
+/* The process ends without its threads: removes what they have not yet renamed. Any thread, also while others
  * are in the functions above. */
 void file_replace_abandon_all(void);
 

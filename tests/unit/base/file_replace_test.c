@@ -219,6 +219,44 @@ static void the_end_of_the_process_leaves_the_old_one(void **state)
 	assert_text(NEW);
 }
 
+static void abandon(void)
+{
+	file_replace_abandon_all();
+}
+
+/* As soon as there is a file. */
+static void the_end_of_the_process_while_it_begins(void **state)
+{
+	struct file_replace r;
+
+	put(OLD);
+	replace_calls_between(strlen("ool"), abandon);
+	assert_int_equal(begin_at(&r, NULL), 0);
+	replace_calls_fail(0, false);
+	assert_int_equal(access(tmp_path, F_OK), -1);
+	file_replace_abort(&r);
+	assert_text(OLD);
+}
+
+static void abandon_beside_another_writer(void)
+{
+	leave_file();
+	file_replace_abandon_all();
+	assert_int_equal(unlink(tmp_path), 0);
+}
+
+/* The name that it had before is another process's by now. */
+static void the_end_of_the_process_after_the_rename(void **state)
+{
+	bool named;
+
+	put(OLD);
+	replace_calls_between(strlen("oolwflrd"), abandon_beside_another_writer);
+	assert_int_equal(file_replace(&replace_calls, path, NEW, strlen(NEW), 0600, &named), 0);
+	replace_calls_fail(0, false);
+	assert_text(NEW);
+}
+
 /* The writer was killed. */
 static void what_a_writer_left_is_replaced(void **state)
 {
@@ -296,6 +334,8 @@ int main(void)
 		TEST(two_writers_that_begin_at_once),
 		TEST(two_writers_that_find_a_file_left),
 		TEST(the_end_of_the_process_leaves_the_old_one),
+		TEST(the_end_of_the_process_while_it_begins),
+		TEST(the_end_of_the_process_after_the_rename),
 		TEST(what_a_writer_left_is_replaced),
 		TEST(links_are_replaced_not_followed),
 		TEST(others_files_are_kept),
