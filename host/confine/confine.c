@@ -3,7 +3,6 @@
 
 #include <cap-ng.h>
 #include <dirent.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -52,7 +51,6 @@ static void load_libraries(const struct vm_config *config)
 {
 	struct err e;
 
-	dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_GLOBAL); /* pthread_cancel() */
 	if (uses_nbd(config))
 		nbd_lib_load(NBD_LIB_SONAME, &e); /* without it an NBD disk says so */
 	json_object_seed(0);                      /* reads /dev/urandom */

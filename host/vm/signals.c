@@ -21,23 +21,26 @@ static struct timespec timespec_of(uint64_t ns)
 		.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
 }
 
+/* Until the process ends, or must. */
 static void *overdue_main(void *arg)
 {
 	struct signals *s = arg;
 
 	thread_enter(THREAD_HELPER, "overdue");
+	while (sem_wait(&s->due))
+		; /* a handler of a signal ran */
 	s->ops->overdue(s->ctx);
 	return NULL;
 }
 
-/* On a thread of its own, which may hang as the others do. */
+/* On a thread of its own, which may hang as the others do. It is there already: a new one takes
+ * locks that a thread that hangs may have. */
 static void call_overdue(struct signals *s)
 {
 	struct timespec until = timespec_of(loop_now_ns() + s->limit_ns / OVERDUE_PART);
-	pthread_t thread;
 
-	if (!thread_create(&thread, NULL, overdue_main, s))
-		pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until);
+	sem_post(&s->due);
+	pthread_clockjoin_np(s->overdue, NULL, CLOCK_MONOTONIC, &until);
 }
 
 /* The process ends by the signal itself. */
@@ -58,33 +61,30 @@ static void end_process(struct signals *s, int signo)
 
 static void forward(struct signals *s, int signo)
 {
+	pthread_mutex_lock(&s->lock);
 	if (s->loop && !atomic_fetch_or(&s->pending, 1ull << signo))
 		loop_post(s->loop, &s->task);
+	pthread_mutex_unlock(&s->lock);
 }
 
-/* The next signal; -EAGAIN: the time is over. end_ns 0: waits for ever. Only here the thread can be
- * cancelled. */
+/* The next signal; -EAGAIN: the time is over. end_ns 0: waits for ever. */
 static int wait_until(const sigset_t *set, uint64_t end_ns)
 {
 	uint64_t now = loop_now_ns();
 	struct timespec wait = timespec_of(end_ns > now ? end_ns - now : 0);
-	int signo, state;
+	int signo;
 
-	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
 	do
 		signo = end_ns ? sigtimedwait(set, NULL, &wait) : sigwaitinfo(set, NULL);
 	while (signo < 0 && errno == EINTR);
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	return signo < 0 ? -errno : signo;
 }
 
 static void *thread_main(void *arg)
 {
 	struct signals *s = arg;
-	int state;
 
 	thread_enter(THREAD_HELPER, "signals");
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	for (;;) {
 		int signo = wait_until(&s->set, s->end_ns);
 
@@ -127,6 +127,16 @@ void signals_ignore(void)
 	signal(SIGXFSZ, SIG_IGN);
 }
 
+static int start_threads(struct signals *s)
+{
+	int ret;
+
+	pthread_mutex_init(&s->lock, NULL);
+	sem_init(&s->due, 0, 0);
+	ret = thread_create(&s->overdue, NULL, overdue_main, s);
+	return ret ? ret : thread_create(&s->thread, NULL, thread_main, s);
+}
+
 int signals_open(struct signals *s, struct loop *loop, const struct signals_ops *ops, void *ctx,
 	uint64_t limit_ns, struct err *e)
 {
@@ -142,7 +152,7 @@ int signals_open(struct signals *s, struct loop *loop, const struct signals_ops 
 		sigaddset(&s->set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &s->set, NULL);
 	s->loop = loop;
-	ret = thread_create(&s->thread, NULL, thread_main, s);
+	ret = start_threads(s);
 	if (!ret)
 		return 0;
 	s->loop = NULL;
@@ -154,9 +164,7 @@ void signals_close(struct signals *s)
 	if (!s->loop)
 		return;
 	ON_LOOP(s->loop);
-	pthread_cancel(s->thread);
-	pthread_join(s->thread, NULL);
+	pthread_mutex_lock(&s->lock);
 	s->loop = NULL;
-	if (thread_create(&s->thread, NULL, thread_main, s))
-		pthread_sigmask(SIG_UNBLOCK, &s->set, NULL);
+	pthread_mutex_unlock(&s->lock);
 }

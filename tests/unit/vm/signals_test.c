@@ -6,6 +6,8 @@
 #include <stdint.h>
 /* after its prerequisites */
 #include <cmocka.h>
+#include <dlfcn.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +23,7 @@
 /* Of parent and child. */
 static struct shared {
 	_Atomic uint32_t caught[64];
-	_Atomic bool overdue, ready;
+	_Atomic bool overdue, ready, no_threads;
 } * shared;
 
 /* Where the child's threads stay for ever. */
@@ -35,6 +37,18 @@ enum stuck {
 static struct loop loop;
 static struct signals signals;
 static enum stuck stuck;
+
+/* When all else hangs, a new thread might, too. */
+int pthread_create(
+	pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *arg), void *arg)
+{
+	int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) =
+		(__typeof__(create))dlsym(RTLD_NEXT, "pthread_create");
+
+	if (shared->no_threads)
+		_exit(98);
+	return create(thread, attr, run, arg);
+}
 
 /* ---- the child ----------------------------------------------------------- */
 
@@ -83,6 +97,7 @@ static void child(void)
 	if (loop_init(&loop, "control", &e) ||
 		signals_open(&signals, &loop, &ops, NULL, LIMIT_NS, &e))
 		_exit(99);
+	shared->no_threads = true;
 	loop_post(&loop, &task);
 	loop_run(&loop);
 	signals_close(&signals);
