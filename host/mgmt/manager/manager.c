@@ -88,15 +88,15 @@ static void remove_all(
 /* What is left of a VM without a definition. */
 static void remove_files(const struct manager *m, const char *id)
 {
-	static const char *const notes[] = {"restore"};
+	static const char *const notes[] = {"restore", "restore.tmp"};
 	static const char *const images[] = {
-		"image", "image.tmp", "resuming", "interrupted", "trusted"};
+		"image", "image.tmp", "resuming", "interrupted", "trusted", "trusted.tmp"};
 	static const char *const logs[] = {"log", "console"};
 	static const char *const runs[] = {
 		"run", "run.tmp", "end", "in", "sock", "boot", "boot.tmp"};
 
 	remove_all(&m->images, id, images, sizeof(images) / sizeof(images[0]));
-	remove_all(&m->snapshot_store, id, notes, 1);
+	remove_all(&m->snapshot_store, id, notes, sizeof(notes) / sizeof(notes[0]));
 	remove_all(&m->log, id, logs, sizeof(logs) / sizeof(logs[0]));
 	remove_all(&m->run, id, runs, sizeof(runs) / sizeof(runs[0]));
 }

@@ -180,10 +180,22 @@ static void remove_orphan(void *ctx, const char *name)
 		log_error("snapshots: %s", e.text);
 }
 
-void snapshots_load(struct manager *m)
+/* Of a manager that died. Only managers write such files here, one at a time. */
+static void remove_unfinished(void *ctx, const char *name)
 {
 	struct err e;
 
+	if (store_remove(ctx, name, &e))
+		log_error("snapshots: %s", e.text);
+}
+
+void snapshots_load(struct manager *m)
+{
+	static const char *const unfinished[] = {".json.tmp", ".clone.tmp", ".restore.tmp"};
+	struct err e;
+
+	for (size_t i = 0; i < sizeof(unfinished) / sizeof(unfinished[0]); i++)
+		store_each(&m->snapshot_store, unfinished[i], remove_unfinished, &m->snapshot_store);
 	store_each(&m->snapshot_store, ".json", load_one, m);
 	store_each(&m->snapshot_store, ".image", remove_orphan, m);
 	store_each(&m->snapshot_store, ".image.tmp", remove_orphan, m);

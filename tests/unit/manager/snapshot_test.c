@@ -380,6 +380,35 @@ static void a_half_snapshot_goes(void **state)
 	disk_has(disk, "old", 1000);
 }
 
+static void make_half_file(const char *folder, const char *id, const char *suffix)
+{
+	char path[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s/%s.%s.tmp", state_dir, folder, id, suffix);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fclose(f);
+}
+
+/* Files that a manager began and did not finish, also of what there is still. */
+static void half_files_go(void **state)
+{
+	static const char gone[] = "12345678-1234-4234-8234-123456789abc";
+
+	define_vm();
+	expect(202, "POST", "/vms/a/snapshots", TAKE);
+	settle();
+	make_half_file("snapshots", only_snapshot()->id, "json");
+	make_half_file("snapshots", manager_find(&m, "a")->def.id, "restore");
+	make_half_file("snapshots", gone, "json");
+	make_half_file("snapshots", gone, "clone");
+	make_half_file("images", gone, "trusted");
+	reopen();
+	assert_int_equal(count_files(state_dir, "*.tmp"), 0);
+	assert_string_equal(only_snapshot()->name, "s");
+}
+
 static void a_restore_is_completed(void **state)
 {
 	char path[256];
@@ -547,6 +576,7 @@ int main(void)
 		TEST(a_vm_becomes_what_it_was),
 		TEST(a_clone_is_a_vm_of_its_own),
 		TEST(a_half_snapshot_goes),
+		TEST(half_files_go),
 		TEST(a_restore_is_completed),
 		TEST(a_restore_that_is_not_possible),
 		TEST(a_restore_that_stays_half),
