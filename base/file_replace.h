@@ -50,7 +50,7 @@ struct file_replace {
 	/* private */
 	const struct file_replace_calls *calls;
 	char *path, *tmp_path;
-	struct stat created; /* the new file, since it was looked at last */
+	struct stat created; /* the new file, as fstat() said last */
 	struct list link;    /* of all that are open and not renamed */
 };
 
@@ -66,8 +66,8 @@ int file_replace_begin(struct file_replace *r, const struct file_replace_calls *
 int file_replace_commit(struct file_replace *r, bool *named);
 void file_replace_abort(struct file_replace *r);
 
-/* The process ends without its threads: removes what they have not yet renamed. Any thread, also while others
- * are in the functions above. */
+/* The process ends without its threads: removes what they have not yet renamed. Any thread, also
+ * while others are in the functions above. */
 void file_replace_abandon_all(void);
 
 /* All of it for bytes that are at hand. 0 or -errno; *named as file_replace_commit(). */

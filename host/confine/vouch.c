@@ -124,7 +124,7 @@ static int check_image(int fd, const char *name, const struct vm_config *started
 	return ret;
 }
 
-/* Another writer who takes it for one that was left looks for this lock (base/file_replace.c). */
+/* Another writer who takes it for one that was left takes this lock (base/file_replace.c). */
 static int lock_file(int fd)
 {
 	return flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK ? -EBUSY : 0;

@@ -27,9 +27,9 @@
 struct signals_ops {
 	/* ON_LOOP. */
 	void (*caught)(void *ctx, int signal);
-	/* On a thread of its own, while the loop's thread may be anywhere: the process has not ended,
-	 * and ends when this returns, or when a tenth of the limit is over. Undoes what would
-	 * outlive it. */
+	/* On a thread of its own, while the loop's thread may be anywhere: the process has not
+	 * ended, and ends when this returns, or when a tenth of the limit is over. Undoes what
+	 * would outlive it. */
 	void (*overdue)(void *ctx);
 };
 

@@ -195,7 +195,8 @@ void snapshots_load(struct manager *m)
 	struct err e;
 
 	for (size_t i = 0; i < sizeof(unfinished) / sizeof(unfinished[0]); i++)
-		store_each(&m->snapshot_store, unfinished[i], remove_unfinished, &m->snapshot_store);
+		store_each(
+			&m->snapshot_store, unfinished[i], remove_unfinished, &m->snapshot_store);
 	store_each(&m->snapshot_store, ".json", load_one, m);
 	store_each(&m->snapshot_store, ".image", remove_orphan, m);
 	store_each(&m->snapshot_store, ".image.tmp", remove_orphan, m);

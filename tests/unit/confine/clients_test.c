@@ -332,8 +332,8 @@ static void clients_with_all_answers_end_no_request(void **state)
 
 static void make_line(char *text, size_t size, unsigned number)
 {
-	int n = snprintf(text, size,
-		"{\"command\": \"disk add\", \"spec\": \"/img/line%u\"", number);
+	int n = snprintf(
+		text, size, "{\"command\": \"disk add\", \"spec\": \"/img/line%u\"", number);
 
 	memset(text + n, ' ', size - (size_t)n);
 	memcpy(text + size - 2, "}\n", 2);

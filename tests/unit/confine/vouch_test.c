@@ -23,7 +23,7 @@
 static struct vm_config started;
 static char directory[64], path[96], tmp_path[128];
 
-/* ---- another writer, while it is looked at -------------------------------- */
+/* ---- another writer, while it is checked --------------------------------- */
 
 static bool replace_at_lease, begin_at_lease;
 static int began;
@@ -33,8 +33,8 @@ static void begin_another(void)
 	struct file_replace r;
 	char name[128];
 
-	snprintf(name, sizeof(name), "%.*s",
-		(int)(strlen(tmp_path) - strlen(FILE_REPLACE_SUFFIX)), tmp_path);
+	snprintf(name, sizeof(name), "%.*s", (int)(strlen(tmp_path) - strlen(FILE_REPLACE_SUFFIX)),
+		tmp_path);
 	began = file_replace_begin(&r, &file_replace_calls, name, 0600, NULL);
 	if (!began)
 		file_replace_abort(&r);
