@@ -47,6 +47,10 @@ static int open_from(struct disk_copies *c, struct disk_copy *d, struct err *e)
 		return err_set(e, -EINVAL, "%s: is no regular file", d->from);
 	d->size = (uint64_t)st.st_size;
 	d->changed_ns = (uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec;
+	if (d->known && ((int64_t)d->size != d->known_size ||
+				(int64_t)d->changed_ns != d->known_changed_ns))
+		return err_set(
+			e, -EBUSY, "%s: was changed since the snapshot was taken", d->from);
 	atomic_fetch_add(&c->total, d->size);
 	return c->locked ? 0 : lock(d->from_fd, d->from, true, e);
 }
@@ -125,7 +129,7 @@ static int copy_range(struct disk_copies *c, const struct disk_copy *d, off_t at
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return n ? -errno : 0; /* it has become shorter */
+			return n ? -errno : -EIO; /* it has become shorter */
 		if (atomic_load(&c->cancelled))
 			return -ECANCELED;
 		at += n;

@@ -88,7 +88,7 @@ static void remove_all(
 /* What is left of a VM without a definition. */
 static void remove_files(const struct manager *m, const char *id)
 {
-	static const char *const notes[] = {"restore", "restore.tmp"};
+	static const char *const notes[] = {"restore", "restore.tmp", "clone", "clone.tmp"};
 	static const char *const images[] = {
 		"image", "image.tmp", "resuming", "interrupted", "trusted", "trusted.tmp"};
 	static const char *const logs[] = {"log", "console"};
@@ -218,7 +218,10 @@ int manager_remove(struct mvm *v, struct err *e)
 	if (snapshots_of(m, v->def.id))
 		return err_set(e, -EBUSY, "the VM has %u snapshots; remove them first",
 			snapshots_of(m, v->def.id));
-	ret = store_remove(&m->vms, mvm_file(v, "json", name), e);
+	/* With this and no definition the next manager would remove the VM's disks. */
+	ret = store_remove(&m->snapshot_store, mvm_file(v, "clone", name), e);
+	if (!ret)
+		ret = store_remove(&m->vms, mvm_file(v, "json", name), e);
 	if (ret)
 		return ret;
 	remove_files(m, v->def.id);
@@ -454,6 +457,7 @@ static int load_all(struct manager *m, struct err *e)
 	snapshots_load(m);
 	clones_resume(m);
 	remove_orphans(m);
+	restores_find(m);
 	list_for_each (at, &m->list)
 		mvm_find_state(container_of(at, struct mvm, link));
 	snapshots_discard(m, NULL);

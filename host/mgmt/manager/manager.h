@@ -74,6 +74,7 @@ struct mvm {
 	bool cancelling;      /* the save, or that of a snapshot */
 	bool replacing;       /* its NICs */
 	size_t nic;           /* the one that is being replaced */
+	bool nic_failed;      /* ... and was said not to be possible */
 	unsigned quick;       /* questions for the state since it passes */
 	bool undecided;       /* a save had no answer */
 	json_t *status;       /* the last one; NULL: none yet */
@@ -160,6 +161,8 @@ void mvm_cancel_save(struct mvm *v);
 /* Its worker was seen running. */
 void mvm_ran(struct mvm *v);
 int mvm_start(struct mvm *v, struct err *e);
+/* CRITICAL: it starts after this time. */
+void mvm_restart_later(struct mvm *v, uint64_t delay_ns);
 void mvm_watch(struct mvm *v, int pidfd);
 void mvm_poll_soon(struct mvm *v);
 /* SIGTERM, and SIGKILL if it does not end. */

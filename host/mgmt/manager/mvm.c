@@ -213,11 +213,19 @@ static void close_worker(struct mvm *v)
 	v->run_number = 0;
 	v->polling = false;
 	v->asked = v->saves = v->shutdowns = 0;
-	v->undecided = v->cancelling = v->replacing = false;
+	v->undecided = v->cancelling = v->replacing = v->nic_failed = false;
+	v->nic = 0;
 	loop_timer_cancel(&v->poll_timer);
 	loop_timer_cancel(&v->kill_timer);
 	json_decref(v->status);
 	v->status = NULL;
+}
+
+static void restart_due(struct loop_timer *t);
+
+void mvm_restart_later(struct mvm *v, uint64_t delay_ns)
+{
+	loop_timer_start(v->m->loop, &v->restart_timer, delay_ns, restart_due);
 }
 
 static void restart_due(struct loop_timer *t)
@@ -226,11 +234,11 @@ static void restart_due(struct loop_timer *t)
 	uint64_t delay;
 	struct err e;
 
-	if (!mvm_start(v, &e))
-		return;
+	if (v->op || v->half_restored || !mvm_start(v, &e))
+		return; /* its disks may be half of two instants; or it starts */
 	mvm_set_state(v, VMMS_CRITICAL, &e);
 	if (policy_restarts(v->def.restart, WORKER_FAILED, 0, &v->restarts, &delay))
-		loop_timer_start(v->m->loop, &v->restart_timer, delay, restart_due);
+		mvm_restart_later(v, delay);
 }
 
 static enum worker_end kind_of_end(const struct run *run, int status)
@@ -245,7 +253,8 @@ static void settle(struct mvm *v, int status, const char *text)
 {
 	enum worker_end end = kind_of_end(&v->run, status);
 	uint64_t delay, ran_ns = loop_now_ns() - v->since_ns;
-	bool again = policy_restarts(v->def.restart, end, ran_ns, &v->restarts, &delay);
+	bool again = !v->half_restored &&
+		     policy_restarts(v->def.restart, end, ran_ns, &v->restarts, &delay);
 	struct err e = {""};
 
 	if (again)
@@ -253,7 +262,7 @@ static void settle(struct mvm *v, int status, const char *text)
 	else if (end == WORKER_FAILED)
 		err_set(&e, -EIO, "%s", text);
 	if (again)
-		loop_timer_start(v->m->loop, &v->restart_timer, delay, restart_due);
+		mvm_restart_later(v, delay);
 	mvm_set_state(v, again || end == WORKER_FAILED ? VMMS_CRITICAL : VMMS_OFF, &e);
 }
 
@@ -284,7 +293,7 @@ static void ended(struct mvm *v, const struct worker_exit *x)
 
 	v->m->deaths++;
 	close_worker(v);
-	if (v->op)
+	if (v->op && v->op->request == VMMS_SNAPSHOT)
 		mvm_snapshot_lost(v);
 	else
 		snapshots_discard(v->m, v->def.id);
@@ -360,7 +369,10 @@ static void adopt(struct mvm *v, int pidfd)
 
 static void look_again(struct loop_timer *t)
 {
-	mvm_find_state(container_of(t, struct mvm, hold_timer));
+	struct mvm *v = container_of(t, struct mvm, hold_timer);
+
+	mvm_find_state(v);
+	mvm_restore_resume(v);
 }
 
 /* It is not known whether it has a worker, so it must not get one. */

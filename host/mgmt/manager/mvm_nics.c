@@ -5,8 +5,9 @@
  * address leaves; when the guest runs, each is removed, and one with the clone's own address is
  * added in its place.
  *
- * run.old_nics is on disk until all are replaced. A manager that dies meanwhile leaves some that
- * are: the next one replaces all of them, once more.
+ * run.old_nics is on disk until all are replaced; meanwhile the VM is not paused or saved. What the
+ * worker refuses is tried again. A manager that dies meanwhile leaves some that are replaced: the
+ * next one replaces all of them, once more.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -52,26 +53,47 @@ static void end(struct mvm *v)
 	mvm_record(v);
 }
 
+/* Begins anew, with this one, when the VM says again that it runs. */
+static void later(struct mvm *v, const struct err *why)
+{
+	v->replacing = false;
+	if (why && !v->nic_failed)
+		log_error("VM %s: nic%zu of the clone cannot be replaced yet: %s", v->def.id,
+			v->nic, why->text);
+	v->nic_failed |= why != NULL;
+}
+
 static void on_added(struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e)
 {
-	if (!reply)
-		log_error("VM %s: nic%zu of the clone cannot be added: %s", v->def.id, v->nic,
-			e->text);
+	if (!reply) {
+		later(v, e);
+		return;
+	}
 	v->nic++;
+	v->nic_failed = false;
 	replace_next(v);
 }
 
-/* One that is not there any more is added all the same. */
+/* The worker says only in words what it refuses. */
+static bool is_gone(const struct err *e)
+{
+	return strstr(e->text, "there is no NIC");
+}
+
 static void on_removed(
 	struct mvm *v, struct job *job, json_t *reply, int error, const struct err *e)
 {
 	const json_t *nic = nic_at(v, v->nic);
 
+	if (!reply && !is_gone(e)) {
+		later(v, e);
+		return;
+	}
 	if (!nic || mvm_ask(v,
 			    json_pack("{s:s, s:O, s:s}", "command", "nic add", "spec", nic,
 				    "directory", "/"),
 			    CTL_WAIT_MS, NULL, on_added))
-		v->replacing = false; /* begins anew when the VM says again that it runs */
+		later(v, NULL);
 }
 
 static void replace_next(struct mvm *v)
@@ -87,7 +109,7 @@ static void replace_next(struct mvm *v)
 		(long long)json_integer_value(json_object_get(nic, "number")));
 	if (mvm_ask(v, json_pack("{s:s, s:s}", "command", "nic remove", "id", id), CTL_WAIT_MS,
 		    NULL, on_removed))
-		v->replacing = false;
+		later(v, NULL);
 }
 
 void mvm_replace_nics(struct mvm *v)
@@ -95,6 +117,5 @@ void mvm_replace_nics(struct mvm *v)
 	if (v->replacing)
 		return;
 	v->replacing = true;
-	v->nic = 0;
 	replace_next(v);
 }

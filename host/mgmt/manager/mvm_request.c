@@ -393,6 +393,13 @@ static int (*const begin[VMMS_REQUESTS])(struct mvm *v, struct job *job, unsigne
 	[VMMS_DISCARD] = discard,
 };
 
+/* Those that would lose a NIC, or keep the address of the original. */
+static bool needs_own_nics(enum vmms_request request)
+{
+	return request == VMMS_SAVE || request == VMMS_PAUSE || request == VMMS_SNAPSHOT ||
+	       request == VMMS_DEVICES;
+}
+
 int mvm_check(const struct mvm *v, enum vmms_request request, struct err *e)
 {
 	const char *name = vmms_request_name(request);
@@ -405,9 +412,13 @@ int mvm_check(const struct mvm *v, enum vmms_request request, struct err *e)
 	if (v->op && request != VMMS_STOP && request != VMMS_ASK && request != VMMS_CLONE)
 		return err_set(
 			e, -EBUSY, "%s: not possible while a snapshot is taken or restored", name);
-	if (v->half_restored && request != VMMS_APPLY && request != VMMS_REMOVE)
+	if (v->half_restored && request != VMMS_APPLY && request != VMMS_REMOVE &&
+		!vmms_is_live(v->state))
 		return err_set(e, -EBUSY,
 			"%s: not possible: a restore has ended half-way; restore a snapshot", name);
+	if (vmms_is_live(v->state) && v->run.old_nics && needs_own_nics(request))
+		return err_set(e, -EBUSY,
+			"%s: not possible: its NICs are being replaced; try again in a moment", name);
 	return 0;
 }
 

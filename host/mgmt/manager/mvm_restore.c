@@ -9,7 +9,8 @@
  *
  * All steps can be repeated: the next manager begins anew when it finds the note. A failure before
  * the first disk has changed leaves the VM as it was; after that no other request is possible but
- * another restore (half_restored).
+ * another restore (half_restored). A start that is due by policy waits for the end: it is gone with
+ * what failed, or due again.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -96,6 +97,7 @@ static void half_way(struct mvm *v, const struct err *why)
 {
 	struct err e;
 
+	loop_timer_cancel(&v->restart_timer);
 	err_set(&e, -EIO, "a restore has ended half-way: %.400s", why->text);
 	v->half_restored = true;
 	mvm_set_state(v, VMMS_CRITICAL, &e);
@@ -105,11 +107,13 @@ static void fail(struct operation *op)
 {
 	struct mvm *v = op->v;
 	struct err why = op->why, e;
-	bool changed = op->copies.changed || v->half_restored;
+	bool changed = op->copies.changed || v->half_restored, restart = op->restart;
 
 	operation_end(op, &why);
 	if (changed || remove_note(v, &e))
 		half_way(v, &why);
+	else if (restart && v->state == VMMS_CRITICAL) /* not stopped meanwhile */
+		mvm_restart_later(v, POLICY_DELAY_NS);
 }
 
 static void copied(struct operation *op)
@@ -139,6 +143,8 @@ static int begin(struct mvm *v, struct snapshot *s, struct job **job, struct err
 	if (!op)
 		return -EAGAIN;
 	if (!snapshot_copies_restore(&op->copies, s)) {
+		op->restart = v->restart_timer.armed;
+		loop_timer_cancel(&v->restart_timer);
 		operation_copy(op, copied);
 		return 0;
 	}
@@ -157,10 +163,9 @@ int mvm_restore(struct mvm *v, struct snapshot *s, struct job **job, struct err 
 		ret = write_note(v, s, e);
 	if (ret)
 		return ret;
-	loop_timer_cancel(&v->restart_timer);
 	ret = begin(v, s, job, e);
-	if (ret && !v->half_restored)
-		remove_note(v, NULL);
+	if (ret && !v->half_restored && remove_note(v, NULL))
+		half_way(v, e);
 	return ret;
 }
 
@@ -182,33 +187,45 @@ static struct snapshot *noted(struct mvm *v)
 	return s;
 }
 
-static void resume_one(void *ctx, const char *file)
+void mvm_restore_resume(struct mvm *v)
 {
-	struct manager *m = ctx;
-	char id[GUID_TEXT];
 	struct snapshot *s;
 	struct job *job;
-	struct mvm *v;
 	struct err e;
 
-	snprintf(id, sizeof(id), "%s", file);
-	v = manager_find(m, id);
-	if (!v || vmms_is_live(v->state)) {
-		if (manager_knows(m, id))
-			log_error("VM %s: %s: is ignored", id, file);
-		else
-			store_remove(&m->snapshot_store, file, &e);
+	if (!v->half_restored || v->op || vmms_is_live(v->state))
 		return;
-	}
 	s = noted(v);
-	v->half_restored = true; /* until this one is complete */
 	if (!s)
 		err_set(&e, -ENOENT, "its snapshot is gone");
 	if (!s || begin(v, s, &job, &e))
 		half_way(v, &e);
 }
 
+static void find_one(void *ctx, const char *file)
+{
+	struct manager *m = ctx;
+	char id[GUID_TEXT];
+	struct mvm *v;
+	struct err e;
+
+	snprintf(id, sizeof(id), "%s", file);
+	v = manager_find(m, id);
+	if (v)
+		v->half_restored = true; /* until it is complete */
+	else if (manager_knows(m, id))
+		log_error("VM %s: %s: is ignored", id, file);
+	else
+		store_remove(&m->snapshot_store, file, &e);
+}
+
+void restores_find(struct manager *m)
+{
+	store_each(&m->snapshot_store, ".restore", find_one, m);
+}
+
 void restores_resume(struct manager *m)
 {
-	store_each(&m->snapshot_store, ".restore", resume_one, m);
+	list_for_each (at, &m->list)
+		mvm_restore_resume(container_of(at, struct mvm, link));
 }

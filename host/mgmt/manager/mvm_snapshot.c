@@ -71,7 +71,8 @@ static void go_on(struct operation *op)
 	}
 	if (!v->run.resume) {
 		at_rest_no_more(v);
-		mvm_set_state(v, VMMS_PAUSED, NULL);
+		if (!v->run.stopping)
+			mvm_set_state(v, VMMS_PAUSED, NULL);
 		finish(op);
 		return;
 	}
@@ -242,6 +243,15 @@ static void begin_idle(struct operation *op)
 
 /* ---- the beginning ------------------------------------------------------- */
 
+/* Its image is of the original's disks and NICs; a note beside it, which no snapshot has, says so. */
+static int check_clone(const struct mvm *v, struct err *e)
+{
+	if (vmms_is_live(v->state) || !mvm_has_image(v, "image") || !mvm_has_image(v, "trusted"))
+		return 0;
+	return err_set(e, -EBUSY,
+		"snapshot: not possible: the VM is a clone that has not run yet; start it once first");
+}
+
 int mvm_snapshot(struct mvm *v, const char *name, bool full, struct job **job, struct err *e)
 {
 	bool live = vmms_is_live(v->state);
@@ -249,6 +259,8 @@ int mvm_snapshot(struct mvm *v, const char *name, bool full, struct job **job, s
 	struct snapshot *s;
 	int ret = mvm_check(v, VMMS_SNAPSHOT, e);
 
+	if (!ret)
+		ret = check_clone(v, e);
 	if (!ret)
 		ret = snapshot_add(
 			v->m, &v->def, name, live || v->state == VMMS_SAVED, full, &s, e);

@@ -19,6 +19,7 @@ struct operation *operation_new(struct manager *m, struct mvm *v, struct snapsho
 	op->m = m;
 	op->v = v;
 	op->s = s;
+	op->request = request;
 	op->job = (*job)->id;
 	s->users++;
 	if (v)

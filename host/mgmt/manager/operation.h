@@ -21,6 +21,7 @@ struct operation {
 	struct manager *m;
 	struct mvm *v;      /* NULL: a clone is made */
 	struct snapshot *s; /* used; NULL: removed */
+	enum vmms_request request;
 	uint64_t job;
 	struct blocking_call call;
 	struct disk_copies copies;
@@ -32,6 +33,8 @@ struct operation {
 	bool live;   /* the VM has a worker */
 	bool saving; /* it writes the image */
 	bool gone;   /* it has ended meanwhile */
+	/* restoring; see mvm_restore.c */
+	bool restart; /* a start was due by policy */
 	/* cloning; see clone.c */
 	json_t *plan;
 	char id[GUID_TEXT]; /* of the clone */
@@ -62,8 +65,12 @@ void mvm_snapshot_recover(struct mvm *v, enum vmms_state state);
 /* ---- restoring: mvm_restore.c -------------------------------------------- */
 
 int mvm_restore(struct mvm *v, struct snapshot *s, struct job **job, struct err *e);
-/* Those that an earlier manager began are completed. */
+/* Those that an earlier manager began: their VMs must not start before they are complete. */
+void restores_find(struct manager *m);
+/* They are completed. */
 void restores_resume(struct manager *m);
+/* The same for one VM, when it is known at last that it has no worker. */
+void mvm_restore_resume(struct mvm *v);
 
 /* ---- cloning: clone.c ---------------------------------------------------- */
 

@@ -14,6 +14,8 @@
 #include "base/log.h"
 #include "mgmt/manager/manager.h"
 
+#define NEW_PREFIX ".new-" /* of an image that gets a second name */
+
 static const char *const state_names[] = {
 	[SNAPSHOT_TAKING] = "taking",
 	[SNAPSHOT_COMPLETE] = "complete",
@@ -80,6 +82,7 @@ static bool disks_are_valid(const json_t *disks)
 		const json_t *disk = json_array_get(disks, i);
 
 		if (*text_of(disk, "file") != '/' ||
+			!json_is_integer(json_object_get(disk, "size")) ||
 			!json_is_integer(json_object_get(disk, "changed_ns")))
 			return false;
 	}
@@ -174,7 +177,7 @@ static void remove_orphan(void *ctx, const char *name)
 	struct err e;
 
 	snprintf(record, sizeof(record), "%.*s.json", (int)(GUID_TEXT - 1), name);
-	if (!faccessat(m->snapshot_store.dir, record, F_OK, AT_SYMLINK_NOFOLLOW))
+	if (!faccessat(m->snapshot_store.dir, record, F_OK, AT_SYMLINK_NOFOLLOW) || errno != ENOENT)
 		return;
 	if (store_remove(&m->snapshot_store, name, &e))
 		log_error("snapshots: %s", e.text);
@@ -183,20 +186,35 @@ static void remove_orphan(void *ctx, const char *name)
 /* Of a manager that died. Only managers write such files here, one at a time. */
 static void remove_unfinished(void *ctx, const char *name)
 {
+	const struct store *store = ctx;
 	struct err e;
 
-	if (store_remove(ctx, name, &e))
+	if (store_remove(store, name, &e))
 		log_error("snapshots: %s", e.text);
+}
+
+/* A second name that was not given: snapshot_link(). */
+static void remove_new(void *ctx, const char *name)
+{
+	if (!strncmp(name, NEW_PREFIX, strlen(NEW_PREFIX)))
+		remove_unfinished(ctx, name);
+}
+
+static void remove_all_unfinished(struct manager *m)
+{
+	static const char *const suffixes[] = {".json.tmp", ".clone.tmp", ".restore.tmp"};
+
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
+		store_each(&m->snapshot_store, suffixes[i], remove_unfinished, &m->snapshot_store);
+	store_each(&m->images, ".image", remove_new, &m->images);
+	store_each(&m->snapshot_store, ".image", remove_new, &m->snapshot_store);
 }
 
 void snapshots_load(struct manager *m)
 {
-	static const char *const unfinished[] = {".json.tmp", ".clone.tmp", ".restore.tmp"};
 	struct err e;
 
-	for (size_t i = 0; i < sizeof(unfinished) / sizeof(unfinished[0]); i++)
-		store_each(
-			&m->snapshot_store, unfinished[i], remove_unfinished, &m->snapshot_store);
+	remove_all_unfinished(m);
 	store_each(&m->snapshot_store, ".json", load_one, m);
 	store_each(&m->snapshot_store, ".image", remove_orphan, m);
 	store_each(&m->snapshot_store, ".image.tmp", remove_orphan, m);
@@ -297,10 +315,20 @@ static int begin_copies(struct disk_copies *c, const struct snapshot *s)
 }
 
 /* Owns both names. */
-static void add_copy(struct disk_copies *c, char *from, char *to, int64_t changed_ns)
+static void add_copy(struct disk_copies *c, char *from, char *to)
 {
-	c->list[c->count++] =
-		(struct disk_copy){.from = from, .to = to, .set_changed_ns = changed_ns};
+	c->list[c->count++] = (struct disk_copy){.from = from, .to = to, .set_changed_ns = -1};
+}
+
+/* The same, from the copy of a snapshot's disk. */
+static void add_known(struct disk_copies *c, const struct snapshot *s, const json_t *disk, char *to)
+{
+	struct disk_copy *d = &c->list[c->count];
+
+	add_copy(c, copy_path(s, text_of(disk, "file")), to);
+	d->known = true;
+	d->known_size = json_integer_value(json_object_get(disk, "size"));
+	d->known_changed_ns = json_integer_value(json_object_get(disk, "changed_ns"));
 }
 
 static int end_copies(struct disk_copies *c)
@@ -321,7 +349,7 @@ int snapshot_copies_take(struct disk_copies *c, const struct snapshot *s)
 	for (size_t i = 0; i < json_array_size(s->disks); i++) {
 		const char *file = text_of(json_array_get(s->disks, i), "file");
 
-		add_copy(c, strdup(file), copy_path(s, file), -1);
+		add_copy(c, strdup(file), copy_path(s, file));
 	}
 	return end_copies(c);
 }
@@ -333,10 +361,8 @@ int snapshot_copies_restore(struct disk_copies *c, const struct snapshot *s)
 	c->in_place = true;
 	for (size_t i = 0; i < json_array_size(s->disks); i++) {
 		const json_t *disk = json_array_get(s->disks, i);
-		const char *file = text_of(disk, "file");
 
-		add_copy(c, copy_path(s, file), strdup(file),
-			json_integer_value(json_object_get(disk, "changed_ns")));
+		add_known(c, s, disk, strdup(text_of(disk, "file")));
 	}
 	return end_copies(c);
 }
@@ -348,8 +374,7 @@ int snapshot_copies_clone(struct disk_copies *c, const struct snapshot *s, const
 	for (size_t i = 0; i < json_array_size(s->disks); i++) {
 		const char *to = json_string_value(json_array_get(names, i));
 
-		add_copy(c, copy_path(s, text_of(json_array_get(s->disks, i), "file")),
-			to ? strdup(to) : NULL, -1);
+		add_known(c, s, json_array_get(s->disks, i), to ? strdup(to) : NULL);
 	}
 	return end_copies(c);
 }
@@ -448,22 +473,25 @@ static int remove_files(struct manager *m, const struct snapshot *s, struct err 
 
 int snapshot_remove(struct manager *m, struct snapshot *s, struct err *e)
 {
-	bool known = s->state == SNAPSHOT_COMPLETE;
+	enum snapshot_state was = s->state;
 	int ret = 0;
 
 	if (s->users)
 		return err_set(e, -EBUSY, "the snapshot is in use");
-	if (s->state != SNAPSHOT_REMOVING) {
-		s->state = SNAPSHOT_REMOVING;
+	s->state = SNAPSHOT_REMOVING;
+	if (was != SNAPSHOT_REMOVING)
 		ret = write_record(m, s, e);
-	}
+	if (ret && was == SNAPSHOT_COMPLETE)
+		s->state = was; /* it can be used still */
+	if (was == SNAPSHOT_TAKING)
+		ret = 0; /* it goes by its old record, too */
 	if (!ret)
 		ret = remove_files(m, s, e);
 	if (ret) {
 		log_error("snapshot %s: %s", s->id, e ? e->text : "");
 		return ret;
 	}
-	if (known)
+	if (was == SNAPSHOT_COMPLETE)
 		report(m, "snapshot removed", s);
 	free_snapshot(s);
 	return 0;
@@ -498,7 +526,7 @@ int snapshot_link(const struct store *from, const char *old, const struct store 
 	char temporary[STORE_NAME_MAX + 8];
 	int ret = 0;
 
-	snprintf(temporary, sizeof(temporary), ".new-%s", name);
+	snprintf(temporary, sizeof(temporary), NEW_PREFIX "%s", name);
 	unlinkat(to->dir, temporary, 0);
 	if (linkat(from->dir, old, to->dir, temporary, 0) ||
 		renameat(to->dir, temporary, to->dir, name) || fsync(to->dir))

@@ -9,14 +9,18 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "mgmt/manager/api.h"
 #include "mgmt/manager/operation.h"
+#include "tests/support/replace_calls.h"
 
 #define DISK_SIZE (1u << 20)
 
@@ -485,6 +489,282 @@ static void a_half_clone_goes(void **state)
 	assert_int_equal(access(file, F_OK), -1);
 }
 
+/* ---- what must not start, or stay ---------------------------------------- */
+
+static void write_text(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	assert_int_equal(chmod(path, 0600), 0);
+}
+
+static void state_file(char path[256], const char *folder, const char *id, const char *suffix)
+{
+	snprintf(path, 256, "%s/%s/%s.%s", state_dir, folder, id, suffix);
+}
+
+/* Its worker died, so that a start is due, and its restore had begun. */
+static void a_restore_is_not_overtaken_by_a_restart(void **state)
+{
+	char path[256], text[128];
+	struct mvm *v;
+
+	define_vm();
+	v = manager_find(&m, "a");
+	v->def.restart = POLICY_ALWAYS;
+	expect(202, "POST", "/vms/a/snapshots", TAKE);
+	settle();
+	v->state = VMMS_CRITICAL;
+	mvm_restart_later(v, 3600 * NS_PER_S);
+	snprintf(text, sizeof(text), "{\"snapshot\": \"%s\"}", only_snapshot()->id);
+	state_file(path, "snapshots", v->def.id, "restore");
+	write_text(path, text);
+	restores_find(&m);
+	assert_true(v->half_restored);
+	restores_resume(&m);
+	assert_non_null(v->op);
+	assert_false(v->restart_timer.armed);
+	settle();
+	assert_int_equal(v->state, VMMS_OFF);
+	assert_false(v->restart_timer.armed);
+}
+
+/* The timer is late: the restore has begun, or has ended half-way. */
+static void a_restart_that_is_due_finds_half_a_restore(void **state)
+{
+	struct mvm *v;
+
+	define_vm();
+	v = manager_find(&m, "a");
+	v->state = VMMS_CRITICAL;
+	v->half_restored = true;
+	mvm_restart_later(v, 1);
+	loop_timer_start(&loop, &timer, 10 * NS_PER_MS, look);
+	loop_run(&loop);
+	assert_false(v->restart_timer.armed);
+	assert_int_equal(v->state, VMMS_CRITICAL);
+	assert_int_equal(m.starts, 0);
+	assert_string_equal(v->reason.text, "");
+}
+
+static void a_restore_that_changed_nothing_leaves_the_restart(void **state)
+{
+	struct mvm *v;
+
+	define_vm();
+	v = manager_find(&m, "a");
+	expect(202, "POST", "/vms/a/snapshots", TAKE);
+	settle();
+	unlink(disk);
+	v->state = VMMS_CRITICAL;
+	mvm_restart_later(v, 3600 * NS_PER_S);
+	expect(202, "POST", "/vms/a/snapshots/s/restore", "");
+	assert_false(v->restart_timer.armed);
+	settle();
+	assert_int_equal(v->state, VMMS_CRITICAL);
+	assert_true(v->restart_timer.armed);
+}
+
+static void a_copy_that_was_changed_is_not_used(void **state)
+{
+	char path[256];
+
+	define_vm();
+	expect(202, "POST", "/vms/a/snapshots", TAKE);
+	settle();
+	write_disk(disk, "new", 2000);
+	snprintf(path, sizeof(path), "%s.snapshot-%s", disk, only_snapshot()->id);
+	assert_int_equal(chmod(path, 0600), 0);
+	write_disk(path, "other", 3000);
+	expect(202, "POST", "/vms/a/snapshots/s/restore", "");
+	settle();
+	disk_has(disk, "new", 2000);
+	assert_false(manager_find(&m, "a")->half_restored);
+	expect(202, "POST", "/vms/a/snapshots/s/clone", "{\"name\": \"b\"}");
+	settle();
+	assert_null(manager_find(&m, "b"));
+}
+
+/* Its record could not be written: it is there as before. */
+static void a_removal_that_fails_leaves_it_whole(void **state)
+{
+	define_vm();
+	expect(202, "POST", "/vms/a/snapshots", TAKE);
+	settle();
+	m.snapshot_store.calls = &replace_calls;
+	replace_calls_fail(1, false);
+	expect(500, "DELETE", "/vms/a/snapshots/s", "");
+	m.snapshot_store.calls = &file_replace_calls;
+	assert_int_equal(only_snapshot()->state, SNAPSHOT_COMPLETE);
+	write_disk(disk, "new", 2000);
+	expect(202, "POST", "/vms/a/snapshots/s/restore", "");
+	settle();
+	disk_has(disk, "old", 1000);
+	replace_calls_fail(0, false);
+}
+
+static void half_a_snapshot_goes_without_a_new_record(void **state)
+{
+	define_vm();
+	expect(202, "POST", "/vms/a/snapshots", TAKE);
+	settle();
+	only_snapshot()->state = SNAPSHOT_TAKING;
+	m.snapshot_store.calls = &replace_calls;
+	replace_calls_fail(1, false);
+	assert_int_equal(snapshot_remove(&m, only_snapshot(), &e), 0);
+	m.snapshot_store.calls = &file_replace_calls;
+	replace_calls_fail(0, false);
+	assert_true(list_empty(&m.snapshots));
+	assert_int_equal(count_files(directory, "*snapshot-*"), 0);
+}
+
+static void names_that_were_not_given_go(void **state)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/images/.new-" GUID ".image", state_dir);
+	write_text(path, "x");
+	snprintf(path, sizeof(path), "%s/snapshots/.new-" GUID ".image", state_dir);
+	write_text(path, "x");
+	reopen();
+	assert_int_equal(count_files(state_dir, ".new-*"), 0);
+}
+
+/* The note of its making was left: the next manager must not take its disks for half a clone's. */
+static void a_clone_that_is_removed_keeps_its_disks(void **state)
+{
+	char path[256], text[256];
+
+	define_vm();
+	snprintf(text, sizeof(text), "{\"disks\": [\"%s\"]}", disk);
+	state_file(path, "snapshots", manager_find(&m, "a")->def.id, "clone");
+	write_text(path, text);
+	expect(200, "DELETE", "/vms/a", "");
+	reopen();
+	disk_has(disk, "old", 1000);
+}
+
+static void a_clone_runs_before_its_first_snapshot(void **state)
+{
+	char path[256];
+	struct mvm *v;
+
+	define_vm();
+	v = manager_find(&m, "a");
+	state_file(path, "images", v->def.id, "image");
+	write_text(path, "x");
+	state_file(path, "images", v->def.id, "trusted");
+	write_text(path, "{\"disks\": []}");
+	mvm_find_state(v);
+	assert_int_equal(v->state, VMMS_SAVED);
+	expect(409, "POST", "/vms/a/snapshots", TAKE);
+	assert_non_null(strstr(e.text, "start it once"));
+	assert_int_equal(unlink(path), 0);
+	expect(202, "POST", "/vms/a/snapshots", TAKE);
+	settle();
+}
+
+static void a_vm_whose_nics_are_replaced_is_left_alone(void **state)
+{
+	static const enum vmms_request refused[] = {
+		VMMS_SAVE, VMMS_PAUSE, VMMS_SNAPSHOT, VMMS_DEVICES};
+	struct mvm *v;
+
+	define_vm();
+	v = manager_find(&m, "a");
+	v->state = VMMS_RUNNING;
+	for (unsigned i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		v->run.old_nics = false;
+		assert_int_equal(mvm_check(v, refused[i], &e), 0);
+		v->run.old_nics = true;
+		assert_int_equal(mvm_check(v, refused[i], &e), -EBUSY);
+		assert_non_null(strstr(e.text, "try again"));
+	}
+	assert_int_equal(mvm_check(v, VMMS_STOP, &e), 0);
+	v->state = VMMS_OFF;
+}
+
+/* ---- a worker that says what it is told ---------------------------------- */
+
+struct speaker {
+	int fd;
+	const char *const *answers; /* up to NULL */
+	char asked[8][512];
+};
+
+static void *speak(void *arg)
+{
+	struct speaker *s = arg;
+
+	for (unsigned i = 0; s->answers[i]; i++) {
+		int fd = accept(s->fd, NULL, NULL);
+
+		assert_true(fd >= 0);
+		assert_true(read(fd, s->asked[i], sizeof(s->asked[i]) - 1) > 0);
+		assert_true(write(fd, s->answers[i], strlen(s->answers[i])) > 0);
+		close(fd);
+	}
+	return NULL;
+}
+
+static struct mvm *replacing;
+
+static void look_at_nics(struct loop_timer *t)
+{
+	if (replacing->replacing)
+		loop_timer_start(&loop, t, NS_PER_MS, look_at_nics);
+	else
+		loop_stop(&loop);
+}
+
+/* The VM says that it runs; all answers are given, and taken. */
+static void replace_nics(struct mvm *v, struct speaker *s, const char *const *answers)
+{
+	pthread_t thread;
+
+	*s = (struct speaker){.fd = s->fd, .answers = answers};
+	assert_int_equal(pthread_create(&thread, NULL, speak, s), 0);
+	replacing = v;
+	mvm_replace_nics(v);
+	loop_timer_start(&loop, &timer, NS_PER_MS, look_at_nics);
+	loop_run(&loop);
+	pthread_join(thread, NULL);
+}
+
+#define OK    "{\"ok\": true}\n"
+#define NO(w) "{\"ok\": false, \"error\": \"" w "\"}\n"
+
+static void a_nic_is_replaced_until_it_is(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct speaker s = {.fd = socket(AF_UNIX, SOCK_STREAM, 0)};
+	char path[PATH_MAX];
+	struct mvm *v;
+
+	define_vm();
+	v = manager_find(&m, "a");
+	mvm_path(v, "sock", path);
+	assert_true(strlen(path) < sizeof(address.sun_path));
+	memcpy(address.sun_path, path, strlen(path));
+	assert_int_equal(bind(s.fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(s.fd, 8), 0);
+	v->run.id.pid = getpid();
+	v->run.old_nics = true;
+	replace_nics(v, &s, (const char *const[]){NO("the VM is paused"), NULL});
+	assert_true(v->run.old_nics);
+	replace_nics(v, &s, (const char *const[]){OK, NO("the VM is paused"), NULL});
+	assert_true(v->run.old_nics);
+	replace_nics(v, &s, (const char *const[]){NO("there is no NIC nic0; see it"), OK, NULL});
+	assert_non_null(strstr(s.asked[0], "nic remove"));
+	assert_non_null(strstr(s.asked[1], "nic add"));
+	assert_false(v->run.old_nics);
+	close(s.fd);
+	unlink(path);
+}
+
 static void foreign_records_are_reported(void **state)
 {
 	char path[256];
@@ -581,6 +861,17 @@ int main(void)
 		TEST(a_restore_that_is_not_possible),
 		TEST(a_restore_that_stays_half),
 		TEST(a_half_clone_goes),
+		TEST(a_restore_is_not_overtaken_by_a_restart),
+		TEST(a_restart_that_is_due_finds_half_a_restore),
+		TEST(a_restore_that_changed_nothing_leaves_the_restart),
+		TEST(a_copy_that_was_changed_is_not_used),
+		TEST(a_removal_that_fails_leaves_it_whole),
+		TEST(half_a_snapshot_goes_without_a_new_record),
+		TEST(names_that_were_not_given_go),
+		TEST(a_clone_that_is_removed_keeps_its_disks),
+		TEST(a_clone_runs_before_its_first_snapshot),
+		TEST(a_vm_whose_nics_are_replaced_is_left_alone),
+		TEST(a_nic_is_replaced_until_it_is),
 		TEST(foreign_records_are_reported),
 		TEST(wrong_requests),
 		TEST(jobs_end_once),
