@@ -103,12 +103,29 @@ static int rename_own(json_t *config, const char *key, const char *prefix, const
 	return json_object_set_new(config, key, json_sprintf("%s.%s", value, name));
 }
 
+/* What its filters write. */
+static int rename_records(json_t *config, const char *key, const char *name)
+{
+	json_t *devices = json_object_get(config, key);
+	int ret = 0;
+
+	for (size_t i = 0; i < json_array_size(devices); i++) {
+		json_t *filters = json_object_get(json_array_get(devices, i), "filters");
+
+		for (size_t k = 0; k < json_array_size(filters); k++)
+			ret |= rename_own(json_array_get(filters, k), "file", "/", name);
+	}
+	return ret;
+}
+
 static int adapt_own(json_t *config, const struct clone_options *o, struct err *e)
 {
 	const char *display = text_of(config, "display");
 	int ret = rename_own(config, "vsock", "/", o->name) ||
 		  rename_own(config, "console", "/", o->name) ||
-		  rename_own(config, "display", "vnc=unix:", o->name);
+		  rename_own(config, "display", "vnc=unix:", o->name) ||
+			  rename_records(config, "disks", o->name) ||
+			  rename_records(config, "nics", o->name);
 
 	if (ret)
 		return err_set(e, -ENOMEM, "out of memory");
@@ -121,10 +138,23 @@ static int adapt_own(json_t *config, const struct clone_options *o, struct err *
 	return json_object_set_new(config, "display", json_string("headless")) ? -ENOMEM : 0;
 }
 
-/* Its back end is there for any number of VMs. */
-static bool is_sharable(const char *backend)
+/* Its back end is there for any number of VMs; ports of the host are not. */
+static bool is_sharable(const json_t *nic)
 {
-	return !strcmp(backend, "null") || !strcmp(backend, "user");
+	const char *backend = text_of(nic, "backend");
+
+	return !strcmp(backend, "null") ||
+	       (!strcmp(backend, "user") && !json_object_get(nic, "forward"));
+}
+
+static int disconnect(json_t *nic)
+{
+	int ret = 0;
+
+	if (strcmp(text_of(nic, "backend"), "user"))
+		ret = json_object_set_new(nic, "backend", json_string("null"));
+	json_object_del(nic, "forward");
+	return ret;
 }
 
 /* definition_read() chooses new addresses. */
@@ -134,17 +164,17 @@ static int adapt_nics(json_t *config, const struct clone_options *o, struct err 
 
 	for (size_t i = 0; i < json_array_size(nics); i++) {
 		json_t *nic = json_array_get(nics, i);
-		const char *backend = text_of(nic, "backend");
 
 		json_object_del(nic, "mac");
-		if (is_sharable(backend))
+		if (is_sharable(nic))
 			continue;
 		if (!o->disconnect)
 			return err_set(e, -EBUSY,
-				"nics[%zu]: %.200s: is of one VM; give --disconnect for a clone whose NIC is not connected",
-				i, backend);
-		json_object_del(nic, "forward");
-		json_object_set_new(nic, "backend", json_string("null"));
+				"nics[%zu]: %.200s%s: is of one VM; give --disconnect for a clone whose NIC is not connected",
+				i, text_of(nic, "backend"),
+				json_object_get(nic, "forward") ? " with forward" : "");
+		if (disconnect(nic))
+			return err_set(e, -ENOMEM, "out of memory");
 	}
 	return 0;
 }
