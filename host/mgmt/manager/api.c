@@ -262,10 +262,19 @@ struct mvm *api_vm_for(struct api_request *q, enum vmms_request request)
 	return NULL;
 }
 
+static void count_change(struct api_request *q, int by)
+{
+	struct mvm *v = q->changing ? manager_find(q->m, q->param[0]) : NULL;
+
+	if (v && (by > 0 || v->changes))
+		v->changes += (unsigned)by;
+}
+
 static void on_answer(void *ctx, json_t *reply, int error, const struct err *e)
 {
 	struct api_request *q = ctx;
 
+	count_change(q, -1);
 	if (q->asked && (reply || q->device)) {
 		if (e)
 			api_fill_error(&q->answer, api_status_of(error), e->text);
@@ -286,6 +295,7 @@ void api_ask(struct api_request *q, struct mvm *v, json_t *request, unsigned tim
 
 	mvm_path(v, "sock", path);
 	q->asked = asked;
+	count_change(q, 1);
 	if (request)
 		ask = ask_start(v->m->loop, path, v->run.id.pid, request, timeout_ms, on_answer, q);
 	json_decref(request);

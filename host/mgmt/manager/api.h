@@ -63,6 +63,7 @@ struct api_request {
 	void (*asked)(struct api_request *q, json_t *reply);
 	size_t ask_limit; /* bytes of the answer; 0: ASK_REPLY_MAX */
 	json_t *device;   /* in the configuration: the one that is added, or removed */
+	bool changing;    /* it changes devices of a VM that runs: mvm.changes */
 };
 
 /* Finds the route. path: as it was sent, without query. 0; or the status: 400, 404, 405. */

@@ -217,9 +217,10 @@ static void add(struct api_request *q, const struct device_kind *kind)
 		api_fail(q, ret, &e);
 		return;
 	}
+	q->changing = v->state == VMMS_RUNNING;
 	devices = json_object_get(v->def.config, kind->key);
 	q->device = json_incref(json_array_get(devices, json_array_size(devices) - 1));
-	if (v->state != VMMS_RUNNING)
+	if (!q->changing)
 		api_json(q, 201, json_incref(q->device));
 	else
 		api_ask(q, v,
@@ -313,7 +314,8 @@ static void remove_device(struct api_request *q, const struct device_kind *kind)
 
 	if (!v)
 		return;
-	if (v->state == VMMS_RUNNING) {
+	q->changing = v->state == VMMS_RUNNING;
+	if (q->changing) {
 		api_ask(q, v, json_pack("{s:s}", "command", kind->list), CTL_TIMEOUT_MS,
 			device_listed);
 		return;

@@ -22,12 +22,15 @@
 #include "mgmt/manager/host.h"
 #include "mgmt/manager/http.h"
 #include "mgmt/manager/manager.h"
+#include "mgmt/manager/operation.h"
 
 #define STATUS_ERROR 1
 #define STATUS_USAGE 2
 #define BACKLOG      64
 #define STALE_MS     1000
 #define STALE_TRIES  5u
+#define END_NS       (10 * NS_PER_S) /* for snapshots that are being taken */
+#define END_LOOK_NS  (10 * NS_PER_MS)
 #define SYSTEMD_FD   3 /* SD_LISTEN_FDS_START: sd_listen_fds(3) */
 
 static struct {
@@ -210,15 +213,33 @@ static int open_socket(const struct http_access *access, struct err *e)
 
 struct ending {
 	struct loop_op op;
+	struct manager *m;
 	struct loop *loop;
+	struct loop_timer timer;
+	uint64_t until_ns;
 };
 
-static void on_signal(struct loop_op *op, int res)
+static void end_if_possible(struct loop_timer *timer)
 {
-	loop_stop(container_of(op, struct ending, op)->loop);
+	struct ending *ending = container_of(timer, struct ending, timer);
+
+	if (operations_have_ended(ending->m) || loop_now_ns() >= ending->until_ns)
+		loop_stop(ending->loop);
+	else
+		loop_timer_start(ending->loop, timer, END_LOOK_NS, end_if_possible);
 }
 
-static void watch_signals(struct ending *ending, struct loop *loop)
+/* A VM that is paused for a snapshot would stay so until the next manager: it is resumed first. */
+static void on_signal(struct loop_op *op, int res)
+{
+	struct ending *ending = container_of(op, struct ending, op);
+
+	operations_end(ending->m);
+	ending->until_ns = loop_now_ns() + END_NS;
+	end_if_possible(&ending->timer);
+}
+
+static void watch_signals(struct ending *ending, struct loop *loop, struct manager *m)
 {
 	sigset_t set;
 
@@ -228,6 +249,7 @@ static void watch_signals(struct ending *ending, struct loop *loop)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	ending->m = m;
 	ending->loop = loop;
 	ending->op.done = on_signal;
 	io_uring_prep_poll_add(
@@ -274,7 +296,7 @@ static int run(const struct http_access *access, struct err *e)
 		return ret;
 	umask(077);
 	raise_fd_limit();
-	watch_signals(&ending, &loop);
+	watch_signals(&ending, &loop, &m);
 	ret = manager_open(&m, &loop, options.state_dir, options.run_dir, options.program, e);
 	if (!ret)
 		ret = serve(&m, &loop, access, e);

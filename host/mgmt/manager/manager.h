@@ -71,6 +71,7 @@ struct mvm {
 	bool polling;   /* an answer is waited for: status */
 	/* ... answers: pause, resume, save; of these, saves; shutdowns */
 	unsigned asked, saves, shutdowns;
+	unsigned changes;     /* requests that change its devices; no snapshot meanwhile */
 	bool cancelling;      /* the save, or that of a snapshot */
 	bool replacing;       /* its NICs */
 	size_t nic;           /* the one that is being replaced */
@@ -97,6 +98,7 @@ struct manager {
 	struct loop_task autostart_task;
 	struct loop_task watch_task;
 	bool watch_posted;
+	bool ending; /* no new operations */
 	struct loop_timer autostart_timer;
 	bool autostart_posted;
 	uint64_t run_number, starts, deaths, adoptions;

@@ -416,6 +416,10 @@ int mvm_check(const struct mvm *v, enum vmms_request request, struct err *e)
 		!vmms_is_live(v->state))
 		return err_set(e, -EBUSY,
 			"%s: not possible: a restore has ended half-way; restore a snapshot", name);
+	if (v->changes && request == VMMS_SNAPSHOT)
+		return err_set(e, -EBUSY,
+			"%s: not possible: its devices are being changed; try again in a moment",
+			name);
 	if (vmms_is_live(v->state) && v->run.old_nics && needs_own_nics(request))
 		return err_set(e, -EBUSY,
 			"%s: not possible: its NICs are being replaced; try again in a moment", name);

@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "mgmt/manager/operation.h"
+#include "mgmt/manager/usage.h"
 
 /* ---- the end ------------------------------------------------------------- */
 
@@ -252,6 +253,25 @@ static int check_clone(const struct mvm *v, struct err *e)
 		"snapshot: not possible: the VM is a clone that has not run yet; start it once first");
 }
 
+/* What the worker would refuse when the guest stands still. */
+static int check_live(const struct mvm *v, struct err *e)
+{
+	const char *memory = json_string_value(json_object_get(v->def.config, "memory"));
+
+	if (!vmms_is_live(v->state) || !memory || !strchr(memory, ','))
+		return 0;
+	return err_set(e, -EBUSY,
+		"snapshot: not possible while the VM runs: its memory is dynamic, and cannot be saved");
+}
+
+/* Pages that were never used are not in the image. */
+static uint64_t image_size(const struct mvm *v)
+{
+	struct usage u;
+
+	return vmms_is_live(v->state) && !usage_of(v->run.id.pid, &u) ? u.resident : 0;
+}
+
 int mvm_snapshot(struct mvm *v, const char *name, bool full, struct job **job, struct err *e)
 {
 	bool live = vmms_is_live(v->state);
@@ -262,14 +282,17 @@ int mvm_snapshot(struct mvm *v, const char *name, bool full, struct job **job, s
 	if (!ret)
 		ret = check_clone(v, e);
 	if (!ret)
+		ret = check_live(v, e);
+	if (!ret)
 		ret = snapshot_add(
 			v->m, &v->def, name, live || v->state == VMMS_SAVED, full, &s, e);
 	if (ret)
 		return ret;
-	op = operation_new(v->m, v, s, VMMS_SNAPSHOT, job, e);
+	ret = snapshot_check_space(v->m, s, image_size(v), e);
+	op = ret ? NULL : operation_new(v->m, v, s, VMMS_SNAPSHOT, job, e);
 	if (!op) {
 		snapshot_remove(v->m, s, NULL);
-		return -EAGAIN;
+		return ret ? ret : -EAGAIN;
 	}
 	if (live)
 		begin_live(op);

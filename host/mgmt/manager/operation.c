@@ -5,14 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+
 struct operation *operation_new(struct manager *m, struct mvm *v, struct snapshot *s,
 	enum vmms_request request, struct job **job, struct err *e)
 {
-	struct operation *op = calloc(1, sizeof(*op));
+	struct operation *op = m->ending ? NULL : calloc(1, sizeof(*op));
 
 	*job = op ? jobs_add(&m->jobs, s->vm, request) : NULL;
 	if (!*job) {
-		err_set(e, -EAGAIN, "too many requests run; try again later");
+		err_set(e, -EAGAIN, m->ending ? "the manager ends"
+					      : "too many requests run; try again later");
 		free(op);
 		return NULL;
 	}
@@ -112,4 +115,28 @@ int job_cancel(struct manager *m, struct job *job, struct err *e)
 	if (v && (job->request == VMMS_SAVE || (op && op->saving)))
 		mvm_cancel_save(v);
 	return 0;
+}
+
+/* ---- the end of the manager ---------------------------------------------- */
+
+void operations_end(struct manager *m)
+{
+	struct err e;
+
+	m->ending = true;
+	list_for_each (at, &m->operations) {
+		struct operation *op = container_of(at, struct operation, link);
+		struct job *job = jobs_find(&m->jobs, op->job);
+
+		if (job && op->request != VMMS_APPLY && job_cancel(m, job, &e))
+			log_error("VM %s: %s", job->vm, e.text);
+	}
+}
+
+bool operations_have_ended(const struct manager *m)
+{
+	list_for_each (at, &m->operations)
+		if (container_of(at, struct operation, link)->request != VMMS_APPLY)
+			return false;
+	return true;
 }

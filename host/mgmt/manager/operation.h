@@ -54,6 +54,11 @@ void operations_progress(struct manager *m);
 /* Ends a job that can be cancelled, a bit later. -EBUSY: it cannot, or has ended. */
 int job_cancel(struct manager *m, struct job *job, struct err *e);
 
+/* The manager ends: no new ones; those that can be cancelled are, and VMs are resumed. */
+void operations_end(struct manager *m);
+/* Only restores are left, which the next manager begins anew. */
+bool operations_have_ended(const struct manager *m);
+
 /* ---- taking: mvm_snapshot.c ---------------------------------------------- */
 
 int mvm_snapshot(struct mvm *v, const char *name, bool full, struct job **job, struct err *e);

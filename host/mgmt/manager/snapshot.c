@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -303,6 +304,58 @@ void snapshot_note_disks(struct snapshot *s, const struct disk_copies *c)
 		json_object_set_new(
 			disk, "changed_ns", json_integer((json_int_t)c->list[i].changed_ns));
 	}
+}
+
+/* ---- space --------------------------------------------------------------- */
+
+#define MIB (1ull << 20)
+
+struct space {
+	dev_t device;
+	uint64_t needed;
+};
+
+/* Adds to what is needed on the file system of `path`. */
+static int need(struct space *list, const char *path, uint64_t bytes, struct err *e)
+{
+	struct statvfs fs;
+	struct stat st;
+	uint64_t free_bytes;
+
+	if (stat(path, &st) || statvfs(path, &fs))
+		return 0; /* the copy will say so */
+	while (list->needed && list->device != st.st_dev)
+		list++;
+	list->device = st.st_dev;
+	list->needed += bytes;
+	free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (free_bytes >= list->needed)
+		return 0;
+	return err_set(e, -ENOSPC,
+		"%.300s: there are %llu MiB free beside it, and the snapshot may need %llu MiB",
+		path, free_bytes / MIB, (list->needed + MIB - 1) / MIB);
+}
+
+static int need_copy(struct space *list, const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (disk_copy_shares(path) || stat(path, &st))
+		return 0;
+	return need(list, path, (uint64_t)st.st_blocks * 512, e);
+}
+
+int snapshot_check_space(
+	const struct manager *m, const struct snapshot *s, uint64_t image, struct err *e)
+{
+	struct space *list = calloc(json_array_size(s->disks) + 2, sizeof(*list));
+	int ret = list ? need(list, m->snapshot_store.path, image, e)
+		       : err_set(e, -ENOMEM, "out of memory");
+
+	for (size_t i = 0; i < json_array_size(s->disks) && s->full && !ret; i++)
+		ret = need_copy(list, text_of(json_array_get(s->disks, i), "file"), e);
+	free(list);
+	return ret;
 }
 
 /* ---- copies -------------------------------------------------------------- */

@@ -61,6 +61,9 @@ json_t *snapshot_json(const struct snapshot *s);
  * snapshot, -EEXIST, -ENOSPC, -errno with one line. */
 int snapshot_add(struct manager *m, const struct definition *d, const char *name, bool memory,
 	bool full, struct snapshot **s, struct err *e);
+/* image: bytes that its image may have. -ENOSPC: that, or full copies of disks, have no room. */
+int snapshot_check_space(
+	const struct manager *m, const struct snapshot *s, uint64_t image, struct err *e);
 /* It is COMPLETE when 0 is returned. */
 int snapshot_complete(struct manager *m, struct snapshot *s, struct err *e);
 /* -EBUSY: it is used. Else it is gone; what cannot be removed now is by the next manager. */

@@ -765,6 +765,125 @@ static void a_nic_is_replaced_until_it_is(void **state)
 	unlink(path);
 }
 
+/* ---- what is of one VM --------------------------------------------------- */
+
+static const char *text_at(const struct mvm *v, const char *list, const char *key)
+{
+	return json_string_value(
+		json_object_get(json_array_get(json_object_get(v->def.config, list), 0), key));
+}
+
+static const char *record_of(const struct mvm *v, const char *list)
+{
+	const json_t *device = json_array_get(json_object_get(v->def.config, list), 0);
+
+	return json_string_value(json_object_get(
+		json_array_get(json_object_get(device, "filters"), 0), "file"));
+}
+
+static void a_clone_shares_no_port_and_no_file(void **state)
+{
+	struct mvm *clone;
+	char body[600];
+
+	write_disk(disk, "old", 1000);
+	snprintf(body, sizeof(body),
+		"{\"config\": {\"name\": \"a\", \"kernel\": \"/k\", \"memory\": \"64M\", \"disks\": "
+		"[{\"file\": \"%s\", \"filters\": [{\"filter\": \"log\", \"file\": \"/l\"}]}], "
+		"\"nics\": [{\"backend\": \"user\", \"forward\": \"tcp:8080-:80\", \"filters\": "
+		"[{\"filter\": \"pcap\", \"file\": \"/p\"}]}]}}",
+		disk);
+	expect(201, "POST", "/vms", body);
+	expect(202, "POST", "/vms/a/snapshots", TAKE);
+	settle();
+	expect(409, "POST", "/vms/a/snapshots/s/clone", "{\"name\": \"b\"}");
+	assert_non_null(strstr(e.text, "forward"));
+	expect(202, "POST", "/vms/a/snapshots/s/clone", "{\"name\": \"b\", \"disconnect\": true}");
+	settle();
+	clone = manager_find(&m, "b");
+	assert_string_equal(text_at(clone, "nics", "backend"), "user");
+	assert_null(text_at(clone, "nics", "forward"));
+	assert_string_equal(record_of(clone, "nics"), "/p.b");
+	assert_string_equal(record_of(clone, "disks"), "/l.b");
+	assert_string_equal(record_of(manager_find(&m, "a"), "nics"), "/p");
+}
+
+/* ---- what is refused before a VM is paused ------------------------------- */
+
+static void on_answered_later(struct api_request *q)
+{
+	answered = true;
+	free(q->answer.text);
+	q->answer.text = NULL;
+	loop_stop(&loop);
+}
+
+static void no_snapshot_while_devices_change(void **state)
+{
+	static const char nic[] = "{\"backend\": \"null\"}";
+	struct api_request q = {.m = &m, .answered = on_answered_later};
+	struct mvm *v;
+
+	define_vm();
+	v = manager_find(&m, "a");
+	v->state = VMMS_RUNNING;
+	assert_int_equal(api_match("POST", "/vms/a/nics", &q.route, q.param), 0);
+	answered = false;
+	api_run(&q, nic, strlen(nic));
+	assert_false(answered);
+	expect(409, "POST", "/vms/a/snapshots", TAKE);
+	assert_non_null(strstr(e.text, "try again"));
+	loop_run(&loop); /* no worker answers */
+	assert_true(answered);
+	assert_int_equal(v->changes, 0);
+	api_free(&q);
+	assert_int_equal(mvm_check(v, VMMS_SNAPSHOT, &e), 0);
+	v->state = VMMS_OFF;
+}
+
+static void no_snapshot_of_dynamic_memory(void **state)
+{
+	struct mvm *v;
+
+	expect(201, "POST", "/vms",
+		"{\"config\": {\"name\": \"a\", \"kernel\": \"/k\", \"memory\": \"64M,max=128M\"}}");
+	v = manager_find(&m, "a");
+	v->state = VMMS_RUNNING;
+	expect(409, "POST", "/vms/a/snapshots", TAKE);
+	assert_non_null(strstr(e.text, "dynamic"));
+	assert_int_equal(v->state, VMMS_RUNNING);
+	v->state = VMMS_OFF;
+	expect(202, "POST", "/vms/a/snapshots", TAKE);
+	settle();
+}
+
+static void no_snapshot_without_room(void **state)
+{
+	struct snapshot *s;
+
+	define_vm();
+	expect(202, "POST", "/vms/a/snapshots", TAKE);
+	settle();
+	s = only_snapshot();
+	assert_int_equal(snapshot_check_space(&m, s, 0, &e), 0);
+	assert_int_equal(snapshot_check_space(&m, s, 1ull << 62, &e), -ENOSPC);
+	assert_non_null(strstr(e.text, "MiB"));
+}
+
+static void a_manager_that_ends_cancels(void **state)
+{
+	define_vm();
+	expect(202, "POST", "/vms/a/snapshots", TAKE);
+	assert_false(operations_have_ended(&m));
+	operations_end(&m);
+	assert_true(atomic_load(&manager_find(&m, "a")->op->copies.cancelled));
+	settle();
+	assert_true(operations_have_ended(&m));
+	expect(503, "POST", "/vms/a/snapshots", "{\"name\": \"t\", \"copy\": true}");
+	assert_int_equal(count_files(state_dir, "*.json") - 1,
+		list_empty(&m.snapshots) ? 0 : 1); /* it may have been complete */
+}
+
 static void foreign_records_are_reported(void **state)
 {
 	char path[256];
@@ -872,6 +991,11 @@ int main(void)
 		TEST(a_clone_runs_before_its_first_snapshot),
 		TEST(a_vm_whose_nics_are_replaced_is_left_alone),
 		TEST(a_nic_is_replaced_until_it_is),
+		TEST(a_clone_shares_no_port_and_no_file),
+		TEST(no_snapshot_while_devices_change),
+		TEST(no_snapshot_of_dynamic_memory),
+		TEST(no_snapshot_without_room),
+		TEST(a_manager_that_ends_cancels),
 		TEST(foreign_records_are_reported),
 		TEST(wrong_requests),
 		TEST(jobs_end_once),
