@@ -124,8 +124,8 @@ static int adapt_own(json_t *config, const struct clone_options *o, struct err *
 	int ret = rename_own(config, "vsock", "/", o->name) ||
 		  rename_own(config, "console", "/", o->name) ||
 		  rename_own(config, "display", "vnc=unix:", o->name) ||
-			  rename_records(config, "disks", o->name) ||
-			  rename_records(config, "nics", o->name);
+		  rename_records(config, "disks", o->name) ||
+		  rename_records(config, "nics", o->name);
 
 	if (ret)
 		return err_set(e, -ENOMEM, "out of memory");

@@ -49,8 +49,7 @@ static int open_from(struct disk_copies *c, struct disk_copy *d, struct err *e)
 	d->changed_ns = (uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec;
 	if (d->known && ((int64_t)d->size != d->known_size ||
 				(int64_t)d->changed_ns != d->known_changed_ns))
-		return err_set(
-			e, -EBUSY, "%s: was changed since the snapshot was taken", d->from);
+		return err_set(e, -EBUSY, "%s: was changed since the snapshot was taken", d->from);
 	atomic_fetch_add(&c->total, d->size);
 	return c->locked ? 0 : lock(d->from_fd, d->from, true, e);
 }

@@ -24,7 +24,7 @@ struct disk_copy {
 	char *from, *to;
 	uint64_t size, changed_ns; /* of `from`, when it was copied */
 	int64_t set_changed_ns;    /* what `to` gets; -1: the same */
-	bool known;                /* `from` must have these: a copy that nobody may change */
+	bool known;                /* `from` must have these: a copy that must not change */
 	int64_t known_size, known_changed_ns;
 	/* private */
 	int from_fd, to_fd;

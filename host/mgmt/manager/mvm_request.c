@@ -422,7 +422,8 @@ int mvm_check(const struct mvm *v, enum vmms_request request, struct err *e)
 			name);
 	if (vmms_is_live(v->state) && v->run.old_nics && needs_own_nics(request))
 		return err_set(e, -EBUSY,
-			"%s: not possible: its NICs are being replaced; try again in a moment", name);
+			"%s: not possible: its NICs are being replaced; try again in a moment",
+			name);
 	return 0;
 }
 

@@ -244,7 +244,8 @@ static void begin_idle(struct operation *op)
 
 /* ---- the beginning ------------------------------------------------------- */
 
-/* Its image is of the original's disks and NICs; a note beside it, which no snapshot has, says so. */
+/* Its image is of the original's disks and NICs; a note beside it, which no snapshot has, says so.
+ */
 static int check_clone(const struct mvm *v, struct err *e)
 {
 	if (vmms_is_live(v->state) || !mvm_has_image(v, "image") || !mvm_has_image(v, "trusted"))

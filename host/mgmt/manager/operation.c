@@ -14,8 +14,8 @@ struct operation *operation_new(struct manager *m, struct mvm *v, struct snapsho
 
 	*job = op ? jobs_add(&m->jobs, s->vm, request) : NULL;
 	if (!*job) {
-		err_set(e, -EAGAIN, m->ending ? "the manager ends"
-					      : "too many requests run; try again later");
+		err_set(e, -EAGAIN,
+			m->ending ? "the manager ends" : "too many requests run; try again later");
 		free(op);
 		return NULL;
 	}
