@@ -91,6 +91,44 @@ static void a_restart_that_is_due_finds_half_a_restore(void **state)
 	assert_string_equal(v->reason.text, "");
 }
 
+static void look_if_held(struct loop_timer *t)
+{
+	if (manager_find(&mgr.m, "a")->held)
+		loop_timer_start(&mgr.loop, t, NS_PER_MS, look_if_held);
+	else
+		loop_stop(&mgr.loop);
+}
+
+/* It is not known whether it has a worker: the restore goes on when it is. */
+static void a_restore_waits_for_a_vm_that_is_held(void **state)
+{
+	char note[256], record[256], text[128];
+	struct mvm *v;
+
+	mgr_define_vm();
+	mgr_expect(202, "POST", "/vms/a/snapshots", MGR_TAKE);
+	mgr_settle();
+	mgr_write_disk(mgr.disk, "new", 2000);
+	snprintf(text, sizeof(text), "{\"snapshot\": \"%s\"}", mgr_only_snapshot()->id);
+	state_file(note, "snapshots", manager_find(&mgr.m, "a")->def.id, "restore");
+	write_text(note, text);
+	snprintf(record, sizeof(record), "%s/enlite/%s.run", mgr.run_dir,
+		manager_find(&mgr.m, "a")->def.id);
+	write_text(record, "{}");
+	mgr_reopen();
+	v = manager_find(&mgr.m, "a");
+	assert_true(v->held);
+	assert_true(v->half_restored);
+	mgr_disk_has(mgr.disk, "new", 2000);
+	assert_int_equal(unlink(record), 0);
+	loop_timer_start(&mgr.loop, &timer, NS_PER_MS, look_if_held);
+	loop_run(&mgr.loop);
+	mgr_settle();
+	assert_false(v->half_restored);
+	mgr_disk_has(mgr.disk, "old", 1000);
+	assert_int_equal(access(note, F_OK), -1);
+}
+
 static void a_restore_that_changed_nothing_leaves_the_restart(void **state)
 {
 	struct mvm *v;
@@ -228,7 +266,7 @@ static void a_vm_whose_nics_are_replaced_is_left_alone(void **state)
 	v->state = VMMS_OFF;
 }
 
-/* ---- a worker that says what it is to say ---------------------------------- */
+/* ---- a worker that says what it is to say -------------------------------- */
 
 struct speaker {
 	int fd;
@@ -433,6 +471,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_restore_is_not_overtaken_by_a_restart),
 		TEST(a_restart_that_is_due_finds_half_a_restore),
+		TEST(a_restore_waits_for_a_vm_that_is_held),
 		TEST(a_restore_that_changed_nothing_leaves_the_restart),
 		TEST(a_copy_that_was_changed_is_not_used),
 		TEST(a_removal_that_fails_leaves_it_whole),
