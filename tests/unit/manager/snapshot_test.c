@@ -218,7 +218,7 @@ static void make_half_file(const char *folder, const char *id, const char *suffi
 	char path[256];
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/%s/%s.%s.tmp", state_dir, folder, id, suffix);
+	snprintf(path, sizeof(path), "%s/%s/%s.%s.tmp", mgr.state_dir, folder, id, suffix);
 	f = fopen(path, "w");
 	assert_non_null(f);
 	fclose(f);
@@ -229,17 +229,17 @@ static void half_files_go(void **state)
 {
 	static const char gone[] = "12345678-1234-4234-8234-123456789abc";
 
-	define_vm();
-	expect(202, "POST", "/vms/a/snapshots", TAKE);
-	settle();
-	make_half_file("snapshots", only_snapshot()->id, "json");
-	make_half_file("snapshots", manager_find(&m, "a")->def.id, "restore");
+	mgr_define_vm();
+	mgr_expect(202, "POST", "/vms/a/snapshots", MGR_TAKE);
+	mgr_settle();
+	make_half_file("snapshots", mgr_only_snapshot()->id, "json");
+	make_half_file("snapshots", manager_find(&mgr.m, "a")->def.id, "restore");
 	make_half_file("snapshots", gone, "json");
 	make_half_file("snapshots", gone, "clone");
 	make_half_file("images", gone, "trusted");
-	reopen();
-	assert_int_equal(count_files(state_dir, "*.tmp"), 0);
-	assert_string_equal(only_snapshot()->name, "s");
+	mgr_reopen();
+	assert_int_equal(mgr_count_files(mgr.state_dir, "*.tmp"), 0);
+	assert_string_equal(mgr_only_snapshot()->name, "s");
 }
 
 static void a_restore_is_completed(void **state)
