@@ -435,16 +435,18 @@ static void ticks_stop_while_paused(void **state)
 static void lazy_packets_wait_for_a_tick(void **state)
 {
 	struct guest_channel *c = &f->chan[0];
+	const struct vmbus_ring_ctl *ctl;
 	struct vmbus_pkt pkt;
 
 	open_null_channel(&(struct null_config){.tick_ns = 1000000, .lazy = true});
+	ctl = ring_page(c, 0);
 	for (uint64_t id = 0; id < 10; id++) {
 		guest_send(c, id);
 		do
 			guest_receive(c, &pkt);
 		while (pkt.desc.type != VMBUS_PKT_COMPLETION);
 		assert_int_equal(pkt.desc.trans_id, id);
-		assert_int_equal(((struct vmbus_ring_ctl *)ring_page(c, 0))->interrupt_mask, 1);
+		assert_int_equal(__atomic_load_n(&ctl->interrupt_mask, __ATOMIC_ACQUIRE), 1);
 	}
 	close_channel(c);
 }
