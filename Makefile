@@ -8,7 +8,7 @@
 #   make test       all tests: check, flat guests, virtual machines
 #   make check      what needs no root, no KVM and about two minutes
 #   make manager-long   the manager's tests with 1,000 kills, 10,000 connections; about half an hour
-#   make vm-long    the virtual machine tests with all kernels, VPs and large parameters; hours
+#   make vm-long    the virtual machine tests with 6.1-cloud and 6.12-cloud, more VPs and large parameters; hours
 #   make vm-ours    the tests of disks and NICs with our guest modules, on both buses; hours
 #   make test-matrix   which virtual machine test runs with which kernel, VPs, driver and bus
 #   make campaign-kill campaign-powercut   1,000 kills, 10,000 power cuts under verified I/O

@@ -120,6 +120,9 @@ int vm_clone(const struct vm_args *a, struct err *e)
 	struct err why;
 	int ret;
 
+	if (a->snapshot && a->copy)
+		return err_set(e, -EINVAL,
+			"--copy: a snapshot that exists says itself how its disks are copied");
 	if (a->snapshot)
 		return clone_of(a, a->snapshot, e);
 	snprintf(name, sizeof(name), "clone-");

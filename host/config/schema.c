@@ -171,7 +171,7 @@ const struct schema_key vm_keys[] = {
 		.choices = auto_word,
 		.preset = "auto",
 		.arg = "N|auto",
-		.help = "threads that run channels; auto: one, or two from 4 host CPUs on",
+		.help = "threads that run channels; auto: one, or two from 4 host CPUs and 2 VPs on",
 	},
 	{
 		.name = "poll",

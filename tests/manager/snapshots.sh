@@ -143,6 +143,7 @@ test_snapshot_states() {
 	vm stop st
 	verdict "the one of the VM that was off" "$("$enlite" vm restore st@off 2>&1; state_is st off)"
 	verdict "with its disk, too" "$(disk_is "$dir/st.img" new)"
+	refused "--copy of a snapshot that exists" "says itself how its disks are copied" clone st@off st2 --copy
 	verdict "a clone in one command" "$("$enlite" vm clone st st2 --copy 2>&1; state_is st2 off)"
 	verdict "leaves no snapshot of its own" "$(has_snapshots st "off:complete paused:complete saved:complete")"
 	verdict "the clone has another ID" "$([ "$("$enlite" vm show st2 --json | jq -r .id)" != \
