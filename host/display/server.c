@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,8 +24,11 @@
 #define DISPLAYS_MAX 99u
 #define UNIX_PREFIX  "unix:"
 
-/* What a server is waited for. */
-#define END_TRIES  100
+/* A server is waited for so long when its link has ended, and then killed. */
+#define LINGER_MS 1000
+
+/* For the keeper, which waits for its server. */
+#define END_TRIES  200
 #define END_TRY_MS 10
 
 /* ---- where --------------------------------------------------------------- */
@@ -157,14 +161,30 @@ static pid_t start_again(int socket, const struct vnc_address *to, int (*confine
 	return start_server(socket, to, confine);
 }
 
+/* It ends with its link; one that hangs, or that a client has taken over, is made to. The kernel
+ * may refuse to kill it when the worker ends: a confined process may signal no others. */
+static void end_with_link(int socket, pid_t server)
+{
+	struct pollfd ends[] = {{.events = POLLIN}, {.fd = socket}};
+
+	ends[0].fd = (int)syscall(SYS_pidfd_open, server, 0);
+	if (ends[0].fd >= 0)
+		poll(ends, 2, -1);
+	if (ends[0].fd < 0 || poll(ends, 1, LINGER_MS) <= 0)
+		kill(server, SIGKILL);
+	if (ends[0].fd >= 0)
+		close(ends[0].fd);
+}
+
 /* True: the server ended because its link did. */
-static bool wait_end(pid_t server, uint32_t *signal)
+static bool wait_end(int socket, pid_t server, uint32_t *signal)
 {
 	int status = 0;
 
 	*signal = 0;
 	if (server < 0)
 		return false;
+	end_with_link(socket, server);
 	if (waitpid(server, &status, 0) == server && WIFSIGNALED(status))
 		*signal = (uint32_t)WTERMSIG(status);
 	return !status;
@@ -177,7 +197,7 @@ static void keep(int socket, const struct vnc_address *to, int (*confine)(void))
 	time_t began = now_s();
 	pid_t server = start_server(socket, to, confine);
 
-	while (!wait_end(server, &m.ended.signal)) {
+	while (!wait_end(socket, server, &m.ended.signal)) {
 		if (now_s() - began >= FORGIVEN_S)
 			m.ended.rest_s = LINK_REST_MIN_S;
 		if (send(socket, &m, sizeof(m), 0) != sizeof(m) || !rest(socket, m.ended.rest_s))
@@ -263,8 +283,7 @@ int display_server_start(const char *where, int (*confine)(void), struct err *e)
 	return ret;
 }
 
-/* It ends with its link. One that a client has taken over need not; it is killed when the worker
- * ends. */
+/* It ends with its link, and a second later at most. */
 static void wait_a_while(void)
 {
 	for (int i = 0; i < END_TRIES && !waitpid(keeper, NULL, WNOHANG); i++)

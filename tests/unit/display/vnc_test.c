@@ -383,6 +383,20 @@ static void a_crashed_server_is_started_again(void **state)
 	end(r);
 }
 
+/* It is no child of ours: gone when its keeper has reaped it. */
+static void a_server_that_hangs_ends_with_its_link(void **state)
+{
+	struct rig *r = begin();
+	pid_t server;
+
+	look(r);
+	server = server_of(&r->client);
+	assert_int_equal(kill(server, SIGSTOP), 0);
+	rfb_close(&r->client);
+	end(r);
+	WAIT_FOR(kill(server, 0) && errno == ESRCH);
+}
+
 /* ---- a guest that sets modes --------------------------------------------- */
 
 static void nothing(void *arg)
@@ -455,6 +469,7 @@ int main(void)
 		cmocka_unit_test(hostile_clients_do_not_reach_the_worker),
 		cmocka_unit_test(what_was_held_comes_up_after_a_crash),
 		cmocka_unit_test(a_crashed_server_is_started_again),
+		cmocka_unit_test(a_server_that_hangs_ends_with_its_link),
 		cmocka_unit_test(modes_without_viewers_are_few),
 		cmocka_unit_test(places_are_checked),
 		cmocka_unit_test(a_place_in_use_is_refused),
