@@ -18,6 +18,10 @@
 #define SECOND_NS    1000000000ull
 #define MODE_REST_NS SECOND_NS
 
+/* ENDEDs that are listened to: so many at once, and one more in each minute. */
+#define ENDS_MAX      10u
+#define END_REFILL_NS (60 * SECOND_NS)
+
 /* ---- messages to the server ---------------------------------------------- */
 
 static void set_server(struct display *d, enum display_server server)
@@ -238,29 +242,34 @@ static void take_pointer(struct display *d, const struct link_message *m)
 	d->ops->pointer(d->ctx, d->x, d->y, d->buttons, m->pointer.wheel);
 }
 
-/* What the keeper says may come from a server that a client has taken over: it could fill the log,
- * so that it says this too often is the end of the link. */
-static bool is_too_early(struct display *d)
+/* What the keeper says may come from a server that a client has taken over: it could fill the log.
+ * The keeper itself says it less often. By number, not by time of receipt: this thread may have
+ * been late for the one before. */
+static bool may_end(struct display *d)
 {
-	bool early = loop_now_ns() < d->rest_until_ns;
+	uint64_t minutes = (loop_now_ns() - d->refilled_ns) / END_REFILL_NS;
 
-	if (early)
-		shutdown(d->link, SHUT_RDWR);
-	return early;
+	d->refilled_ns += minutes * END_REFILL_NS;
+	d->ends_left = minutes < ENDS_MAX - d->ends_left ? d->ends_left + (uint32_t)minutes
+							 : ENDS_MAX;
+	if (!d->ends_left)
+		return false;
+	d->ends_left--;
+	return true;
 }
 
 static void server_ended(struct display *d, const struct link_message *m)
 {
 	uint32_t rest = m->ended.rest_s;
 
-	if (is_too_early(d))
+	if (!may_end(d)) {
+		shutdown(d->link, SHUT_RDWR); /* reading ends, which reports it */
 		return;
+	}
 	if (rest < LINK_REST_MIN_S || rest > LINK_REST_MAX_S)
 		rest = LINK_REST_MAX_S;
 	d->ends++;
 	d->rest_s = rest;
-	d->rest_until_ns =
-		loop_now_ns() + rest * SECOND_NS / 2; /* the keeper's rest began before */
 	if (m->ended.signal)
 		log_event(LOG_WARN,
 			"display: the VNC server crashed (signal %u); it is started again in %u s",
@@ -274,7 +283,7 @@ static void server_ended(struct display *d, const struct link_message *m)
 /* It knows nothing. */
 static void serve_again(struct display *d)
 {
-	if (d->server != DISPLAY_RESTING || is_too_early(d))
+	if (d->server != DISPLAY_RESTING)
 		return;
 	set_server(d, DISPLAY_SERVING);
 	send_memory(d);
@@ -441,6 +450,8 @@ void display_open(struct display *d, struct loop *control, int link, uint64_t by
 		.memfd = -1,
 		.link = link,
 		.server = link < 0 ? DISPLAY_NONE : DISPLAY_SERVING,
+		.ends_left = ENDS_MAX,
+		.refilled_ns = loop_now_ns(),
 		.task.fn = update_task,
 	};
 	pthread_mutex_init(&d->lock, NULL);

@@ -29,9 +29,11 @@ struct display_ops {
 /*
  * The VNC server:
  *
- *   NONE <--the link ended-- SERVING --ENDED--> RESTING --READY, not too early--> SERVING
+ *   NONE <--the link ended-- SERVING --ENDED--> RESTING --READY--> SERVING
  *     ^                                            |
- *     `--- the link ended, READY too early --------'
+ *     `--- the link ended -------------------------'
+ *
+ * More ENDEDs than the keeper sends are the end of the link.
  *
  * When it is SERVING no more, the keys and buttons come up that its viewers held.
  *
@@ -58,9 +60,10 @@ struct display {
 	uint32_t viewers;
 	bool sent; /* an UPDATE is with the server */
 	uint64_t updates, ends;
-	uint32_t rest_s;        /* after the last end */
-	uint64_t rest_until_ns; /* when the server may say that it is there, or that it ended */
-	uint64_t mode_due_ns;   /* without viewers no mode is sent until then */
+	uint32_t rest_s;      /* after the last end */
+	uint32_t ends_left;   /* ENDEDs that are listened to */
+	uint64_t refilled_ns; /* up to when they were counted */
+	uint64_t mode_due_ns; /* without viewers no mode is sent until then */
 	struct loop_timer timer;
 	bool down[LINK_KEYS];
 	uint32_t x, y, buttons;

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <linux/input-event-codes.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -168,6 +169,10 @@ static void look(struct rig *r)
 	WAIT_FOR(__atomic_load_n(&r->display.sent, __ATOMIC_RELAXED) == false);
 	assert_true(rfb_open(&r->client, r->path));
 	WAIT_FOR(r->watched);
+}
+
+static void nothing(void *arg)
+{
 }
 
 /* ---- tests --------------------------------------------------------------- */
@@ -397,11 +402,84 @@ static void a_server_that_hangs_ends_with_its_link(void **state)
 	WAIT_FOR(kill(server, 0) && errno == ESRCH);
 }
 
-/* ---- a guest that sets modes --------------------------------------------- */
+/* ---- what the server's end says ------------------------------------------ */
 
-static void nothing(void *arg)
+/* A display whose server the test is. */
+static struct rig *begin_alone(int *server)
 {
+	struct rig *r = calloc(1, sizeof(*r));
+	struct err e = {""};
+	int ends[2];
+
+	assert_non_null(r);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	*server = ends[1];
+	assert_int_equal(loop_init(&r->loop, "display", &e), 0);
+	display_open(&r->display, &r->loop, ends[0], BYTES, &ops, r);
+	assert_int_equal(loop_start(&r->loop), 0);
+	return r;
 }
+
+static void end_alone(struct rig *r, int server)
+{
+	close(server);
+	WAIT_FOR(__atomic_load_n(&r->display.server, __ATOMIC_ACQUIRE) == DISPLAY_NONE);
+	loop_stop(&r->loop);
+	loop_join(&r->loop);
+	display_close(&r->display);
+	loop_fini(&r->loop);
+	close(r->display.link);
+	free(r);
+}
+
+static void say(int server, uint32_t type)
+{
+	const struct link_message m = {.type = type, .ended.rest_s = LINK_REST_MAX_S};
+
+	assert_int_equal(send(server, &m, sizeof(m), MSG_NOSIGNAL), sizeof(m));
+}
+
+static bool hung_up(int server)
+{
+	struct pollfd p = {.fd = server};
+
+	return poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
+}
+
+/* A worker that was held up reads both at once, however long the rest was. */
+static void ready_right_behind_ended_serves(void **state)
+{
+	int server;
+	struct rig *r = begin_alone(&server);
+
+	for (uint32_t i = 1; i <= 3; i++) {
+		say(server, LINK_ENDED);
+		say(server, LINK_READY);
+		WAIT_FOR(__atomic_load_n(&r->display.ends, __ATOMIC_ACQUIRE) == i);
+		WAIT_FOR(__atomic_load_n(&r->display.server, __ATOMIC_ACQUIRE) == DISPLAY_SERVING);
+	}
+	say(server, LINK_READY);
+	loop_call(&r->loop, nothing, NULL);
+	assert_false(hung_up(server));
+	end_alone(r, server);
+}
+
+static void lies_about_ends_are_few(void **state)
+{
+	const struct link_message m = {.type = LINK_ENDED, .ended.rest_s = LINK_REST_MIN_S};
+	int server;
+	struct rig *r = begin_alone(&server);
+	uint64_t until = loop_now_ns() + WAIT_NS, began = loop_now_ns();
+
+	while (send(server, &m, sizeof(m), MSG_NOSIGNAL) == sizeof(m))
+		assert_true(loop_now_ns() < until);
+	WAIT_FOR(__atomic_load_n(&r->display.server, __ATOMIC_ACQUIRE) == DISPLAY_NONE);
+	assert_true(hung_up(server));
+	assert_in_range(r->display.ends, 10, 10 + (loop_now_ns() - began) / 60000000000);
+	end_alone(r, server);
+}
+
+/* ---- a guest that sets modes --------------------------------------------- */
 
 /* Without viewers, the server hears of one mode in a second, and of the last one. */
 static void modes_without_viewers_are_few(void **state)
@@ -470,6 +548,8 @@ int main(void)
 		cmocka_unit_test(what_was_held_comes_up_after_a_crash),
 		cmocka_unit_test(a_crashed_server_is_started_again),
 		cmocka_unit_test(a_server_that_hangs_ends_with_its_link),
+		cmocka_unit_test(ready_right_behind_ended_serves),
+		cmocka_unit_test(lies_about_ends_are_few),
 		cmocka_unit_test(modes_without_viewers_are_few),
 		cmocka_unit_test(places_are_checked),
 		cmocka_unit_test(a_place_in_use_is_refused),
