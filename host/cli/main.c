@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +128,7 @@ int main(int argc, char **argv)
 {
 	struct err e;
 
+	signal(SIGCHLD, SIG_DFL); /* ignored by our parent perhaps: ends of children would be lost */
 	if (hold_standard_fds()) {
 		err_set(&e, -EBADF,
 			"/dev/null: cannot be opened in place of a closed standard descriptor: give enlite all three");

@@ -185,9 +185,11 @@ static bool wait_end(int socket, pid_t server, uint32_t *signal)
 	if (server < 0)
 		return false;
 	end_with_link(socket, server);
-	if (waitpid(server, &status, 0) == server && WIFSIGNALED(status))
+	if (waitpid(server, &status, 0) != server)
+		return false;
+	if (WIFSIGNALED(status))
 		*signal = (uint32_t)WTERMSIG(status);
-	return !status;
+	return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
 }
 
 /* Until the link ends. */

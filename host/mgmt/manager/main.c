@@ -310,6 +310,7 @@ int main(int argc, char **argv)
 	struct err e = {""};
 	int ret;
 
+	signal(SIGCHLD, SIG_DFL); /* ignored by our parent perhaps: ends of workers would be lost */
 	log_set_level(LOG_INFO);
 	ret = read_options(argc, argv, &e);
 	if (ret > 0)

@@ -388,6 +388,20 @@ static void a_crashed_server_is_started_again(void **state)
 	end(r);
 }
 
+/* Nothing says how it ended, then. */
+static void a_crash_is_seen_where_children_are_ignored(void **state)
+{
+	void (*before)(int) = signal(SIGCHLD, SIG_IGN);
+	struct rig *r = begin();
+
+	look(r);
+	crash(r);
+	WAIT_FOR(rfb_open(&r->client, r->path));
+	rfb_close(&r->client);
+	end(r);
+	signal(SIGCHLD, before);
+}
+
 /* It is no child of ours: gone when its keeper has reaped it. */
 static void a_server_that_hangs_ends_with_its_link(void **state)
 {
@@ -547,6 +561,7 @@ int main(void)
 		cmocka_unit_test(hostile_clients_do_not_reach_the_worker),
 		cmocka_unit_test(what_was_held_comes_up_after_a_crash),
 		cmocka_unit_test(a_crashed_server_is_started_again),
+		cmocka_unit_test(a_crash_is_seen_where_children_are_ignored),
 		cmocka_unit_test(a_server_that_hangs_ends_with_its_link),
 		cmocka_unit_test(ready_right_behind_ended_serves),
 		cmocka_unit_test(lies_about_ends_are_few),
