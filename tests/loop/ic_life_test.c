@@ -12,6 +12,7 @@
 
 #include "tests/support/guest_ic.h"
 #include "tests/support/guest_pauser.h"
+#include "vsp/ic/ic_impl.h"
 
 #define TICK_NS 5000000ull
 
@@ -150,6 +151,73 @@ static void pauses_in_the_middle(void **state)
 	in_each_service(pauses);
 }
 
+/* ---- what a pause must not change ---------------------------------------- */
+
+static struct ic_channel *channel_of(struct guest_ic *s)
+{
+	return vsp_channel_priv(vsp_device_primary(s->dev));
+}
+
+/* What is with the guest was sent long ago. */
+static void make_old(void *arg)
+{
+	counter_set(&channel_of(arg)->asked_ns, loop_now_ns() - 20 * IC_SILENT_NS);
+}
+
+struct query {
+	struct guest_ic *s;
+	bool paused;
+};
+
+static void query_paused(void *arg)
+{
+	struct query *q = arg;
+
+	q->paused = counter_get(&channel_of(q->s)->paused);
+}
+
+static void resume_and_wait(struct guest_ic *s)
+{
+	uint64_t until = loop_now_ns() + GUEST_TIMEOUT_MS * 1000000ull;
+	struct query q = {.s = s};
+
+	guest_resume(&s->g, s->dev);
+	do {
+		assert_true(loop_now_ns() < until);
+		guest_run_host(&s->g);
+		guest_control(&s->g, query_paused, &q);
+	} while (q.paused);
+}
+
+static bool is_silent(struct guest_ic *s)
+{
+	return strcmp(guest_ic_state(s), "ready (no answer)") == 0;
+}
+
+static void a_paused_guest_owes_no_answer(void **state)
+{
+	static struct guest_ic_request q;
+
+	for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++) {
+		struct guest_ic *s = guest_ic_create(&services[i].config, 1);
+
+		guest_ic_open_ready(s);
+		check_works(s, &services[i]);
+		begin_message(s, &services[i], &q);
+		guest_control(&s->g, make_old, s);
+		assert_true(is_silent(s));
+		guest_pause(&s->g, s->dev);
+		assert_string_equal(guest_ic_state(s), "ready");
+		resume_and_wait(s);
+		assert_string_equal(guest_ic_state(s), "ready");
+		guest_control(&s->g, make_old, s);
+		assert_true(is_silent(s));
+		guest_ic_answer(s, 0);
+		end_message(s, &services[i], &q, 0);
+		guest_ic_destroy(s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -157,6 +225,7 @@ int main(void)
 		cmocka_unit_test(guests_end_in_the_middle),
 		cmocka_unit_test(kernels_follow_each_other_in_the_middle),
 		cmocka_unit_test(pauses_in_the_middle),
+		cmocka_unit_test(a_paused_guest_owes_no_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -293,6 +293,7 @@ void ic_resume(struct vsp_channel *ch)
 {
 	struct ic_channel *c = vsp_channel_priv(ch);
 
+	counter_set(&c->asked_ns, loop_now_ns()); /* it could not answer */
 	counter_set(&c->paused, false);
 	if (c->state == IC_READY && c->service->resumed)
 		c->service->resumed(c);
@@ -310,7 +311,7 @@ static uint64_t silent_ns(const struct ic_config *config)
 
 static const char *state_text(struct ic_channel *c, const struct ic_config *config)
 {
-	bool silent = counter_get(&c->waiting) &&
+	bool silent = counter_get(&c->waiting) && !counter_get(&c->paused) &&
 		      loop_now_ns() - counter_get(&c->asked_ns) > silent_ns(config);
 	enum ic_state state = counter_get(&c->state);
 

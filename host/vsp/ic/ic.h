@@ -31,7 +31,7 @@ const struct hv_guid *ic_instance(const struct ic_service *service);
 const char *ic_name(const struct ic_service *service);
 
 /* "closed", "negotiating", "ready" or "refused" (no common version); of an open channel only: with
- * " (no answer)" behind it when the guest owes one for IC_SILENT_NS. */
+ * " (no answer)" behind it when the guest, not paused, owes one for IC_SILENT_NS. */
 const char *ic_state_text(struct vsp_device *dev);
 #define IC_SILENT_NS 5000000000ull
 

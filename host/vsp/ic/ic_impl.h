@@ -37,14 +37,14 @@ struct ic_channel {
 	const struct ic_service *service;
 	enum ic_state state; /* counter */
 	struct ic_version framework, version;
-	bool paused;
+	bool paused; /* counter */
 	/* the message that is with the guest */
 	bool waiting; /* counter: it is, or waits for room in the ring */
 	bool sending; /* it waits for room */
 	bool own;     /* the service's, not a request's */
 	uint8_t transaction;
 	uint16_t type;
-	uint64_t asked_ns;          /* counter: loop time when it was sent */
+	uint64_t asked_ns;          /* counter: loop time when it was sent, or a pause ended */
 	struct ic_request *current; /* NULL: own, or its caller waits no more */
 	struct vsp_out out;
 	/* requests that wait */
