@@ -218,6 +218,31 @@ static void a_paused_guest_owes_no_answer(void **state)
 	}
 }
 
+/* The sync after a pause waits for an answer that is owed, and not for a tick as well. */
+static void a_sync_after_a_pause_waits_for_no_tick(void **state)
+{
+	const struct ic_config config = {.service = &ic_timesync,
+		.settings = &time_settings,
+		.tick_ns = 1ull << 62};
+	struct guest_ic *s = guest_ic_create(&config, 1);
+
+	guest_ic_open_ready(s);
+	guest_ic_expect(s, IC_TIMESYNC);
+	guest_ic_answer(s, 0); /* it is lazy now */
+	for (uint32_t i = 0; i < 3; i++) {
+		guest_pause(&s->g, s->dev);
+		resume_and_wait(s);
+		guest_ic_expect(s, IC_TIMESYNC);
+		guest_pause(&s->g, s->dev);
+		resume_and_wait(s);
+		assert_true(guest_ic_is_silent(s)); /* one at a time; the channel has looked */
+		guest_ic_answer(s, 0);
+		guest_ic_expect(s, IC_TIMESYNC);
+		guest_ic_answer(s, 0);
+	}
+	guest_ic_destroy(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +251,7 @@ int main(void)
 		cmocka_unit_test(kernels_follow_each_other_in_the_middle),
 		cmocka_unit_test(pauses_in_the_middle),
 		cmocka_unit_test(a_paused_guest_owes_no_answer),
+		cmocka_unit_test(a_sync_after_a_pause_waits_for_no_tick),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

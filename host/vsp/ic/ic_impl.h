@@ -67,7 +67,8 @@ struct ic_service {
 	size_t message;   /* offset of IC_MESSAGE bytes in the channel's private memory */
 	uint64_t tick_ns; /* tick() at multiples of this; services with one period wake the thread
 			   * together */
-	bool lazy;        /* once it was heard, the guest's answers wait for the next tick */
+	bool lazy;        /* once it was heard, the guest's answers wait for the next tick, until a
+			   * pause */
 
 	/* All optional, ON_IO_THREAD, while ready. */
 	void (*ready)(struct ic_channel *c);
