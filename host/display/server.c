@@ -119,8 +119,11 @@ static pid_t start_server(int socket, const struct vnc_address *to, int (*confin
 
 /* ---- the keeper ---------------------------------------------------------- */
 
-/* So long without a crash, and those before do not count. */
+/* So long without a crash, and those before do not count: for the rest, that is. */
 #define FORGIVEN_S 600
+
+/* In the life of a VM: each is a fork, with the same addresses for who learns them bit by bit. */
+#define RESTARTS_MAX 20u
 
 static time_t now_s(void)
 {
@@ -192,14 +195,14 @@ static bool wait_end(int socket, pid_t server, uint32_t *signal)
 	return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
 }
 
-/* Until the link ends. */
+/* Until the link ends, or a server has crashed too often: then it ends here. */
 static void keep(int socket, const struct vnc_address *to, int (*confine)(void))
 {
 	struct link_message m = {.type = LINK_ENDED, .ended.rest_s = LINK_REST_MIN_S};
 	time_t began = now_s();
 	pid_t server = start_server(socket, to, confine);
 
-	while (!wait_end(socket, server, &m.ended.signal)) {
+	for (uint32_t i = 0; !wait_end(socket, server, &m.ended.signal) && i < RESTARTS_MAX; i++) {
 		if (now_s() - began >= FORGIVEN_S)
 			m.ended.rest_s = LINK_REST_MIN_S;
 		if (send(socket, &m, sizeof(m), 0) != sizeof(m) || !rest(socket, m.ended.rest_s))

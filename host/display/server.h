@@ -3,7 +3,7 @@
  * The VNC server of a VM: a process, since its clients are as hostile as the guest, and neither
  * shall reach what the other may. It listens before it is confined, and then opens nothing more.
  * Its parent, the keeper, hears nothing of clients: it starts the server again when it has crashed,
- * after a time that doubles with each crash, and reports it to the worker (link.h).
+ * after a time that doubles with each crash, 20 times, and reports it to the worker (link.h).
  *
  * Thread: main, before there are others.
  */
