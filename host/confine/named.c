@@ -148,9 +148,6 @@ static int add_vsock(const struct grant_to *to, const char *path)
 	return ret ? ret : grants_add_text(to, GRANT_SERVICES, MAY_CONNECT, path);
 }
 
-/* The VNC server listens before there is a broker, and cannot remove its name. */
-#define DISPLAY_UNIX "vnc=unix:"
-
 static int add_vm(const struct grant_to *to, const struct vm_config *c)
 {
 	int ret = grants_add_text(
@@ -164,9 +161,6 @@ static int add_vm(const struct grant_to *to, const struct vm_config *c)
 		ret = grants_add_text(to, GRANT_FILE, MAY_OUTPUT, c->console);
 	if (!ret && c->restore)
 		ret = grants_add_text(to, GRANT_FILE, MAY_READ, c->restore);
-	if (!ret && !strncmp(c->display, DISPLAY_UNIX, strlen(DISPLAY_UNIX)))
-		ret = grants_add_text(
-			to, GRANT_SOCKET, MAY_REMOVE, c->display + strlen(DISPLAY_UNIX));
 	if (!ret && c->vsock)
 		ret = add_vsock(to, c->vsock);
 	return ret;

@@ -10,12 +10,12 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/files.h"
 #include "base/unix_socket.h"
 #include "display/link.h"
 #include "display/vnc.h"
@@ -106,15 +106,50 @@ static void end_with(pid_t parent)
 		_exit(EXIT_FAILURE);
 }
 
-static pid_t start_server(int socket, const struct vnc_address *to, int (*confine)(void))
-{
-	pid_t parent = getpid(), server = fork();
+struct keeper {
+	int link;
+	const struct vnc_address *to;
+	int (*confine)(void);
+	pid_t server;       /* -1: it could not be started */
+	int report;         /* a pipe: the server writes once, what its socket is */
+	struct stat socket; /* the last server's; st_ino 0: it had none */
+};
 
-	if (server)
-		return server;
+/* In the server, when it listens and has heard of no client yet. */
+static const struct keeper *served;
+
+static int confine_server(void)
+{
+	struct stat st;
+
+	if (served->to->path && !lstat(served->to->path, &st) &&
+		write(served->report, &st, sizeof(st)) != sizeof(st))
+		return -EIO;
+	close(served->report);
+	return served->confine ? served->confine() : 0;
+}
+
+static _Noreturn void server_main(struct keeper *k, pid_t parent)
+{
 	end_with(parent);
 	prctl(PR_SET_NAME, "enlite-vnc");
-	_exit(vnc_run(socket, to, confine) ? EXIT_SUCCESS : EXIT_FAILURE);
+	served = k;
+	_exit(vnc_run(k->link, k->to, confine_server) ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+static void start_server(struct keeper *k)
+{
+	pid_t parent = getpid();
+	int ends[2];
+
+	k->server = -1;
+	if (pipe2(ends, O_CLOEXEC))
+		return;
+	k->server = fork();
+	k->report = k->server ? ends[0] : ends[1];
+	close(k->server ? ends[1] : ends[0]);
+	if (!k->server)
+		server_main(k, parent);
 }
 
 /* ---- the keeper ---------------------------------------------------------- */
@@ -156,39 +191,50 @@ static void drop_messages(int socket)
 }
 
 /* A path that another process has taken meanwhile stays: the server cannot listen then. */
-static pid_t start_again(int socket, const struct vnc_address *to, int (*confine)(void))
+static void start_again(struct keeper *k)
 {
-	drop_messages(socket);
-	if (to->path)
-		clear_path(to->path);
-	return start_server(socket, to, confine);
+	drop_messages(k->link);
+	if (k->to->path)
+		clear_path(k->to->path);
+	start_server(k);
 }
 
 /* It ends with its link; one that hangs, or that a client has taken over, is made to. The kernel
  * may refuse to kill it when the worker ends: a confined process may signal no others. */
-static void end_with_link(int socket, pid_t server)
+static void end_with_link(const struct keeper *k)
 {
-	struct pollfd ends[] = {{.events = POLLIN}, {.fd = socket}};
+	struct pollfd ends[] = {{.events = POLLIN}, {.fd = k->link}};
 
-	ends[0].fd = (int)syscall(SYS_pidfd_open, server, 0);
+	ends[0].fd = (int)syscall(SYS_pidfd_open, k->server, 0);
 	if (ends[0].fd >= 0)
 		poll(ends, 2, -1);
 	if (ends[0].fd < 0 || poll(ends, 1, LINGER_MS) <= 0)
-		kill(server, SIGKILL);
+		kill(k->server, SIGKILL);
 	if (ends[0].fd >= 0)
 		close(ends[0].fd);
 }
 
+/* It is dead: nobody writes there any more. */
+static void take_report(struct keeper *k)
+{
+	if (read(k->report, &k->socket, sizeof(k->socket)) != sizeof(k->socket))
+		k->socket.st_ino = 0;
+	close(k->report);
+}
+
 /* True: the server ended because its link did. */
-static bool wait_end(int socket, pid_t server, uint32_t *signal)
+static bool wait_end(struct keeper *k, uint32_t *signal)
 {
 	int status = 0;
+	pid_t ended;
 
 	*signal = 0;
-	if (server < 0)
+	if (k->server < 0)
 		return false;
-	end_with_link(socket, server);
-	if (waitpid(server, &status, 0) != server)
+	end_with_link(k);
+	ended = waitpid(k->server, &status, 0);
+	take_report(k);
+	if (ended != k->server)
 		return false;
 	if (WIFSIGNALED(status))
 		*signal = (uint32_t)WTERMSIG(status);
@@ -196,39 +242,55 @@ static bool wait_end(int socket, pid_t server, uint32_t *signal)
 }
 
 /* Until the link ends, or a server has crashed too often: then it ends here. */
-static void keep(int socket, const struct vnc_address *to, int (*confine)(void))
+static void keep(struct keeper *k)
 {
 	struct link_message m = {.type = LINK_ENDED, .ended.rest_s = LINK_REST_MIN_S};
 	time_t began = now_s();
-	pid_t server = start_server(socket, to, confine);
 
-	for (uint32_t i = 0; !wait_end(socket, server, &m.ended.signal) && i < RESTARTS_MAX; i++) {
+	start_server(k);
+	for (uint32_t i = 0; !wait_end(k, &m.ended.signal) && i < RESTARTS_MAX; i++) {
 		if (now_s() - began >= FORGIVEN_S)
 			m.ended.rest_s = LINK_REST_MIN_S;
-		if (send(socket, &m, sizeof(m), 0) != sizeof(m) || !rest(socket, m.ended.rest_s))
+		if (send(k->link, &m, sizeof(m), 0) != sizeof(m) || !rest(k->link, m.ended.rest_s))
 			return;
 		m.ended.rest_s = longer(m.ended.rest_s);
 		began = now_s();
-		server = start_again(socket, to, confine);
+		start_again(k);
 	}
+}
+
+/* What another process has put there meanwhile stays. It may have the same number, but not the same
+ * time. */
+static void remove_socket(const struct keeper *k)
+{
+	const struct stat *own = &k->socket;
+	struct stat st;
+
+	if (own->st_ino && !lstat(k->to->path, &st) && st.st_dev == own->st_dev &&
+		st.st_ino == own->st_ino && st.st_mtim.tv_sec == own->st_mtim.tv_sec &&
+		st.st_mtim.tv_nsec == own->st_mtim.tv_nsec)
+		unlink(k->to->path);
 }
 
 /* Signals of the terminal are for the worker. */
 static _Noreturn void keeper_main(
 	int socket, const struct vnc_address *to, int (*confine)(void), pid_t worker)
 {
+	struct keeper k = {.to = to, .confine = confine};
+
 	end_with(worker);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	setsid();
-	socket = dup2(socket, STDERR_FILENO + 1);
+	k.link = dup2(socket, STDERR_FILENO + 1);
 	detach_output();
 	close_range(STDERR_FILENO + 2, ~0u, 0);
 	prctl(PR_SET_NAME, "enlite-vnc-keep");
 	prctl(PR_SET_DUMPABLE, 0);
-	keep(socket, to, confine);
+	keep(&k);
+	remove_socket(&k);
 	_exit(EXIT_SUCCESS);
 }
 
@@ -236,7 +298,6 @@ static _Noreturn void keeper_main(
 
 static int link_socket = -1;
 static pid_t keeper;
-static const char *socket_path;
 
 int display_server_socket(void)
 {
@@ -279,7 +340,6 @@ int display_server_start(const char *where, int (*confine)(void), struct err *e)
 		keeper_main(ends[1], &to, confine, worker);
 	close(ends[1]);
 	link_socket = ends[0];
-	socket_path = keeper > 0 ? to.path : NULL;
 	ret = keeper < 0 ? err_set(e, -errno, "display: cannot start the VNC server: %s",
 				   strerror(errno))
 			 : wait_ready(e);
@@ -288,14 +348,13 @@ int display_server_start(const char *where, int (*confine)(void), struct err *e)
 	return ret;
 }
 
-/* It ends with its link, and a second later at most. */
+/* It ends with its link, and a second later at most, and removes the socket. */
 static void wait_a_while(void)
 {
 	for (int i = 0; i < END_TRIES && !waitpid(keeper, NULL, WNOHANG); i++)
 		poll(NULL, 0, END_TRY_MS);
 }
 
-/* The worker may have lost its rights on the path; its broker has not. */
 void display_server_stop(void)
 {
 	if (link_socket < 0)
@@ -305,6 +364,4 @@ void display_server_stop(void)
 	link_socket = -1;
 	if (keeper > 0)
 		wait_a_while();
-	if (socket_path)
-		files_unlink(socket_path);
 }

@@ -23,7 +23,8 @@ int display_server_check(const char *where, struct err *e);
 int display_server_start(const char *where, int (*confine)(void), struct err *e);
 /* The socket to it, or -1. The process ends when this is closed, with all of its ends. */
 int display_server_socket(void);
-/* The process that started it is about to end: removes what is left of it. */
+/* The process that started it is about to end. Nothing is left of it, for its keeper removes its
+ * socket, but what others have put in place of that. */
 void display_server_stop(void);
 
 #endif

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/unix_socket.h"
 #include "confine/viewer.h"
 #include "display/display.h"
 #include "display/server.h"
@@ -605,6 +606,24 @@ static void a_place_in_use_is_refused(void **state)
 	assert_int_equal(unlink(path), 0); /* it is still there */
 }
 
+/* What others have put there since is not ours to remove. */
+static void a_place_that_others_took_stays(void **state)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+	int other;
+
+	assert_non_null(r);
+	name_socket(r);
+	start_server(r);
+	assert_int_equal(unlink(r->path), 0);
+	other = unix_socket_listen(r->path, SOCK_STREAM, 1);
+	assert_true(other >= 0);
+	display_server_stop();
+	close(other);
+	assert_int_equal(unlink(r->path), 0); /* it is still there */
+	free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -626,6 +645,7 @@ int main(void)
 		cmocka_unit_test(modes_without_viewers_are_few),
 		cmocka_unit_test(places_are_checked),
 		cmocka_unit_test(a_place_in_use_is_refused),
+		cmocka_unit_test(a_place_that_others_took_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
