@@ -128,7 +128,8 @@ int main(int argc, char **argv)
 {
 	struct err e;
 
-	signal(SIGCHLD, SIG_DFL); /* ignored by our parent perhaps: ends of children would be lost */
+	/* Where our parent ignores it, it is not said how children end. */
+	signal(SIGCHLD, SIG_DFL);
 	if (hold_standard_fds()) {
 		err_set(&e, -EBADF,
 			"/dev/null: cannot be opened in place of a closed standard descriptor: give enlite all three");

@@ -250,8 +250,8 @@ static bool may_end(struct display *d)
 	uint64_t minutes = (loop_now_ns() - d->refilled_ns) / END_REFILL_NS;
 
 	d->refilled_ns += minutes * END_REFILL_NS;
-	d->ends_left = minutes < ENDS_MAX - d->ends_left ? d->ends_left + (uint32_t)minutes
-							 : ENDS_MAX;
+	d->ends_left =
+		minutes < ENDS_MAX - d->ends_left ? d->ends_left + (uint32_t)minutes : ENDS_MAX;
 	if (!d->ends_left)
 		return false;
 	d->ends_left--;

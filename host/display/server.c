@@ -214,7 +214,7 @@ static void end_with_link(const struct keeper *k)
 		close(ends[0].fd);
 }
 
-/* It is dead: nobody writes there any more. */
+/* It is dead, so reading ends. */
 static void take_report(struct keeper *k)
 {
 	if (read(k->report, &k->socket, sizeof(k->socket)) != sizeof(k->socket))

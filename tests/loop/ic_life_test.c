@@ -221,9 +221,8 @@ static void a_paused_guest_owes_no_answer(void **state)
 /* The sync after a pause waits for an answer that is owed, and not for a tick as well. */
 static void a_sync_after_a_pause_waits_for_no_tick(void **state)
 {
-	const struct ic_config config = {.service = &ic_timesync,
-		.settings = &time_settings,
-		.tick_ns = 1ull << 62};
+	const struct ic_config config = {
+		.service = &ic_timesync, .settings = &time_settings, .tick_ns = 1ull << 62};
 	struct guest_ic *s = guest_ic_create(&config, 1);
 
 	guest_ic_open_ready(s);

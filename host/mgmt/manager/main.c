@@ -310,7 +310,8 @@ int main(int argc, char **argv)
 	struct err e = {""};
 	int ret;
 
-	signal(SIGCHLD, SIG_DFL); /* ignored by our parent perhaps: ends of workers would be lost */
+	/* Where our parent ignores it, it is not said how workers end. */
+	signal(SIGCHLD, SIG_DFL);
 	log_set_level(LOG_INFO);
 	ret = read_options(argc, argv, &e);
 	if (ret > 0)

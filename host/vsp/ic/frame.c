@@ -179,8 +179,8 @@ static bool is_answer(const struct ic_channel *c, const struct ic_header *h)
 	       h->transaction == c->transaction && h->flags & IC_FLAG_RESPONSE;
 }
 
-/* An idle guest costs a wake-up for each tick, and none for its answers; but the first one after the
- * negotiation or a pause is heard at once. */
+/* An idle guest costs a wake-up for each tick, and none for its answers; but the first one after
+ * the negotiation or a pause is heard at once. */
 static void own_answered(struct ic_channel *c, uint32_t status, const void *body, uint32_t size)
 {
 	vsp_channel_set_lazy(c->ch, c->service->lazy);
