@@ -38,12 +38,14 @@ is() { # text found wanted
 
 # ---- roots -------------------------------------------------------------------
 
-# Its mounts end with the command.
-in_root() { # command...
-	unshare --mount --propagation private sh -c '
+# Its mounts end with the command, which takes the place of this shell.
+exec_in_root() { # command...
+	exec unshare --mount --propagation private sh -c '
 		mount --rbind /dev "$1/dev" && mount -t proc proc "$1/proc" && mount -t sysfs sysfs "$1/sys" || exit 125
 		exec chroot "$@"' sh "$dir" "$@"
 }
+
+in_root() { (exec_in_root "$@"); } # command...
 
 try() { # text, shell command in the root
 	in_root sh -c "$2" >"$work/log" 2>&1
