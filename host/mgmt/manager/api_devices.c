@@ -135,17 +135,12 @@ void api_nic_list(struct api_request *q)
 static int change_config(struct mvm *v, json_t *config, struct err *e)
 {
 	json_t *json = definition_json(&v->def);
-	struct definition d;
-	int ret = json && config ? json_object_set_new(json, "config", config) : -1;
 
-	ret = ret ? err_set(e, -ENOMEM, "out of memory") : definition_read(&d, json, e);
-	json_decref(json);
-	if (ret)
-		return ret;
-	ret = manager_redefine(v, &d, e);
-	if (ret)
-		definition_free(&d);
-	return ret;
+	if (!json || !config || json_object_set_new(json, "config", config)) {
+		json_decref(json);
+		json = NULL;
+	}
+	return manager_redefine_json(v, json, e);
 }
 
 /* The configuration without the device. -ENOENT: it has none that is equal. */

@@ -208,6 +208,20 @@ int manager_redefine(struct mvm *v, struct definition *d, struct err *e)
 	return 0;
 }
 
+int manager_redefine_json(struct mvm *v, json_t *json, struct err *e)
+{
+	struct definition d;
+	int ret = json ? definition_read(&d, json, e) : err_set(e, -ENOMEM, "out of memory");
+
+	json_decref(json);
+	if (ret)
+		return ret;
+	ret = manager_redefine(v, &d, e);
+	if (ret)
+		definition_free(&d);
+	return ret;
+}
+
 /* The definition first: without it the rest is nothing. */
 int manager_remove(struct mvm *v, struct err *e)
 {

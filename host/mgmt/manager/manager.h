@@ -120,6 +120,8 @@ int manager_define(struct manager *m, struct definition *d, struct mvm **vm, str
 /* The same for an ID that is new; its image, if it has one, stays. */
 int manager_add(struct manager *m, struct definition *d, struct mvm **vm, struct err *e);
 int manager_redefine(struct mvm *v, struct definition *d, struct err *e);
+/* By the definition as JSON. Takes json over; NULL: there was no memory for it. */
+int manager_redefine_json(struct mvm *v, json_t *json, struct err *e);
 int manager_remove(struct mvm *v, struct err *e);
 /* A file that cannot be used: GET / shows it. */
 void manager_problem(struct manager *m, const struct err *e);

@@ -55,21 +55,6 @@ static json_t *definition_of(const struct mvm *v, const struct snapshot *s)
 	return json;
 }
 
-static int restore_definition(struct mvm *v, const struct snapshot *s, struct err *e)
-{
-	json_t *json = definition_of(v, s);
-	struct definition d;
-	int ret = json ? definition_read(&d, json, e) : err_set(e, -ENOMEM, "out of memory");
-
-	json_decref(json);
-	if (ret)
-		return ret;
-	ret = manager_redefine(v, &d, e);
-	if (ret)
-		definition_free(&d);
-	return ret;
-}
-
 static int restore_image(struct mvm *v, const struct snapshot *s, struct err *e)
 {
 	char from[STORE_NAME_MAX], name[STORE_NAME_MAX];
@@ -84,7 +69,7 @@ static int restore_image(struct mvm *v, const struct snapshot *s, struct err *e)
 
 static int restore_rest(struct mvm *v, const struct snapshot *s, struct err *e)
 {
-	int ret = restore_definition(v, s, e);
+	int ret = manager_redefine_json(v, definition_of(v, s), e);
 
 	if (!ret)
 		ret = restore_image(v, s, e);
