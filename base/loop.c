@@ -29,6 +29,7 @@
 #include "base/log.h"
 #include "base/loop_ring.h"
 #include "base/thread.h"
+#include "base/time.h"
 
 _Thread_local const struct loop *loop_of_thread;
 
@@ -187,7 +188,7 @@ uint64_t loop_now_ns(void)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+	return timespec_ns(ts);
 }
 
 static struct loop_timer *first_timer(struct loop *loop)

@@ -20,6 +20,7 @@
 
 #include "base/file_lock.h"
 #include "base/files.h"
+#include "base/time.h"
 
 static int open_error(const char *path, int error, struct err *e)
 {
@@ -203,7 +204,7 @@ uint64_t file_changed_ns(int fd)
 
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return 0;
-	return (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
+	return timespec_ns(st.st_mtim);
 }
 
 /* ---- identity ------------------------------------------------------------ */

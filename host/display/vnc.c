@@ -7,6 +7,7 @@
  * With no viewer nothing is compared or copied.
  */
 #include "display/vnc.h"
+#include "base/time.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -192,7 +193,7 @@ static uint64_t now_ns(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+	return timespec_ns(now);
 }
 
 static void compare(struct vnc *v, uint64_t begin)

@@ -21,6 +21,7 @@
 
 #include "base/file_replace.h"
 #include "base/log.h"
+#include "base/time.h"
 #include "mgmt/manager/operation.h"
 
 #define SHORT_ID 8 /* digits of the GUID in names of disks */
@@ -56,8 +57,7 @@ static bool is_unchanged(const json_t *disk)
 	json_int_t ns = json_integer_value(json_object_get(disk, "changed_ns"));
 	struct stat st;
 
-	return !stat(text_of(disk, "file"), &st) &&
-	       (json_int_t)st.st_mtim.tv_sec * (json_int_t)NS_PER_S + st.st_mtim.tv_nsec == ns;
+	return !stat(text_of(disk, "file"), &st) && (json_int_t)timespec_ns(st.st_mtim) == ns;
 }
 
 bool mvm_is_trusted(const struct mvm *v, bool *refused, struct err *e)

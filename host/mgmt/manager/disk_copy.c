@@ -46,7 +46,7 @@ static int open_from(struct disk_copies *c, struct disk_copy *d, struct err *e)
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, -EINVAL, "%s: is no regular file", d->from);
 	d->size = (uint64_t)st.st_size;
-	d->changed_ns = (uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec;
+	d->changed_ns = timespec_ns(st.st_mtim);
 	if (d->known && ((int64_t)d->size != d->known_size ||
 				(int64_t)d->changed_ns != d->known_changed_ns))
 		return err_set(e, -EBUSY, "%s: was changed since the snapshot was taken", d->from);

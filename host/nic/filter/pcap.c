@@ -16,6 +16,7 @@
 #include "base/file_output.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "base/time.h"
 #include "nic/filter/filter.h"
 #include "nic/filter/pcapng.h"
 
@@ -41,7 +42,7 @@ static uint64_t wall_ns(void)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+	return timespec_ns(ts);
 }
 
 static void record(

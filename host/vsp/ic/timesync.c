@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/time.h"
 #include "vsp/ic/ic_impl.h"
 
 /* Slewing by NTP moves the host's clock by 2.5 ms in a period at most. */
@@ -43,7 +44,7 @@ static uint64_t wall_clock(const struct ic_timesync_settings *s)
 	if (s->wall_clock)
 		return s->wall_clock(s->ctx);
 	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	return timespec_ns(now);
 }
 
 static bool clock_stepped(struct timesync_channel *t)
