@@ -424,6 +424,31 @@ static void the_guest_may_send_after_the_program_has_ended(void **state)
 	unlisten(listener, PORT);
 }
 
+/* The guest reads late: two of the three packets fill its ring when both ends have closed. */
+static void what_the_ring_has_no_room_for_comes_before_the_end(void **state)
+{
+	static uint8_t bytes[3 * 8192], got[sizeof(bytes)];
+	int listener = listen_at(PORT);
+	int fd = connect_to(&r->s[0], listener, OWN_PORT);
+	char byte;
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = byte_at(i, 3);
+	write_all(fd, bytes, sizeof(bytes));
+	shutdown(fd, SHUT_WR);
+	guest_socket_send(&r->s[0], "x", 1);
+	read_all(fd, &byte, 1); /* the host has seen the program's end by now */
+	guest_socket_send_fin(&r->s[0]);
+	expect_end(fd);
+	close(fd);
+	guest_control(&r->g, nothing, NULL);
+	assert_true(guest_socket_receive_all(&r->s[0], got, sizeof(got)));
+	assert_memory_equal(got, bytes, sizeof(bytes));
+	assert_int_equal(guest_socket_receive(&r->s[0], &byte, 1), 0);
+	guest_socket_close(&r->s[0]);
+	unlisten(listener, PORT);
+}
+
 /* Closed without reading: the guest's connection ends, also while it sends. */
 static void a_program_that_dies_ends_the_connection(void **state)
 {
@@ -670,6 +695,7 @@ int main(void)
 		T(who_does_not_go_on_is_closed),
 		T(bulk_both_ways_with_half_closes),
 		T(the_guest_may_send_after_the_program_has_ended),
+		T(what_the_ring_has_no_room_for_comes_before_the_end),
 		T(a_program_that_dies_ends_the_connection),
 		T(packets_that_lie_end_the_connection),
 		T(nothing_follows_a_fin),

@@ -7,11 +7,12 @@
  *   ring --packet()--> filling --flush--> sending --send--> socket
  *                                         packet() stalls while its data does not fit
  *
- *   host to guest   FLOWING --end of file--> FIN sent
+ *   host to guest   FLOWING --end of file--> DRAINING --FIN in the ring--> FIN
  *   guest to host   FLOWING --FIN--> DRAINING --all bytes sent--> SHUT (of the socket)
  *
- * The connection ends when the FIN is sent and the socket shut, when the socket fails, when the
- * linger time is over, or when the channel closes.
+ * The connection ends when the FIN is in the ring and the socket shut, when the socket fails, when
+ * the linger time is over, or when the channel closes. What waits for room in the ring at the end
+ * is lost.
  */
 #include "vsp/hvsock/hvsock.h"
 
@@ -51,6 +52,12 @@ struct send_buffer {
 	uint8_t data[SEND_MAX];
 };
 
+enum inward {
+	IN_FLOWING,
+	IN_DRAINING, /* the program sends no more */
+	IN_FIN,      /* and the ring has it all */
+};
+
 enum outward {
 	OUT_FLOWING,
 	OUT_DRAINING, /* the guest sends no more */
@@ -67,7 +74,7 @@ struct hvsock_channel {
 	/* host to guest */
 	struct loop_op recv_op;
 	bool receiving;
-	bool fin_sent;
+	enum inward inward;
 	uint32_t next;
 	struct recv_packet packets[2];
 	struct vsp_out fin_out;
@@ -108,7 +115,7 @@ static void end(struct hvsock_channel *c)
 
 static void end_if_both_have(struct hvsock_channel *c)
 {
-	if (c->fin_sent && c->outward == OUT_SHUT)
+	if (c->inward == IN_FIN && c->outward == OUT_SHUT)
 		end(c);
 }
 
@@ -137,7 +144,7 @@ static void receive(struct hvsock_channel *c)
 {
 	struct recv_packet *p = &c->packets[c->next];
 
-	if (c->receiving || c->fin_sent || c->stopping || p->queued)
+	if (c->receiving || c->inward != IN_FLOWING || c->stopping || p->queued)
 		return;
 	c->receiving = true;
 	vsp_channel_hold(c->ch);
@@ -162,14 +169,23 @@ static void send_packet(struct hvsock_channel *c, uint32_t length)
 	vsp_send(c->ch, &p->out);
 }
 
+static void fin_sent(struct vsp_channel *ch, struct vsp_out *out)
+{
+	struct hvsock_channel *c = vsp_channel_priv(ch);
+
+	c->inward = IN_FIN;
+	end_if_both_have(c);
+}
+
 static void send_fin(struct hvsock_channel *c)
 {
-	c->fin_sent = true;
+	c->inward = IN_DRAINING;
 	c->fin = (struct hvsock_header){.type = HVSOCK_PACKET_DATA};
 	c->fin_out = (struct vsp_out){
-		.packet = {.type = VMBUS_PKT_INBAND, .payload = {&c->fin, sizeof(c->fin)}}};
+		.packet = {.type = VMBUS_PKT_INBAND, .payload = {&c->fin, sizeof(c->fin)}},
+		.sent = fin_sent,
+	};
 	vsp_send(c->ch, &c->fin_out);
-	end_if_both_have(c);
 }
 
 static void received(struct loop_op *op, int res)
