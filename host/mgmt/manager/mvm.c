@@ -234,7 +234,11 @@ static void restart_due(struct loop_timer *t)
 	uint64_t delay;
 	struct err e;
 
-	if (v->op || v->half_restored || !mvm_start(v, &e))
+	if (v->op) { /* its disks are still being copied */
+		mvm_restart_later(v, POLICY_DELAY_NS);
+		return;
+	}
+	if (v->half_restored || !mvm_start(v, &e))
 		return; /* its disks may be half of two instants; or it starts */
 	mvm_set_state(v, VMMS_CRITICAL, &e);
 	if (policy_restarts(v->def.restart, WORKER_FAILED, 0, &v->restarts, &delay))

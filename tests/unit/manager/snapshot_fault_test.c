@@ -91,6 +91,24 @@ static void a_restart_that_is_due_finds_half_a_restore(void **state)
 	assert_string_equal(v->reason.text, "");
 }
 
+/* Its worker died while its disks were copied for a snapshot: it starts when they are. */
+static void a_restart_waits_for_the_end_of_a_snapshot(void **state)
+{
+	struct operation op = {.m = &mgr.m, .request = VMMS_SNAPSHOT, .copying = true};
+	struct mvm *v;
+
+	mgr_define_vm();
+	v = manager_find(&mgr.m, "a");
+	v->state = VMMS_CRITICAL;
+	v->op = &op;
+	mvm_restart_later(v, 1);
+	loop_timer_start(&mgr.loop, &timer, 10 * NS_PER_MS, stop);
+	loop_run(&mgr.loop);
+	assert_int_equal(mgr.m.starts, 0);
+	assert_true(v->restart_timer.armed);
+	v->op = NULL;
+}
+
 static void look_if_held(struct loop_timer *t)
 {
 	if (manager_find(&mgr.m, "a")->held)
@@ -481,6 +499,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_restore_is_not_overtaken_by_a_restart),
 		TEST(a_restart_that_is_due_finds_half_a_restore),
+		TEST(a_restart_waits_for_the_end_of_a_snapshot),
 		TEST(a_restore_waits_for_a_vm_that_is_held),
 		TEST(a_restore_that_changed_nothing_leaves_the_restart),
 		TEST(a_copy_that_was_changed_is_not_used),
