@@ -5,7 +5,7 @@
  * knows them.
  *
  *   STATE/snapshots/GUID.restore is written --> disks are copied back --> configuration --> image
- *   or none --> GUID.restore is removed
+ *   or none --> the record of its last worker and GUID.restore are removed
  *
  * All steps can be repeated: the next manager begins anew when it finds the note. A failure before
  * the first disk has changed leaves the VM as it was; after that no other request is possible but
@@ -73,7 +73,10 @@ static int restore_rest(struct mvm *v, const struct snapshot *s, struct err *e)
 
 	if (!ret)
 		ret = restore_image(v, s, e);
-	return ret ? ret : remove_note(v, e);
+	if (ret)
+		return ret;
+	mvm_forget_record(v); /* its image is not of the worker that died */
+	return remove_note(v, e);
 }
 
 /* ---- the end ------------------------------------------------------------- */
@@ -114,7 +117,6 @@ static void copied(struct operation *op)
 		return;
 	}
 	v->half_restored = false;
-	mvm_forget_record(v);
 	operation_end(op, NULL);
 	mvm_set_state(v, mvm_has_image(v, "image") ? VMMS_SAVED : VMMS_OFF, NULL);
 }

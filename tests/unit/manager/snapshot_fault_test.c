@@ -165,6 +165,58 @@ static void a_restore_that_changed_nothing_leaves_the_restart(void **state)
 	assert_true(v->restart_timer.armed);
 }
 
+static void keep_as_it_is(void)
+{
+	char command[1024];
+
+	snprintf(command, sizeof(command), "cd %s && cp -a state state.kept && cp -a run run.kept",
+		mgr.directory);
+	assert_int_equal(system(command), 0);
+}
+
+/* As the directories were when keep_as_it_is() ran. */
+static void die_there(void)
+{
+	char command[1024];
+
+	snprintf(command, sizeof(command),
+		"cd %s && rm -r state run && mv state.kept state && mv run.kept run",
+		mgr.directory);
+	assert_int_equal(system(command), 0);
+	mgr_reopen();
+}
+
+/* Its worker was killed some time ago, and the manager is when the note of the restore is gone. */
+static void a_restored_state_outlives_the_manager(void **state)
+{
+	char image[256], record[256];
+	struct mvm *v;
+
+	mgr_define_vm();
+	v = manager_find(&mgr.m, "a");
+	state_file(image, "images", v->def.id, "image");
+	write_text(image, "x");
+	mvm_find_state(v);
+	mgr_expect(202, "POST", "/vms/a/snapshots", MGR_TAKE);
+	mgr_settle();
+	assert_int_equal(unlink(image), 0);
+	snprintf(record, sizeof(record), "%s/enlite/%s.run", mgr.run_dir, v->def.id);
+	write_text(record,
+		"{\"worker\": {\"pid\": 2, \"start\": 1, \"boot\": \"another\"}, \"wanted\": false, "
+		"\"saving\": false, \"restoring\": false, \"ran\": true}");
+	v->state = VMMS_CRITICAL;
+	mgr.m.snapshot_store.calls = &replace_calls;
+	mgr_expect(202, "POST", "/vms/a/snapshots/s/restore", "");
+	replace_calls_between(1, keep_as_it_is);
+	mgr_settle();
+	assert_string_equal(replace_calls_seen.order, "ud");
+	mgr.m.snapshot_store.calls = &file_replace_calls;
+	replace_calls_fail(0, false);
+	die_there();
+	assert_int_equal(manager_find(&mgr.m, "a")->state, VMMS_SAVED);
+	assert_int_equal(access(image, F_OK), 0);
+}
+
 static void a_copy_that_was_changed_is_not_used(void **state)
 {
 	char path[256];
@@ -502,6 +554,7 @@ int main(void)
 		TEST(a_restart_waits_for_the_end_of_a_snapshot),
 		TEST(a_restore_waits_for_a_vm_that_is_held),
 		TEST(a_restore_that_changed_nothing_leaves_the_restart),
+		TEST(a_restored_state_outlives_the_manager),
 		TEST(a_copy_that_was_changed_is_not_used),
 		TEST(a_removal_that_fails_leaves_it_whole),
 		TEST(half_a_snapshot_goes_without_a_new_record),
