@@ -3,14 +3,37 @@
 
 #include <assert.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
-/* Names in the text are the user's: whatever is in them, it stays one line. */
+/* The bytes of the character that begins here; 0: it is no UTF-8, or is cut. */
+static size_t character(const char *text)
+{
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	const unsigned char *c = (const unsigned char *)text;
+	size_t bytes = *c < 0x80 ? 1 : *c >> 5 == 6 ? 2 : *c >> 4 == 14 ? 3 : *c >> 3 == 30 ? 4 : 0;
+	uint32_t code = bytes > 1 ? *c & 0x7Fu >> bytes : *c;
+
+	for (size_t i = 1; i < bytes; i++) {
+		if (c[i] >> 6 != 2) /* the text's end, too */
+			return 0;
+		code = code << 6 | (c[i] & 0x3F);
+	}
+	return code < least[bytes] || code > 0x10FFFF || code >> 11 == 0x1B ? 0 : bytes;
+}
+
+/* Names in the text are the user's, and may be cut: whatever is in them, it stays one line, which
+ * can be sent as JSON. */
 static void make_line(char *text)
 {
-	for (char *c = text; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7F)
-			*c = '?';
+	while (*text) {
+		size_t bytes = character(text);
+
+		if (!bytes || (unsigned char)*text < 0x20 || *text == 0x7F)
+			*text = '?';
+		text += bytes ? bytes : 1;
+	}
 }
 
 int err_set(struct err *e, int code, const char *fmt, ...)

@@ -42,6 +42,33 @@ static void cuts_a_long_text(void **state)
 	assert_int_equal(strlen(e.text), sizeof(e.text) - 1);
 }
 
+/* JSON, in which texts are sent, has no other. */
+static void is_utf8(void **state)
+{
+	static const char *const rows[][2] = {
+		{"\x64\xC3\xA4\xE2\x82\xAC\xF0\x9F\x92\xBE",
+			"\x64\xC3\xA4\xE2\x82\xAC\xF0\x9F\x92\xBE"},
+		{"a\xC3", "a?"},
+		{"\xC3: not found", "?: not found"},
+		{"\xA4\xFF", "??"},
+		{"\xE2\x82", "??"},
+		{"\xC0\x80", "??"},
+		{"\xE0\x80\x80", "???"},
+		{"\xED\xA0\x80", "???"},
+		{"\xF4\x90\x80\x80", "????"},
+	};
+	struct err e;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		err_set(&e, -EINVAL, "%s", rows[i][0]);
+		assert_string_equal(e.text, rows[i][1]);
+	}
+	err_set(&e, -EINVAL, "%.4s: not found", "ab\xC3\xA4\xC3\xA4");
+	assert_string_equal(e.text, "ab\xC3\xA4: not found");
+	err_set(&e, -EINVAL, "%.3s: not found", "ab\xC3\xA4\xC3\xA4");
+	assert_string_equal(e.text, "ab?: not found");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -49,6 +76,7 @@ int main(void)
 		cmocka_unit_test(stays_one_line),
 		cmocka_unit_test(may_be_null),
 		cmocka_unit_test(cuts_a_long_text),
+		cmocka_unit_test(is_utf8),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -316,6 +316,29 @@ static void a_clone_runs_before_its_first_snapshot(void **state)
 	mgr_settle();
 }
 
+/* Its reason names a disk, and is cut in the middle of a character. */
+static void a_vm_is_shown_whatever_its_reason(void **state)
+{
+	char path[256], text[700] = "{\"disks\": [{\"file\": \"/";
+	struct mvm *v;
+
+	mgr_define_vm();
+	v = manager_find(&mgr.m, "a");
+	state_file(path, "images", v->def.id, "image");
+	write_text(path, "x");
+	for (unsigned i = 0; i < 200; i++)
+		strcat(text, "\xC3\xA4");
+	strcat(text, "\", \"changed_ns\": 1}]}");
+	state_file(path, "images", v->def.id, "trusted");
+	write_text(path, text);
+	mvm_find_state(v);
+	mgr_expect(202, "PUT", "/vms/a/state", "{\"request\": \"start\"}");
+	assert_non_null(strstr(v->reason.text, "was changed"));
+	mgr_expect(200, "GET", "/vms/a", "");
+	mgr_expect(200, "GET", "/vms", "");
+	assert_non_null(strstr(mgr.e.text, v->def.id));
+}
+
 static void a_vm_whose_nics_are_replaced_is_left_alone(void **state)
 {
 	static const enum vmms_request refused[] = {
@@ -561,6 +584,7 @@ int main(void)
 		TEST(names_that_were_not_given_go),
 		TEST(a_clone_that_is_removed_keeps_its_disks),
 		TEST(a_clone_runs_before_its_first_snapshot),
+		TEST(a_vm_is_shown_whatever_its_reason),
 		TEST(a_vm_whose_nics_are_replaced_is_left_alone),
 		TEST(a_nic_is_replaced_until_it_is),
 		TEST(a_clone_shares_no_port_and_no_file),
