@@ -14,8 +14,7 @@ struct err {
 };
 
 /* Formats the text, in which control characters and what is not UTF-8 become '?', and returns
- * `code` (a negative errno), so that callers can write `return err_set(e, -EINVAL, "...")`. e may
- * be NULL.
+ * `code` (a negative errno): callers can write `return err_set(e, -EINVAL, "...")`. e may be NULL.
  */
 int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

@@ -13,8 +13,8 @@
 #include "save/image.h"
 #include "save/image_reg.h"
 
-#define SECTION_MAX (256ull << 20)
-#define MEMORY_MAX  (1ull << 40)
+/* Of all sections: a state (base/archive.h), the index of IMAGE_MEMORY_MAX, and some more. */
+#define SECTIONS_SIZE_MAX (768ull << 20)
 
 static const char *const known_sections[] = {"config", "state", "index", NULL};
 
@@ -78,7 +78,7 @@ static int read_part(const struct image *i, uint64_t offset, uint64_t size, uint
 {
 	int ret;
 
-	if (size > SECTION_MAX || !inside(i, offset, size))
+	if (!inside(i, offset, size))
 		return damaged(i, e, "a part is outside of the file");
 	*out = malloc(size ? size : 1);
 	if (!*out)
@@ -104,7 +104,8 @@ static int check_header(const struct image *i, struct err *e)
 			"%s: the image has format %u; this version of enlite reads up to %u",
 			i->path, h->format, IMAGE_FORMAT);
 	if (!h->format || (h->flags & ~IMAGE_FLAG_RAW) || h->chunk_size != IMAGE_CHUNK ||
-		!h->memory_size || h->memory_size % GMEM_PAGE_SIZE || h->memory_size > MEMORY_MAX)
+		!h->memory_size || h->memory_size % GMEM_PAGE_SIZE ||
+		h->memory_size > IMAGE_MEMORY_MAX)
 		return damaged(i, e, "header");
 	if ((h->flags & IMAGE_FLAG_RAW) &&
 		(h->memory_offset % GMEM_PAGE_SIZE || !inside(i, h->memory_offset, h->memory_size)))
@@ -133,12 +134,29 @@ static bool is_known(const struct image_entry *entry)
 	return false;
 }
 
+/* They may be on top of each other: a small file must not become much memory. */
+static int check_sizes(const struct image *i, struct err *e)
+{
+	uint64_t left = SECTIONS_SIZE_MAX;
+
+	for (uint32_t n = 0; n < i->end.table_entries; n++) {
+		if (!inside(i, i->table[n].offset, i->table[n].length))
+			return damaged(i, e, "a part is outside of the file");
+		if (i->table[n].length > left)
+			return damaged(i, e, "its parts are too large");
+		left -= i->table[n].length;
+	}
+	return 0;
+}
+
 static int read_sections(struct image *i, struct err *e)
 {
 	uint32_t count = i->end.table_entries;
 	int ret = read_part(i, i->end.table_offset, count * sizeof(i->table[0]), i->end.table_crc,
 		(void **)&i->table, e);
 
+	if (!ret)
+		ret = check_sizes(i, e);
 	if (ret)
 		return ret;
 	i->sections = calloc(count, sizeof(i->sections[0]));

@@ -424,6 +424,55 @@ static void test_absurd_numbers(void **state)
 	}
 }
 
+/* Many parts, all of them the same bytes: a small file must not become much memory. */
+static void test_parts_on_top_of_each_other(void **state)
+{
+	static struct {
+		struct image_header header;
+		uint8_t zeroes[16 * MIB];
+		struct image_entry table[IMAGE_SECTIONS_MAX];
+		struct image_end end;
+	} file;
+	struct image *image;
+	struct err e = {""};
+
+	file.header = (struct image_header){
+		.magic = IMAGE_MAGIC, .format = 1, .memory_size = 4096, .chunk_size = IMAGE_CHUNK};
+	for (uint32_t i = 0; i < IMAGE_SECTIONS_MAX; i++) {
+		struct image_entry *entry = &file.table[i];
+
+		snprintf(entry->name, sizeof(entry->name), i ? "part%u" : "index", i);
+		entry->offset = sizeof(file.header);
+		entry->length = i ? sizeof(file.zeroes) : 0;
+		entry->crc = (uint32_t)crc32_z(0, file.zeroes, entry->length);
+	}
+	file.end = (struct image_end){.magic = IMAGE_END_MAGIC,
+		.file_size = sizeof(file),
+		.table_offset = offsetof(typeof(file), table),
+		.table_entries = 8};
+	seal((uint8_t *)&file, sizeof(file));
+	put_file((uint8_t *)&file, sizeof(file));
+	assert_int_equal(image_open(&image, path, &e), 0);
+	image_close(image);
+	file.end.table_entries = IMAGE_SECTIONS_MAX;
+	seal((uint8_t *)&file, sizeof(file));
+	put_file((uint8_t *)&file, sizeof(file));
+	assert_int_equal(image_open(&image, path, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "too large"));
+}
+
+/* What could not be read back. */
+static void test_too_much_memory(void **state)
+{
+	struct gmem g = {.low_size = GMEM_LOW_MAX, .high_size = IMAGE_MEMORY_MAX};
+	struct image_content content = {.gmem = &g, .cancelled = true};
+	struct err e = {""};
+
+	assert_int_equal(image_write(path, &content, &e), -EFBIG);
+	assert_non_null(strstr(e.text, "1024 GiB"));
+	assert_int_equal(files_left(), 1);
+}
+
 static void test_other_files(void **state)
 {
 	struct image *image;
@@ -449,6 +498,8 @@ int main(void)
 		cmocka_unit_test(test_damage_is_refused),
 		cmocka_unit_test(test_flips_at_the_edges),
 		cmocka_unit_test(test_absurd_numbers),
+		cmocka_unit_test(test_parts_on_top_of_each_other),
+		cmocka_unit_test(test_too_much_memory),
 		cmocka_unit_test(test_other_files),
 	};
 
