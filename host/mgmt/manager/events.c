@@ -38,7 +38,7 @@ void events_add(struct events *ev, json_t *json)
 
 const char *events_from(const struct events *ev, uint64_t *number)
 {
-	if (*number < ev->first)
+	if (*number < ev->first || *number > ev->next)
 		*number = ev->first;
 	while (*number < ev->next && !ev->text[*number % EVENTS_KEPT])
 		(*number)++;

@@ -26,7 +26,8 @@ void events_fini(struct events *ev);
 /* Owns json, an object with "event", also when there is no memory: then the number is missing. */
 void events_add(struct events *ev, json_t *json);
 /* The event with the lowest number from *number on, which becomes that number; NULL: there is none
- * yet. Borrowed until the next events_add(). */
+ * yet. A number that was not given yet is of an earlier manager, and the clock was set back since:
+ * then all are new. Borrowed until the next events_add(). */
 const char *events_from(const struct events *ev, uint64_t *number);
 
 #endif

@@ -232,7 +232,7 @@ static bool fill_stream(struct stream *s)
 	int length;
 
 	s->used = s->sent = 0;
-	if (event && s->next != asked && asked) {
+	if (event && s->next > asked && asked) {
 		length = snprintf(s->text, sizeof(s->text),
 			"event: lost\ndata: {\"lost\": %llu}\n\n",
 			(unsigned long long)(s->next - asked));

@@ -345,6 +345,22 @@ static void events_are_kept_to_a_number(void **state)
 	events_fini(&ev);
 }
 
+/* A reader that comes back after the clock was set back, and the manager was started again. */
+static void numbers_of_the_future_are_of_an_earlier_manager(void **state)
+{
+	struct events ev;
+	uint64_t at;
+
+	events_init(&ev);
+	events_add(&ev, json_pack("{s:s}", "event", "state"));
+	at = ev.next + 3600000000;
+	assert_non_null(events_from(&ev, &at));
+	assert_int_equal(at, ev.first);
+	at = ev.next;
+	assert_null(events_from(&ev, &at));
+	events_fini(&ev);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +379,7 @@ int main(void)
 		cmocka_unit_test(wrong_definitions_name_the_key),
 		cmocka_unit_test(a_definition_comes_through_a_file),
 		cmocka_unit_test(events_are_kept_to_a_number),
+		cmocka_unit_test(numbers_of_the_future_are_of_an_earlier_manager),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
