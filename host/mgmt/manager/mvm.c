@@ -245,29 +245,37 @@ static void restart_due(struct loop_timer *t)
 		mvm_restart_later(v, delay);
 }
 
+static bool is_done(int status)
+{
+	return status == 0 || status == 32; /* power off, reset */
+}
+
 static enum worker_end kind_of_end(const struct run *run, int status)
 {
 	if (run->wanted)
 		return WORKER_WANTED;
-	return status == 0 || status == 32 ? WORKER_DONE : WORKER_FAILED; /* power off, reset */
+	return is_done(status) ? WORKER_DONE : WORKER_FAILED;
 }
 
-/* Off or critical, and maybe to be started again. */
+/* Off or critical, and maybe to be started again. The end of one that failed while it saved was
+ * wanted, but not so. */
 static void settle(struct mvm *v, int status, const char *text)
 {
 	enum worker_end end = kind_of_end(&v->run, status);
 	uint64_t delay, ran_ns = loop_now_ns() - v->since_ns;
 	bool again = !v->half_restored &&
 		     policy_restarts(v->def.restart, end, ran_ns, &v->restarts, &delay);
+	bool unsaved = v->run.saving && !is_done(status);
+	bool failed = end == WORKER_FAILED || unsaved;
 	struct err e = {""};
 
 	if (again)
 		err_set(&e, -EIO, "%s; starts again in %u s", text, (unsigned)(delay / NS_PER_S));
-	else if (end == WORKER_FAILED)
-		err_set(&e, -EIO, "%s", text);
+	else if (failed)
+		err_set(&e, -EIO, "%s%s", unsaved ? "it was not saved: " : "", text);
 	if (again)
 		mvm_restart_later(v, delay);
-	mvm_set_state(v, again || end == WORKER_FAILED ? VMMS_CRITICAL : VMMS_OFF, &e);
+	mvm_set_state(v, again || failed ? VMMS_CRITICAL : VMMS_OFF, &e);
 }
 
 /* It began from an image, and was not seen running. Its guest has not run when it says that it

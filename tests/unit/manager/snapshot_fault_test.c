@@ -186,10 +186,42 @@ static void die_there(void)
 	mgr_reopen();
 }
 
+/* A dead worker's, of another boot of the host. */
+static void write_record(const char *id, const char *flags)
+{
+	char path[256], text[512];
+
+	snprintf(path, sizeof(path), "%s/enlite/%s.run", mgr.run_dir, id);
+	snprintf(text, sizeof(text),
+		"{\"worker\": {\"pid\": 2, \"start\": 1, \"boot\": \"another\"}, \"restoring\": false, "
+		"\"ran\": true, %s}",
+		flags);
+	write_text(path, text);
+}
+
+/* Neither off as it was wished, nor saved. */
+static void a_worker_that_dies_while_it_saves_is_no_success(void **state)
+{
+	struct mvm *v;
+
+	mgr_define_vm();
+	write_record(manager_find(&mgr.m, "a")->def.id, "\"wanted\": true, \"saving\": true");
+	for (unsigned i = 0; i < 2; i++) {
+		mgr_reopen();
+		v = manager_find(&mgr.m, "a");
+		assert_int_equal(v->state, VMMS_CRITICAL);
+		assert_string_equal(v->reason.text, "it was not saved: its process was killed");
+		assert_false(v->restart_timer.armed);
+	}
+	write_record(v->def.id, "\"wanted\": true, \"saving\": false");
+	mgr_reopen();
+	assert_int_equal(manager_find(&mgr.m, "a")->state, VMMS_OFF);
+}
+
 /* Its worker was killed some time ago, and the manager is when the note of the restore is gone. */
 static void a_restored_state_outlives_the_manager(void **state)
 {
-	char image[256], record[256];
+	char image[256];
 	struct mvm *v;
 
 	mgr_define_vm();
@@ -200,10 +232,7 @@ static void a_restored_state_outlives_the_manager(void **state)
 	mgr_expect(202, "POST", "/vms/a/snapshots", MGR_TAKE);
 	mgr_settle();
 	assert_int_equal(unlink(image), 0);
-	snprintf(record, sizeof(record), "%s/enlite/%s.run", mgr.run_dir, v->def.id);
-	write_text(record,
-		"{\"worker\": {\"pid\": 2, \"start\": 1, \"boot\": \"another\"}, \"wanted\": false, "
-		"\"saving\": false, \"restoring\": false, \"ran\": true}");
+	write_record(v->def.id, "\"wanted\": false, \"saving\": false");
 	v->state = VMMS_CRITICAL;
 	mgr.m.snapshot_store.calls = &replace_calls;
 	mgr_expect(202, "POST", "/vms/a/snapshots/s/restore", "");
@@ -577,6 +606,7 @@ int main(void)
 		TEST(a_restart_waits_for_the_end_of_a_snapshot),
 		TEST(a_restore_waits_for_a_vm_that_is_held),
 		TEST(a_restore_that_changed_nothing_leaves_the_restart),
+		TEST(a_worker_that_dies_while_it_saves_is_no_success),
 		TEST(a_restored_state_outlives_the_manager),
 		TEST(a_copy_that_was_changed_is_not_used),
 		TEST(a_removal_that_fails_leaves_it_whole),
