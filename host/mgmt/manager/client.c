@@ -2,6 +2,7 @@
 #include "mgmt/manager/client.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,19 +91,28 @@ static int receive(int fd, struct client_answer *a)
 	return 0;
 }
 
+static bool header(const struct client_answer *a, const char *name, uint64_t *value)
+{
+	const char *at = strstr(a->head, name);
+
+	if (at)
+		*value = strtoull(at + strlen(name), NULL, 10);
+	return at;
+}
+
+/* A manager that was killed, or that hangs, leaves a part of its answer. */
 static int parse(struct client_answer *a)
 {
-	char *body = strstr(a->head, "\r\n\r\n"), *next;
+	char *body = strstr(a->head, "\r\n\r\n");
+	uint64_t length;
 
 	if (!body || sscanf(a->head, "HTTP/1.%*d %u", &a->status) != 1)
 		return -EPROTO;
 	*body = '\0';
 	a->body = body + 4;
 	a->length -= (size_t)(a->body - a->head);
-	next = strstr(a->head, "\r\nEnlite-Next: ");
-	if (next)
-		a->next = strtoull(next + strlen("\r\nEnlite-Next: "), NULL, 10);
-	return 0;
+	header(a, "\r\nEnlite-Next: ", &a->next);
+	return header(a, "\r\nContent-Length: ", &length) && length == a->length ? 0 : -EPROTO;
 }
 
 int client_call(const char *socket, const char *method, const char *path, const void *body,
