@@ -305,6 +305,7 @@ static void ended(struct mvm *v, const struct worker_exit *x)
 
 	v->m->deaths++;
 	close_worker(v);
+	mvm_remove_image(v, "image.tmp", NULL); /* it was killed while it saved */
 	if (v->op && v->op->request == VMMS_SNAPSHOT)
 		mvm_snapshot_lost(v);
 	else
@@ -423,6 +424,7 @@ static void find_image(struct mvm *v)
 		hold(v, &e);
 		return;
 	}
+	mvm_remove_image(v, "image.tmp", NULL);
 	snapshots_discard(v->m, v->def.id);
 	mvm_set_state(v, mvm_has_image(v, "image") ? VMMS_SAVED : VMMS_OFF, NULL);
 }

@@ -218,6 +218,22 @@ static void a_worker_that_dies_while_it_saves_is_no_success(void **state)
 	assert_int_equal(manager_find(&mgr.m, "a")->state, VMMS_OFF);
 }
 
+/* It may be as large as the guest's memory. */
+static void half_an_image_goes_with_its_writer(void **state)
+{
+	char path[256];
+
+	mgr_define_vm();
+	state_file(path, "images", manager_find(&mgr.m, "a")->def.id, "image.tmp");
+	write_text(path, "x");
+	mgr_reopen(); /* the host has started anew */
+	assert_int_equal(mgr_count_files(mgr.state_dir, "*.tmp"), 0);
+	write_text(path, "x");
+	write_record(manager_find(&mgr.m, "a")->def.id, "\"wanted\": true, \"saving\": true");
+	mgr_reopen();
+	assert_int_equal(mgr_count_files(mgr.state_dir, "*.tmp"), 0);
+}
+
 /* Its worker was killed some time ago, and the manager is when the note of the restore is gone. */
 static void a_restored_state_outlives_the_manager(void **state)
 {
@@ -607,6 +623,7 @@ int main(void)
 		TEST(a_restore_waits_for_a_vm_that_is_held),
 		TEST(a_restore_that_changed_nothing_leaves_the_restart),
 		TEST(a_worker_that_dies_while_it_saves_is_no_success),
+		TEST(half_an_image_goes_with_its_writer),
 		TEST(a_restored_state_outlives_the_manager),
 		TEST(a_copy_that_was_changed_is_not_used),
 		TEST(a_removal_that_fails_leaves_it_whole),
