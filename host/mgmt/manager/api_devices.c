@@ -226,21 +226,17 @@ static void add(struct api_request *q, const struct device_kind *kind)
 
 /* ---- devices: removing --------------------------------------------------- */
 
-/* Of a VM that is off: its place in the list, or "controller:lun". */
+/* Of a VM that is off. */
 static json_t *find_device(const struct mvm *v, const struct device_kind *kind, const char *id)
 {
 	json_t *devices = json_object_get(v->def.config, kind->key), *listed;
 	json_t *found = NULL;
 
-	for (size_t i = 0; i < json_array_size(devices) && !found; i++) {
-		char number[24];
-
-		snprintf(number, sizeof(number), "nic%zu", i);
-		listed = json_pack("{s:s}", "id", id);
-		if (kind->is(json_array_get(devices, i), listed) || !strcmp(number, id))
+	listed = json_pack("{s:s}", "id", id);
+	for (size_t i = 0; i < json_array_size(devices) && !found; i++)
+		if (kind->is(json_array_get(devices, i), listed))
 			found = json_array_get(devices, i);
-		json_decref(listed);
-	}
+	json_decref(listed);
 	return found;
 }
 
@@ -339,13 +335,20 @@ static bool is_disk(const json_t *disk, const json_t *listed)
 	return id && !strcmp(text, id);
 }
 
-/* Each NIC of a managed VM has its address in the configuration. */
+/* Each NIC of a managed VM has its address in the configuration. One that was added through the
+ * control socket may have the number of another there. */
 static bool is_nic(const json_t *nic, const json_t *listed)
 {
+	const char *id = json_string_value(json_object_get(listed, "id"));
 	const char *mac = json_string_value(json_object_get(listed, "mac"));
 	const char *own = json_string_value(json_object_get(nic, "mac"));
+	char text[32];
 
-	return mac && own && !strcasecmp(mac, own);
+	if (mac)
+		return own && !strcasecmp(mac, own);
+	snprintf(text, sizeof(text), "nic%lld",
+		(long long)json_integer_value(json_object_get(nic, "number")));
+	return id && !strcmp(text, id);
 }
 
 static const struct device_kind disks = {"disks", "disk list", "disk add", "disk remove", is_disk};

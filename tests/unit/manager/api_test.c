@@ -231,6 +231,25 @@ static void devices_of_a_vm_that_is_off(void **state)
 	json_decref(json);
 }
 
+/* By the number that the guest, and the list of a VM that runs, have; not by a place. */
+static void a_nic_of_a_vm_that_is_off(void **state)
+{
+	json_t *json, *nics;
+
+	expect(201, "POST", "/vms", VM("a"));
+	expect(201, "POST", "/vms/a/nics", "{\"backend\": \"null\", \"number\": 1}");
+	expect(201, "POST", "/vms/a/nics", "{\"backend\": \"null\", \"number\": 2}");
+	expect(404, "DELETE", "/vms/a/nics/nic0", "");
+	expect(404, "DELETE", "/vms/a/nics/1", "");
+	expect(200, "DELETE", "/vms/a/nics/nic1", "");
+	expect(404, "DELETE", "/vms/a/nics/nic1", "");
+	assert_int_equal(call("GET", "/vms/a/nics", "", &json), 200);
+	nics = json_object_get(json, "nics");
+	assert_int_equal(json_array_size(nics), 1);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(nics, 0), "number")), 2);
+	json_decref(json);
+}
+
 static void write_file(const char *dir, const char *id, const char *suffix, const char *text)
 {
 	char path[256];
@@ -395,6 +414,7 @@ int main(void)
 		cmocka_unit_test(the_document_has_the_routes),
 		cmocka_unit_test_setup_teardown(vms_are_defined_and_removed, setup, teardown),
 		cmocka_unit_test_setup_teardown(devices_of_a_vm_that_is_off, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_nic_of_a_vm_that_is_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_record_that_cannot_be_read_holds_its_vm, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_image_that_was_taken, setup, teardown),
