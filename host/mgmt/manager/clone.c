@@ -291,7 +291,6 @@ static int make_vm(struct operation *op, struct err *e)
 	ret = manager_add(op->m, &d, &v, e);
 	if (ret) {
 		definition_free(&d);
-		store_remove(&op->m->vms, file_of(op->id, "json", name), NULL);
 		return ret;
 	}
 	mvm_find_state(v);

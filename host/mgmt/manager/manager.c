@@ -158,18 +158,30 @@ static int check_files(const struct manager *m, const char *id, struct err *e)
 	return 0;
 }
 
-/* The file first: a VM that is reported is one that survives. */
+static void remove_definition(const struct manager *m, const char *id)
+{
+	char name[STORE_NAME_MAX];
+	struct err e;
+
+	snprintf(name, sizeof(name), "%s.json", id);
+	if (store_remove(&m->vms, name, &e))
+		log_error("%s", e.text);
+}
+
+/* The file first: a VM that is reported is one that survives. After a failure it may be there, with
+ * all that is in it. */
 int manager_add(struct manager *m, struct definition *d, struct mvm **vm, struct err *e)
 {
 	int ret = check_new(m, d, e);
 
-	if (!ret)
-		ret = write_definition(m, d, e);
 	if (ret)
 		return ret;
-	*vm = mvm_new(m, d);
-	if (!*vm)
-		return err_set(e, -ENOMEM, "out of memory");
+	ret = write_definition(m, d, e);
+	*vm = ret ? NULL : mvm_new(m, d);
+	if (!*vm) {
+		remove_definition(m, d->id);
+		return ret ? ret : err_set(e, -ENOMEM, "out of memory");
+	}
 	report(m, "defined", *vm);
 	return 0;
 }

@@ -327,6 +327,26 @@ static void names_that_were_not_given_go(void **state)
 	assert_int_equal(mgr_count_files(mgr.state_dir, ".new-*"), 0);
 }
 
+/* Whatever fails: what was refused is not there, also for the next manager. */
+static void a_vm_that_is_not_defined_leaves_nothing(void **state)
+{
+	static const char body[] =
+		"{\"config\": {\"name\": \"a\", \"kernel\": \"/k\", \"memory\": \"64M\"}}";
+	unsigned status = 0;
+
+	for (unsigned at = 1; status != 201; at++) {
+		mgr.m.vms.calls = &replace_calls;
+		replace_calls_fail(at, false);
+		status = mgr_call("POST", "/vms", body);
+		mgr.m.vms.calls = &file_replace_calls;
+		if (status != 201)
+			assert_int_equal(mgr_count_files(mgr.state_dir, "*.json*"), 0);
+	}
+	replace_calls_fail(0, false);
+	mgr_reopen();
+	assert_int_equal(mgr.m.count, 1);
+}
+
 /* The note of its making was left: the next manager must not take its disks for half a clone's. */
 static void a_clone_that_is_removed_keeps_its_disks(void **state)
 {
@@ -629,6 +649,7 @@ int main(void)
 		TEST(a_removal_that_fails_leaves_it_whole),
 		TEST(half_a_snapshot_goes_without_a_new_record),
 		TEST(names_that_were_not_given_go),
+		TEST(a_vm_that_is_not_defined_leaves_nothing),
 		TEST(a_clone_that_is_removed_keeps_its_disks),
 		TEST(a_clone_runs_before_its_first_snapshot),
 		TEST(a_vm_is_shown_whatever_its_reason),
