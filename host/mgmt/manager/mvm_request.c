@@ -98,16 +98,22 @@ static void show_progress(struct mvm *v, const json_t *status)
 
 /* ---- state --------------------------------------------------------------- */
 
-/* What was asked of the worker, and has not failed. */
-static void update_wanted(struct mvm *v, bool saving)
+/* What was asked of the worker, and has not failed. 0, or -errno: the next manager will not know.
+ */
+static int update_wanted(struct mvm *v, bool saving)
 {
 	bool wanted = saving || v->shutdowns || v->run.stopping;
+	struct err e;
+	int ret;
 
 	if (wanted == v->run.wanted && saving == v->run.saving)
-		return;
+		return 0;
 	v->run.wanted = wanted;
 	v->run.saving = saving;
-	mvm_record(v);
+	ret = mvm_write_record(v, &e);
+	if (ret)
+		log_error("VM %s: %s", v->def.id, e.text);
+	return ret;
 }
 
 /* The guest goes on: an image that was written all the same is not of its state. */
@@ -264,10 +270,12 @@ static int save_vm(struct mvm *v, struct job *job, unsigned timeout_s)
 	mvm_image_path(v, "image", image);
 	mvm_forget_trust(v);
 	v->run.paused = false; /* that it stands still is the user's wish now */
-	update_wanted(v, true);
-	ret = mvm_ask(v,
-		json_pack("{s:s, s:s, s:s}", "command", "save", "file", image, "directory", "/"),
-		CTL_COPY_MS, job, on_saved);
+	ret = update_wanted(v, true);
+	if (!ret)
+		ret = mvm_ask(v,
+			json_pack("{s:s, s:s, s:s}", "command", "save", "file", image, "directory",
+				"/"),
+			CTL_COPY_MS, job, on_saved);
 	if (ret) {
 		update_wanted(v, was);
 		return ret;

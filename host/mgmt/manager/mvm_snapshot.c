@@ -170,11 +170,16 @@ static void begin_live(struct operation *op)
 	struct err e;
 	int ret;
 
-	op->live = true;
-	v->asked++;
 	v->run.paused = true;
 	v->run.resume = v->state == VMMS_RUNNING;
-	mvm_record(v);
+	ret = mvm_write_record(v, &e);
+	if (ret) {
+		v->run.paused = false;
+		fail(op, ret, &e);
+		return;
+	}
+	op->live = true;
+	v->asked++;
 	if (!v->run.resume) {
 		save(op);
 		return;
