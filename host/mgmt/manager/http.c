@@ -224,22 +224,24 @@ static void on_beat(struct loop_timer *t)
 	loop_timer_start(h->m->loop, &h->beat_timer, BEAT_NS, on_beat);
 }
 
-/* The next event as text; false: there is none. */
+/* The next event as text; false: there is none. Until there is one, what was asked for stays: that
+ * some are lost is said before it. */
 static bool fill_stream(struct stream *s)
 {
-	uint64_t asked = s->next;
-	const char *event = events_from(&s->h->m->events, &s->next);
+	uint64_t asked = s->next, number = asked;
+	const char *event = events_from(&s->h->m->events, &number);
 	int length;
 
 	s->used = s->sent = 0;
-	if (event && s->next > asked && asked) {
+	if (event && number > asked && asked) {
 		length = snprintf(s->text, sizeof(s->text),
 			"event: lost\ndata: {\"lost\": %llu}\n\n",
-			(unsigned long long)(s->next - asked));
+			(unsigned long long)(number - asked));
+		s->next = number;
 	} else if (event) {
 		length = snprintf(s->text, sizeof(s->text), "id: %llu\ndata: %s\n\n",
-			(unsigned long long)s->next, event);
-		s->next++;
+			(unsigned long long)number, event);
+		s->next = number + 1;
 	} else if (s->beat) {
 		length = snprintf(s->text, sizeof(s->text), ":\n\n");
 	} else {
