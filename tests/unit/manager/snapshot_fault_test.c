@@ -193,8 +193,7 @@ static void write_record(const char *id, const char *flags)
 
 	snprintf(path, sizeof(path), "%s/enlite/%s.run", mgr.run_dir, id);
 	snprintf(text, sizeof(text),
-		"{\"worker\": {\"pid\": 2, \"start\": 1, \"boot\": \"another\"}, \"restoring\": false, "
-		"\"ran\": true, %s}",
+		"{\"worker\": {\"pid\": 2, \"start\": 1, \"boot\": \"x\"}, \"restoring\": false, \"ran\": true, %s}",
 		flags);
 	write_text(path, text);
 }
@@ -384,16 +383,16 @@ static void a_clone_runs_before_its_first_snapshot(void **state)
 /* Its reason names a disk, and is cut in the middle of a character. */
 static void a_vm_is_shown_whatever_its_reason(void **state)
 {
-	char path[256], text[700] = "{\"disks\": [{\"file\": \"/";
+	char path[256], text[700], name[401];
 	struct mvm *v;
 
 	mgr_define_vm();
 	v = manager_find(&mgr.m, "a");
 	state_file(path, "images", v->def.id, "image");
 	write_text(path, "x");
-	for (unsigned i = 0; i < 200; i++)
-		strcat(text, "\xC3\xA4");
-	strcat(text, "\", \"changed_ns\": 1}]}");
+	for (unsigned i = 0; i < 400; i += 2)
+		memcpy(name + i, "\xC3\xA4", 3);
+	snprintf(text, sizeof(text), "{\"disks\": [{\"file\": \"/%s\", \"changed_ns\": 1}]}", name);
 	state_file(path, "images", v->def.id, "trusted");
 	write_text(path, text);
 	mvm_find_state(v);

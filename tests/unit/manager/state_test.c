@@ -345,7 +345,7 @@ static void events_are_kept_to_a_number(void **state)
 	events_fini(&ev);
 }
 
-/* A reader that comes back after the clock was set back, and the manager was started again. */
+/* The clock was set back, and the manager was started again: a reader connects anew. */
 static void numbers_of_the_future_are_of_an_earlier_manager(void **state)
 {
 	struct events ev;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Readers of events: from where on, and whether they are told that some are lost. */
+/* Readers of events: from where on, and whether they learn that some are lost. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
