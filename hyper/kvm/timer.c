@@ -31,21 +31,20 @@ static struct timespec deadline_in(uint64_t ticks)
 	return ts;
 }
 
-/* Under the lock: true and one VP that is due; or false and when the next one is. */
+/* Under the lock: true and the VP that has been due for longest; or false and when the next one is.
+ * A VP whose timers take longer than their period is always due: the others come before it. */
 static bool take_due(
 	struct stimer_thread *t, uint32_t vp_count, uint64_t now, uint32_t *vp, uint64_t *next)
 {
-	*next = UINT64_MAX;
-	for (uint32_t i = 0; i < vp_count; i++) {
-		if (t->due[i] <= now) {
-			t->due[i] = UINT64_MAX;
+	*vp = 0;
+	for (uint32_t i = 1; i < vp_count; i++)
+		if (t->due[i] < t->due[*vp])
 			*vp = i;
-			return true;
-		}
-		if (t->due[i] < *next)
-			*next = t->due[i];
-	}
-	return false;
+	*next = t->due[*vp];
+	if (*next > now)
+		return false;
+	t->due[*vp] = UINT64_MAX;
+	return true;
 }
 
 /* Under the lock. Expires one VP's timers, or sleeps until there may be something to do. */
