@@ -350,6 +350,8 @@ void vm_unit_stopped(void *ctx)
 	struct vm *vm = ctx;
 
 	ON_CONTROL(vm);
+	if (vm->state == VM_CRITICAL)
+		return; /* the loop runs what is posted before it ends */
 	assert(vm->state == VM_STOPPING);
 	vm->unit++;
 	stop_next_unit(vm);

@@ -566,6 +566,19 @@ static void a_late_stop_is_critical(void **state)
 	assert_non_null(strstr(vm.error.text, "did not complete its requests"));
 }
 
+/* The loop runs what is posted already before it ends. */
+static void a_stop_that_is_done_too_late_stays_critical(void **state)
+{
+	start();
+	vm_stop(&vm, 130);
+	vm_handle(&vm, VM_STOP_LATE);
+	forget();
+	answer_waiting();
+	assert_int_equal(vm_state(&vm), VM_CRITICAL);
+	assert_string_equal(calls, "");
+	assert_int_equal(vm.exit_status, 130);
+}
+
 /* The first signal asks, the second shortens the time limit, once. */
 static void a_second_signal_hurries(void **state)
 {
@@ -619,6 +632,7 @@ int main(void)
 		TEST(resets_without_end_restart_later),
 		TEST(restarts_wait_longer_and_longer),
 		TEST(a_late_stop_is_critical),
+		TEST(a_stop_that_is_done_too_late_stays_critical),
 		TEST(a_second_signal_hurries),
 		TEST(a_first_signal_does_not_hurry),
 	};
