@@ -670,6 +670,74 @@ static void a_new_kernel_finds_no_old_connections(void **state)
 	unlisten(listener, PORT);
 }
 
+/* ---- images -------------------------------------------------------------- */
+
+struct look {
+	enum vsock_state wanted;
+	bool found;
+	struct archive archive;
+};
+
+static void look_for_rest(void *arg)
+{
+	struct look *look = arg;
+
+	look->found = bus_is_at_rest(r->g.bus);
+	list_for_each (item, &r->vsock.connections)
+		look->found &= container_of(item, struct vsock_connection, link)->state ==
+			       look->wanted;
+}
+
+static void write_state(void *arg)
+{
+	struct look *look = arg;
+
+	archive_write(&look->archive);
+	bus_archive(r->g.bus, &look->archive);
+}
+
+/* Who restored such an image would not have the device that its guest knows. */
+static void expect_no_image(enum vsock_state state)
+{
+	struct look look = {.wanted = state};
+	struct err e;
+
+	while (!look.found)
+		guest_control(&r->g, look_for_rest, &look);
+	guest_control(&r->g, write_state, &look);
+	assert_int_not_equal(archive_error(&look.archive, &e), 0);
+	assert_non_null(strstr(e.text, "--vsock"));
+	archive_fini(&look.archive);
+}
+
+static void a_connection_that_is_offered_is_in_no_image(void **state)
+{
+	int fd = ask_for("CONNECT 77\n");
+	const struct hv_guid service = HVSOCK_PORT_GUID(77);
+
+	guest_wait_offer_of(&r->g, &service, NULL);
+	expect_no_image(VSOCK_OFFERED);
+	guest_socket_accept(&r->s[0], &r->g, 77);
+	expect_ok(fd);
+	end_both(&r->s[0], fd);
+}
+
+/* Its channel is closed, and the guest still has its socket. */
+static void a_connection_that_is_not_released_is_in_no_image(void **state)
+{
+	int listener = listen_at(PORT);
+	int fd = connect_to(&r->s[0], listener, OWN_PORT);
+	char byte;
+
+	guest_socket_send_fin(&r->s[0]);
+	expect_end(fd);
+	close(fd);
+	assert_int_equal(guest_socket_receive(&r->s[0], &byte, 1), 0);
+	expect_no_image(VSOCK_REMOVING);
+	guest_socket_close(&r->s[0]);
+	unlisten(listener, PORT);
+}
+
 static void a_path_in_use_is_an_error(void **state)
 {
 	struct vsock other = {0};
@@ -706,6 +774,8 @@ int main(void)
 		T(who_connects_in_a_pause_waits),
 		T(the_end_of_a_guest_ends_its_connections),
 		T(a_new_kernel_finds_no_old_connections),
+		T(a_connection_that_is_offered_is_in_no_image),
+		T(a_connection_that_is_not_released_is_in_no_image),
 		T(a_path_in_use_is_an_error),
 	};
 

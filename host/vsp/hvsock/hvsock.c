@@ -369,6 +369,13 @@ static void hvsock_prepare(struct vsp_channel *ch)
 		d->config.opened(d->config.ctx);
 }
 
+/* As long as the guest knows the offer, open or not: where an image is restored there is no such
+ * device. */
+static void hvsock_archive(struct vsp_device *dev, struct archive *a)
+{
+	archive_fail(a, "the guest has a socket connection (--vsock): end it before a save");
+}
+
 /* ---- channel (its I/O thread) -------------------------------------------- */
 
 static int hvsock_open(struct vsp_channel *ch)
@@ -427,5 +434,6 @@ const struct vsp_ops hvsock_ops = {
 	.packet = hvsock_packet,
 	.stop = hvsock_stop,
 	.close = hvsock_close,
+	.archive = hvsock_archive,
 	.inspect_channel = hvsock_inspect_channel,
 };
