@@ -85,6 +85,8 @@ static bool saved_ok(const struct bus *bus, const struct saved *s)
 	if (s->monitor_id != VMBUS_MONITOR_ID_NONE &&
 		(s->monitor_id >= VMBUS_MONITOR_IDS || bus->monitor_ids[s->monitor_id]))
 		return false;
+	if (s->offer != OFFER_HIDDEN && !bus->offers_requested)
+		return false; /* it would be offered again when the guest asks */
 	return s->offer <= OFFER_RESCINDED && !(s->open && s->offer == OFFER_HIDDEN);
 }
 

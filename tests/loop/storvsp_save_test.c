@@ -194,6 +194,41 @@ static void damaged_images(void **state)
 	guest_disk_close(&rig->d);
 }
 
+/* The image with false for the first field of this name. */
+static void expect_refused(
+	struct storvsp_rig *rig, const struct guest_image *image, const char *name, const char *why)
+{
+	size_t length = strlen(name);
+	uint8_t *copy = malloc(image->size), *at;
+	struct err e;
+
+	memcpy(copy, image->state, image->size);
+	at = memmem(copy, image->size, name, length);
+	assert_non_null(at);
+	assert_int_equal(at[length], true);
+	at[length] = false;
+	assert_int_not_equal(
+		guest_try_restore(&rig->g, copy, image->size, make_controller, rig, &e), 0);
+	assert_non_null(strstr(e.text, why));
+	free(copy);
+}
+
+/* What the guest may do once must not be possible a second time. */
+static void forged_images(void **state)
+{
+	struct storvsp_rig *rig = *state;
+	struct guest_image image;
+
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, SUBS);
+	guest_save(&rig->g, &image);
+	expect_refused(rig, &image, "offers_requested", "device with bad numbers");
+	expect_refused(rig, &image, "sub_channels_created", "a state that no channel has");
+	guest_restore(&rig->g, &image, make_controller, rig);
+	storvsp_rig_traffic(rig, 50);
+	guest_image_free(&image);
+	guest_disk_close(&rig->d);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -206,6 +241,7 @@ int main(void)
 		TEST(settings_stay),
 		TEST(the_same_again),
 		TEST(damaged_images),
+		TEST(forged_images),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

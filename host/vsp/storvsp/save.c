@@ -120,7 +120,7 @@ void storvsp_archive_channel(struct vsp_channel *ch, struct archive *a)
 	archive_u32(a, "state", &state);
 	archive_u16(a, "version", &c->version);
 	archive_bool(a, "sub_channels_created", &c->sub_channels_created);
-	if (!state_ok(c, state))
+	if (!state_ok(c, state) || (!c->sub_channels_created && vsp_channel_sub_count(ch)))
 		archive_fail(a, "a state that no channel has");
 	if (a->reading)
 		c->state = a->error ? STATE_BEGIN : state;
