@@ -61,6 +61,15 @@ static void raise_peak(struct budget *b, uint64_t used)
 		;
 }
 
+/* Below zero for a moment, while another thread has added to an account and not yet here, and what
+ * it added is given already. */
+static bool common_take(struct budget *b, uint64_t bytes)
+{
+	uint64_t used = atomic_fetch_add(&b->common, bytes) + bytes;
+
+	return (int64_t)used <= (int64_t)b->common_limit;
+}
+
 bool budget_take(struct budget *b, enum budget_user user, uint64_t bytes)
 {
 	struct budget_account *a;
@@ -75,7 +84,7 @@ bool budget_take(struct budget *b, enum budget_user user, uint64_t bytes)
 		return false;
 	}
 	common = account_add(a, bytes);
-	if (common && atomic_fetch_add(&b->common, common) + common > b->common_limit) {
+	if (common && !common_take(b, common)) {
 		atomic_fetch_sub(&b->common, account_subtract(a, bytes));
 		atomic_fetch_add_explicit(&a->refusals, 1, memory_order_relaxed);
 		return false;

@@ -62,6 +62,20 @@ static void all_given_is_nothing_used(void **state)
 	assert_int_equal(b.common, 0);
 }
 
+/* One thread has added to the account and not yet to the common part; another gives as much. */
+static void a_take_half_done_refuses_no_other(void **state)
+{
+	struct budget_account *half = &b.accounts[BUDGET_REQUESTS];
+
+	take_all(BUDGET_REQUESTS, 4096);
+	budget_give(&b, BUDGET_REQUESTS, half->used - half->share);
+	half->used += 2 * 4096;
+	budget_give(&b, BUDGET_REQUESTS, 2 * 4096);
+	assert_true(budget_take(&b, BUDGET_GPADLS, b.accounts[BUDGET_GPADLS].share + 4096));
+	b.common += 2 * 4096;
+	assert_int_equal(b.common, 4096);
+}
+
 static void absurd_sizes_are_refused(void **state)
 {
 	assert_false(budget_take(&b, BUDGET_GPADLS, UINT64_MAX));
@@ -130,6 +144,7 @@ int main(void)
 		cmocka_unit_test_setup(one_user_gets_all_but_the_shares_of_others, setup),
 		cmocka_unit_test_setup(what_is_given_can_be_taken_by_another, setup),
 		cmocka_unit_test_setup(all_given_is_nothing_used, setup),
+		cmocka_unit_test_setup(a_take_half_done_refuses_no_other, setup),
 		cmocka_unit_test_setup(absurd_sizes_are_refused, setup),
 		cmocka_unit_test_setup(the_smallest_budget_lets_every_user_go_on, setup),
 		cmocka_unit_test_setup(no_budget_is_no_limit, setup),
