@@ -145,13 +145,21 @@ static void contents_archive(struct bus_channel *chan, bool open, struct archive
 		open_archive(chan, a);
 }
 
+/* Those of a primary that is closed are closed, too, and on their way out. */
+static bool sub_ok(const struct bus_channel *primary, const struct saved *s)
+{
+	bool gone = primary->state == BUS_CHANNEL_CLOSED;
+
+	return saved_ok(primary->bus, s) && s->index && !(gone && (s->open || !s->rescinded));
+}
+
 static void sub_read(struct bus_channel *primary, struct archive *a)
 {
 	struct bus_channel *chan = NULL;
 	struct saved s;
 
 	saved_archive(&s, a);
-	if (!a->error && (!saved_ok(primary->bus, &s) || !s.index))
+	if (!a->error && !sub_ok(primary, &s))
 		archive_fail(a, "sub-channel with bad numbers");
 	if (!a->error && primary->ops->restore_sub)
 		chan = primary->ops->restore_sub(primary, s.index);

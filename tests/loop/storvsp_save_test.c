@@ -194,19 +194,21 @@ static void damaged_images(void **state)
 	guest_disk_close(&rig->d);
 }
 
-/* The image with false for the first field of this name. */
-static void expect_refused(
-	struct storvsp_rig *rig, const struct guest_image *image, const char *name, const char *why)
+/* The image with false for a field: the first of its name behind another name. */
+static void expect_refused(struct storvsp_rig *rig, const struct guest_image *image,
+	const char *behind, const char *name, const char *why)
 {
-	size_t length = strlen(name);
-	uint8_t *copy = malloc(image->size), *at;
+	uint8_t *copy = malloc(image->size), *end = copy + image->size, *at;
 	struct err e;
 
 	memcpy(copy, image->state, image->size);
-	at = memmem(copy, image->size, name, length);
+	at = memmem(copy, image->size, behind, strlen(behind));
 	assert_non_null(at);
-	assert_int_equal(at[length], true);
-	at[length] = false;
+	at = memmem(at, (size_t)(end - at), name, strlen(name));
+	assert_non_null(at);
+	at += strlen(name);
+	assert_int_equal(*at, true);
+	*at = false;
 	assert_int_not_equal(
 		guest_try_restore(&rig->g, copy, image->size, make_controller, rig, &e), 0);
 	assert_non_null(strstr(e.text, why));
@@ -221,12 +223,31 @@ static void forged_images(void **state)
 
 	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, SUBS);
 	guest_save(&rig->g, &image);
-	expect_refused(rig, &image, "offers_requested", "device with bad numbers");
-	expect_refused(rig, &image, "sub_channels_created", "a state that no channel has");
+	expect_refused(rig, &image, "bus", "offers_requested", "device with bad numbers");
+	expect_refused(rig, &image, "bus", "sub_channels_created", "a state that no channel has");
 	guest_restore(&rig->g, &image, make_controller, rig);
 	storvsp_rig_traffic(rig, 50);
 	guest_image_free(&image);
 	guest_disk_close(&rig->d);
+}
+
+/* A sub-channel that could be opened without its primary would never be closed again. */
+static void forged_sub_channels(void **state)
+{
+	struct storvsp_rig *rig = *state;
+	struct guest_image image;
+
+	guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, SUBS);
+	for (uint32_t i = SUBS + 1; i-- > 0;)
+		guest_chan_close(&rig->d.channels[i]);
+	for (uint32_t i = 1; i <= SUBS; i++)
+		guest_wait_rescind(&rig->g, rig->d.channels[i].offer.relid);
+	guest_save(&rig->g, &image);
+	expect_refused(rig, &image, "sub_channels", "rescinded", "sub-channel with bad numbers");
+	guest_restore(&rig->g, &image, make_controller, rig);
+	for (uint32_t i = 1; i <= SUBS; i++)
+		guest_release(&rig->g, rig->d.channels[i].offer.relid);
+	guest_image_free(&image);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -242,6 +263,7 @@ int main(void)
 		TEST(the_same_again),
 		TEST(damaged_images),
 		TEST(forged_images),
+		TEST(forged_sub_channels),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
