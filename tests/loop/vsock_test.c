@@ -1,199 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Programs of the host and sockets of the guest, through real rings and real Unix sockets. */
+#include "tests/loop/vsock_rig.h"
+
 #include <errno.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/unix_socket.h"
 #include "hv/dm_reg.h"
-#include "tests/support/guest_socket.h"
 #include "tests/support/log_lines.h"
-#include "vm/vsock_impl.h"
 
-#define PORT     1234u
-#define OWN_PORT 0x50000u /* of the guest's end, and those that follow */
-#define BULK     (2u << 20)
-
-struct rig {
-	struct guest g;
-	struct vsock vsock;
-	char dir[32], path[64];
-	_Atomic bool closed, paused;
-	struct guest_socket s[2];
-};
-
-static struct rig *r;
-
-/* ---- the VM -------------------------------------------------------------- */
-
-static void open_on_control(void *arg)
-{
-	struct err e;
-
-	assert_int_equal(vsock_open(&r->vsock, &r->g.control, r->path, &e), 0);
-	vsock_attach(&r->vsock, &r->g.host);
-}
-
-static void detach_on_control(void *arg)
-{
-	vsock_detach(&r->vsock);
-}
-
-static void closed(void *ctx)
-{
-	r->closed = true;
-}
-
-static void close_on_control(void *arg)
-{
-	vsock_close(&r->vsock, closed, NULL);
-}
-
-static void nothing(void *arg)
-{
-}
-
-static int setup_threads(uint32_t io_threads)
-{
-	const struct guest_config config = {.ram = 64 << 20, .vps = 2, .io_threads = io_threads};
-
-	r = calloc(1, sizeof(*r));
-	snprintf(r->dir, sizeof(r->dir), "/tmp/vsock_test.XXXXXX");
-	assert_non_null(mkdtemp(r->dir));
-	snprintf(r->path, sizeof(r->path), "%s/v", r->dir);
-	guest_start(&r->g, &config);
-	guest_control(&r->g, open_on_control, NULL);
-	guest_connect(&r->g, VMBUS_VERSION_WIN10_V5_3);
-	return 0;
-}
-
-static int setup(void **state)
-{
-	return setup_threads(2);
-}
-
-static int teardown(void **state)
-{
-	if (!r->g.shut_down)
-		guest_shut_down(&r->g);
-	guest_control(&r->g, detach_on_control, NULL);
-	guest_control(&r->g, close_on_control, NULL);
-	while (!r->closed)
-		guest_control(&r->g, nothing, NULL);
-	guest_stop(&r->g);
-	assert_int_not_equal(access(r->path, F_OK), 0);
-	assert_int_equal(rmdir(r->dir), 0);
-	free(r);
-	return 0;
-}
-
-/* ---- programs of the host ------------------------------------------------ */
-
-static void port_path(char path[80], uint32_t port)
-{
-	snprintf(path, 80, "%s_%u", r->path, port);
-}
-
-static int listen_at(uint32_t port)
-{
-	char path[80];
-	int fd;
-
-	port_path(path, port);
-	fd = unix_socket_listen(path, SOCK_STREAM, 64);
-	assert_true(fd >= 0);
-	return fd;
-}
-
-static void unlisten(int fd, uint32_t port)
-{
-	char path[80];
-
-	port_path(path, port);
-	close(fd);
-	unlink(path);
-}
-
-static int accept_at(int listener)
-{
-	int fd = accept(listener, NULL, NULL);
-
-	assert_true(fd >= 0);
-	return fd;
-}
-
-static void write_all(int fd, const void *bytes, size_t length)
-{
-	assert_int_equal(send(fd, bytes, length, MSG_NOSIGNAL), (ssize_t)length);
-}
-
-static void read_all(int fd, void *bytes, size_t length)
-{
-	assert_int_equal(recv(fd, bytes, length, MSG_WAITALL), (ssize_t)length);
-}
-
-static void expect_end(int fd)
-{
-	char byte;
-
-	assert_int_equal(recv(fd, &byte, 1, 0), 0);
-}
-
-static void read_line(int fd, char *line, size_t size)
-{
-	size_t at = 0;
-
-	do
-		read_all(fd, line + at, 1);
-	while (line[at++] != '\n' && at < size - 1);
-	line[at] = 0;
-}
-
-static int ask_for(const char *line)
-{
-	int fd = unix_socket_connect(r->path, SOCK_STREAM);
-
-	assert_true(fd >= 0);
-	write_all(fd, line, strlen(line));
-	return fd;
-}
-
-static void expect_ok(int fd)
-{
-	char line[32];
-	unsigned int port;
-
-	read_line(fd, line, sizeof(line));
-	assert_int_equal(sscanf(line, "OK %u\n", &port), 1);
-}
-
-/* A guest's socket, and the program's. */
-static int connect_to(struct guest_socket *s, int listener, uint32_t own_port)
-{
-	guest_socket_connect(s, &r->g, own_port, PORT);
-	return accept_at(listener);
-}
-
-/* Both ends have closed. */
-static void end_both(struct guest_socket *s, int fd)
-{
-	char byte;
-
-	guest_socket_send_fin(s);
-	expect_end(fd);
-	close(fd);
-	assert_int_equal(guest_socket_receive(s, &byte, 1), 0);
-	guest_socket_close(s);
-}
+#define BULK (2u << 20)
 
 /* ---- connecting ---------------------------------------------------------- */
 
@@ -670,74 +485,6 @@ static void a_new_kernel_finds_no_old_connections(void **state)
 	unlisten(listener, PORT);
 }
 
-/* ---- images -------------------------------------------------------------- */
-
-struct look {
-	enum vsock_state wanted;
-	bool found;
-	struct archive archive;
-};
-
-static void look_for_rest(void *arg)
-{
-	struct look *look = arg;
-
-	look->found = bus_is_at_rest(r->g.bus);
-	list_for_each (item, &r->vsock.connections)
-		look->found &= container_of(item, struct vsock_connection, link)->state ==
-			       look->wanted;
-}
-
-static void write_state(void *arg)
-{
-	struct look *look = arg;
-
-	archive_write(&look->archive);
-	bus_archive(r->g.bus, &look->archive);
-}
-
-/* Who restored such an image would not have the device that its guest knows. */
-static void expect_no_image(enum vsock_state state)
-{
-	struct look look = {.wanted = state};
-	struct err e;
-
-	while (!look.found)
-		guest_control(&r->g, look_for_rest, &look);
-	guest_control(&r->g, write_state, &look);
-	assert_int_not_equal(archive_error(&look.archive, &e), 0);
-	assert_non_null(strstr(e.text, "--vsock"));
-	archive_fini(&look.archive);
-}
-
-static void a_connection_that_is_offered_is_in_no_image(void **state)
-{
-	int fd = ask_for("CONNECT 77\n");
-	const struct hv_guid service = HVSOCK_PORT_GUID(77);
-
-	guest_wait_offer_of(&r->g, &service, NULL);
-	expect_no_image(VSOCK_OFFERED);
-	guest_socket_accept(&r->s[0], &r->g, 77);
-	expect_ok(fd);
-	end_both(&r->s[0], fd);
-}
-
-/* Its channel is closed, and the guest still has its socket. */
-static void a_connection_that_is_not_released_is_in_no_image(void **state)
-{
-	int listener = listen_at(PORT);
-	int fd = connect_to(&r->s[0], listener, OWN_PORT);
-	char byte;
-
-	guest_socket_send_fin(&r->s[0]);
-	expect_end(fd);
-	close(fd);
-	assert_int_equal(guest_socket_receive(&r->s[0], &byte, 1), 0);
-	expect_no_image(VSOCK_REMOVING);
-	guest_socket_close(&r->s[0]);
-	unlisten(listener, PORT);
-}
-
 static void a_path_in_use_is_an_error(void **state)
 {
 	struct vsock other = {0};
@@ -746,8 +493,6 @@ static void a_path_in_use_is_an_error(void **state)
 	assert_int_equal(vsock_open(&other, &r->g.control, r->path, &e), -EADDRINUSE);
 	assert_non_null(strstr(e.text, "in use, by another VM perhaps; choose another"));
 }
-
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
@@ -774,8 +519,6 @@ int main(void)
 		T(who_connects_in_a_pause_waits),
 		T(the_end_of_a_guest_ends_its_connections),
 		T(a_new_kernel_finds_no_old_connections),
-		T(a_connection_that_is_offered_is_in_no_image),
-		T(a_connection_that_is_not_released_is_in_no_image),
 		T(a_path_in_use_is_an_error),
 	};
 
