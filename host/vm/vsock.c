@@ -5,10 +5,11 @@
  *   READING --line--+--> WAITING --resume--> OFFERED --guest opens--> OPEN
  *   DIALING --done--+     (paused)              |                      |
  *      |            '-----(not paused)--------->| late                 | ended
- *      | refused                                v                      v
+ *      | refused (not paused)                   v                      v
  *      +-----> freed <---released by guest-- REMOVING <----------------+
  *
- * The end of the guest frees all but those that are READING.
+ * A refusal is a message to the guest, and waits for the end of a pause, too. The end of the guest
+ * frees all but those that are READING.
  */
 #include "vm/vsock.h"
 
@@ -170,6 +171,8 @@ void vsock_connection_offer(struct vsock_connection *c)
 		vsock_connection_refuse(c);
 	} else if (v->paused) {
 		c->state = VSOCK_WAITING;
+	} else if (c->fd < 0) {
+		vsock_connection_refuse(c);
 	} else if (create_device(c, &e)) {
 		log_guest("vsock: %s", e.text);
 		vsock_connection_refuse(c);

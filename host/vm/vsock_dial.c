@@ -43,10 +43,7 @@ static void done(struct blocking_call *call)
 	c->dial = NULL;
 	c->fd = d->fd;
 	free(d);
-	if (c->fd >= 0)
-		vsock_connection_offer(c);
-	else
-		vsock_connection_refuse(c);
+	vsock_connection_offer(c);
 }
 
 int vsock_dial(struct vsock_connection *c, uint32_t port)

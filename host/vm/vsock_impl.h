@@ -26,7 +26,7 @@ struct vsock_connection {
 	struct vsock *vsock;
 	enum vsock_state state;
 	bool host_connects;
-	int fd; /* -1: none yet */
+	int fd; /* below 0: none yet, or there is no program */
 	struct hv_guid service, endpoint;
 	char greeting[32];
 	struct vm_device device;
@@ -51,7 +51,7 @@ void vsock_connection_free(struct vsock_connection *c);
 void vsock_check_closed(struct vsock *v);
 /* Answers the guest, if it wants the connection, and frees it. */
 void vsock_connection_refuse(struct vsock_connection *c);
-/* service, endpoint and fd are set: offers it to the guest, or frees it. */
+/* service, endpoint and fd are set: offers it to the guest, or refuses it; after a pause. */
 void vsock_connection_offer(struct vsock_connection *c);
 
 /* ---- vsock_client.c ------------------------------------------------------ */

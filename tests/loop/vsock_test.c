@@ -427,28 +427,51 @@ static void a_pause_loses_nothing(void **state)
 	unlisten(listener, PORT);
 }
 
-static void count_waiting(void *arg)
-{
-	uint32_t *count = arg;
+struct counts {
+	uint32_t dialing, waiting;
+};
 
-	*count = 0;
-	list_for_each (item, &r->vsock.connections)
-		*count += container_of(item, struct vsock_connection, link)->state == VSOCK_WAITING;
+static void count_on_control(void *arg)
+{
+	struct counts *n = arg;
+
+	*n = (struct counts){0};
+	list_for_each (item, &r->vsock.connections) {
+		struct vsock_connection *c = container_of(item, struct vsock_connection, link);
+
+		n->dialing += c->state == VSOCK_DIALING;
+		n->waiting += c->state == VSOCK_WAITING;
+	}
 }
 
 static void who_connects_in_a_pause_waits(void **state)
 {
-	uint32_t waiting = 0;
+	struct counts n = {0};
 	int fd;
 
 	pause_all();
 	fd = ask_for("CONNECT 77\n");
-	while (!waiting)
-		guest_control(&r->g, count_waiting, &waiting);
+	while (!n.waiting)
+		guest_control(&r->g, count_on_control, &n);
 	guest_control(&r->g, resume_on_control, NULL);
 	guest_socket_accept(&r->s[0], &r->g, 77);
 	expect_ok(fd);
 	end_both(&r->s[0], fd);
+}
+
+/* A refusal is a message in the guest's memory, which may be on its way into an image. */
+static void who_is_refused_in_a_pause_hears_it_later(void **state)
+{
+	struct counts n;
+
+	pause_all();
+	guest_socket_ask(&r->g, OWN_PORT, PORT);
+	do
+		guest_control(&r->g, count_on_control, &n);
+	while (n.dialing);
+	assert_int_equal(n.waiting, 1);
+	guest_control(&r->g, resume_on_control, NULL);
+	guest_socket_refused(&r->g, OWN_PORT, PORT);
 }
 
 /* In each state; teardown frees them. */
@@ -517,6 +540,7 @@ int main(void)
 		T(a_flood_of_connects),
 		T(a_pause_loses_nothing),
 		T(who_connects_in_a_pause_waits),
+		T(who_is_refused_in_a_pause_hears_it_later),
 		T(the_end_of_a_guest_ends_its_connections),
 		T(a_new_kernel_finds_no_old_connections),
 		T(a_path_in_use_is_an_error),
