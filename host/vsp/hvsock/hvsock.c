@@ -10,9 +10,12 @@
  *   host to guest   FLOWING --end of file--> DRAINING --FIN in the ring--> FIN
  *   guest to host   FLOWING --FIN--> DRAINING --all bytes sent--> SHUT (of the socket)
  *
- * The connection ends when the FIN is in the ring and the socket shut, when the socket fails, when
- * the linger time is over, or when the channel closes. What waits for room in the ring at the end
- * is lost.
+ * A program that is gone, or only reads no more, is deaf: what the guest sends is thrown away, but
+ * what the program has sent before is still the guest's.
+ *
+ * The connection ends when the FIN is in the ring and the socket shut or the program deaf, when the
+ * linger time is over, or when the channel closes. What waits for room in the ring at the end is
+ * lost.
  */
 #include "vsp/hvsock/hvsock.h"
 
@@ -82,6 +85,7 @@ struct hvsock_channel {
 
 	/* guest to host */
 	enum outward outward;
+	bool deaf; /* the socket takes no more */
 	struct loop_op send_op;
 	struct loop_task flush_task;
 	bool flush_posted;
@@ -115,7 +119,7 @@ static void end(struct hvsock_channel *c)
 
 static void end_if_both_have(struct hvsock_channel *c)
 {
-	if (c->inward == IN_FIN && c->outward == OUT_SHUT)
+	if (c->inward == IN_FIN && (c->outward == OUT_SHUT || c->deaf))
 		end(c);
 }
 
@@ -188,19 +192,19 @@ static void send_fin(struct hvsock_channel *c)
 	vsp_send(c->ch, &c->fin_out);
 }
 
+/* An error comes behind all bytes: the program is gone, and there is something that it has not
+ * read. */
 static void received(struct loop_op *op, int res)
 {
 	struct hvsock_channel *c = container_of(op, struct hvsock_channel, recv_op);
 
 	c->receiving = false;
-	if (c->stopping)
-		;
-	else if (res > 0)
+	if (!c->stopping && res > 0) {
 		send_packet(c, (uint32_t)res);
-	else if (res == 0)
+	} else if (!c->stopping && res != -EINTR) {
+		c->deaf |= res < 0;
 		send_fin(c);
-	else if (res != -EINTR)
-		end(c);
+	}
 	if (!c->ending)
 		receive(c);
 	vsp_channel_release(c->ch);
@@ -239,6 +243,14 @@ static void buffer_sent(struct hvsock_channel *c)
 	vsp_channel_resume(c->ch);
 }
 
+static void nobody_reads(struct hvsock_channel *c)
+{
+	c->deaf = true;
+	c->buffers[c->filling].length = 0;
+	buffer_sent(c);
+	end_if_both_have(c);
+}
+
 static void sent(struct loop_op *op, int res)
 {
 	struct hvsock_channel *c = container_of(op, struct hvsock_channel, send_op);
@@ -249,8 +261,7 @@ static void sent(struct loop_op *op, int res)
 	if (c->stopping)
 		;
 	else if (res < 0 && res != -EINTR)
-		end(c); /* the program does not read: what the guest sends stalls until the channel
-			   closes */
+		nobody_reads(c);
 	else if (b->sent < b->length)
 		send_rest(c);
 	else
@@ -305,6 +316,8 @@ static int append(struct hvsock_channel *c, const uint8_t *data, uint32_t length
 
 static int take_data(struct hvsock_channel *c, const uint8_t *data, uint32_t length)
 {
+	if (c->deaf)
+		return 0;
 	c->stalled = append(c, data, length) != 0;
 	if (c->stalled)
 		return -EAGAIN;
