@@ -43,10 +43,70 @@ static void what_a_program_said_before_it_died_comes(void **state)
 	unlisten(listener, PORT);
 }
 
+/* ---- programs that are silent -------------------------------------------- */
+
+static void look_for_timers(void *arg)
+{
+	bool *found = arg;
+
+	for (uint32_t i = 0; i < r->g.host.io_thread_count; i++)
+		if (loop_of_thread == &r->g.io_threads[i])
+			*found |= !list_empty(&r->g.io_threads[i].timers);
+}
+
+/* Some program has been given all that its guest sent, and is cut off if it sends nothing. */
+static bool some_program_is_timed(void)
+{
+	bool found = false;
+
+	for (uint32_t i = 0; i < r->g.host.io_thread_count; i++)
+		loop_call(&r->g.io_threads[i], look_for_timers, &found);
+	return found;
+}
+
+static void small_buffers_on_control(void *arg)
+{
+	int size = 4096;
+
+	list_for_each (item, &r->vsock.connections) {
+		int fd = container_of(item, struct vsock_connection, link)->fd;
+
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+	}
+}
+
+static void wait_taken(struct guest_socket *s)
+{
+	while (vmbus_tx_used(&s->chan.tx))
+		guest_run_host(&r->g);
+}
+
+static void a_program_may_read_late(void **state)
+{
+	static uint8_t bytes[30000], got[sizeof(bytes)];
+	int listener = listen_at(PORT);
+	int fd = connect_to(&r->s[0], listener, OWN_PORT);
+
+	fill(bytes, sizeof(bytes));
+	guest_control(&r->g, small_buffers_on_control, NULL);
+	guest_socket_send(&r->s[0], bytes, sizeof(bytes));
+	guest_socket_send_fin(&r->s[0]);
+	wait_taken(&r->s[0]);
+	assert_false(some_program_is_timed());
+	read_all(fd, got, sizeof(got));
+	assert_memory_equal(got, bytes, sizeof(bytes));
+	expect_end(fd);
+	assert_true(some_program_is_timed());
+	close(fd);
+	guest_ends(&r->s[0]);
+	unlisten(listener, PORT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(what_a_program_said_before_it_died_comes),
+		T(a_program_may_read_late),
 	};
 
 	return cmocka_run_group_tests_name("vsock ends", tests, NULL, NULL);

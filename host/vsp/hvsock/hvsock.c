@@ -128,9 +128,10 @@ static void lingered(struct loop_timer *timer)
 	end(container_of(timer, struct hvsock_channel, linger));
 }
 
+/* From when the program has been given all that the guest sent: before, it may be slow to read. */
 static void linger(struct hvsock_channel *c)
 {
-	if (c->outward != OUT_FLOWING && !c->stopping)
+	if (c->outward == OUT_SHUT && !c->stopping)
 		loop_timer_start(vsp_channel_loop(c->ch), &c->linger, HVSOCK_LINGER_NS, lingered);
 }
 
@@ -227,6 +228,7 @@ static void shut(struct hvsock_channel *c)
 {
 	c->outward = OUT_SHUT;
 	shutdown(c->dev->config.fd, SHUT_WR);
+	linger(c);
 	end_if_both_have(c);
 }
 
@@ -329,7 +331,6 @@ static int take_data(struct hvsock_channel *c, const uint8_t *data, uint32_t len
 static void take_fin(struct hvsock_channel *c)
 {
 	c->outward = OUT_DRAINING;
-	linger(c);
 	flush_soon(c);
 }
 

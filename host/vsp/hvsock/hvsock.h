@@ -15,8 +15,8 @@
 #include "vsp/vsp.h"
 
 /* A guest that has closed its socket waits for the host to withdraw the offer, and looks like one
- * that only sends no more. So a host program which sends nothing for this long after the guest's
- * FIN is cut off. */
+ * that only sends no more. So a host program which sends nothing for this long, when all that the
+ * guest has sent is in its socket, is cut off. */
 #define HVSOCK_LINGER_NS (30 * NS_PER_S)
 
 struct hvsock_config {
