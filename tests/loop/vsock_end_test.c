@@ -102,11 +102,55 @@ static void a_program_may_read_late(void **state)
 	unlisten(listener, PORT);
 }
 
+static void paused(void *ctx)
+{
+	r->paused = true;
+}
+
+static void pause_on_control(void *arg)
+{
+	vsock_pause(&r->vsock, paused, NULL);
+}
+
+static void pause_all(void)
+{
+	guest_control(&r->g, pause_on_control, NULL);
+	while (!r->paused)
+		guest_control(&r->g, nothing, NULL);
+}
+
+static void resume_on_control(void *arg)
+{
+	vsock_resume(&r->vsock);
+}
+
+/* What it sends in a pause waits for the guest, however long that is. */
+static void a_pause_is_no_silence(void **state)
+{
+	int listener = listen_at(PORT);
+	int fd = connect_to(&r->s[0], listener, OWN_PORT);
+	char bytes[4];
+
+	guest_socket_send_fin(&r->s[0]);
+	expect_end(fd);
+	assert_true(some_program_is_timed());
+	pause_all();
+	write_all(fd, "late", 4);
+	assert_false(some_program_is_timed());
+	guest_control(&r->g, resume_on_control, NULL);
+	assert_true(guest_socket_receive_all(&r->s[0], bytes, 4));
+	assert_true(some_program_is_timed());
+	close(fd);
+	guest_ends(&r->s[0]);
+	unlisten(listener, PORT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(what_a_program_said_before_it_died_comes),
 		T(a_program_may_read_late),
+		T(a_pause_is_no_silence),
 	};
 
 	return cmocka_run_group_tests_name("vsock ends", tests, NULL, NULL);

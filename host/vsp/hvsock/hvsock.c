@@ -72,6 +72,7 @@ struct hvsock_channel {
 	struct hvsock_device *dev;
 	bool again;    /* the device was open before: a connection opens once */
 	bool ending;   /* the control thread is asked to remove the device */
+	bool paused;   /* nothing reaches the guest */
 	bool stopping; /* the channel closes */
 
 	/* host to guest */
@@ -128,10 +129,11 @@ static void lingered(struct loop_timer *timer)
 	end(container_of(timer, struct hvsock_channel, linger));
 }
 
-/* From when the program has been given all that the guest sent: before, it may be slow to read. */
+/* From when the program has been given all that the guest sent: before, it may be slow to read. Not
+ * in a pause, in which nothing reaches the guest. */
 static void linger(struct hvsock_channel *c)
 {
-	if (c->outward == OUT_SHUT && !c->stopping)
+	if (c->outward == OUT_SHUT && !c->paused && !c->stopping)
 		loop_timer_start(vsp_channel_loop(c->ch), &c->linger, HVSOCK_LINGER_NS, lingered);
 }
 
@@ -424,6 +426,22 @@ static void hvsock_close(struct vsp_channel *ch)
 	end(vsp_channel_priv(ch));
 }
 
+static void hvsock_pause(struct vsp_channel *ch)
+{
+	struct hvsock_channel *c = vsp_channel_priv(ch);
+
+	c->paused = true;
+	loop_timer_cancel(&c->linger);
+}
+
+static void hvsock_resume(struct vsp_channel *ch)
+{
+	struct hvsock_channel *c = vsp_channel_priv(ch);
+
+	c->paused = false;
+	linger(c);
+}
+
 static void hvsock_inspect_channel(struct vsp_channel *ch, struct inspect *i)
 {
 	const struct hvsock_channel *c = vsp_channel_priv(ch);
@@ -446,6 +464,8 @@ const struct vsp_ops hvsock_ops = {
 	.prepare = hvsock_prepare,
 	.open = hvsock_open,
 	.packet = hvsock_packet,
+	.pause = hvsock_pause,
+	.resume = hvsock_resume,
 	.stop = hvsock_stop,
 	.close = hvsock_close,
 	.archive = hvsock_archive,

@@ -16,7 +16,7 @@
 
 /* A guest that has closed its socket waits for the host to withdraw the offer, and looks like one
  * that only sends no more. So a host program which sends nothing for this long, when all that the
- * guest has sent is in its socket, is cut off. */
+ * guest has sent is in its socket, is cut off. Pauses do not count. */
 #define HVSOCK_LINGER_NS (30 * NS_PER_S)
 
 struct hvsock_config {
