@@ -26,6 +26,7 @@ struct exec {
 	int signals;         /* signalfd */
 	bool over;
 	bool nobody_reads; /* our standard output */
+	int write_error;   /* 0 or -errno: of our standard output */
 	bool deaf;         /* the agent reads no more; what it sent is still to come */
 	uint32_t unheard;  /* signals since the last frame came */
 	int ended_by;      /* signal; 0: none */
@@ -169,6 +170,7 @@ static int write_output(struct exec *x, int fd, const struct agent_frame *frame)
 	int ret = file_output_write(fd, frame->payload, frame->length, &closing);
 
 	x->nobody_reads |= ret == -EPIPE;
+	x->write_error = ret;
 	return ret;
 }
 
@@ -247,6 +249,19 @@ static int exit_status(const struct exec *x, const struct exec_command *command,
 	}
 }
 
+/* The agent hangs up. */
+static int early_end(const struct exec *x, int error, struct err *e)
+{
+	if (x->nobody_reads)
+		return 128 + SIGPIPE;
+	if (x->write_error)
+		return err_set(e, error, "exec: what the command says cannot be written: %s",
+			strerror(-error));
+	return err_set(e, error, "exec: %s",
+		error == -EPROTO ? "the guest's agent speaks another protocol"
+				 : "the connection ended before the command did");
+}
+
 int exec_run(int fd, const struct exec_command *command, struct err *e)
 {
 	struct exec *x = calloc(1, sizeof(*x));
@@ -271,12 +286,8 @@ int exec_run(int fd, const struct exec_command *command, struct err *e)
 		ret = 128 + x->ended_by;
 	else if (x->over && !ret)
 		ret = exit_status(x, command, e);
-	else if (x->nobody_reads)
-		ret = 128 + SIGPIPE; /* the agent hangs up */
 	else
-		ret = err_set(e, ret, "exec: %s",
-			ret == -EPROTO ? "the guest's agent speaks another protocol"
-				       : "the connection ended before the command did");
+		ret = early_end(x, ret, e);
 	close(x->signals);
 	free(x);
 	return ret;

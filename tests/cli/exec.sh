@@ -118,6 +118,8 @@ test_exec() {
 	is "SIGINT reaches it" ended hangs_up INT
 	is "it ends with its client" ended hangs_up KILL
 	is "nobody reads" y nobody_reads
+	bad "exec: no room for what it prints" 125 "what the command says cannot be written: No space left" \
+		bash -c "'$enlite' exec --vsock '$work/vsock' -- echo hello >/dev/full"
 	is "on a terminal" "33 99
 <typed>
 5" on_a_terminal
