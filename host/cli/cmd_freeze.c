@@ -82,6 +82,8 @@ static int run(char **command)
 		return cmd_fail(&e, error == ENOENT ? 127 : 126);
 	}
 	running = pid;
+	if (interrupted) /* meanwhile: the handler did not know of it */
+		kill(pid, interrupted);
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return EXIT_ERROR;
