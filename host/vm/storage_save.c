@@ -141,8 +141,11 @@ static void controllers_archive(struct storage *s, struct archive *a)
 	uint8_t present = 0;
 	struct err e;
 
-	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++)
+	for (uint32_t i = 0; i < VM_CONTROLLERS_MAX; i++) {
 		present |= (uint8_t)((s->controllers[i].state == STORAGE_PRESENT) << i);
+		if (s->controllers[i].state == STORAGE_REMOVING)
+			archive_fail(a, "controller %u is being removed", i);
+	}
 	archive_u8(a, "controllers", &present);
 	for (uint32_t i = 0; a->reading && !a->error && i < VM_CONTROLLERS_MAX; i++)
 		if (present >> i & 1 && storage_offer(s, i, &e))

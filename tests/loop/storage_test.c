@@ -3,6 +3,7 @@
  * The disks and controllers of a VM over several guests: what users change, in
  * any order, and guests that reset in the middle of it.
  */
+#include "base/archive.h"
 #include "tests/loop/storage_rig.h"
 
 /* ---- tests --------------------------------------------------------------- */
@@ -198,6 +199,35 @@ static void a_controller_comes_and_goes(void **state)
 	guest_disk_close(&d);
 }
 
+static void do_save(void *arg)
+{
+	struct change *c = arg;
+	struct archive a;
+
+	archive_write(&a);
+	storage_archive(&s, &a);
+	c->ret = archive_error(&a, &c->e);
+	archive_fini(&a);
+}
+
+/* A VM that restored the image would offer it again, or not have what its guest still knows. */
+static void a_controller_that_goes_is_in_no_image(void **state)
+{
+	add("other,controller=2,lun=5", 2, 5);
+	d.instance = INSTANCE + 2;
+	guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
+	run(do_save);
+	assert_int_equal(change.ret, 0);
+	change.controller = 2;
+	run(do_remove_controller);
+	assert_int_equal(change.ret, 0);
+	refused(do_save, -EINVAL, "controller 2 is being removed");
+	give_back(&d);
+	wait_done();
+	run(do_save);
+	assert_int_equal(change.ret, 0);
+}
+
 /* The guest that was to let go of the controller resets instead, with commands in flight. */
 static void reset_in_the_middle(void **state)
 {
@@ -340,6 +370,7 @@ int main(void)
 		TEST(an_identifier_belongs_to_the_disk),
 		cmocka_unit_test(opening_outlives_the_machine),
 		TEST(a_controller_comes_and_goes),
+		TEST(a_controller_that_goes_is_in_no_image),
 		TEST(reset_in_the_middle),
 		TEST(a_disk_and_its_controller),
 		TEST(many_changes_over_many_resets),
