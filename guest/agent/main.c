@@ -75,11 +75,14 @@ static void reap(int *clients, bool block)
 	}
 }
 
-static void start_client(int fd, int *clients)
+/* A client does not keep the port when this process dies: another one could not listen there, and
+ * connections would be accepted that no process serves. */
+static void start_client(int listener, int fd, int *clients)
 {
 	pid_t pid = fork();
 
 	if (pid == 0) {
+		close(listener);
 		serve_client(fd);
 		_exit(EXIT_SUCCESS);
 	}
@@ -109,7 +112,7 @@ static int listen_for_ever(void)
 		if (fd < 0 && !is_transient(error) && !(is_shortage(error) && clients))
 			return fail("AF_VSOCK port 1021");
 		if (fd >= 0) {
-			start_client(fd, &clients);
+			start_client(listener, fd, &clients);
 			close(fd);
 		}
 		reap(&clients, clients == CLIENTS_MAX || (fd < 0 && is_shortage(error)));
