@@ -6,7 +6,7 @@
  *
  * No byte is lost or reordered, and each side can block the other: a program that does not
  * read stalls the guest's ring, a guest that does not read leaves the bytes in the socket. A
- * connection costs sizeof(struct hvsock_channel), about 50 KiB, and no more, whatever the guest
+ * connection costs sizeof(struct hvsock_channel), about 80 KiB, and no more, whatever the guest
  * does.
  */
 #ifndef VSP_HVSOCK_H
