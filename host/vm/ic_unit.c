@@ -53,10 +53,14 @@ static void stop(struct vm *vm)
 }
 
 /* What the services know is in their channels; but file systems that are frozen for a client of
- * this process would stay so. */
+ * this process would stay so, and a file that is half copied would stay open. */
 static int archive(struct vm *vm, struct archive *a, struct err *e)
 {
-	if (a->reading || !strcmp(ic_freeze_state_name(&vm->ic.freeze), "idle"))
+	if (a->reading)
+		return 0;
+	if (vm->ic.copy)
+		return err_set(e, -EBUSY, "a file is being copied to the guest: wait for its end");
+	if (!strcmp(ic_freeze_state_name(&vm->ic.freeze), "idle"))
 		return 0;
 	return err_set(e, -EBUSY, "the guest's file systems are frozen: thaw them first");
 }
