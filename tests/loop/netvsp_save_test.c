@@ -141,6 +141,32 @@ static void damaged_images(void **state)
 	guest_nic_close(&rig->n);
 }
 
+/* Each channel has its own share of the receive buffer; there are as many shares as the image says,
+ * and behind the last one is memory of something else. */
+static void more_channels_than_shares(void **state)
+{
+	static const char head[] = {4, 5, 'p', 'a', 'r', 't', 's', CHANNELS, 0, 0, 0};
+	struct netvsp_rig *rig = *state;
+	struct guest_image image;
+	struct err e = {""};
+	uint8_t *parts;
+
+	open_nic(rig, CHANNELS - 1);
+	guest_save(&rig->g, &image);
+	parts = memmem(image.state, image.size, head, sizeof(head));
+	assert_non_null(parts);
+	parts[7] = 1;
+	assert_int_not_equal(
+		guest_try_restore(&rig->g, image.state, image.size, make_nic, rig, &e), 0);
+	assert_non_null(strstr(e.text, "share"));
+	parts[7] = CHANNELS;
+	guest_restore(&rig->g, &image, make_nic, rig);
+	guest_image_free(&image);
+	send_frames(rig, FRAMES);
+	guest_nic_wait_frames(&rig->n, FRAMES);
+	guest_nic_close(&rig->n);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -148,6 +174,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(frames_go_on),
 		TEST(damaged_images),
+		TEST(more_channels_than_shares),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

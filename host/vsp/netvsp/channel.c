@@ -381,9 +381,9 @@ static int netvsp_open(struct vsp_channel *ch)
 		ret = c->teardown.cmd ? 0 : -ENOMEM;
 	}
 	if (!ret)
-		ret = index < d->channels_max ? nic_queue_open(d->nic, index, vsp_channel_loop(ch),
-							&c->client, &c->queue)
-					      : -EINVAL;
+		ret = netvsp_has_share(c) ? nic_queue_open(d->nic, index, vsp_channel_loop(ch),
+						    &c->client, &c->queue)
+					  : -EINVAL;
 	if (ret) {
 		netvsp_restore_free(c);
 		free(c->teardown.cmd);

@@ -267,6 +267,12 @@ static inline uint32_t netvsp_nvsp_size(const struct netvsp_channel *c)
 {
 	return c->settings.version >= NVSP_VERSION_6_1 ? NVSP_SIZE : NVSP_SIZE_OLD;
 }
+/* Of the receive buffer. The sections of another channel would be behind its end: the guest is
+ * offered none, but an image may have one. */
+static inline bool netvsp_has_share(const struct netvsp_channel *c)
+{
+	return vsp_channel_index(c->ch) < c->settings.parts;
+}
 /* One writer, readers anywhere. */
 static inline void netvsp_count(uint64_t *counter, uint64_t n)
 {

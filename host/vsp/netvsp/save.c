@@ -294,6 +294,9 @@ void netvsp_archive_channel(struct vsp_channel *ch, struct archive *a)
 	}
 	if (c->primary)
 		primary_archive(c, a);
+	if (a->reading && !netvsp_has_share(c))
+		archive_fail(
+			a, "no share of the receive buffer for channel %u", vsp_channel_index(ch));
 	guest_archive(c, r, a);
 	if (a->reading && !a->error)
 		c->restored = r;
