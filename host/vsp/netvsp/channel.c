@@ -110,6 +110,7 @@ static int netvsp_create(struct vsp_device *dev, const void *config, struct err 
 	if (d->config.name)
 		strncpy(d->name, d->config.name, sizeof(d->name) - 1);
 	d->config.name = NULL;
+	d->contacts = UINT64_MAX; /* no driver has connected yet */
 	atomic_init(&d->mtu_max, d->config.mtu_max ? d->config.mtu_max : NETVSP_MTU_MAX);
 	if (d->mtu_max < NETVSP_MTU_MIN || d->mtu_max > NETVSP_MTU_MAX)
 		return err_set(e, -EINVAL, "mtu: must be %u to %u", NETVSP_MTU_MIN, NETVSP_MTU_MAX);
@@ -277,16 +278,29 @@ void netvsp_apply(struct netvsp_command *cmd, void (*then)(struct netvsp_command
 
 /* ---- opening (control thread, then the I/O thread) ----------------------- */
 
-/* A new driver of the guest: everything is as at first. */
+/* Linux connects anew to change its MTU or the number of its channels, and does not say again which
+ * address it has chosen: that stays for as long as the kernel does. */
+static void reset_mac(struct netvsp *d, const uint8_t was[6])
+{
+	uint64_t contacts = vsp_device_contacts(d->dev);
+
+	memcpy(d->next.permanent_mac, d->config.mac, sizeof(d->config.mac));
+	memcpy(d->next.mac, contacts == d->contacts ? was : d->config.mac, sizeof(d->next.mac));
+	d->contacts = contacts;
+}
+
+/* A new driver of the guest: everything else is as at first. */
 static void reset_settings(struct netvsp *d)
 {
-	recv_put(d->next.recv);
-	send_put(d->next.send);
+	struct netvsp_settings was = d->next;
+
+	recv_put(was.recv);
+	send_put(was.send);
 	d->next = (struct netvsp_settings){
 		.mtu = smaller(NETVSP_MTU_DEFAULT, atomic_load(&d->mtu_max)),
 		.parts = d->channels_max,
 	};
-	memcpy(d->next.mac, d->config.mac, sizeof(d->next.mac));
+	reset_mac(d, was.mac);
 	set_published(d);
 	nic_set_rx_offloads(d->nic, 0);
 	nic_set_queues(d->nic, 1);

@@ -67,7 +67,8 @@ struct netvsp_settings {
 	bool rsc4, rsc6;
 	uint32_t parts; /* shares of the receive buffer */
 	uint32_t filter;
-	uint8_t mac[6];
+	uint8_t mac[6];           /* that the guest has chosen, perhaps */
+	uint8_t permanent_mac[6]; /* of a driver that was loaded anew, whatever `mac` is */
 	uint32_t multicast_count;
 	uint8_t multicast[NETVSP_MULTICAST_MAX][6];
 	struct rss rss;
@@ -104,6 +105,7 @@ struct netvsp {
 	/* control thread */
 	struct netvsp_settings published;
 	struct netvsp_apply apply;
+	uint64_t contacts; /* of the guest with the bus; next.mac was chosen after that many */
 	struct nic_watcher watcher;
 	bool link_calling; /* link_call of the primary is not done */
 	bool link_again;

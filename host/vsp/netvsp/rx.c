@@ -276,7 +276,8 @@ static bool filter_passes(const struct netvsp_settings *s, const uint8_t *mac)
 	if (mac[0] & 1)
 		return s->filter & NDIS_FILTER_ALL_MULTICAST ||
 		       (s->filter & NDIS_FILTER_MULTICAST && in_multicast_list(s, mac));
-	return s->filter & NDIS_FILTER_DIRECTED && !memcmp(s->mac, mac, 6);
+	return s->filter & NDIS_FILTER_DIRECTED &&
+	       (!memcmp(s->mac, mac, 6) || !memcmp(s->permanent_mac, mac, 6));
 }
 
 /* The guest does not see the tag of its access VLAN. */
