@@ -562,6 +562,33 @@ static void test_mac_lock(void **state)
 	netvsp_rig_destroy(rig);
 }
 
+/* The switch behind takes the outer tag off: an inner one would choose another VLAN there. */
+static void test_tag_behind_the_vlan(void **state)
+{
+	static const uint8_t types[][2] = {{0x81, 0}, {0x88, 0xa8}};
+	const struct netvsp_config config = {.mac = {2, 0, 0, 0, 0, 0xcc}, .vlan = 7};
+	struct netvsp_rig *rig = netvsp_rig_create("loop", 1, 2, &config);
+	struct guest_nic *n = &rig->n;
+	uint8_t bytes[FRAME] = {
+		2, 0, 0, 0, 0, 0xcc, 2, 0, 0, 0, 0, 0xcc, 0x88, 0xb5, 0, 9, 0x88, 0xb5};
+	struct netvsc_tx tx = {.length = sizeof(bytes)};
+
+	guest_nic_open(n, NVSP_VERSION_6_1, 0, true);
+	guest_nic_set_filter(n, NDIS_FILTER_DIRECTED);
+	assert_true(guest_nic_send(n, 0, NIC_LAYOUT_PAGES, &tx, bytes));
+	guest_nic_wait_frames(n, 1);
+	for (uint32_t i = 0; i < 2; i++) {
+		memcpy(bytes + 12, types[i], 2);
+		assert_true(guest_nic_send(n, 0, NIC_LAYOUT_PAGES, &tx, bytes));
+		guest_nic_wait_sent(n);
+		assert_int_equal(n->last_status, NVSP_STATUS_SUCCESS);
+		assert_int_equal(netvsp_rig_counters(rig).tx_spoofed, i + 1);
+	}
+	assert_int_equal(netvsp_rig_counters(rig).tx_frames, 1);
+	guest_nic_close(n);
+	netvsp_rig_destroy(rig);
+}
+
 static void set_link(void *arg)
 {
 	static bool up = true;
@@ -609,6 +636,7 @@ int main(void)
 		cmocka_unit_test(test_sections_kept),
 		cmocka_unit_test(test_leave),
 		cmocka_unit_test(test_mac_lock),
+		cmocka_unit_test(test_tag_behind_the_vlan),
 		cmocka_unit_test(test_link),
 	};
 
