@@ -160,6 +160,34 @@ static void test_longer_than_the_mtu(void **state)
 	netvsp_rig_destroy(rig);
 }
 
+/* Neither are segments, nor a frame that is one segment only. */
+static void test_segments_longer_than_the_mtu(void **state)
+{
+	static const uint32_t sizes[] = {3960, 2000, 1465}; /* the first: all of it */
+	struct netvsp_rig *rig = netvsp_rig_create("loop", 1, 2, NULL);
+	struct guest_nic *n = &rig->n;
+	uint8_t bytes[54 + 3960] = {2, 0, 0, 0, 0, 0xbb, 2, 0, 0, 0, 0, 0xaa, 8, 0, 0x45, 0, 0, 0,
+		0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0,
+		0, 0x50, 0x10};
+	struct netvsc_tx tx = {.length = sizeof(bytes), .lso = true};
+
+	guest_nic_open(n, NVSP_VERSION_6_1, 0, true);
+	guest_nic_set_filter(n, ALL_FRAMES);
+	for (uint32_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		tx.lso_value = RNDIS_LSO_V2 | sizes[i];
+		assert_true(guest_nic_send(n, 0, NIC_LAYOUT_RANGES, &tx, bytes));
+		guest_nic_wait_sent(n);
+		assert_int_equal(n->last_status, NVSP_STATUS_SUCCESS);
+		assert_int_equal(netvsp_rig_counters(rig).tx_dropped, i + 1);
+	}
+	assert_int_equal(netvsp_rig_counters(rig).tx_frames, 0);
+	tx.lso_value = RNDIS_LSO_V2 | 1464; /* and a tag */
+	assert_true(guest_nic_send(n, 0, NIC_LAYOUT_RANGES, &tx, bytes));
+	guest_nic_wait_frames(n, 1);
+	guest_nic_close(n);
+	netvsp_rig_destroy(rig);
+}
+
 /* ---- the guest's own address --------------------------------------------- */
 
 static const uint8_t own_mac[6] = {2, 0, 0, 0, 0, 0xdd};
@@ -227,6 +255,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_longer_than_the_mtu),
+		cmocka_unit_test(test_segments_longer_than_the_mtu),
 		cmocka_unit_test(test_sub_channels),
 		cmocka_unit_test(test_monitored),
 		cmocka_unit_test(test_filtered_burst),

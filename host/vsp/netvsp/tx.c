@@ -165,17 +165,19 @@ static void count_frame(struct netvsp_channel *c, const struct nic_frame *f, con
 	}
 }
 
-/* A frame longer than the MTU is no mistake of the driver: after a change of the MTU it still sends
- * what its queues held. */
-static int check_length(const struct netvsp_channel *c, const struct rndis_frame *rf)
+static bool is_frame(const struct rndis_frame *rf)
 {
-	uint32_t max = c->settings.mtu + NIC_ETH_HEADER + NIC_VLAN_TAG;
+	return rf->data_length >= NIC_ETH_HEADER && rf->data_length <= NIC_FRAME_MAX;
+}
 
-	if (rf->info.has_lso)
-		max = NIC_FRAME_MAX;
-	if (rf->data_length < NIC_ETH_HEADER || rf->data_length > NIC_FRAME_MAX)
-		return -EINVAL;
-	return rf->data_length <= max ? 0 : -EMSGSIZE;
+/* A frame, or a segment, longer than the MTU is no mistake of the driver: after a change of the MTU
+ * it still sends what its queues held. */
+static int check_length(
+	const struct netvsp_channel *c, const struct nic_offload *o, uint32_t frame_length)
+{
+	uint32_t length = o->gso ? (uint32_t)o->header_len + o->gso_size : frame_length;
+
+	return length <= c->settings.mtu + NIC_ETH_HEADER + NIC_VLAN_TAG ? 0 : -EMSGSIZE;
 }
 
 /* Among the bytes. Behind the tag of the guest's VLAN it would choose another one, where that is
@@ -212,16 +214,17 @@ static int build_frame(struct netvsp_channel *c, struct netvsp_tx *t, struct rnd
 	struct nic_frame *f = &tf->frame;
 	struct iovec *iov = &t->iov[t->iov_count];
 	uint32_t room = (uint32_t)(sizeof(t->iov) / sizeof(t->iov[0])) - t->iov_count;
-	int pieces, ret = check_length(c, rf);
+	int pieces, ret;
 
-	if (ret)
-		return ret;
-	if (room < 3)
+	if (room < 3 || !is_frame(rf))
 		return -EINVAL;
 	rndis_stream_peek(&data, tf->headers, copied);
 	rndis_stream_skip(&data, copied);
 	if (offload_tx(&rf->info, tf->headers, copied, rf->data_length, &f->offload))
 		return -EINVAL;
+	ret = check_length(c, &f->offload, rf->data_length);
+	if (ret)
+		return ret;
 	if (!allowed(c, &f->offload, tf->headers))
 		return -EPERM;
 	room = room < NIC_IOV_MAX ? room : NIC_IOV_MAX;
