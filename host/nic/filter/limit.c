@@ -25,17 +25,28 @@ struct limit_nic {
 	_Atomic uint64_t tx_until_ns, rx_until_ns;
 };
 
+static uint64_t cost(const struct limit_nic *l, uint32_t bytes)
+{
+	return (uint64_t)bytes * 8 * NS_PER_S / l->rate;
+}
+
 /* When a frame of so many bytes may pass. */
 static uint64_t reserve(struct limit_nic *l, _Atomic uint64_t *until, uint32_t bytes, uint64_t now)
 {
-	uint64_t cost = (uint64_t)bytes * 8 * NS_PER_S / l->rate;
 	uint64_t old = atomic_load_explicit(until, memory_order_relaxed), start;
 
 	do
 		start = old > now ? old : now;
 	while (!atomic_compare_exchange_weak_explicit(
-		until, &old, start + cost, memory_order_relaxed, memory_order_relaxed));
+		until, &old, start + cost(l, bytes), memory_order_relaxed, memory_order_relaxed));
 	return start > now + BURST_NS ? start - BURST_NS : now;
+}
+
+/* Of frames that are dropped instead. */
+static void give_back(struct limit_nic *l, _Atomic uint64_t *until, const struct nic_hold *hold)
+{
+	for (const struct nic_frame *frame = hold->fifo.head; frame; frame = frame->next)
+		atomic_fetch_sub_explicit(until, cost(l, frame->length), memory_order_relaxed);
 }
 
 static void limit_tx(struct nic_queue *queue, struct nic_frame *frames[], uint32_t count)
@@ -90,11 +101,21 @@ static int limit_queue_open(struct nic *nic, uint32_t index, struct loop *loop,
 	return nic_filter_queue_open_with(nic, index, loop, client, &client_ops, queue);
 }
 
+static void limit_queue_stop(struct nic_queue *queue)
+{
+	struct nic_filter_queue *q = (struct nic_filter_queue *)queue;
+	struct limit_nic *l = (struct limit_nic *)queue->nic;
+
+	give_back(l, &l->tx_until_ns, &q->tx);
+	give_back(l, &l->rx_until_ns, &q->rx);
+	nic_filter_queue_stop(queue);
+}
+
 static const struct nic_ops limit_ops = {
 	.name = "limit",
 	.close = nic_filter_close,
 	.queue_open = limit_queue_open,
-	.queue_stop = nic_filter_queue_stop,
+	.queue_stop = limit_queue_stop,
 	.queue_close = nic_filter_queue_close,
 	.tx = limit_tx,
 	.rx_resume = nic_filter_rx_resume,

@@ -387,6 +387,28 @@ static void limit_keeps_its_rate(void **state)
 	nic_rig_close(&rig);
 }
 
+/* A driver that connects anew while minutes of frames wait: they are gone, and so is their time. */
+static void limit_forgets_what_never_left(void **state)
+{
+	static const char *const texts[] = {"loop,limit=8K:tx", "loop,limit=8K:rx"};
+	static uint8_t bytes[60000];
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		uint64_t received = rig.received;
+
+		nic_rig_open(&rig, &loop, texts[i], 1);
+		nic_rig_send_bytes(&rig, bytes, 60);
+		nic_rig_wait_received(&rig, received + 1);
+		for (uint32_t n = 0; n < 3; n++)
+			nic_rig_send_bytes(&rig, bytes, sizeof(bytes));
+		nic_rig_detach(&rig);
+		nic_rig_attach(&rig, &loop, rig.nic, 0);
+		nic_rig_send_bytes(&rig, bytes, 60);
+		nic_rig_wait_received(&rig, received + 2);
+		nic_rig_close(&rig);
+	}
+}
+
 /* ---- pcap ---------------------------------------------------------------- */
 
 struct block {
@@ -591,6 +613,7 @@ int main(void)
 		TEST(delay_of_one_way),
 		TEST(loss_loses_its_share),
 		TEST(limit_keeps_its_rate),
+		TEST(limit_forgets_what_never_left),
 		TEST(pcap_records_both_ways_with_metadata),
 		TEST(pcap_changes_no_locked_file_and_waits_for_no_reader),
 		TEST(a_full_disk_does_not_stop_frames),
