@@ -84,8 +84,6 @@ static int start(struct user_nic *user)
 
 static void start_later(struct user_nic *user)
 {
-	if (loop_now_ns() - user->started_ns >= USER_STABLE_NS)
-		user->retry_ns = USER_RETRY_NS;
 	loop_timer_start(control(user), &user->retry, user->retry_ns, retry);
 	user->retry_ns *= 2;
 	if (user->retry_ns > USER_RETRY_NS_MAX)
@@ -131,6 +129,8 @@ static void exited(struct loop_op *op, int res)
 	}
 	log_exit(user, status);
 	set_conn(user, NULL);
+	if (loop_now_ns() - user->started_ns >= USER_STABLE_NS)
+		user->retry_ns = USER_RETRY_NS;
 	start_later(user);
 }
 

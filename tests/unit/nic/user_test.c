@@ -331,6 +331,28 @@ static void one_that_ends_is_started_with_back_off(void **state)
 	nic_rig_close(&rig);
 }
 
+static bool backed_off(void *ctx)
+{
+	return ((struct user_nic *)rig.nic)->retry_ns >= 8 * USER_RETRY_NS;
+}
+
+/* Removed while it ran, as by an upgrade of its package. */
+static void one_that_is_not_there_any_more_is_tried_with_back_off(void **state)
+{
+	struct user_nic *user;
+	char text[128];
+
+	write_script("exec tail -f /dev/null", text, sizeof(text));
+	nic_rig_open(&rig, &loop, text, 1);
+	user = (struct user_nic *)rig.nic;
+	user->started_ns -= USER_STABLE_NS; /* it has run so long */
+	assert_int_equal(unlink(script), 0);
+	assert_int_equal(kill(user->pid, SIGKILL), 0);
+	nic_rig_run(&loop, backed_off, NULL);
+	assert_false(nic_link_up(rig.nic));
+	nic_rig_close(&rig);
+}
+
 static void garbage_ends_it(void **state)
 {
 	char text[128];
@@ -428,6 +450,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_killed_passt_is_started_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			one_that_ends_is_started_with_back_off, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			one_that_is_not_there_any_more_is_tried_with_back_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(garbage_ends_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_deaf_one_costs_frames_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(short_writes_keep_the_stream, setup, teardown),
