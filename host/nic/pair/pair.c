@@ -59,6 +59,7 @@ static void hang_up(struct pair_nic *pair)
 	if (pair->greeting)
 		pair_join_put(pair->greeting);
 	pair->greeting = NULL;
+	loop_timer_cancel(&pair->hello_due);
 	close_fd(&pair->socket);
 }
 
@@ -159,6 +160,7 @@ static int take_hello(struct pair_nic *pair, int bytes)
 		close_fds(fds, count);
 	if (ret)
 		return ret;
+	loop_timer_cancel(&pair->hello_due);
 	set_join(pair, pair->greeting);
 	pair->greeting = NULL;
 	return 0;
@@ -193,6 +195,22 @@ static void accept_arm(struct pair_nic *pair)
 	pair->accept.armed = true;
 }
 
+static void no_hello(struct loop_timer *t)
+{
+	struct pair_nic *pair = container_of(t, struct pair_nic, hello_due);
+
+	log_guest("net pair:%s: a peer that says nothing; disconnected", pair->path);
+	shutdown(pair->socket, SHUT_RDWR); /* ends the receive, which hangs up */
+}
+
+/* Who connects says hello at once; one that does not would keep out the peer for ever. */
+static void greet_accepted(struct pair_nic *pair, int socket)
+{
+	greet(pair, socket);
+	if (pair->greeting)
+		loop_timer_start(control(pair), &pair->hello_due, PAIR_HELLO_NS, no_hello);
+}
+
 /* A third NIC is refused. */
 static void accept_done(struct loop_op *op, int res)
 {
@@ -213,7 +231,7 @@ static void accept_done(struct loop_op *op, int res)
 	if (pair->socket >= 0)
 		close(res);
 	else
-		greet(pair, res);
+		greet_accepted(pair, res);
 }
 
 static int address(const struct pair_nic *pair, struct sockaddr_un *addr)
@@ -338,6 +356,7 @@ static void pair_close(struct nic *nic)
 
 	pair->closing = true;
 	loop_timer_cancel(&pair->retry);
+	loop_timer_cancel(&pair->hello_due);
 	op_cancel(pair, &pair->accept);
 	op_cancel(pair, &pair->receive);
 	check_closed(pair);

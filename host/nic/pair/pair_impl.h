@@ -9,6 +9,7 @@
  *   waiting --lock taken--> listening --accept--> greeting --hello--> joined
  *      ^    --connected-------------------------> greeting              |
  *      +------------- timer <---- end of the connection, any violation -+
+ *                                 accepted, and no hello in PAIR_HELLO_NS
  *
  * Queues get a connection (struct pair_join) through a plug (plug.h).
  *
@@ -26,6 +27,7 @@
 #define PAIR_MAGIC    0x52494150u /* "PAIR" */
 #define PAIR_VERSION  1u
 #define PAIR_RETRY_NS (100 * NS_PER_MS)
+#define PAIR_HELLO_NS NS_PER_S
 
 struct pair_hello {
 	uint32_t magic;
@@ -103,7 +105,8 @@ struct pair_nic {
 	int lock, listener, socket; /* or -1 */
 	struct pair_op accept, receive;
 	struct loop_timer retry;
-	struct pair_join *greeting; /* our hello is sent, the peer's is awaited */
+	struct loop_timer hello_due; /* while a peer that has connected is greeted */
+	struct pair_join *greeting;  /* our hello is sent, the peer's is awaited */
 	bool closing;
 	struct loop_task violation;
 	_Atomic bool violation_posted;

@@ -510,6 +510,29 @@ static void a_bad_hello_is_refused(void **state)
 	close(stream[1]);
 }
 
+static bool has_hello(void *ctx)
+{
+	uint8_t bytes[64];
+
+	return recv(*(int *)ctx, bytes, sizeof(bytes), MSG_DONTWAIT) > 0;
+}
+
+/* One that connects and says nothing: a process that was stopped just then. */
+static void a_silent_one_keeps_nobody_out(void **state)
+{
+	int fd;
+
+	nic_rig_open(&a, &loop, text, 1);
+	fd = plain_socket();
+	nic_rig_run(&loop, has_hello, &fd); /* it is the peer */
+	nic_rig_open(&b, &loop, text, 1);
+	nic_rig_wait_link(&a, true);
+	nic_rig_wait_link(&b, true);
+	close(fd);
+	nic_rig_close(&b);
+	nic_rig_close(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -528,6 +551,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			an_impossible_tail_ends_the_connection, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_bad_hello_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_silent_one_keeps_nobody_out, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
