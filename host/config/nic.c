@@ -272,6 +272,17 @@ static int add_text(struct nic_config_stack *s, const char *key, char *text, str
 		       : ret;
 }
 
+/* One value, which may have a '+'. */
+static int add_setting(
+	struct nic_config_stack *s, const char *key, const char *value, struct err *e)
+{
+	char *text;
+
+	if (asprintf(&text, "%s=%s", key, value) < 0)
+		return err_set(e, -ENOMEM, "out of memory");
+	return add_text(s, key, text, e);
+}
+
 static int add_settings(
 	struct nic_config_stack *s, const char *key, const char *values, struct err *e)
 {
@@ -310,7 +321,7 @@ int nic_config_stack(struct nic_config_stack *s, const struct nic_config *c, str
 	if (!ret)
 		ret = add_settings(s, "forward", o->forward, e);
 	if (!ret && o->program)
-		ret = add_settings(s, "program", o->program, e);
+		ret = add_setting(s, "program", o->program, e);
 	for (uint32_t i = 0; !ret && i < c->device.filter_count; i++)
 		ret = add_filter(s, &c->device.filters[i], e);
 	if (ret)

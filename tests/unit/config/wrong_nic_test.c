@@ -97,6 +97,8 @@ static void options(void **state)
 		{"user,forward=tcp:70000-:80", "forward: net user: forward=tcp:70000"},
 		{"user,program=/nonexistent/passt",
 			"program: net user: /nonexistent/passt: No such"},
+		{"user,program=/nonexistent+1/passt",
+			"program: net user: /nonexistent+1/passt: No such"},
 		{"null,loss=200", "loss.rate: must be a share of"},
 		{"null,loss=200%", "loss.rate: must be a share"},
 		{"null,loss=1%:up", "loss.direction: must be both, tx or rx, not 'up'"},
