@@ -350,6 +350,16 @@ const char *nic_config_check_host(const struct nic_config *c, struct err *e)
 
 /* ---- the class ----------------------------------------------------------- */
 
+static const char *check_vlan(
+	const struct nic_config *c, const struct nic_type *type, struct err *e)
+{
+	if (!c->vlan || !type->untagged)
+		return NULL;
+	err_set(e, -EINVAL, "net %s: it carries no tags, so no frame would pass; leave vlan out",
+		type->name);
+	return "vlan";
+}
+
 static const char *nic_check(void *device, struct err *e)
 {
 	struct nic_config_stack s;
@@ -358,6 +368,8 @@ static const char *nic_check(void *device, struct err *e)
 	if (nic_config_stack(&s, device, e))
 		return s.wrong;
 	wrong = nic_stack_check(&s.stack, e);
+	if (!wrong)
+		wrong = check_vlan(device, s.stack.type, e);
 	nic_config_stack_free(&s);
 	return wrong;
 }

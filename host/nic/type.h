@@ -37,6 +37,7 @@ struct nic_type {
 	const char *help;
 	const struct nic_key *keys; /* NULL: none */
 	bool filter;
+	bool untagged; /* frames with a VLAN tag are dropped */
 	/* Mistakes in argument and settings that can be seen without opening anything: the key of
 	 * the setting, or "backend". NULL: there is none. The function is optional. */
 	const char *(*check)(const struct nic_open *o, struct err *e);

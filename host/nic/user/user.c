@@ -224,6 +224,7 @@ const struct nic_type nic_type_user = {
 	.name = "user",
 	.help = "the host's network, without root and without set-up; needs passt",
 	.keys = keys,
+	.untagged = true,
 	.check = user_command_check,
 	.check_host = user_command_check_host,
 	.open = user_open,

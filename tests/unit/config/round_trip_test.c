@@ -206,7 +206,7 @@ static void put_nic(struct line *l)
 		append(spec, ",queues=%u", 1 + below(64));
 	if (coin())
 		append(spec, ",mtu=%u", 68 + below(9149));
-	if (coin())
+	if (strncmp(spec, "user", 4) && coin()) /* passt takes no tags */
 		append(spec, ",vlan=%u", 1 + below(4094));
 	if (coin())
 		append(spec, ",mac-lock");

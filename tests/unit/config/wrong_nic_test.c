@@ -99,6 +99,7 @@ static void options(void **state)
 			"program: net user: /nonexistent/passt: No such"},
 		{"user,program=/nonexistent+1/passt",
 			"program: net user: /nonexistent+1/passt: No such"},
+		{"user,vlan=5", "vlan: net user: it carries no tags"},
 		{"null,loss=200", "loss.rate: must be a share of"},
 		{"null,loss=200%", "loss.rate: must be a share"},
 		{"null,loss=1%:up", "loss.direction: must be both, tx or rx, not 'up'"},
