@@ -265,6 +265,26 @@ static int tap_open(struct nic **nic, const struct nic_open *o, struct err *e)
 		tap, tap_dev_open(&tap->dev, o->argument, env->queues, env->mtu, e), nic, env, e);
 }
 
+/* The number of one that is there more than once; -1: none. */
+static int find_twice(const int *fds, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		for (uint32_t k = 0; k < i; k++)
+			if (fds[i] == fds[k])
+				return fds[i];
+	return -1;
+}
+
+/* Each is closed once, and is one queue. */
+static int check_fds(const int *fds, uint32_t count, struct err *e)
+{
+	int twice = find_twice(fds, count);
+
+	if (twice < 0)
+		return 0;
+	return err_set(e, -EINVAL, "net fd: descriptor %d is given twice", twice);
+}
+
 /* "3", "3:4:5". */
 static int parse_fds(const char *text, int *fds, uint32_t *count, struct err *e)
 {
@@ -283,7 +303,7 @@ static int parse_fds(const char *text, int *fds, uint32_t *count, struct err *e)
 		fds[(*count)++] = (int)fd;
 		text += len;
 		if (!*text)
-			return 0;
+			return check_fds(fds, *count, e);
 	}
 	return err_set(e, -EINVAL, "net fd: write fd:N, or fd:N:N... with one for each queue");
 }

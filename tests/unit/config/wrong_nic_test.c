@@ -90,6 +90,7 @@ static void options(void **state)
 		{"fd:x", "backend: net fd: write fd:N, or fd:N:N..."},
 		{"fd:3:", "backend: net fd: write fd:N, or fd:N:N..."},
 		{"fd:999", "backend: net fd: descriptor 999 is not open"},
+		{"fd:0:1:0", "backend: net fd: descriptor 0 is given twice"},
 		{"user:x", "backend: net user: it takes no argument"},
 		{"none:", "backend: net none: it takes no argument"},
 		{"user,forward=8080", "forward: net user: forward=8080: write tcp:8080-:80"},
