@@ -157,13 +157,12 @@ static void no_space_is_told_as_such(void **state)
 	end(rig);
 }
 
-/* Row S4: one LUN does not answer; the other one is as fast as ever. */
+/* Row S4: one LUN does not answer, until the channel is closed; the other one does. */
 static void a_stuck_unit_holds_nobody_else(void **state)
 {
 	static const uint8_t read_one[10] = {0x28, [8] = 1};
-	struct rig *rig = begin("memory:1M,delay=1500ms");
+	struct rig *rig = begin("memory:1M,delay=3600s");
 	struct guest_slot *s = &rig->d.slots[GUEST_DISK_SLOTS - 1];
-	uint64_t start = loop_now_ns();
 
 	guest_slot_read(&rig->d, GUEST_DISK_SLOTS - 1, LUN, 0, 1);
 	assert_true(guest_disk_submit(&rig->d, GUEST_DISK_SLOTS - 1, 0));
@@ -171,10 +170,7 @@ static void a_stuck_unit_holds_nobody_else(void **state)
 		assert_int_equal(guest_disk_run(&rig->d, LUN + 1, VSTOR_DATA_IN, 512, 10, read_one)
 					 ->srb_status,
 			VSTOR_SRB_SUCCESS);
-	assert_int_equal(s->state, SLOT_IN_FLIGHT); /* 200 commands took less than the delay */
-	assert_int_equal(
-		guest_disk_wait(&rig->d, GUEST_DISK_SLOTS - 1)->srb_status, VSTOR_SRB_SUCCESS);
-	assert_true(loop_now_ns() - start >= 1500000000ull);
+	assert_int_equal(s->state, SLOT_IN_FLIGHT);
 	end(rig);
 }
 

@@ -40,7 +40,7 @@ static void begin(void)
 	int fd;
 
 	if (!stuck_file_start(&stuck, SIZE, &why)) {
-		print_message("# SKIP %s\n", why);
+		print_message("# skipped: %s\n", why);
 		skip();
 	}
 	if (disk_file_open(&disk, stuck.path, &(struct disk_file_options){0}, &e))

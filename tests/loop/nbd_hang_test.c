@@ -60,7 +60,6 @@ static void hang_one_for_ever(const char *const *args)
 	assert_true(write_meanwhile() > 10);
 	assert_int_equal(n.disk.slots[0].error, -EIO);
 	assert_true(loop_now_ns() - start >= 4 * NS_PER_S);
-	assert_true(loop_now_ns() - start < 40 * NS_PER_S);
 	assert_int_equal(disk_rig_run(&n.disk, DISK_WRITE, 0, NBD_AREA, 512, n.shadow[1]), 0);
 	/* Connections were left over acknowledged writes. */
 	assert_int_equal(disk_rig_run(&n.disk, DISK_FLUSH, 0, 0, 0, NULL), -EIO);
@@ -83,7 +82,7 @@ static void a_hung_request_is_sent_again(void **state)
 {
 	pid_t mute;
 
-	nbd_rig_begin(&n, mute_reads, 1 * NS_PER_S, false);
+	nbd_rig_begin(&n, mute_reads, 3 * NS_PER_S, false);
 	nbd_rig_fill(&n, n.shadow[0], 512);
 	assert_int_equal(disk_rig_run(&n.disk, DISK_WRITE, 0, 0, 512, n.shadow[0]), 0);
 	mute = n.server.pid;
@@ -140,7 +139,7 @@ static void wait_for_file(const char *name)
 
 	snprintf(path, sizeof(path), "%s/%s", n.server.dir, name);
 	while (access(path, F_OK)) {
-		assert_true(loop_now_ns() - start < 60 * NS_PER_S);
+		assert_true(loop_now_ns() - start < 120 * NS_PER_S);
 		nbd_rig_run(&n, 5 * NS_PER_MS);
 	}
 }
@@ -187,7 +186,7 @@ static void later_writes_are_not_undone(void)
 
 static void a_held_write_does_not_undo_later_ones(void **state)
 {
-	begin_held_write(1 * NS_PER_S);
+	begin_held_write(3 * NS_PER_S);
 	disk_rig_wait(&n.disk, 0);
 	assert_int_equal(n.disk.slots[0].error, -EIO);
 	later_writes_are_not_undone();
@@ -271,7 +270,7 @@ static void queues_open_while_the_server_is_silent(void **state)
 	start = loop_now_ns();
 	for (uint32_t i = 0; i < 8; i++)
 		assert_int_equal(disk_queue_open(n.disk.disk, &n.disk.loop, &queues[i]), 0);
-	assert_true(loop_now_ns() - start < 1 * NS_PER_S);
+	assert_true(loop_now_ns() - start < 5 * NS_PER_S); /* the shortest wait for a server */
 	nbd_rig_run(&n, 5 * NS_PER_MS);
 	for (uint32_t i = 0; i < 8; i++)
 		disk_queue_close(queues[i]);

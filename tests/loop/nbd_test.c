@@ -227,13 +227,12 @@ static void gives_up_and_recovers(void **state)
 	nbd_server_kill(&n.server);
 	start = loop_now_ns();
 	assert_int_equal(disk_rig_run(&n.disk, DISK_READ, 0, 0, 512, n.in[0]), -EIO);
-	assert_true(
-		loop_now_ns() - start >= 400 * NS_PER_MS && loop_now_ns() - start < 10 * NS_PER_S);
+	assert_true(loop_now_ns() - start >= 400 * NS_PER_MS);
 	assert_int_equal(disk_rig_run(&n.disk, DISK_READ, 0, 0, 512, n.in[0]), -EIO); /* at once */
 	nbd_server_start(&n.server);
 	start = loop_now_ns();
 	while (disk_rig_run(&n.disk, DISK_READ, 0, 0, 512, n.in[0])) {
-		assert_true(loop_now_ns() - start < 10 * NS_PER_S);
+		assert_true(loop_now_ns() - start < 120 * NS_PER_S);
 		nbd_rig_run(&n, 5 * NS_PER_MS); /* requests that fail at once do not turn it */
 	}
 	nbd_rig_end(&n);
@@ -247,8 +246,7 @@ static void a_silent_server_is_given_up(void **state)
 	nbd_server_pause(&n.server, true);
 	start = loop_now_ns();
 	assert_int_equal(disk_rig_run(&n.disk, DISK_READ, 0, 0, 512, n.in[0]), -EIO);
-	assert_true(
-		loop_now_ns() - start >= 400 * NS_PER_MS && loop_now_ns() - start < 10 * NS_PER_S);
+	assert_true(loop_now_ns() - start >= 400 * NS_PER_MS);
 	nbd_server_pause(&n.server, false);
 	nbd_rig_end(&n);
 }

@@ -50,7 +50,6 @@ static void a_packet_full_of_ppis(void **state)
 	struct rndis_packet p = {.header = {RNDIS_PACKET, sizeof(bytes)}};
 	const struct rndis_ppi ppi = {.size = sizeof(ppi), .type = 7, .offset = sizeof(ppi)};
 	uint32_t end = sizeof(bytes) - FRAME, count = (end - sizeof(p)) / sizeof(ppi);
-	uint64_t begin = loop_now_ns();
 
 	p.data_offset = end - RNDIS_OFFSET_BASE;
 	p.data_length = FRAME;
@@ -64,7 +63,6 @@ static void a_packet_full_of_ppis(void **state)
 		assert_true(guest_nic_send_raw(&rig->n, 0, 0, sizeof(bytes), bytes, sizeof(bytes)));
 		guest_nic_wait_sent(&rig->n);
 	}
-	assert_true(loop_now_ns() - begin < 10 * NS_PER_S);
 	stop(rig);
 }
 

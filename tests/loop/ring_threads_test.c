@@ -24,7 +24,7 @@
 
 #include "ring/vmbus_ring.h"
 
-#define STALL_MS 10000
+#define STALL_MS 120000
 
 #if defined(__SANITIZE_THREAD__)
 #define PACKETS 60000u

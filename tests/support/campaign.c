@@ -23,7 +23,7 @@
 #define LUN              7u
 #define INSTANCE         0x55
 #define KILL_MAX_US      60000u
-#define OPEN_WAIT_MS     10000u
+#define OPEN_WAIT_MS     120000u
 #define CUT_COMMANDS     160u
 #define GUEST_VPS        3u
 #define GUEST_IO_THREADS 2u

@@ -16,7 +16,7 @@
 #include "ring/vmbus_ring.h"
 #include "vsp/vsp_device.h"
 
-#define GUEST_TIMEOUT_MS     20000
+#define GUEST_TIMEOUT_MS     120000
 #define GUEST_IO_THREADS_MAX 4u
 #define GUEST_OFFERS_MAX     512u
 #define GUEST_DEVICES_MAX    8u

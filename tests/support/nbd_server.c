@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define START_TRIES 2000
+#define START_TRIES 24000
 
 #define check(condition)                                                                           \
 	do {                                                                                       \

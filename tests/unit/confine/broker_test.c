@@ -70,7 +70,7 @@ static void a_hung_call_does_not_keep_the_worker(void **state)
 	int fd;
 
 	if (!stuck_file_start(&stuck, 4096, &why)) {
-		print_message("# SKIP %s\n", why);
+		print_message("# skipped: %s\n", why);
 		skip();
 	}
 	start("/vmlinuz", stuck.path);

@@ -22,7 +22,7 @@
 #include "mgmt/ctl.h"
 #include "mgmt/ctl_impl.h"
 
-#define LIMIT_MS   10000
+#define LIMIT_MS   120000
 #define EXCHANGES  300u
 #define LEFT_MAX   (CTL_CLIENTS_MAX / 2)
 #define IDLE_TURNS 8u

@@ -451,7 +451,7 @@ static double seconds(void)
 
 static bool wait_for_taken(uint32_t count)
 {
-	double give_up = seconds() + 3;
+	double give_up = seconds() + 120;
 
 	while (atomic_load(&taken) < count) {
 		if (seconds() > give_up)

@@ -450,7 +450,7 @@ static void nothing_is_asked_that_cannot_be_recorded(void **state)
 
 /* ---- a worker that says what it is to say -------------------------------- */
 
-#define SPEAKER_S 10
+#define SPEAKER_S 120
 
 struct speaker {
 	int fd;

@@ -134,11 +134,11 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* A client that does not use ctl_call(). A wait of more than 5 s fails. */
+/* A client that does not use ctl_call(). A wait without end fails. */
 static int dial(void)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	const struct timeval limit = {.tv_sec = 5};
+	const struct timeval limit = {.tv_sec = 120};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0);

@@ -170,7 +170,7 @@ static void resume_without_a_pause_is_harmless(void **state)
  * interrupt. */
 static void *reading_guest(void *arg)
 {
-	uint64_t deadline = loop_now_ns() + 20000000000ull;
+	uint64_t deadline = loop_now_ns() + 120000000000ull;
 
 	for (unsigned int i = 0; i < ROUNDS_READ && loop_now_ns() < deadline; i++) {
 		guest_send(i);

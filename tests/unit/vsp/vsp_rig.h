@@ -26,7 +26,7 @@
 #define VPS          4
 #define RING_PAGES   4 /* each way */
 #define MESSAGES_MAX 256
-#define WAIT_NS      4000000000ull
+#define WAIT_NS      120000000000ull
 #define MEMORY       0x100000
 
 struct message {
