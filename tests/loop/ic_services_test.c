@@ -114,6 +114,7 @@ static void a_guest_that_never_answered_is_no_contact(void **state)
 /* Clocks of the test; any thread. */
 static _Atomic uint64_t fake_ref, fake_wall;
 static _Atomic bool fake_stands;
+static _Atomic uint32_t fake_stalls; /* looks at the wall clock after which the thread is held up */
 
 static bool ref_time(void *ctx, uint64_t *time)
 {
@@ -122,9 +123,21 @@ static bool ref_time(void *ctx, uint64_t *time)
 }
 
 /* With a fixed distance to the clock that the VSP compares it with. */
-static uint64_t wall_clock(void *ctx)
+static uint64_t wall_now(void)
 {
 	return fake_wall + loop_now_ns();
+}
+
+static uint64_t wall_clock(void *ctx)
+{
+	uint64_t now = wall_now(), until = loop_now_ns() + 150 * MS;
+
+	if (!fake_stalls)
+		return now;
+	fake_stalls--;
+	while (loop_now_ns() < until)
+		;
+	return now;
 }
 
 static const struct ic_timesync_settings time_settings = {
@@ -137,12 +150,13 @@ static void begin_time(void)
 	fake_ref = 777;
 	fake_wall = 1000000 * SECOND;
 	fake_stands = false;
+	fake_stalls = 0;
 }
 
 static uint8_t next_flags(struct guest_ic *s)
 {
 	const struct ic_timesync *t = guest_ic_expect(s, IC_TIMESYNC);
-	uint64_t now = wall_clock(NULL) / 100 + IC_TIME_UNIX_EPOCH;
+	uint64_t now = wall_now() / 100 + IC_TIME_UNIX_EPOCH;
 
 	assert_int_equal(s->len, 28 + sizeof(*t));
 	assert_int_equal(t->ref_time, fake_ref);
@@ -188,6 +202,23 @@ static void a_step_of_the_host_clock_is_a_sync(void **state)
 	fake_wall += 50 * MS; /* as NTP slews it */
 	for (uint32_t i = 0; i < 5; i++)
 		assert_int_equal(next_flags(s), IC_TIMESYNC_SAMPLE);
+	guest_ic_destroy(s);
+}
+
+/* Between its looks at two clocks the host's thread may be preempted; here once when it makes a
+ * message and once when it looks for a step, or twice then. */
+static void a_preempted_host_sees_no_step(void **state)
+{
+	struct guest_ic *s = guest_ic_create(&time_config, 1);
+
+	begin_time();
+	guest_ic_open_ready(s);
+	assert_int_equal(next_flags(s), IC_TIMESYNC_SYNC);
+	fake_stalls = 2;
+	for (uint32_t i = 0; i < 5; i++)
+		assert_int_equal(next_flags(s), IC_TIMESYNC_SAMPLE);
+	assert_int_equal(fake_stalls, 0);
+	assert_int_equal(guest_ic_count(s, "host_clock_steps"), 0);
 	guest_ic_destroy(s);
 }
 
@@ -460,6 +491,7 @@ int main(void)
 		cmocka_unit_test(a_guest_that_never_answered_is_no_contact),
 		cmocka_unit_test(one_sync_then_samples),
 		cmocka_unit_test(a_step_of_the_host_clock_is_a_sync),
+		cmocka_unit_test(a_preempted_host_sees_no_step),
 		cmocka_unit_test(a_resume_is_a_sync_when_the_clock_runs),
 		cmocka_unit_test(version_3_has_another_layout),
 		cmocka_unit_test(the_guest_has_no_say_in_the_time),

@@ -18,8 +18,9 @@
 
 #define RETRY_NS 10000000ull /* while the guest's clock stands still, which is not for long */
 
+/* Two clocks are read at one moment: again when this thread was preempted in between. */
 #define READS_MAX     4u
-#define READ_TOGETHER 500u /* 100 ns units between two reads of reference time */
+#define READ_TOGETHER 500u /* 100 ns units */
 
 struct timesync_channel {
 	struct ic_channel ic;
@@ -47,17 +48,27 @@ static uint64_t wall_clock(const struct ic_timesync_settings *s)
 	return timespec_ns(now);
 }
 
+static int64_t wall_offset(const struct ic_timesync_settings *s)
+{
+	uint64_t before, wall_ns;
+	uint32_t reads = 0;
+
+	do {
+		before = loop_now_ns();
+		wall_ns = wall_clock(s);
+	} while (loop_now_ns() - before > READ_TOGETHER * 100 && ++reads < READS_MAX);
+	return (int64_t)(wall_ns - before);
+}
+
 static bool clock_stepped(struct timesync_channel *t)
 {
-	int64_t offset = (int64_t)(wall_clock(ic_settings(&t->ic)) - loop_now_ns());
-	int64_t change = offset - t->offset_ns;
+	int64_t offset = wall_offset(ic_settings(&t->ic)), change = offset - t->offset_ns;
 
 	t->offset_ns = offset;
 	return change > STEP_NS || change < -STEP_NS;
 }
 
-/* Both clocks at one moment: again when this thread was preempted in between. False: the guest's
- * stands still. */
+/* False: the guest's clock stands still. */
 static bool read_clocks(const struct ic_timesync_settings *s, uint64_t *wall_ns, uint64_t *ref)
 {
 	uint64_t before, after;
