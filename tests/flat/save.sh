@@ -110,11 +110,11 @@ start_clones() { # how many
 			--name clone$number </dev/null 2>>"$log.err" &
 	done
 	for ((number = 0; number < $1; number++)); do
-		for ((tries = 0; tries < 300; tries++)); do
+		for ((tries = 0; tries < 1200; tries++)); do
 			$enlite ctl clone$number status >/dev/null 2>&1 && break
 			sleep 0.1
 		done
-		[ "$tries" -lt 300 ] || { save_problem="clone $number does not run"; return; }
+		[ "$tries" -lt 1200 ] || { save_problem="clone $number does not run"; return; }
 	done
 }
 

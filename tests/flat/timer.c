@@ -8,7 +8,7 @@
 #define MS       10000ull /* in 100 ns units */
 #define SOON_US  20000000ull
 #define NEVER_US 5000ull
-#define LATE     (1000 * MS) /* generous: the host may be busy, or emulated */
+#define LATE     (20000 * MS) /* generous: the host may be busy, or emulated */
 
 #define MESSAGE_MODE ((uint64_t)SINT << HV_STIMER_SINT_SHIFT)
 #define DIRECT_MODE  (HV_STIMER_DIRECT | (uint64_t)DIRECT << HV_STIMER_VECTOR_SHIFT)

@@ -28,7 +28,7 @@
 #define ICR_INIT                0x4500u
 #define ICR_STARTUP             0x4600u
 #define ICR_PENDING             0x1000u
-#define STARTUP_US              2000000ull
+#define STARTUP_US              120000000ull
 
 struct vp vps[VPS_MAX];
 unsigned vp_count;
