@@ -16,9 +16,9 @@ write_guest() { # what goes on there
 
 start_guest() {
 	write_guest "$1"
-	socat UNIX-LISTEN:"$work/vsock",fork EXEC:"$work/guest" 2>/dev/null &
+	socat UNIX-LISTEN:"$work/vsock",fork,backlog=64 EXEC:"$work/guest" 2>/dev/null &
 	guest_socket_pid=$!
-	wait_until test -S "$work/vsock"
+	wait_until listens "$work/vsock"
 }
 
 end_guest() {
@@ -27,7 +27,7 @@ end_guest() {
 	rm -f "$work/vsock"
 }
 
-in_guest() { timeout 30 "$enlite" exec --vsock "$work/vsock" "$@" 2>"$work/err"; }
+in_guest() { timeout $limit "$enlite" exec --vsock "$work/vsock" "$@" 2>"$work/err"; }
 
 # is NAME WANTED COMMAND...: its output
 is() {

@@ -6,7 +6,7 @@ work=$(mktemp -d /tmp/enlite-cli.XXXXXX)
 enlite=$work/enlite # a copy: its processes can be told from others', and "nobody" may run it
 flat=$work/flat
 export ENLITE_RUN_DIR=$work/run
-limit=10
+limit=120
 nobody="setpriv --reuid=65534 --regid=65534 --clear-groups"
 
 cli_setup() {

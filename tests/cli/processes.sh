@@ -11,13 +11,16 @@ enlite_pids() { # by the file they run
 	done
 }
 
+# A server is bound to the socket, and takes connections.
+listens() { grep -q " 00010000 [^/]* $1\$" /proc/net/unix; } # path
+
 # The broker of a worker that was killed ends a moment later.
 no_enlite() { [ -z "$(enlite_pids)" ]; }
 
-# Waits until a condition holds; false after 10 s.
+# Waits until a condition holds; false after two minutes.
 wait_until() { # command...
 	local tries
-	for tries in {1..200}; do
+	for tries in {1..2400}; do
 		"$@" && return 0
 		sleep 0.05
 	done

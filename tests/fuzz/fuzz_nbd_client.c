@@ -34,7 +34,7 @@
 #define SLOTS        16u
 #define AREA         (SIZE / SLOTS)
 #define RETRY_NS     30000000ull
-#define LIMIT_NS     20000000000ull /* far beyond any legal delay */
+#define LIMIT_NS     100000000000ull /* far beyond any legal delay */
 #define FLAGS_COMMON 0x006d         /* has flags, flush, FUA, trim, zeroes */
 #define FLAG_MULTI   0x0100
 
