@@ -91,7 +91,7 @@ end_manager() {
 }
 
 refused_manager() { # name, what it says, its run directory
-	timeout 10 "$work/enlited" --state-dir "$work/state" --run-dir "$3" \
+	timeout 120 "$work/enlited" --state-dir "$work/state" --run-dir "$3" \
 		--socket "$work/other" >"$work/out" 2>&1
 	verdict "$1" "$([ $? -eq 1 ] && grep -q "$2" "$work/out" || cat "$work/out")"
 }
@@ -113,6 +113,11 @@ is_settled() { [[ " off running critical " == *" $(state "$1") "* ]]; }
 is_kept() { [[ " saved running " == *" $(state "$1") "* ]]; }
 id_of() { "$enlite" vm show "$1" --json 2>>"$log" | jq -r .id; }
 pid_of() { "$enlite" vm show "$1" --json 2>>"$log" | jq -r '.pid // 0'; }
+born() { # name; when its worker was started, and its process
+	local pid
+	pid=$(pid_of "$1")
+	echo "$(sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f20) $pid"
+}
 not_running() { [ "$(pid_of "$1")" != "$2" ]; }          # name, pid that it had
 restarted() { not_running "$1" "$2" && is_state "$1" running; } # the same
 console_says() { "$enlite" vm console "$1" </dev/null 2>/dev/null | grep -aq "$2"; }
@@ -211,6 +216,7 @@ beside_a_reader() {
 	wait
 }
 
+all_off() { [ "$(api call GET /vms | grep -o '"state":"off"' | wc -l)" = "$1" ]; } # how many VMs
 runs() { [ "$(api call GET /vms | grep -o '"pid"' | wc -l)" = "$1" ]; } # how many VMs
 
 # Runs a function of ours as another user.

@@ -323,13 +323,15 @@ cancelled() { # name, method, path, body
 	says_status 409 DELETE "/jobs/$job"
 }
 
+is_pausing() { [ "$(jq .paused "$1")" = true ]; } # record
+
 # The manager is told to end while a snapshot is taken; a worker that is stopped holds that up.
 end_meanwhile() { # name, directory; what is wrong into $wrong
 	local pid record
 	pid=$(pid_of "$1") record=$work/run/enlite/$(id_of "$1").run
 	kill -STOP "$pid"
 	api call POST "/vms/$1/snapshots" '{"name":"x","copy":true}' >/dev/null
-	[ "$(jq .paused "$record")" = true ] || wrong+="it was not being paused; "
+	wait_until is_pausing "$record" || wrong+="it was not being paused; "
 	kill -TERM "$manager"
 	kill -CONT "$pid"
 	wait "$manager" || wrong+="status $?; "
