@@ -5,17 +5,26 @@
 server_pids=()
 loops=()
 
-# A server that is ready when its socket is there.
+# A server is bound to the socket, and takes connections.
+listens() { grep -q " 00010000 [^/]* $1\$" /proc/net/unix; } # path
+
+# Bounded: two minutes.
+until_listens() { # path
+	local tries
+	for ((tries = 0; tries < 2400; tries++)); do
+		listens "$1" && return
+		sleep 0.05
+	done
+	return 1
+}
+
 start_server() { # socket, command...
 	local socket=$1
 	shift
 	rm -f "$socket"
 	"$@" >>"$work/servers.log" 2>&1 &
 	server_pids+=($!)
-	for ((tries = 0; tries < 200; tries++)); do
-		[ -S "$socket" ] && return
-		sleep 0.05
-	done
+	until_listens "$socket" && return
 	echo "no socket $socket from: $*" >&2
 	return 1
 }

@@ -12,7 +12,7 @@ samples() { ctl inspect devices --json | jq '[.[] | select(.id == "timesync")][0
 until_more_samples() {
 	local before tries=0
 	before=$(samples)
-	while [ "$(samples)" -lt $((before + 2)) ] && [ $((tries += 1)) -lt 200 ]; do sleep 0.2; done
+	while [ "$(samples)" -lt $((before + 2)) ] && [ $((tries += 1)) -lt 1200 ]; do sleep 0.2; done
 }
 
 # Only the clock of a nested bed is ours to set.

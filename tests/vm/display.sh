@@ -14,10 +14,11 @@ note_same_picture() { # what file file
 	if cmp "$2" "$3" >/dev/null 2>&1; then note "$1" "" ""; else note "$1" "$(cmp "$2" "$3" 2>&1)" "equal"; fi
 }
 
-# A server that has crashed is back in a second.
+# A server that has crashed is back after a second, or when this machine has time for it.
 wait_vnc() { # as for vnc_client
-	for _ in {1..50}; do
+	for _ in {1..600}; do
 		build/vnc_client "$(vnc_socket)" "$@" 2>"$work/vnc.err" && return
+		sleep 0.1
 	done
 	sed "s/^/# /" "$work/vnc.err" >>"$work/notes"
 }

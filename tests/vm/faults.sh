@@ -8,9 +8,11 @@ lun_errors() { # lun
 
 injected() { grep -c ' EIO$' "$work/bad.log"; }
 
-# The log is written by a thread of its own; nothing is in flight now.
+# Nothing is in flight now; the log is written by a thread of its own, which may be behind.
 checkpoint_before_errors() {
+	local tries=0
 	lun_errors 2 >"$work/errors_before"
+	until [ "$(injected)" -ge "$(cat "$work/errors_before")" ] || [ $((tries += 1)) -gt 600 ]; do sleep 0.1; done
 	injected >"$work/injected_before"
 }
 checkpoint_after_errors() { lun_errors 2 >"$work/errors_after"; }

@@ -48,7 +48,7 @@ step_clock() { # seconds
 	local before tries=0
 	before=$(syncs)
 	date -s "@$(($(date +%s) + $1))" >/dev/null
-	while [ "$(syncs)" -le "$before" ] && [ $((tries += 1)) -lt 200 ]; do sleep 0.2; done
+	while [ "$(syncs)" -le "$before" ] && [ $((tries += 1)) -lt 1200 ]; do sleep 0.2; done
 	sleep 3 # the guest notes its clock meanwhile
 }
 
@@ -251,10 +251,10 @@ checkpoint_ic_end() {
 	fi
 }
 
-# The command that asked prints its answer when enlite has ended; 10 s at most.
+# The command that asked prints its answer when enlite has ended; two minutes at most.
 wait_for_answers() {
 	local tries
-	for ((tries = 0; tries < 100; tries++)); do
+	for ((tries = 0; tries < 1200; tries++)); do
 		[ ! -s "$work/poweroff.answer" ] || return 0
 		sleep 0.1
 	done

@@ -7,7 +7,7 @@ ENLITE=${ENLITE:-build/enlite}
 work=${BED_TMP:-${TMPDIR:-/tmp}}/enlite-vm
 BOOT_ARGS="console=ttyS0 loglevel=5 panic=0 random.trust_cpu=on"
 export ENLITE_RUN_DIR=$work/run
-VM_PATIENCE=${VM_PATIENCE:-3}
+VM_PATIENCE=${VM_PATIENCE:-5}
 
 # What a parameter is in `make vm` and in `make vm-long`.
 by_length() { # short long

@@ -167,7 +167,7 @@ test_pause_stuck() { # flavour cpus
 	begin "vm/$1, $2 VP: a pause is refused while a LUN hangs"
 	new_disk "$work/disk.img" 128M
 	rm -f "$work/refused" "$work/worked"
-	boot_guest "$1" "$2" pause_stuck --disk "memory:64M,delay=25s:write"
+	boot_guest "$1" "$2" pause_stuck --disk "memory:64M,delay=60s:write"
 	expect_good_end pause_stuck
 	expect "status of the pause" "$(cat "$work/refused")" 1
 	expect_match "its error" "$(cat "$work/refusal")" "disk 0:2 \(memory:64M\) did not complete its requests within 10 s"

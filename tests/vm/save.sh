@@ -10,7 +10,7 @@ vm_runs() { ctl status >/dev/null 2>&1; }
 save_once() { # options of save...
 	local tries
 	ctl save "$SAVED_IMAGE" "$@" >/dev/null || return
-	for ((tries = 0; tries < 600; tries++)); do
+	for ((tries = 0; tries < 3000; tries++)); do
 		[ ! -e "$SAVED_IMAGE" ] && vm_runs && return
 		sleep 0.1
 	done

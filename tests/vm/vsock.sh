@@ -69,7 +69,7 @@ agent_answers() { run_in_guest true </dev/null; }
 # Commands in the guest, one with data in both directions while the VM is paused again and again.
 checkpoint_vsock_exec() {
 	local stream i tries=0
-	until agent_answers 2>"$work/agent_error" || [ $((tries += 1)) -gt 50 ]; do
+	until agent_answers 2>"$work/agent_error" || [ $((tries += 1)) -gt 600 ]; do
 		sleep 0.2
 	done
 	{

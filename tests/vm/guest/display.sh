@@ -50,18 +50,35 @@ load_input() {
 	wait_until "the keyboard" has_input "AT Translated"
 }
 
+# What comes before the device is open is lost.
+wait_for_reader() { # device, process
+	device=$1
+	reader=$2
+	wait_until "a reader of $device" has_opened
+}
+
+has_opened() { ls -l /proc/$reader/fd 2>/dev/null | grep -q "$device\$"; }
+
 # What is typed, as a program at the console reads it.
 read_typed() {
 	: >/tmp/line
-	(read -r line </dev/tty1; echo "$line" >/tmp/line) &
+	(read -r line; echo "$line" >/tmp/line) </dev/tty1 &
+	wait_for_reader /dev/tty1 $!
 	checkpoint display_typed
 	wait_until "a line" grep -q . /tmp/line
 	is "typed" "$(cat /tmp/line)" "echo Hello, World! 42"
 }
 
-press_keys() {
-	cat "$(input_of "AT Translated")" >/tmp/keys &
+# Sets $recorder.
+record_input() { # part of a device's name, file
+	device=$(input_of "$1")
+	cat "$device" >"$2" &
 	recorder=$!
+	wait_for_reader "$device" $recorder
+}
+
+press_keys() {
+	record_input "AT Translated" /tmp/keys
 	checkpoint display_keys
 	wait_until "keys" has_event /tmp/keys "^1 106 0"
 	kill $recorder
@@ -70,8 +87,7 @@ press_keys() {
 
 # The VNC server dies while a viewer holds a key.
 hold_key() {
-	cat "$(input_of "AT Translated")" >/tmp/keys &
-	recorder=$!
+	record_input "AT Translated" /tmp/keys
 	checkpoint display_crash
 	wait_until "the key comes up" has_event /tmp/keys "^1 42 0"
 	kill $recorder
@@ -91,8 +107,7 @@ point() { # what, the event that ends it, X,Y,BUTTONS...
 move_mouse() {
 	load hid-hyperv
 	wait_until "the mouse" has_input "HID-compliant"
-	cat "$(input_of "HID-compliant")" >/tmp/moves &
-	recorder=$!
+	record_input "HID-compliant" /tmp/moves
 	point "a corner" "^3 1 32767" 1023,767,0
 	point "the other corner" "^3 1 0" 0,0,0
 	point "buttons and wheel" "^2 8 -1" 0,0,1 0,0,0 0,0,4 0,0,0 0,0,2 0,0,0 0,0,8 0,0,0 0,0,16 0,0,0

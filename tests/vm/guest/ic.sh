@@ -52,7 +52,7 @@ follow_host_clock() {
 	wait $!
 	[ "$answer" = skipped ] && return
 	is "a step of the host's clock is followed" "$(awk -v day=$((now + 86000)) '$1 > day { print "yes"; exit }' /tmp/clock)" yes
-	clock_is "$answer"
+	wait_until "the clock" clock_is "$answer"
 	is "and the step back" $? 0
 }
 

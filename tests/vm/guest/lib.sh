@@ -111,7 +111,7 @@ wait_until() { # what, command...
 	tries=0
 	until "$@"; do
 		tries=$((tries + 1))
-		[ $tries -lt 2400 ] || { say fail "$what: waited in vain"; return 1; }
+		[ $tries -lt 6000 ] || { say fail "$what: waited in vain"; return 1; }
 		usleep 50000
 	done
 }

@@ -564,7 +564,7 @@ static void meet_server(int fd)
 	struct pollfd answer = {.fd = fd, .events = POLLIN};
 	char byte;
 
-	for (int tries = 0; tries < 20; tries++) {
+	for (int tries = 0; tries < 240; tries++) {
 		if (send(fd, "", 1, 0) == 1 && poll(&answer, 1, 500) == 1 &&
 			recv(fd, &byte, 1, 0) == 1)
 			return;

@@ -20,7 +20,7 @@ ping_sizes() { # what for, sizes...
 	what=$1
 	shift
 	for size; do
-		ping -c 1 -W 5 -s "$size" "$host" >/tmp/ping 2>&1 ||
+		ping -c 1 -W 60 -s "$size" "$host" >/tmp/ping 2>&1 ||
 			{ not_ok "$what: ping of $size bytes" "$(cat /tmp/ping)"; return 1; }
 	done
 	ok "$what"
@@ -97,7 +97,7 @@ toggle_offloads() {
 	for feature in tx rx tso lro sg; do
 		for value in off on; do
 			with_tools ethtool -K "$nic" "$feature" "$value" >/tmp/ethtool 2>&1
-			ping -c 1 -W 5 "$host" >/dev/null ||
+			ping -c 1 -W 60 "$host" >/dev/null ||
 				{ not_ok "ping with $feature $value" "$(cat /tmp/ethtool)"; break; }
 		done
 	done
@@ -158,10 +158,10 @@ job_tap() {
 	ip -6 addr add "$me6/64" dev "$nic"
 	wait_until "carrier" carrier
 	ping_sizes "ping" 0 1 56 500 1000 1471 1472 1473 4000 20000
-	ping6 -c 1 -W 5 "$host6" >/tmp/ping 2>&1
+	ping6 -c 1 -W 60 "$host6" >/tmp/ping 2>&1
 	is "ping over IPv6" $? 0
 	for size in 0 1000 1452 4000; do
-		ping6 -c 1 -W 5 -s "$size" "$host6" >/tmp/ping 2>&1 || not_ok "ping over IPv6, $size bytes" "$(cat /tmp/ping)"
+		ping6 -c 1 -W 60 -s "$size" "$host6" >/tmp/ping 2>&1 || not_ok "ping over IPv6, $size bytes" "$(cat /tmp/ping)"
 	done
 	host=$host6 run_load "tcp over IPv6" tcp both 1 1
 	run_load "udp up, contents checked" check up "${datagrams:-2000}" 0

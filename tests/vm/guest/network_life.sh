@@ -47,7 +47,7 @@ reload_netvsc() {
 	wait_until "the NIC goes" no_nic 0 || return
 	kill -KILL $load 2>/dev/null
 	wait $load
-	find_nic 0 && bring_up "$me" "$me6" && ping -c 1 -W 5 "$host" >/dev/null
+	find_nic 0 && bring_up "$me" "$me6" && ping -c 1 -W 60 "$host" >/dev/null
 }
 
 reload_driver() {
@@ -62,7 +62,7 @@ hot_cycle() {
 	id=$answer
 	find_nic 1 && bring_up 192.168.78.2 fd78::2 || return
 	host=192.168.78.1
-	ping -c 1 -W 5 "$host" >/dev/null || { say fail "ping by the added NIC"; return 1; }
+	ping -c 1 -W 60 "$host" >/dev/null || { say fail "ping by the added NIC"; return 1; }
 	start_load tcp both 2 600
 	traffic_goes_on "by the added NIC" >/dev/null
 	checkpoint nic_remove "$id"

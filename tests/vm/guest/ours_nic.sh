@@ -106,7 +106,7 @@ rebind_nic() {
 	kill -KILL $load 2>/dev/null
 	wait $load
 	echo "$device" >/sys/bus/vmbus/drivers/netvsc/bind || return
-	wait_until "the NIC comes" has_nic 0 && bring_up "$me" "$me6" && ping -c 1 -W 5 "$host" >/dev/null
+	wait_until "the NIC comes" has_nic 0 && bring_up "$me" "$me6" && ping -c 1 -W 60 "$host" >/dev/null
 }
 
 rebind_nics() {
