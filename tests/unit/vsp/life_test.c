@@ -42,14 +42,22 @@ static void expect_rescind_and_release_of_subs(void)
 	assert_int_equal(relids, 1u << f->chan[1].relid | 1u << f->chan[2].relid);
 }
 
+static uint32_t wanted_flag;
+
+static bool interrupts(void)
+{
+	return f->irq_flag == wanted_flag;
+}
+
+/* A guest that had read an answer before would need no interrupt. */
 static void sub_channels_come_and_go_with_the_primary(void **state)
 {
 	open_with_two_subs((struct test_config){0});
 	for (uint64_t i = 0; i < 3; i++) {
+		wanted_flag = f->chan[i].relid;
 		guest_send(&f->chan[i], 50 + i);
+		run_until(interrupts);
 		guest_expect_completion(&f->chan[i], 50 + i);
-		run_a_while();
-		assert_int_equal(f->irq_flag, f->chan[i].relid);
 	}
 	assert_int_equal(test_device()->io_thread_opens[0], 2);
 	assert_int_equal(test_device()->io_thread_opens[1], 1);
