@@ -113,7 +113,7 @@ static void a_reset_ends_a_pause(void **state)
 /* A disk that hangs is named, and the pause given up: all goes on. */
 static void a_busy_disk_is_named(void **state)
 {
-	add("memory:1M,lun=3,delay=1s", 0, 3);
+	add("memory:1M,lun=3,delay=5s", 0, 3);
 	guest_disk_open(&d, VSTOR_VERSION_WIN10, SUBS);
 	read_all(3);
 	rests = 0;

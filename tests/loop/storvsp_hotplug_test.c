@@ -499,7 +499,7 @@ static void channels_come_and_go_meanwhile(void **state)
 	};
 
 	hot_control(&churn.hot, churn_begin);
-	for (uint32_t round = 0; round < 30; round++) {
+	for (uint32_t round = 0; round < 30 || churn.hot.additions < 40; round++) {
 		guest_disk_open(&rig->d, VSTOR_VERSION_WIN10, (uint16_t)(round % (SUBS + 1)));
 		some_reads(rig, 10);
 		if (round % 3 == 2) { /* the guest's next kernel */

@@ -15,7 +15,7 @@
 #define RIG_BUFFERS  128u
 #define RIG_FRAMES   256u
 #define RIG_ROOM     (NIC_FRAME_MAX + NIC_VLAN_TAG + 1u)
-#define RIG_LIMIT_NS 60000000000ull
+#define RIG_LIMIT_NS 120000000000ull
 
 struct nic_rig_frame {
 	struct nic_frame frame;
