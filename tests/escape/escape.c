@@ -103,7 +103,7 @@ static _Noreturn void worker(const struct attempt *a, enum thread_kind kind)
 	struct err e = {""};
 	pthread_t thread;
 
-	alarm(30);
+	alarm(300);
 	/* An unconfined process must not make the attempts: they would work. */
 	if (configure(&config, &e) || confine(&config, &e) || !settle() || open("/", O_PATH) >= 0) {
 		fprintf(stderr, "%s\n", e.text);

@@ -19,6 +19,7 @@
 #include "vm/signals.h"
 
 #define LIMIT_NS (300 * NS_PER_MS)
+#define LONG_NS  (300 * NS_PER_S)
 
 /* Of parent and child. */
 static struct shared {
@@ -90,12 +91,13 @@ static const struct signals_ops ops = {.caught = caught, .overdue = overdue};
 
 static void child(void)
 {
+	uint64_t limit_ns = stuck == NOWHERE ? LONG_NS : LIMIT_NS;
 	bool in_loop = stuck != NOWHERE && stuck != AT_THE_END;
 	struct loop_task task = {.fn = in_loop ? stay : is_ready};
 	struct err e;
 
 	if (loop_init(&loop, "control", &e) ||
-		signals_open(&signals, &loop, &ops, NULL, LIMIT_NS, &e))
+		signals_open(&signals, &loop, &ops, NULL, limit_ns, &e))
 		_exit(99);
 	shared->no_threads = true;
 	loop_post(&loop, &task);
