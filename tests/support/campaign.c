@@ -224,6 +224,22 @@ static void child_main(const struct campaign *c, const char *path, struct shared
 	}
 }
 
+static uint64_t commands_done(const struct shared *s)
+{
+	uint64_t sum = s->counts.failed + s->counts.mismatches;
+
+	for (uint32_t kind = 0; kind < IO_KINDS; kind++)
+		sum += __atomic_load_n(&s->counts.done[kind], __ATOMIC_RELAXED);
+	return sum;
+}
+
+/* On a busy machine the child may not work yet when its time is up. */
+static void wait_until_it_works(const struct shared *s, uint64_t before)
+{
+	for (uint32_t ms = 0; ms < OPEN_WAIT_MS && commands_done(s) == before; ms++)
+		poll(NULL, 0, 1);
+}
+
 static void wait_us(uint64_t us)
 {
 	struct timespec ts = {.tv_nsec = (long)us * 1000};
@@ -266,6 +282,7 @@ static void read_medium(struct disk *disk)
 
 static void kill_round(struct campaign *c, const char *path, struct shared *s, uint64_t *random)
 {
+	uint64_t before = commands_done(s);
 	struct disk *disk;
 	int status;
 	pid_t pid;
@@ -275,6 +292,8 @@ static void kill_round(struct campaign *c, const char *path, struct shared *s, u
 	check(pid >= 0);
 	if (pid == 0)
 		child_main(c, path, s);
+	if (filter_random(random) % 4) /* the others may die while they open the disk */
+		wait_until_it_works(s, before);
 	wait_us(filter_random(random) % KILL_MAX_US);
 	kill(pid, SIGKILL);
 	check(waitpid(pid, &status, 0) == pid);
