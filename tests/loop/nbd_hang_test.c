@@ -126,10 +126,10 @@ static const char *const held_write[] = {"eval", "get_size=echo 8388608",
 	"thread_model=echo parallel", "can_write=exit 0", "can_flush=exit 0", "flush=exit 0",
 	"can_multi_conn=exit 0",
 	"pread=dd if=$NBD_DIR/disk iflag=skip_bytes,count_bytes,fullblock skip=$4 count=$3 bs=64K",
-	"pwrite=cat >$tmpdir/$$; if mkdir $tmpdir/first; then touch $NBD_DIR/held;"
+	"pwrite=cat >$tmpdir/$$; if mkdir $tmpdir/first; then : >$NBD_DIR/held;"
 	" while [ ! -e $NBD_DIR/go ] && kill -0 $NBD_SUPERVISOR; do sleep 0.02; done; held=1; fi 2>/dev/null;"
 	" dd if=$tmpdir/$$ of=$NBD_DIR/disk oflag=seek_bytes seek=$4 bs=64K conv=notrunc;"
-	" [ -z \"$held\" ] || touch $NBD_DIR/written",
+	" [ -z \"$held\" ] || : >$NBD_DIR/written",
 	NULL};
 
 static void wait_for_file(const char *name)
