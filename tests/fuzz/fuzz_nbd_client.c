@@ -35,7 +35,7 @@
 #define AREA         (SIZE / SLOTS)
 #define RETRY_NS     30000000ull
 #define LIMIT_NS     100000000000ull /* far beyond any legal delay */
-#define FLAGS_COMMON 0x006d         /* has flags, flush, FUA, trim, zeroes */
+#define FLAGS_COMMON 0x006d          /* has flags, flush, FUA, trim, zeroes */
 #define FLAG_MULTI   0x0100
 
 /* ---- the server's thread ------------------------------------------------- */
