@@ -114,7 +114,7 @@ static void a_guest_that_never_answered_is_no_contact(void **state)
 /* Clocks of the test; any thread. */
 static _Atomic uint64_t fake_ref, fake_wall;
 static _Atomic bool fake_stands;
-static _Atomic uint32_t fake_stalls; /* looks at the wall clock after which the thread is held up */
+static _Atomic uint32_t fake_stalls; /* reads of the wall clock after which the thread is held up */
 
 static bool ref_time(void *ctx, uint64_t *time)
 {
@@ -205,8 +205,8 @@ static void a_step_of_the_host_clock_is_a_sync(void **state)
 	guest_ic_destroy(s);
 }
 
-/* Between its looks at two clocks the host's thread may be preempted; here once when it makes a
- * message and once when it looks for a step, or twice then. */
+/* Between its reads of two clocks the host's thread may be preempted; here once when it makes a
+ * message and once when it checks for a step, or twice then. */
 static void a_preempted_host_sees_no_step(void **state)
 {
 	struct guest_ic *s = guest_ic_create(&time_config, 1);

@@ -128,8 +128,7 @@ static const char *const held_write[] = {"eval", "get_size=echo 8388608",
 	"pread=dd if=$NBD_DIR/disk iflag=skip_bytes,count_bytes,fullblock skip=$4 count=$3 bs=64K",
 	"pwrite=cat >$tmpdir/$$; if mkdir $tmpdir/first; then : >$NBD_DIR/held;"
 	" while [ ! -e $NBD_DIR/go ] && kill -0 $NBD_SUPERVISOR; do sleep 0.02; done; held=1; fi 2>/dev/null;"
-	" dd if=$tmpdir/$$ of=$NBD_DIR/disk oflag=seek_bytes seek=$4 bs=64K conv=notrunc;"
-	" [ -z \"$held\" ] || : >$NBD_DIR/written",
+	" dd if=$tmpdir/$$ of=$NBD_DIR/disk oflag=seek_bytes seek=$4 bs=64K conv=notrunc; [ -z \"$held\" ] || : >$NBD_DIR/written",
 	NULL};
 
 static void wait_for_file(const char *name)

@@ -32,7 +32,7 @@ static int listener; /* the worker's */
 
 /* ---- how the broker waits ------------------------------------------------ */
 
-/* How often it woke up for nothing; how many clients can keep no more until somebody reads. */
+/* How often it woke up for nothing; how many of its threads keep no more until a peer reads. */
 static atomic_uint idle_turns, stuck;
 
 static int wait_for_events(struct pollfd *p, nfds_t count, int ms)
@@ -348,7 +348,7 @@ static void clients_with_all_answers_end_no_request(void **state)
 		close(p[i].worker);
 }
 
-/* Sends some of it; false: nobody takes more. A broker that is only slow is no reason. */
+/* Sends some of it; false: the broker takes no more. One that is only slow is waited for. */
 static bool send_some(int fd, const char *bytes, size_t size, size_t *sent)
 {
 	for (unsigned ms = 0; ms < LIMIT_MS; ms++) {
