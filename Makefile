@@ -87,7 +87,7 @@ SUPPORT_SRC := $(wildcard tests/support/*.c)
 
 # Unit tests of code that several threads run: under TSan too.
 THREADED_SRC := $(wildcard tests/unit/base/budget_test.c tests/unit/base/loop_test.c tests/unit/base/wakeup_test.c tests/unit/base/gmem_pages_test.c \
-	tests/unit/base/blocking_test.c tests/unit/disk/nbd_lib_test.c tests/unit/confine/clients_test.c \
+	tests/unit/base/blocking_test.c tests/unit/disk/nbd_lib_test.c tests/unit/disk/file_flush_test.c tests/unit/confine/clients_test.c \
 	tests/unit/scsi/reserve_test.c tests/unit/hv/auto_eoi_test.c \
 	tests/unit/vmbus-host/chan*_test.c tests/unit/vsp/*_test.c \
 	tests/unit/vm/devices_test.c)

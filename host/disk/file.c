@@ -16,9 +16,10 @@
  * EINTR and EAGAIN repeat a step, a bounded number of times.
  *
  * A failed fsync means that completed writes are lost, and the kernel reports it
- * only once. So the failure is sticky: every later flush of this disk fails. A
+ * only once. So the failure is sticky: every flush of this disk that ends later fails. A
  * failed RWF_DSYNC write may have failed in either half; PROBE writes the same
- * bytes without DSYNC to find out whether the sync half failed.
+ * bytes without DSYNC to find out whether the sync half failed. What this means for
+ * flushes that run meanwhile, on any queue: file_queue.h.
  *
  * PROBE misjudges a write that failed with ENOSPC when space is freed before the
  * probe: then no data are lost and the disk must stay usable. So once a disk ran
@@ -73,6 +74,7 @@ struct file_disk {
 	uint32_t clear_block; /* discards and zeroes are multiples of it */
 	char *path;           /* for the log */
 	char *identity;
+	struct file_syncs syncs;
 	_Atomic int sync_error;           /* result of the first failed fsync: sticky */
 	_Atomic bool tight;               /* ENOSPC happened */
 	_Atomic enum zero_mode zero_mode; /* best method the file system supports */
@@ -98,7 +100,10 @@ struct file_req {
 	enum file_step step;
 	bool apart; /* FUA write: TRANSFER and SYNC instead of RWF_DSYNC */
 	uint32_t retries;
+	bool watched;   /* a DSYNC write: see struct file_syncs */
+	uint32_t turn;  /* of file_syncs_write_begin() */
 	int fua_error;  /* why the DSYNC write failed */
+	int lost;       /* an error that other writes had */
 	uint64_t moved; /* bytes transferred */
 	struct iovec *iov;
 	uint32_t iov_count;
@@ -163,6 +168,8 @@ static void finish(struct file_req *r, int error)
 {
 	r->finished = true;
 	r->error = error;
+	if (r->watched)
+		file_syncs_write_end(&r->file->syncs, r->turn, r->lost);
 	if (!r->cancelling)
 		answer(r);
 }
@@ -278,8 +285,10 @@ static void sync_failed(struct file_disk *f, int error)
 
 static void probe_done(struct file_req *r, int res)
 {
-	if (res > 0)
-		sync_failed(r->file, r->fua_error);
+	if (res > 0) {
+		r->lost = r->fua_error;
+		sync_failed(r->file, r->lost);
+	}
 	finish(r, r->fua_error);
 }
 
@@ -503,10 +512,13 @@ static void flush_start(struct file_req *r)
 
 static void transfer_start(struct file_req *r)
 {
+	bool fua = req_of(r)->op == DISK_WRITE && (req_of(r)->flags & DISK_FLAG_FUA);
 	int ret = 0;
 
-	r->apart = req_of(r)->op == DISK_WRITE && (req_of(r)->flags & DISK_FLAG_FUA) &&
-		   atomic_load_explicit(&r->file->tight, memory_order_relaxed);
+	r->apart = fua && atomic_load_explicit(&r->file->tight, memory_order_relaxed);
+	r->watched = fua && !r->apart;
+	if (r->watched)
+		r->turn = file_syncs_write_begin(&r->file->syncs);
 	if (r->file->direct && !aligned(req_of(r)))
 		ret = bounce_start(r);
 	if (ret)
@@ -557,6 +569,7 @@ static void file_close(struct disk *disk)
 
 	if (f->fd >= 0)
 		close(f->fd);
+	file_syncs_fini(&f->syncs);
 	free(f->identity);
 	free(f->path);
 	free(f);
@@ -574,7 +587,7 @@ static int file_map(struct disk *disk, uint64_t offset, uint64_t *length, bool *
 
 static int queue_open(struct disk *disk, struct loop *loop, struct disk_queue **queue)
 {
-	return file_queue_open(disk, file_of(disk)->fd, loop, queue);
+	return file_queue_open(disk, &file_of(disk)->syncs, file_of(disk)->fd, loop, queue);
 }
 
 static void file_inspect(const struct disk *disk, struct inspect *i)
@@ -670,6 +683,7 @@ int disk_file_open(
 	if (!f)
 		return err_set(e, -ENOMEM, "disk %s: out of memory", path);
 	f->disk.ops = &file_ops;
+	file_syncs_init(&f->syncs);
 	f->fd = -1;
 	f->path = strdup(path);
 	ret = f->path ? open_file(f, o, e) : err_set(e, -ENOMEM, "disk %s: out of memory", path);

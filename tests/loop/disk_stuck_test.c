@@ -146,6 +146,63 @@ static void flushes(void **state)
 	end();
 }
 
+/* The descriptor under which the stuck file is open. */
+static int find_fd(void)
+{
+	char link[64], target[4096];
+
+	for (int fd = 3; fd < 256; fd++) {
+		ssize_t n;
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = readlink(link, target, sizeof(target) - 1);
+		target[n > 0 ? n : 0] = '\0';
+		if (!strcmp(target, stuck.path))
+			return fd;
+	}
+	fail_msg("%s is not open", stuck.path);
+	return -1;
+}
+
+/* Two fsyncs of a file that overlap: only one of them gets the error. */
+static void a_flush_waits_for_that_of_another_queue(void **state)
+{
+	struct outcome second = {0};
+	struct disk_queue *queue;
+	struct disk_req *req;
+	int fd, saved, other;
+	bool early;
+
+	begin();
+	assert_int_equal(disk_queue_open(rig.disk, &rig.loop, &queue), 0);
+	disk_rig_start(&rig, 0, DISK_FLUSH, 0, 0, 0, NULL);
+	wait_until_stuck(&stuck.seen->fsyncs, 1);
+	fd = find_fd();
+	saved = dup(fd);
+	other = open(good_path, O_RDWR | O_CLOEXEC);
+	assert_true(saved >= 0 && other >= 0 && dup2(other, fd) >= 0);
+	req = aligned_alloc(16, disk_req_size(rig.disk));
+	*req = (struct disk_req){.op = DISK_FLUSH, .done = good_done, .owner = &second};
+	disk_submit(queue, req);
+	good_goes_on();
+	early = second.done;
+	stuck_file_stop(&stuck);
+	disk_rig_wait(&rig, 0);
+	while (!second.done)
+		loop_run(&rig.loop);
+	assert_false(early);
+	assert_true(rig.slots[0].error < 0);
+	assert_int_equal(second.error, rig.slots[0].error);
+	free(req);
+	close(saved);
+	close(other);
+	disk_queue_close(queue);
+	disk_queue_close(good_queue);
+	disk_close(good);
+	unlink(good_path);
+	disk_rig_fini(&rig, false);
+}
+
 static void reads(void **state)
 {
 	static uint8_t data[STUCK][4096];
@@ -194,6 +251,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(flushes),
+		cmocka_unit_test(a_flush_waits_for_that_of_another_queue),
 		cmocka_unit_test(reads),
 		cmocka_unit_test(writes),
 		cmocka_unit_test(cancelled),
