@@ -77,6 +77,26 @@ static void one_request_hangs_over_one_connection(void **state)
 	hang_one_for_ever(mute_reads_single);
 }
 
+/* While the connection is left, which takes half of the limit, the loop sleeps. */
+static void leaving_costs_no_cpu(void **state)
+{
+	uint64_t turns;
+
+	nbd_rig_begin(&n, mute_reads, 4 * NS_PER_S, false);
+	turns = n.disk.loop.turns;
+	disk_rig_start(&n.disk, 0, DISK_READ, 0, 0, 512, n.in[0]);
+	while (n.disk.slots[0].busy) {
+		if (!n.disk.slots[1].busy)
+			disk_rig_start(&n.disk, 1, DISK_WRITE, 0, NBD_AREA, 512, n.shadow[1]);
+		nbd_rig_run(&n, 100 * NS_PER_MS);
+	}
+	disk_rig_wait(&n.disk, 0);
+	turns = n.disk.loop.turns - turns;
+	print_message("# %llu turns\n", (unsigned long long)turns);
+	assert_true(turns < 2000);
+	nbd_rig_end(&n);
+}
+
 /* The next connection finds a server that answers: the request is done there. */
 static void a_hung_request_is_sent_again(void **state)
 {
@@ -402,6 +422,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_request_hangs),
 		cmocka_unit_test(one_request_hangs_over_one_connection),
+		cmocka_unit_test(leaving_costs_no_cpu),
 		cmocka_unit_test(a_hung_request_is_sent_again),
 		cmocka_unit_test(a_slow_server_is_not_given_up),
 		cmocka_unit_test(a_held_write_does_not_undo_later_ones),

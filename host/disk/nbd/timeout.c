@@ -92,7 +92,8 @@ static void limit_start(struct nbd_conn *l)
 	uint64_t due = l->progress_ns + (idle < limit / 2 ? limit / 2 : limit);
 	const struct nbd_req *r = oldest(l);
 
-	if (r && r->oldest_ns && r->oldest_ns + limit < due)
+	/* A connection that is left has its own limit. */
+	if (l->state == CONN_UP && r && r->oldest_ns && r->oldest_ns + limit < due)
 		due = r->oldest_ns + limit;
 	loop_timer_start(l->loop, &l->limit, due > now ? due - now : 0, limit_due);
 }
