@@ -97,6 +97,25 @@ static void leaving_costs_no_cpu(void **state)
 	nbd_rig_end(&n);
 }
 
+/* It ends at each read, and is started again: a connection that is lost is no answer. */
+static void a_server_that_dies_of_a_request_is_given_up(void **state)
+{
+	static const char *const dies[] = {"eval", "get_size=echo 8388608",
+		"thread_model=echo parallel", "can_multi_conn=exit 0",
+		"pread=kill -KILL $PPID; exit 1", NULL};
+	uint64_t start;
+
+	nbd_rig_begin(&n, dies, 3 * NS_PER_S, true);
+	start = loop_now_ns();
+	disk_rig_start(&n.disk, 0, DISK_READ, 0, 0, 512, n.in[0]);
+	while (n.disk.slots[0].busy && loop_now_ns() - start < 40 * NS_PER_S)
+		nbd_rig_run(&n, 50 * NS_PER_MS);
+	if (n.disk.slots[0].busy)
+		fail_msg("it is asked again and again");
+	assert_int_equal(n.disk.slots[0].error, -EIO);
+	nbd_rig_end(&n);
+}
+
 /* The next connection finds a server that answers: the request is done there. */
 static void a_hung_request_is_sent_again(void **state)
 {
@@ -423,6 +442,7 @@ int main(void)
 		cmocka_unit_test(one_request_hangs),
 		cmocka_unit_test(one_request_hangs_over_one_connection),
 		cmocka_unit_test(leaving_costs_no_cpu),
+		cmocka_unit_test(a_server_that_dies_of_a_request_is_given_up),
 		cmocka_unit_test(a_hung_request_is_sent_again),
 		cmocka_unit_test(a_slow_server_is_not_given_up),
 		cmocka_unit_test(a_held_write_does_not_undo_later_ones),

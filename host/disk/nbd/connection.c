@@ -140,14 +140,14 @@ bool nbd_conn_take_finished(struct nbd_conn *l, struct list *done)
 {
 	bool lost = false;
 
-	if (!list_empty(&l->finished))
-		l->progress_ns = loop_now_ns();
 	while (!list_empty(&l->finished)) {
 		struct nbd_req *r = req_of(l->finished.next);
 
 		list_del(&r->list);
 		r->lost |= r->error && nbd_conn_dead(l); /* an error of the dying: ask again */
 		lost |= r->lost;
+		if (!r->lost)
+			l->progress_ns = loop_now_ns();
 		if (r->lost)
 			list_add_tail(&l->active, &r->list);
 		else if (retire(r))
