@@ -159,6 +159,21 @@ static void server_errors_are_the_guests(void **state)
 	nbd_rig_end(&n);
 }
 
+/* It fails only one flush; without FUA that is the one behind a FUA write. */
+static void a_failed_flush_of_a_fua_write_is_not_forgotten(void **state)
+{
+	static const char *const args[] = {"eval", "get_size=echo 8388608", "can_write=exit 0",
+		"can_flush=exit 0", "can_fua=echo none", "pread=exit 0", "pwrite=cat >/dev/null",
+		"flush=[ ! -e $NBD_DIR/bad ] || exit 0; touch $NBD_DIR/bad; echo EIO bad >&2; exit 1",
+		NULL};
+
+	nbd_rig_begin(&n, args, 0, false);
+	assert_int_equal(disk_rig_run(&n.disk, DISK_WRITE, 0, 0, 512, n.in[0]), 0);
+	assert_int_equal(disk_rig_run(&n.disk, DISK_WRITE, DISK_FLAG_FUA, 512, 512, n.in[0]), -EIO);
+	assert_int_equal(disk_rig_run(&n.disk, DISK_FLUSH, 0, 0, 0, NULL), -EIO);
+	nbd_rig_end(&n);
+}
+
 /* ---- servers that go away ------------------------------------------------ */
 
 /* What is in flight when the server dies is done by the next one. */
@@ -370,6 +385,7 @@ int main(void)
 		cmocka_unit_test(scatters_sectors),
 		cmocka_unit_test(takes_the_servers_word),
 		cmocka_unit_test(server_errors_are_the_guests),
+		cmocka_unit_test(a_failed_flush_of_a_fua_write_is_not_forgotten),
 		cmocka_unit_test(requests_are_sent_again),
 		cmocka_unit_test(losses_are_told),
 		cmocka_unit_test(losses_are_told_over_one_connection),

@@ -107,6 +107,8 @@ static bool retire(struct nbd_req *r)
 		r->error = nbd_durability_flush_end(&d->durability, &r->flush, r->error);
 		return true;
 	}
+	if (r->error && r->stage == NBD_STAGE_FLUSH)
+		nbd_durability_flush_failed(&d->durability, r->error);
 	if (r->error || !d->caps.flush)
 		return true;
 	if (nbd_is_change(req) && !fua)

@@ -11,8 +11,8 @@
  *
  * Once is enough: a failed flush says that anything since the last good one may
  * be gone, and the guest decides what to write again or to stop. A flush that
- * the server itself fails is another matter: its medium is in doubt, and all
- * later flushes fail too.
+ * the server itself fails is another matter, also that of a FUA write: its medium
+ * is in doubt, and all later flushes fail too.
  *
  * Beginning counts as well as ending because a new connection may reach a new
  * server before another connection notices that the old one is dead. At worst a
@@ -73,6 +73,14 @@ int nbd_durability_flush_end(struct nbd_durability *l, const struct nbd_flush *f
 	}
 	pthread_mutex_unlock(&l->lock);
 	return error;
+}
+
+void nbd_durability_flush_failed(struct nbd_durability *l, int error)
+{
+	pthread_mutex_lock(&l->lock);
+	if (!l->sticky)
+		l->sticky = error;
+	pthread_mutex_unlock(&l->lock);
 }
 
 void nbd_durability_inspect(struct nbd_durability *l, struct inspect *i)

@@ -59,6 +59,8 @@ void nbd_durability_lost(struct nbd_durability *l);
 void nbd_durability_flush_begin(struct nbd_durability *l, struct nbd_flush *f);
 /* error: what the server said. What the guest is told. */
 int nbd_durability_flush_end(struct nbd_durability *l, const struct nbd_flush *f, int error);
+/* The server has failed a flush that is no request of the guest. */
+void nbd_durability_flush_failed(struct nbd_durability *l, int error);
 
 /* Control thread. */
 void nbd_durability_inspect(struct nbd_durability *l, struct inspect *i);
