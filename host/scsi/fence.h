@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fence of a unit: lets COMPARE AND WRITE and ORWRITE run while no write runs.
+ * The fence of a unit: lets COMPARE AND WRITE and ORWRITE run while no write runs, and
+ * a MODE SELECT that ends caching or writing.
  *
  * Writes come from all channels of a disk, on all I/O threads, without a lock: a
  * write increments and decrements a counter, on a cache line that usually only its

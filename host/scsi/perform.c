@@ -12,7 +12,8 @@
  *   OR_WRITE                           pairs of steps: read half a scratch, write it back
  *
  * Writing commands are inside the unit's fence (fence.h) from their first step to
- * their last; COMPARE_WRITE and OR_WRITE are alone there.
+ * their last; COMPARE_WRITE, OR_WRITE, and the FLUSH of a MODE SELECT that ends
+ * caching or writing are alone there.
  *
  * A disk may complete a request inside submit, so the steps run in a loop instead
  * of calling each other.
@@ -409,14 +410,6 @@ static void switch_modes(struct scsi_task *task)
 			memory_order_relaxed);
 }
 
-static void start_steps(struct scsi_fence_ticket *ticket)
-{
-	struct scsi_task *task = container_of(ticket, struct scsi_task, ticket);
-
-	task->fenced = true;
-	run_steps(task);
-}
-
 static bool changes_medium(enum scsi_action action)
 {
 	return action == SCSI_ACTION_WRITE || action == SCSI_ACTION_WRITE_ZEROES ||
@@ -431,6 +424,25 @@ static bool reads_and_writes(enum scsi_action action)
 	return action == SCSI_ACTION_COMPARE_WRITE || action == SCSI_ACTION_OR_WRITE;
 }
 
+/* MODE SELECT that switches the cache off, or makes the unit read only: its flush is for the writes
+ * that run, too. */
+static bool ends_writing(const struct scsi_cmd *cmd)
+{
+	return cmd->cache == SCSI_SWITCH_OFF || cmd->protect == SCSI_SWITCH_ON;
+}
+
+/* The cache may have been switched off since the command was decoded, or while it waited. */
+static void start_steps(struct scsi_fence_ticket *ticket)
+{
+	struct scsi_task *task = container_of(ticket, struct scsi_task, ticket);
+
+	if (changes_medium(task->cmd.action) &&
+		atomic_load_explicit(&task->unit->cache, memory_order_relaxed) != SCSI_CACHE_ON)
+		task->cmd.fua = true;
+	task->fenced = true;
+	run_steps(task);
+}
+
 /* At once, or when the fence admits it. */
 static void perform_steps(struct scsi_task *task)
 {
@@ -438,13 +450,13 @@ static void perform_steps(struct scsi_task *task)
 
 	task->req->done = step_finished;
 	task->req->owner = task;
-	if (!fence || !changes_medium(task->cmd.action)) {
+	if (!fence || !(changes_medium(task->cmd.action) || ends_writing(&task->cmd))) {
 		run_steps(task);
 		return;
 	}
 	task->ticket.resume = start_steps;
 	task->ticket.loop = task->queue->loop;
-	task->ticket.exclusive = reads_and_writes(task->cmd.action);
+	task->ticket.exclusive = reads_and_writes(task->cmd.action) || ends_writing(&task->cmd);
 	if (scsi_fence_enter(fence, &task->ticket))
 		start_steps(&task->ticket);
 }

@@ -333,6 +333,35 @@ static void cancelled_when_it_is_let_in(void **state)
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+/* Without the cache the guest does not flush any more what is still being written. */
+static void switching_the_cache_off_waits_for_writes(void **state)
+{
+	uint64_t flushes, writes;
+
+	rig.unit.info.write_cache = true;
+	hold(true);
+	start_write(0, 0x11);
+	memset(others[1].data, 0, 24);
+	others[1].data[4] = 0x08; /* caching page, WCE 0 */
+	others[1].data[5] = 18;
+	start(1, SCSI_DIR_OUT, 24, CDB(0x15, 0x10, 0, 0, 24, 0));
+	start_write(2, 0x22);
+	turns();
+	flushes = requests(DISK_FLUSH);
+	writes = requests(DISK_WRITE);
+	hold(false);
+	turns();
+	assert_int_equal(flushes, 0);
+	assert_int_equal(writes, 1);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_int_equal(others[i].done, 1);
+		assert_int_equal(others[i].task.error, SCSI_OK);
+		assert_int_equal(order[i], i);
+	}
+	assert_int_equal(requests(DISK_FLUSH), 1);
+	assert_int_equal(atomic_load(&rig.disk->fua_count), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +376,7 @@ int main(void)
 		TEST(first_come_first_served),
 		TEST(cancelled_while_it_waits),
 		TEST(cancelled_when_it_is_let_in),
+		TEST(switching_the_cache_off_waits_for_writes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
