@@ -22,7 +22,6 @@
 #define IMAGE_NAME_MAX      16u
 #define IMAGE_SECTIONS_MAX  64u
 #define IMAGE_RAW_ALIGNMENT (2ull << 20)
-#define IMAGE_MEMORY_MAX    (1ull << 40)
 
 #define IMAGE_FLAG_RAW 1u /* header */
 

@@ -13,8 +13,9 @@
 #include "save/image.h"
 #include "save/image_reg.h"
 
-/* Of all sections: a state (base/archive.h), the index of IMAGE_MEMORY_MAX, and some more. */
+/* Of all sections: as much as the three known ones had at most. */
 #define SECTIONS_SIZE_MAX (768ull << 20)
+#define MEMORY_MAX        (1ull << 40)
 
 static const char *const known_sections[] = {"config", "state", "index", NULL};
 
@@ -104,8 +105,7 @@ static int check_header(const struct image *i, struct err *e)
 			"%s: the image has format %u; this version of enlite reads up to %u",
 			i->path, h->format, IMAGE_FORMAT);
 	if (!h->format || (h->flags & ~IMAGE_FLAG_RAW) || h->chunk_size != IMAGE_CHUNK ||
-		!h->memory_size || h->memory_size % GMEM_PAGE_SIZE ||
-		h->memory_size > IMAGE_MEMORY_MAX)
+		!h->memory_size || h->memory_size % GMEM_PAGE_SIZE || h->memory_size > MEMORY_MAX)
 		return damaged(i, e, "header");
 	if ((h->flags & IMAGE_FLAG_RAW) &&
 		(h->memory_offset % GMEM_PAGE_SIZE || !inside(i, h->memory_offset, h->memory_size)))

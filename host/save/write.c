@@ -40,17 +40,12 @@ static uint32_t crc_of(const void *bytes, size_t size)
 
 static int fail(const struct writer *w, int error, struct err *e)
 {
-	uint64_t memory = w->content->gmem->low_size + w->content->gmem->high_size;
-
 	if (error == -EEXIST)
 		return err_set(e, error,
 			"save: %s: this file, or %s%s, is no image of a saved VM; give another name",
 			w->path, w->path, FILE_REPLACE_SUFFIX);
 	if (error == -EBUSY)
 		return err_set(e, error, "save: %s: another VM is being saved there", w->path);
-	if (error == -EFBIG && memory > IMAGE_MEMORY_MAX)
-		return err_set(e, error, "save: a VM with more than %llu GiB cannot be saved",
-			IMAGE_MEMORY_MAX >> 30);
 	if (error == -ENOLCK)
 		return err_set(e, error,
 			"save: %s: no leases on this file system, which a confined VM needs; save it elsewhere",
@@ -255,8 +250,6 @@ static int writer_open(struct writer *w)
 	size_t chunks = (size_t)((g->low_size + g->high_size + IMAGE_CHUNK - 1) / IMAGE_CHUNK);
 
 	resident_open(&w->resident, g);
-	if (g->low_size + g->high_size > IMAGE_MEMORY_MAX)
-		return -EFBIG;
 	w->chunks = calloc(chunks, sizeof(w->chunks[0]));
 	w->plain = malloc(IMAGE_CHUNK);
 	w->packed = malloc(ZSTD_compressBound(IMAGE_CHUNK));

@@ -461,18 +461,6 @@ static void test_parts_on_top_of_each_other(void **state)
 	assert_non_null(strstr(e.text, "too large"));
 }
 
-/* What could not be read back. */
-static void test_too_much_memory(void **state)
-{
-	struct gmem g = {.low_size = GMEM_LOW_MAX, .high_size = IMAGE_MEMORY_MAX};
-	struct image_content content = {.gmem = &g, .cancelled = true};
-	struct err e = {""};
-
-	assert_int_equal(image_write(path, &content, &e), -EFBIG);
-	assert_non_null(strstr(e.text, "1024 GiB"));
-	assert_int_equal(files_left(), 1);
-}
-
 static void test_other_files(void **state)
 {
 	struct image *image;
@@ -499,7 +487,6 @@ int main(void)
 		cmocka_unit_test(test_flips_at_the_edges),
 		cmocka_unit_test(test_absurd_numbers),
 		cmocka_unit_test(test_parts_on_top_of_each_other),
-		cmocka_unit_test(test_too_much_memory),
 		cmocka_unit_test(test_other_files),
 	};
 
