@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 /* The bytes of the character that begins here; 0: it is no UTF-8, or is cut. */
 static size_t character(const char *text)
@@ -23,16 +24,25 @@ static size_t character(const char *text)
 	return code < least[bytes] || code > 0x10FFFF || code >> 11 == 0x1B ? 0 : bytes;
 }
 
+/* The bytes of the control character that begins here; U+0080 to U+009F have two. */
+static size_t control(const char *text)
+{
+	const unsigned char *c = (const unsigned char *)text;
+
+	if (*c < 0x20 || *c == 0x7F)
+		return 1;
+	return c[0] == 0xC2 && c[1] >= 0x80 && c[1] < 0xA0 ? 2 : 0;
+}
+
 /* Names in the text are the user's, and may be cut: whatever is in them, it stays one line, which
  * can be sent as JSON. */
 static void make_line(char *text)
 {
 	while (*text) {
-		size_t bytes = character(text);
+		size_t bytes = character(text), bad = bytes ? control(text) : 1;
 
-		if (!bytes || (unsigned char)*text < 0x20 || *text == 0x7F)
-			*text = '?';
-		text += bytes ? bytes : 1;
+		memset(text, '?', bad);
+		text += bad ? bad : bytes;
 	}
 }
 

@@ -13,8 +13,9 @@ struct err {
 	char text[512];
 };
 
-/* Formats the text, in which control characters and what is not UTF-8 become '?', and returns
- * `code` (a negative errno): callers can write `return err_set(e, -EINVAL, "...")`. e may be NULL.
+/* Formats the text, in which control characters (U+0080 to U+009F, too) and what is not UTF-8
+ * become '?', and returns `code` (a negative errno): callers can write
+ * `return err_set(e, -EINVAL, "...")`. e may be NULL.
  */
 int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

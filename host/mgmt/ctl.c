@@ -153,15 +153,9 @@ void ctl_answer(struct ctl_request *request, json_t *reply)
 	finish(request, reply);
 }
 
-/* The text may quote what a client sent, cut in the middle of a character. */
 void ctl_refuse(struct ctl_request *request, const struct err *e)
 {
-	struct err ascii = *e;
-
-	for (char *c = ascii.text; *c; c++)
-		if (*c < 0x20 || *c > 0x7E)
-			*c = '?';
-	finish(request, json_pack("{s:b, s:s}", "ok", 0, "error", ascii.text));
+	finish(request, json_pack("{s:b, s:s}", "ok", 0, "error", e->text));
 }
 
 static void ask(struct ctl_request *request, const json_t *json)

@@ -187,15 +187,9 @@ void api_json(struct api_request *q, unsigned status, json_t *json)
 	q->answered(q);
 }
 
-/* Texts may quote what a client sent, cut in the middle of a character. */
 void api_fail(struct api_request *q, int error, const struct err *e)
 {
-	struct err ascii = *e;
-
-	for (char *c = ascii.text; *c; c++)
-		if (*c < 0x20 || *c > 0x7E)
-			*c = '?';
-	api_fill_error(&q->answer, api_status_of(error), ascii.text);
+	api_fill_error(&q->answer, api_status_of(error), e->text);
 	q->answered(q);
 }
 

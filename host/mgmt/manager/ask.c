@@ -51,14 +51,6 @@ static void fail(struct ask *a, int error)
 	ask_free(a);
 }
 
-/* A text of a worker may be cut in the middle of a character. */
-static void make_ascii(char *text)
-{
-	for (; *text; text++)
-		if (*text < 0x20 || *text > 0x7E)
-			*text = '?';
-}
-
 static void judge(struct ask *a, json_t *reply)
 {
 	const char *why = json_string_value(json_object_get(reply, "error"));
@@ -69,7 +61,6 @@ static void judge(struct ask *a, json_t *reply)
 	} else {
 		err_set(&e, -EBUSY, "%s",
 			why ? why : "the VM's process answers with no JSON object");
-		make_ascii(e.text);
 		a->done(a->ctx, NULL, why ? -EBUSY : -EPROTO, &e);
 	}
 	ask_free(a);

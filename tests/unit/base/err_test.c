@@ -48,6 +48,7 @@ static void is_utf8(void **state)
 	static const char *const rows[][2] = {
 		{"\x64\xC3\xA4\xE2\x82\xAC\xF0\x9F\x92\xBE",
 			"\x64\xC3\xA4\xE2\x82\xAC\xF0\x9F\x92\xBE"},
+		{"\xC2\x80\xC2\x9F\xC2\xA0", "????\xC2\xA0"},
 		{"a\xC3", "a?"},
 		{"\xC3: not found", "?: not found"},
 		{"\xA4\xFF", "??"},

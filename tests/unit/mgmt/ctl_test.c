@@ -263,7 +263,7 @@ static void a_quoted_command_cut_in_a_character_is_answered(void **state)
 		end = stpcpy(end, euro);
 	stpcpy(end, tail);
 	send_text(fd, line);
-	receives_refusal(fd, "unknown command");
+	receives_refusal(fd, "unknown command \xe2\x82\xac");
 	close(fd);
 }
 
