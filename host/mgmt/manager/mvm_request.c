@@ -98,22 +98,25 @@ static void show_progress(struct mvm *v, const json_t *status)
 
 /* ---- state --------------------------------------------------------------- */
 
-/* What was asked of the worker, and has not failed. 0, or -errno: the next manager will not know.
+/* What was asked of the worker, and has not failed. 0, or -errno: the next manager may not know it.
  */
-static int update_wanted(struct mvm *v, bool saving)
+static int update_wanted(struct mvm *v, bool saving, struct err *e)
 {
 	bool wanted = saving || v->shutdowns || v->run.stopping;
-	struct err e;
-	int ret;
 
 	if (wanted == v->run.wanted && saving == v->run.saving)
 		return 0;
 	v->run.wanted = wanted;
 	v->run.saving = saving;
-	ret = mvm_write_record(v, &e);
-	if (ret)
+	return mvm_write_record(v, e);
+}
+
+static void keep_wanted(struct mvm *v, bool saving)
+{
+	struct err e;
+
+	if (update_wanted(v, saving, &e))
 		log_error("VM %s: %s", v->def.id, e.text);
-	return ret;
 }
 
 /* The guest goes on: an image that was written all the same is not of its state. */
@@ -124,7 +127,7 @@ static void not_saved(struct mvm *v)
 	if (mvm_remove_image(v, "image", &e))
 		log_error("VM %s: %s", v->def.id, e.text);
 	v->undecided = false;
-	update_wanted(v, false);
+	keep_wanted(v, false);
 }
 
 /* No answer is waited for, and the guest runs: what was asked, maybe of an earlier manager, has
@@ -137,7 +140,7 @@ static void runs(struct mvm *v)
 	if (v->run.saving && !v->saves)
 		not_saved(v);
 	else
-		update_wanted(v, v->run.saving);
+		keep_wanted(v, v->run.saving);
 }
 
 /* The end of a worker that we asked to end is near, whatever it says. One that ends by itself may
@@ -263,22 +266,25 @@ static void on_saved(struct mvm *v, struct job *job, json_t *reply, int error, c
 
 static int save_vm(struct mvm *v, struct job *job, unsigned timeout_s)
 {
-	bool was = v->run.saving;
+	const struct run was = v->run;
 	char image[PATH_MAX];
+	struct err e;
 	int ret;
 
 	mvm_image_path(v, "image", image);
 	mvm_forget_trust(v);
 	v->run.paused = false; /* that it stands still is the user's wish now */
-	ret = update_wanted(v, true);
-	if (!ret)
-		ret = mvm_ask(v,
-			json_pack("{s:s, s:s, s:s}", "command", "save", "file", image, "directory",
-				"/"),
-			CTL_COPY_MS, job, on_saved);
+	ret = update_wanted(v, true, &e);
+	if (!ret && mvm_ask(v,
+			    json_pack("{s:s, s:s, s:s}", "command", "save", "file", image,
+				    "directory", "/"),
+			    CTL_COPY_MS, job, on_saved))
+		ret = err_set(&e, -ENOMEM, "out of memory");
 	if (ret) {
-		update_wanted(v, was);
-		return ret;
+		v->run = was;
+		mvm_record(v); /* it may have been written all the same */
+		end_job(v, job, &e);
+		return 0;
 	}
 	v->asked++;
 	v->saves++;
@@ -303,7 +309,7 @@ static void on_shutdown(
 	if (v->run.stopping || (reply && !guest_reset(reply)))
 		return; /* the guest ended: so does its process */
 	err_set(&reset, -ECANCELED, "the guest reset, and did not end");
-	update_wanted(v, v->run.saving);
+	keep_wanted(v, v->run.saving);
 	end_job(v, job, reply ? &reset : e);
 }
 
@@ -316,7 +322,7 @@ static int shut_down(struct mvm *v, struct job *job, unsigned timeout_s)
 	if (ret)
 		return ret;
 	v->shutdowns++;
-	update_wanted(v, v->run.saving);
+	keep_wanted(v, v->run.saving);
 	return 0;
 }
 

@@ -167,6 +167,7 @@ static void on_paused(struct mvm *v, struct job *job, json_t *reply, int error, 
 static void begin_live(struct operation *op)
 {
 	struct mvm *v = op->v;
+	const struct run was = v->run;
 	struct err e;
 	int ret;
 
@@ -174,7 +175,8 @@ static void begin_live(struct operation *op)
 	v->run.resume = v->state == VMMS_RUNNING;
 	ret = mvm_write_record(v, &e);
 	if (ret) {
-		v->run.paused = false;
+		v->run = was;
+		mvm_record(v); /* it may have been written all the same */
 		fail(op, ret, &e);
 		return;
 	}

@@ -423,31 +423,6 @@ static void a_vm_whose_nics_are_replaced_is_left_alone(void **state)
 	v->state = VMMS_OFF;
 }
 
-/* The next manager could not know of it: a VM would stay paused, or an image not be used. */
-static void nothing_is_asked_that_cannot_be_recorded(void **state)
-{
-	struct mvm *v;
-
-	mgr_define_vm();
-	v = manager_find(&mgr.m, "a");
-	v->state = VMMS_RUNNING;
-	mgr.m.run.calls = &replace_calls;
-	replace_calls_fail(1, true);
-	mgr_expect(202, "POST", "/vms/a/snapshots", MGR_TAKE);
-	assert_true(list_empty(&mgr.m.operations));
-	assert_true(list_empty(&mgr.m.snapshots));
-	assert_int_equal(v->state, VMMS_RUNNING);
-	assert_int_equal(v->asked, 0);
-	assert_false(v->run.paused);
-	replace_calls_fail(1, true);
-	mgr_expect(500, "PUT", "/vms/a/state", "{\"request\": \"save\"}");
-	assert_int_equal(v->state, VMMS_RUNNING);
-	assert_int_equal(v->asked, 0);
-	assert_false(v->run.saving);
-	replace_calls_fail(0, false);
-	v->state = VMMS_OFF;
-}
-
 /* ---- a worker that says what it is to say -------------------------------- */
 
 #define SPEAKER_S 120
@@ -678,7 +653,6 @@ int main(void)
 		TEST(a_clone_runs_before_its_first_snapshot),
 		TEST(a_vm_is_shown_whatever_its_reason),
 		TEST(a_vm_whose_nics_are_replaced_is_left_alone),
-		TEST(nothing_is_asked_that_cannot_be_recorded),
 		TEST(a_nic_is_replaced_until_it_is),
 		TEST(a_clone_shares_no_port_and_no_file),
 		TEST(no_snapshot_while_devices_change),
