@@ -133,7 +133,7 @@ int client_call(const char *socket, const char *method, const char *path, const 
 		return 0;
 	client_free(a);
 	return err_set(e, ret, "%s: no answer: %s; the request may still be carried out", socket,
-		strerror(-ret));
+		ret == -EPROTO ? "it is cut, or no HTTP" : strerror(-ret));
 }
 
 void client_free(struct client_answer *a)
