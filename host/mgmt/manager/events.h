@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What happened, as numbered events: the last EVENTS_KEPT of them. Readers keep the number of the
- * last one they have; one who is too late learns how many it missed. Numbers grow also from one
- * manager to the next: the first is the time of day, in microseconds.
+ * last one they have; one who is too late learns that some are lost, and how many if the manager is
+ * the same one. Numbers grow also from one manager to the next: the first is the time of day, in
+ * microseconds.
  *
  * Thread: the manager's.
  */

@@ -20,6 +20,7 @@
 
 #define PATIENCE_S 60
 
+static char directory[64];
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
 static int gate[2]; /* a byte for each event */
 static pid_t server;
@@ -56,7 +57,10 @@ static int setup(void **state)
 {
 	int listener = socket(AF_UNIX, SOCK_STREAM, 0);
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/stream-test-%d", (int)getpid());
+	snprintf(directory, sizeof(directory), "/tmp/stream-test-XXXXXX");
+	if (!mkdtemp(directory))
+		return -1;
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock", directory);
 	if (bind(listener, (struct sockaddr *)&address, sizeof(address)) || listen(listener, 1) ||
 		pipe2(gate, O_NONBLOCK))
 		return -1;
@@ -74,7 +78,7 @@ static int teardown(void **state)
 	close(gate[0]);
 	close(gate[1]);
 	waitpid(server, &status, 0);
-	return unlink(address.sun_path) || status;
+	return unlink(address.sun_path) || rmdir(directory) || status;
 }
 
 /* ---- a reader ------------------------------------------------------------ */
