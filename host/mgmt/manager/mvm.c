@@ -278,6 +278,18 @@ static void settle(struct mvm *v, int status, const char *text)
 	mvm_set_state(v, again || failed ? VMMS_CRITICAL : VMMS_OFF, &e);
 }
 
+/* Its guest may have gone on since. */
+static void set_aside(const struct mvm *v, const char *image)
+{
+	struct err e;
+
+	if (mvm_rename_image(v, image, "interrupted", &e))
+		log_error("VM %s: %s", v->def.id, e.text);
+	else
+		log_error(
+			"VM %s: its image is kept as images/%s.interrupted", v->def.id, v->def.id);
+}
+
 /* It began from an image, and was not seen running. Its guest has not run when it says that it
  * could not start, and not that the guest goes on; else disks may have changed: the image must not
  * be used by itself. */
@@ -293,8 +305,7 @@ static bool restore_ended(struct mvm *v, const struct worker_exit *x)
 		mvm_set_state(v, VMMS_SAVED, &e);
 		return true;
 	}
-	mvm_rename_image(v, "resuming", "interrupted", &e);
-	log_error("VM %s: its image is kept as images/%s.interrupted", v->def.id, v->def.id);
+	set_aside(v, "resuming");
 	return false;
 }
 
@@ -305,7 +316,8 @@ static void ended(struct mvm *v, const struct worker_exit *x)
 
 	v->m->deaths++;
 	close_worker(v);
-	mvm_remove_image(v, "image.tmp", NULL); /* it was killed while it saved */
+	/* It was killed while it saved; its broker must not name it any more. */
+	mvm_remove_image(v, "image.tmp", NULL);
 	if (v->op && v->op->request == VMMS_SNAPSHOT)
 		mvm_snapshot_lost(v);
 	else
@@ -318,8 +330,8 @@ static void ended(struct mvm *v, const struct worker_exit *x)
 	}
 	if (run.restoring && run.ran)
 		mvm_remove_image(v, "resuming", NULL);
-	if (!decided && mvm_has_image(v, "image")) /* its guest may have gone on */
-		mvm_rename_image(v, "image", "interrupted", NULL);
+	if (!decided && mvm_has_image(v, "image"))
+		set_aside(v, "image");
 	if (!decided)
 		settle(v, x->status, x->text);
 	if (v->state != VMMS_CRITICAL) /* the next manager finds it critical, too */
