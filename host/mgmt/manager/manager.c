@@ -168,8 +168,8 @@ static void remove_definition(const struct manager *m, const char *id)
 		log_error("%s", e.text);
 }
 
-/* The file first: a VM that is reported is one that survives. After a failure it may be there, with
- * all that is in it. */
+/* The file first: a VM that is reported is one that survives. A write that fails may have left it,
+ * complete, under its name: then it is removed. */
 int manager_add(struct manager *m, struct definition *d, struct mvm **vm, struct err *e)
 {
 	int ret = check_new(m, d, e);
