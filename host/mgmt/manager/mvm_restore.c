@@ -67,16 +67,23 @@ static int restore_image(struct mvm *v, const struct snapshot *s, struct err *e)
 		&v->m->snapshot_store, from, &v->m->images, mvm_file(v, "image", name), e);
 }
 
+/* Its image is not of the worker that died. */
+static int forget_worker(const struct mvm *v, struct err *e)
+{
+	char name[STORE_NAME_MAX];
+
+	return store_remove(&v->m->run, mvm_file(v, "run", name), e);
+}
+
 static int restore_rest(struct mvm *v, const struct snapshot *s, struct err *e)
 {
 	int ret = manager_redefine_json(v, definition_of(v, s), e);
 
 	if (!ret)
 		ret = restore_image(v, s, e);
-	if (ret)
-		return ret;
-	mvm_forget_record(v); /* its image is not of the worker that died */
-	return remove_note(v, e);
+	if (!ret)
+		ret = forget_worker(v, e);
+	return ret ? ret : remove_note(v, e);
 }
 
 /* ---- the end ------------------------------------------------------------- */

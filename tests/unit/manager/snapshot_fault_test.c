@@ -261,6 +261,27 @@ static void a_restored_state_outlives_the_manager(void **state)
 	assert_int_equal(access(image, F_OK), 0);
 }
 
+/* A record that stays would have the next manager put the image aside. */
+static void a_restore_that_leaves_the_record_is_half_way(void **state)
+{
+	struct mvm *v;
+
+	mgr_define_vm();
+	v = manager_find(&mgr.m, "a");
+	mgr_expect(202, "POST", "/vms/a/snapshots", MGR_TAKE);
+	mgr_settle();
+	v->state = VMMS_CRITICAL;
+	mgr.m.run.calls = &replace_calls;
+	replace_calls_fail(1, false);
+	mgr_expect(202, "POST", "/vms/a/snapshots/s/restore", "");
+	mgr_settle();
+	assert_true(v->half_restored);
+	assert_non_null(strstr(v->reason.text, ".run: cannot be removed"));
+	mgr_expect(202, "POST", "/vms/a/snapshots/s/restore", ""); /* again */
+	mgr_settle();
+	assert_int_equal(v->state, VMMS_OFF);
+}
+
 static void a_copy_that_was_changed_is_not_used(void **state)
 {
 	char path[256];
@@ -644,6 +665,7 @@ int main(void)
 		TEST(a_worker_that_dies_while_it_saves_is_no_success),
 		TEST(half_an_image_goes_with_its_writer),
 		TEST(a_restored_state_outlives_the_manager),
+		TEST(a_restore_that_leaves_the_record_is_half_way),
 		TEST(a_copy_that_was_changed_is_not_used),
 		TEST(a_removal_that_fails_leaves_it_whole),
 		TEST(half_a_snapshot_goes_without_a_new_record),
