@@ -36,23 +36,6 @@ static uint64_t beyond(uint64_t used, uint64_t share)
 	return used > share ? used - share : 0;
 }
 
-/* Adds to the account; what the common part changes by. Changes of an account are in one order, so
- * the sum of these differences is what the account uses beyond its share, whatever threads do. */
-static uint64_t account_add(struct budget_account *a, uint64_t bytes)
-{
-	uint64_t before = atomic_fetch_add(&a->used, bytes);
-
-	return beyond(before + bytes, a->share) - beyond(before, a->share);
-}
-
-static uint64_t account_subtract(struct budget_account *a, uint64_t bytes)
-{
-	uint64_t before = atomic_fetch_sub(&a->used, bytes);
-
-	assert(before >= bytes);
-	return beyond(before, a->share) - beyond(before - bytes, a->share);
-}
-
 static void raise_peak(struct budget *b, uint64_t used)
 {
 	uint64_t peak = atomic_load_explicit(&b->peak, memory_order_relaxed);
@@ -61,31 +44,53 @@ static void raise_peak(struct budget *b, uint64_t used)
 		;
 }
 
-/* Below zero for a moment, while another thread has added to an account and not yet here, and what
- * it added is given already. */
+/* Adds only what fits: who does not fit refuses no other. */
 static bool common_take(struct budget *b, uint64_t bytes)
 {
-	uint64_t used = atomic_fetch_add(&b->common, bytes) + bytes;
+	uint64_t used = atomic_load(&b->common);
 
-	return (int64_t)used <= (int64_t)b->common_limit;
+	do
+		if (bytes > b->common_limit - used)
+			return false;
+	while (!atomic_compare_exchange_weak(&b->common, &used, used + bytes));
+	return true;
+}
+
+/* From the common part first, and account_give() to it last: whatever threads do, it has at least
+ * what the accounts use beyond their shares. */
+static bool account_take(struct budget *b, struct budget_account *a, uint64_t bytes)
+{
+	uint64_t before = atomic_load(&a->used), common;
+
+	for (;;) {
+		common = beyond(before + bytes, a->share) - beyond(before, a->share);
+		if (common && !common_take(b, common))
+			return false;
+		if (atomic_compare_exchange_weak(&a->used, &before, before + bytes))
+			return true;
+		atomic_fetch_sub(&b->common, common);
+	}
+}
+
+static void account_give(struct budget *b, struct budget_account *a, uint64_t bytes)
+{
+	uint64_t before = atomic_fetch_sub(&a->used, bytes), common;
+
+	assert(before >= bytes);
+	common = beyond(before, a->share) - beyond(before - bytes, a->share);
+	if (common)
+		atomic_fetch_sub(&b->common, common);
 }
 
 bool budget_take(struct budget *b, enum budget_user user, uint64_t bytes)
 {
 	struct budget_account *a;
-	uint64_t common;
 
 	if (!b)
 		return true;
 	a = &b->accounts[user];
 	/* More than the limit is no use of any part, and sums cannot overflow. */
-	if (bytes > b->limit) {
-		atomic_fetch_add_explicit(&a->refusals, 1, memory_order_relaxed);
-		return false;
-	}
-	common = account_add(a, bytes);
-	if (common && !common_take(b, common)) {
-		atomic_fetch_sub(&b->common, account_subtract(a, bytes));
+	if (bytes > b->limit || !account_take(b, a, bytes)) {
 		atomic_fetch_add_explicit(&a->refusals, 1, memory_order_relaxed);
 		return false;
 	}
@@ -95,14 +100,10 @@ bool budget_take(struct budget *b, enum budget_user user, uint64_t bytes)
 
 void budget_give(struct budget *b, enum budget_user user, uint64_t bytes)
 {
-	uint64_t common;
-
 	if (!b)
 		return;
 	atomic_fetch_sub(&b->used, bytes);
-	common = account_subtract(&b->accounts[user], bytes);
-	if (common)
-		atomic_fetch_sub(&b->common, common);
+	account_give(b, &b->accounts[user], bytes);
 }
 
 uint64_t budget_used(const struct budget *b)

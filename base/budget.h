@@ -11,8 +11,8 @@
  *   sum over users of max(used, share)  <=  limit
  *
  * Bytes are those asked for, without the allocator's overhead. Thread: any; no lock,
- * a take is two atomic additions. Near the limit a take may be refused because of
- * another one that is refused at the same moment.
+ * a take is two atomic changes, three beyond the share. Near the limit a take may be
+ * refused because of another one, or of a give, at the same moment.
  */
 #ifndef BASE_BUDGET_H
 #define BASE_BUDGET_H
@@ -38,7 +38,7 @@ struct budget {
 	uint64_t common_limit;   /* what is left when all have their shares */
 	_Atomic uint64_t used;   /* by all */
 	_Atomic uint64_t peak;   /* highest `used` */
-	_Atomic uint64_t common; /* used beyond the shares */
+	_Atomic uint64_t common; /* used beyond the shares; at most common_limit */
 	struct budget_account {
 		uint64_t share;
 		_Atomic uint64_t used;

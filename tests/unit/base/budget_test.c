@@ -62,20 +62,6 @@ static void all_given_is_nothing_used(void **state)
 	assert_int_equal(b.common, 0);
 }
 
-/* One thread has added to the account and not yet to the common part; another gives as much. */
-static void a_take_half_done_refuses_no_other(void **state)
-{
-	struct budget_account *half = &b.accounts[BUDGET_REQUESTS];
-
-	take_all(BUDGET_REQUESTS, 4096);
-	budget_give(&b, BUDGET_REQUESTS, half->used - half->share);
-	half->used += 2 * 4096;
-	budget_give(&b, BUDGET_REQUESTS, 2 * 4096);
-	assert_true(budget_take(&b, BUDGET_GPADLS, b.accounts[BUDGET_GPADLS].share + 4096));
-	b.common += 2 * 4096;
-	assert_int_equal(b.common, 4096);
-}
-
 static void absurd_sizes_are_refused(void **state)
 {
 	assert_false(budget_take(&b, BUDGET_GPADLS, UINT64_MAX));
@@ -117,6 +103,7 @@ static void *take_and_give(void *arg)
 		if (!budget_take(&b, user, bytes))
 			continue;
 		assert_true(budget_used(&b) <= BUDGET_DEFAULT);
+		assert_true(b.common <= b.common_limit);
 		budget_give(&b, user, bytes);
 	}
 	return NULL;
@@ -138,17 +125,40 @@ static void threads_leave_nothing_behind(void **state)
 	assert_true(budget_peak(&b) <= BUDGET_DEFAULT);
 }
 
+static _Atomic bool enough;
+
+static void *take_too_much(void *arg)
+{
+	while (!enough)
+		assert_false(budget_take(&b, BUDGET_REQUESTS, BUDGET_DEFAULT));
+	return NULL;
+}
+
+static void a_take_that_is_refused_refuses_no_other(void **state)
+{
+	const uint64_t bytes = b.accounts[BUDGET_MESSAGES].share + MIB;
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, take_too_much, NULL), 0);
+	while (budget_refusals(&b, BUDGET_REQUESTS) < ROUNDS) {
+		assert_true(budget_take(&b, BUDGET_MESSAGES, bytes));
+		budget_give(&b, BUDGET_MESSAGES, bytes);
+	}
+	enough = true;
+	pthread_join(thread, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(one_user_gets_all_but_the_shares_of_others, setup),
 		cmocka_unit_test_setup(what_is_given_can_be_taken_by_another, setup),
 		cmocka_unit_test_setup(all_given_is_nothing_used, setup),
-		cmocka_unit_test_setup(a_take_half_done_refuses_no_other, setup),
 		cmocka_unit_test_setup(absurd_sizes_are_refused, setup),
 		cmocka_unit_test_setup(the_smallest_budget_lets_every_user_go_on, setup),
 		cmocka_unit_test_setup(no_budget_is_no_limit, setup),
 		cmocka_unit_test_setup(threads_leave_nothing_behind, setup),
+		cmocka_unit_test_setup(a_take_that_is_refused_refuses_no_other, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
