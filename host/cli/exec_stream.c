@@ -25,8 +25,8 @@ struct exec {
 	uint32_t on_the_way; /* of INPUT; at most AGENT_WINDOW */
 	int signals;         /* signalfd */
 	bool over;
-	bool nobody_reads; /* our standard output */
-	int write_error;   /* 0 or -errno: of our standard output */
+	bool nobody_reads; /* what the command says */
+	int write_error;   /* 0 or -errno: of what the command says */
 	bool deaf;         /* the agent reads no more; what it sent is still to come */
 	uint32_t unheard;  /* signals since the last frame came */
 	int ended_by;      /* signal; 0: none */
@@ -249,11 +249,11 @@ static int exit_status(const struct exec *x, const struct exec_command *command,
 	}
 }
 
-/* The agent hangs up. */
+/* Before the command's end. */
 static int early_end(const struct exec *x, int error, struct err *e)
 {
 	if (x->nobody_reads)
-		return 128 + SIGPIPE;
+		return 128 + SIGPIPE; /* the agent hangs up */
 	if (x->write_error)
 		return err_set(e, error, "exec: what the command says cannot be written: %s",
 			strerror(-error));
