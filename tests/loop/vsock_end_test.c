@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The ends of connections between programs and the guest: what was sent before comes before. */
-#include "vsock_rig.h"
+#include "tests/loop/vsock_rig.h"
 
 #include <poll.h>
 
@@ -100,28 +100,6 @@ static void a_program_may_read_late(void **state)
 	close(fd);
 	guest_ends(&r->s[0]);
 	unlisten(listener, PORT);
-}
-
-static void paused(void *ctx)
-{
-	r->paused = true;
-}
-
-static void pause_on_control(void *arg)
-{
-	vsock_pause(&r->vsock, paused, NULL);
-}
-
-static void pause_all(void)
-{
-	guest_control(&r->g, pause_on_control, NULL);
-	while (!r->paused)
-		guest_control(&r->g, nothing, NULL);
-}
-
-static void resume_on_control(void *arg)
-{
-	vsock_resume(&r->vsock);
 }
 
 /* What it sends in a pause waits for the guest, however long that is. */

@@ -95,6 +95,29 @@ static inline int teardown(void **state)
 	return 0;
 }
 
+static inline void paused(void *ctx)
+{
+	r->paused = true;
+}
+
+static inline void pause_on_control(void *arg)
+{
+	vsock_pause(&r->vsock, paused, NULL);
+}
+
+static inline void pause_all(void)
+{
+	guest_control(&r->g, pause_on_control, NULL);
+	while (!r->paused)
+		guest_control(&r->g, nothing, NULL);
+}
+
+static inline void resume_on_control(void *arg)
+{
+	r->paused = false;
+	vsock_resume(&r->vsock);
+}
+
 /* ---- programs of the host ------------------------------------------------ */
 
 static inline void port_path(char path[80], uint32_t port)

@@ -382,29 +382,6 @@ static void a_flood_of_connects(void **state)
 
 /* ---- the VM -------------------------------------------------------------- */
 
-static void paused(void *ctx)
-{
-	r->paused = true;
-}
-
-static void pause_on_control(void *arg)
-{
-	vsock_pause(&r->vsock, paused, NULL);
-}
-
-static void resume_on_control(void *arg)
-{
-	r->paused = false;
-	vsock_resume(&r->vsock);
-}
-
-static void pause_all(void)
-{
-	guest_control(&r->g, pause_on_control, NULL);
-	while (!r->paused)
-		guest_control(&r->g, nothing, NULL);
-}
-
 static void a_pause_loses_nothing(void **state)
 {
 	int listener = listen_at(PORT);
