@@ -4,6 +4,8 @@
 
 #include <poll.h>
 
+#include "vsp/hvsock/hvsock.h"
+
 static void fill(uint8_t *bytes, size_t length)
 {
 	for (size_t at = 0; at < length; at++)
@@ -45,23 +47,28 @@ static void what_a_program_said_before_it_died_comes(void **state)
 
 /* ---- programs that are silent -------------------------------------------- */
 
+#define NO_TIMER UINT64_MAX
+
 static void look_for_timers(void *arg)
 {
-	bool *found = arg;
+	uint64_t *least = arg, now = loop_now_ns();
 
-	for (uint32_t i = 0; i < r->g.host.io_thread_count; i++)
-		if (loop_of_thread == &r->g.io_threads[i])
-			*found |= !list_empty(&r->g.io_threads[i].timers);
+	list_for_each (item, &loop_of_thread->timers) {
+		uint64_t when = container_of(item, struct loop_timer, link)->when_ns;
+		uint64_t left = when > now ? when - now : 0;
+
+		*least = left < *least ? left : *least;
+	}
 }
 
-/* Some program has been given all that its guest sent, and is cut off if it sends nothing. */
-static bool some_program_is_timed(void)
+/* Until the program is cut off, if nothing comes or goes; or NO_TIMER. */
+static uint64_t time_left(void)
 {
-	bool found = false;
+	uint64_t least = NO_TIMER;
 
 	for (uint32_t i = 0; i < r->g.host.io_thread_count; i++)
-		loop_call(&r->g.io_threads[i], look_for_timers, &found);
-	return found;
+		loop_call(&r->g.io_threads[i], look_for_timers, &least);
+	return least;
 }
 
 static void small_buffers_on_control(void *arg)
@@ -90,13 +97,14 @@ static void a_program_may_read_late(void **state)
 	fill(bytes, sizeof(bytes));
 	guest_control(&r->g, small_buffers_on_control, NULL);
 	guest_socket_send(&r->s[0], bytes, sizeof(bytes));
+	assert_int_equal(time_left(), NO_TIMER);
 	guest_socket_send_fin(&r->s[0]);
 	wait_taken(&r->s[0]);
-	assert_false(some_program_is_timed());
+	assert_in_range(time_left(), HVSOCK_LINGER_NS + 1, HVSOCK_UNREAD_NS);
 	read_all(fd, got, sizeof(got));
 	assert_memory_equal(got, bytes, sizeof(bytes));
 	expect_end(fd);
-	assert_true(some_program_is_timed());
+	assert_in_range(time_left(), 0, HVSOCK_LINGER_NS);
 	close(fd);
 	guest_ends(&r->s[0]);
 	unlisten(listener, PORT);
@@ -111,13 +119,13 @@ static void a_pause_is_no_silence(void **state)
 
 	guest_socket_send_fin(&r->s[0]);
 	expect_end(fd);
-	assert_true(some_program_is_timed());
+	assert_in_range(time_left(), 0, HVSOCK_LINGER_NS);
 	pause_all();
 	write_all(fd, "late", 4);
-	assert_false(some_program_is_timed());
+	assert_int_equal(time_left(), NO_TIMER);
 	guest_control(&r->g, resume_on_control, NULL);
 	assert_true(guest_socket_receive_all(&r->s[0], bytes, 4));
-	assert_true(some_program_is_timed());
+	assert_in_range(time_left(), 0, HVSOCK_LINGER_NS);
 	close(fd);
 	guest_ends(&r->s[0]);
 	unlisten(listener, PORT);

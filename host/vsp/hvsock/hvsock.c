@@ -129,12 +129,15 @@ static void lingered(struct loop_timer *timer)
 	end(container_of(timer, struct hvsock_channel, linger));
 }
 
-/* From when the program has been given all that the guest sent: before, it may be slow to read. Not
- * in a pause, in which nothing reaches the guest. */
+/* Once the guest sends no more, again with each progress. Before the program has been given all
+ * that the guest sent, it may be slow to read. Not in a pause, in which nothing reaches the guest.
+ */
 static void linger(struct hvsock_channel *c)
 {
-	if (c->outward == OUT_SHUT && !c->paused && !c->stopping)
-		loop_timer_start(vsp_channel_loop(c->ch), &c->linger, HVSOCK_LINGER_NS, lingered);
+	uint64_t time = c->outward == OUT_SHUT ? HVSOCK_LINGER_NS : HVSOCK_UNREAD_NS;
+
+	if (c->outward != OUT_FLOWING && !c->paused && !c->stopping)
+		loop_timer_start(vsp_channel_loop(c->ch), &c->linger, time, lingered);
 }
 
 /* ---- host to guest ------------------------------------------------------- */
@@ -260,8 +263,10 @@ static void sent(struct loop_op *op, int res)
 	struct hvsock_channel *c = container_of(op, struct hvsock_channel, send_op);
 	struct send_buffer *b = &c->buffers[!c->filling];
 
-	if (res > 0)
+	if (res > 0) {
 		b->sent += (uint32_t)res;
+		linger(c);
+	}
 	if (c->stopping)
 		;
 	else if (res < 0 && res != -EINTR)
@@ -333,6 +338,7 @@ static int take_data(struct hvsock_channel *c, const uint8_t *data, uint32_t len
 static void take_fin(struct hvsock_channel *c)
 {
 	c->outward = OUT_DRAINING;
+	linger(c);
 	flush_soon(c);
 }
 

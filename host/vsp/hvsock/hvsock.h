@@ -4,10 +4,10 @@
  * VSP: one device, and one channel, per connection. Who wants a connection, and with which socket,
  * is decided above (host/vm/vsock.h).
  *
- * No byte is lost or reordered, and each side can block the other: a program that does not
- * read stalls the guest's ring, a guest that does not read leaves the bytes in the socket. A
- * connection costs sizeof(struct hvsock_channel), about 80 KiB, and no more, whatever the guest
- * does.
+ * No byte is lost or reordered while both ends read, and each side can block the other: a program
+ * that does not read stalls the guest's ring, a guest that does not read leaves the bytes in the
+ * socket. A connection costs sizeof(struct hvsock_channel), about 80 KiB, and no more, whatever the
+ * guest does.
  */
 #ifndef VSP_HVSOCK_H
 #define VSP_HVSOCK_H
@@ -15,9 +15,12 @@
 #include "vsp/vsp.h"
 
 /* A guest that has closed its socket waits for the host to withdraw the offer, and looks like one
- * that only sends no more. So a host program which sends nothing for this long, when all that the
- * guest has sent is in its socket, is cut off. Pauses do not count. */
+ * that only sends no more. So a host program of which the guest gets nothing for this long, when
+ * all that the guest has sent is in its socket, is cut off. Pauses do not count. */
 #define HVSOCK_LINGER_NS (30 * NS_PER_S)
+/* The same before all is in its socket: a program may read late, but not never. What it reads
+ * counts like what it sends. */
+#define HVSOCK_UNREAD_NS (600 * NS_PER_S)
 
 struct hvsock_config {
 	/* Connected, of SOCK_STREAM; stays the caller's, who keeps it open while the device exists.
