@@ -395,7 +395,8 @@ static void hvsock_prepare(struct vsp_channel *ch)
  * device. */
 static void hvsock_archive(struct vsp_device *dev, struct archive *a)
 {
-	archive_fail(a, "the guest has a socket connection (--vsock): end it before a save");
+	archive_fail(a,
+		"the guest has, or has not released yet, a socket connection (--vsock): end it and try again");
 }
 
 /* ---- channel (its I/O thread) -------------------------------------------- */
