@@ -397,7 +397,7 @@ static void limit_forgets_what_never_left(void **state)
 		uint64_t received = rig.received;
 
 		nic_rig_open(&rig, &loop, texts[i], 1);
-		nic_rig_send_bytes(&rig, bytes, 60);
+		nic_rig_send_bytes(&rig, bytes, 600); /* 600 ms: the next ones are held */
 		nic_rig_wait_received(&rig, received + 1);
 		for (uint32_t n = 0; n < 3; n++)
 			nic_rig_send_bytes(&rig, bytes, sizeof(bytes));
