@@ -49,23 +49,28 @@ static void give_back(struct limit_nic *l, _Atomic uint64_t *until, const struct
 		atomic_fetch_sub_explicit(until, cost(l, frame->length), memory_order_relaxed);
 }
 
+static void pass_or_hold(struct nic_filter_queue *q, struct nic_frame *frame, uint64_t now)
+{
+	struct limit_nic *l = (struct limit_nic *)q->queue.nic;
+	uint64_t when = now;
+
+	if (l->directions & NIC_FILTER_TX)
+		when = reserve(l, &l->tx_until_ns, frame->length, now);
+	if (when <= now && !q->tx.fifo.head)
+		nic_filter_pass_tx(q, frame);
+	else
+		nic_hold_push(&q->tx, frame, when);
+}
+
 static void limit_tx(struct nic_queue *queue, struct nic_frame *frames[], uint32_t count)
 {
-	struct nic_filter_queue *q = (struct nic_filter_queue *)queue;
-	struct limit_nic *l = (struct limit_nic *)queue->nic;
 	uint64_t now = loop_now_ns();
 
 	for (uint32_t i = 0; i < count; i++) {
-		uint64_t when = l->directions & NIC_FILTER_TX
-					? reserve(l, &l->tx_until_ns, frames[i]->length, now)
-					: now;
-
-		if (queue->stopping) /* by the client, in tx_done */
+		if (queue->stopping) /* by the client, in tx_done of a frame before it */
 			nic_tx_drop(queue, frames[i], NIC_DROP_LINK_DOWN, -ECANCELED);
-		else if (when <= now && !q->tx.fifo.head)
-			nic_filter_pass_tx(q, frames[i]);
 		else
-			nic_hold_push(&q->tx, frames[i], when);
+			pass_or_hold((struct nic_filter_queue *)queue, frames[i], now);
 	}
 }
 

@@ -409,6 +409,40 @@ static void limit_forgets_what_never_left(void **state)
 	}
 }
 
+static void stop_queue(struct nic_rig *r, int error)
+{
+	if (!r->queue->stopping)
+		nic_queue_stop(r->queue);
+}
+
+/* The client stops the queue when it hears of the first frame: the rest takes no time. */
+static void limit_stops_in_a_batch(void **state)
+{
+	struct nic_frame *batch[4];
+	struct nic_stats stats;
+
+	nic_rig_open(&rig, &loop, "loop,limit=8K:tx", 1);
+	for (uint32_t i = 0; i < 4; i++) {
+		uint32_t length = i ? 60000 : 60;
+		struct nic_rig_frame *f = nic_rig_frame(&rig, length, length, 1);
+
+		f->busy = true;
+		batch[i] = &f->frame;
+	}
+	rig.frames_out = 4;
+	rig.tx_done = stop_queue;
+	nic_tx(rig.queue, batch, 4);
+	rig.tx_done = NULL;
+	assert_int_equal(rig.received, 1);
+	nic_stats(rig.nic, &stats);
+	assert_int_equal(stats.tx.dropped[NIC_DROP_LINK_DOWN], 3);
+	nic_rig_detach(&rig);
+	nic_rig_attach(&rig, &loop, rig.nic, 0);
+	send_numbered(1);
+	nic_rig_wait_received(&rig, 2); /* else it waited for three minutes */
+	nic_rig_close(&rig);
+}
+
 /* ---- pcap ---------------------------------------------------------------- */
 
 struct block {
@@ -614,6 +648,7 @@ int main(void)
 		TEST(loss_loses_its_share),
 		TEST(limit_keeps_its_rate),
 		TEST(limit_forgets_what_never_left),
+		TEST(limit_stops_in_a_batch),
 		TEST(pcap_records_both_ways_with_metadata),
 		TEST(pcap_changes_no_locked_file_and_waits_for_no_reader),
 		TEST(a_full_disk_does_not_stop_frames),
