@@ -2,7 +2,7 @@
 /*
  * A NIC that is saved while frames are on their way, with packets that the guest has not completed
  * and frames it has sent, and goes on in a new bus and device: each frame comes once, no section of
- * a buffer is lost. No damaged image crashes.
+ * a buffer is lost; and with the address that the guest has chosen. No damaged image crashes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -167,6 +167,34 @@ static void more_channels_than_shares(void **state)
 	guest_nic_close(&rig->n);
 }
 
+static void open_directed(struct netvsp_rig *rig)
+{
+	guest_nic_open(&rig->n, NVSP_VERSION_6_1, 0, true);
+	guest_nic_set_filter(&rig->n, NDIS_FILTER_DIRECTED);
+}
+
+/* To the guest nothing has happened: it opens the channel again, as after a change of its MTU, and
+ * does not say again which address it has chosen. */
+static void own_address(void **state)
+{
+	static const uint8_t own[6] = {2, 0, 0, 0, 0, 0xdd}, other[6] = {2, 0, 0, 0, 0, 0xde};
+	struct netvsp_rig *rig = *state;
+
+	open_directed(rig);
+	netvsp_rig_set_mac(rig, own);
+	for (uint32_t i = 0; i < 2; i++) {
+		save_and_restore(rig);
+		for (uint32_t k = 0; k < 2; k++) {
+			assert_true(netvsp_rig_receives(rig, own));
+			assert_true(netvsp_rig_receives(rig, rig->config.mac));
+			assert_false(netvsp_rig_receives(rig, other));
+			guest_nic_close(&rig->n);
+			open_directed(rig);
+		}
+	}
+	guest_nic_close(&rig->n);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -175,6 +203,7 @@ int main(void)
 		TEST(frames_go_on),
 		TEST(damaged_images),
 		TEST(more_channels_than_shares),
+		TEST(own_address),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -192,31 +192,6 @@ static void test_segments_longer_than_the_mtu(void **state)
 
 static const uint8_t own_mac[6] = {2, 0, 0, 0, 0, 0xdd};
 
-static void set_own_mac(struct guest_nic *n)
-{
-	uint8_t bytes[NETVSC_MESSAGE_MAX];
-
-	guest_nic_control(n, bytes, netvsc_mac_message(bytes, ++n->conn.request_id, own_mac));
-	assert_int_equal(guest_nic_reply(n).status, RNDIS_STATUS_SUCCESS);
-}
-
-/* Whether a frame to it comes in. */
-static bool receives(struct netvsp_rig *rig, const uint8_t mac[6])
-{
-	struct guest_nic *n = &rig->n;
-	struct netvsc_tx tx = {.length = 60};
-	uint8_t bytes[60] = {0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0xaa, 0x88, 0xb5};
-	uint64_t frames = n->frames, filtered = netvsp_rig_counters(rig).rx_filtered;
-
-	memcpy(bytes, mac, 6);
-	assert_true(guest_nic_send(n, 0, NIC_LAYOUT_RANGES, &tx, bytes));
-	guest_nic_wait_sent(n);
-	if (netvsp_rig_counters(rig).rx_filtered != filtered)
-		return false;
-	guest_nic_wait_frames(n, frames + 1);
-	return true;
-}
-
 static void open_directed(struct guest_nic *n)
 {
 	guest_nic_open(n, NVSP_VERSION_6_1, 0, true);
@@ -232,20 +207,20 @@ static void test_own_address(void **state)
 	struct guest_nic *n = &rig->n;
 
 	open_directed(n);
-	assert_false(receives(rig, own_mac));
-	set_own_mac(n);
+	assert_false(netvsp_rig_receives(rig, own_mac));
+	netvsp_rig_set_mac(rig, own_mac);
 	for (uint32_t i = 0; i < 3; i++) {
-		assert_true(receives(rig, own_mac));
-		assert_true(receives(rig, rig->config.mac));
-		assert_false(receives(rig, other_mac));
+		assert_true(netvsp_rig_receives(rig, own_mac));
+		assert_true(netvsp_rig_receives(rig, rig->config.mac));
+		assert_false(netvsp_rig_receives(rig, other_mac));
 		guest_nic_close(n);
 		open_directed(n);
 	}
 	guest_nic_close(n);
 	guest_connect(&rig->g, VMBUS_VERSION_WIN10_V5_3); /* another kernel */
 	open_directed(n);
-	assert_false(receives(rig, own_mac));
-	assert_true(receives(rig, rig->config.mac));
+	assert_false(netvsp_rig_receives(rig, own_mac));
+	assert_true(netvsp_rig_receives(rig, rig->config.mac));
 	guest_nic_close(n);
 	netvsp_rig_destroy(rig);
 }

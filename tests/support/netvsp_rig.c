@@ -85,3 +85,28 @@ struct netvsp_counters netvsp_rig_counters(struct netvsp_rig *rig)
 	netvsp_counters(rig->dev, &sum);
 	return sum;
 }
+
+void netvsp_rig_set_mac(struct netvsp_rig *rig, const uint8_t mac[6])
+{
+	struct guest_nic *n = &rig->n;
+	uint8_t bytes[NETVSC_MESSAGE_MAX];
+
+	guest_nic_control(n, bytes, netvsc_mac_message(bytes, ++n->conn.request_id, mac));
+	check(guest_nic_reply(n).status == RNDIS_STATUS_SUCCESS);
+}
+
+bool netvsp_rig_receives(struct netvsp_rig *rig, const uint8_t mac[6])
+{
+	struct guest_nic *n = &rig->n;
+	struct netvsc_tx tx = {.length = 60};
+	uint8_t bytes[60] = {0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0xaa, 0x88, 0xb5};
+	uint64_t frames = n->frames, filtered = netvsp_rig_counters(rig).rx_filtered;
+
+	memcpy(bytes, mac, 6);
+	check(guest_nic_send(n, 0, NIC_LAYOUT_RANGES, &tx, bytes));
+	guest_nic_wait_sent(n);
+	if (netvsp_rig_counters(rig).rx_filtered != filtered)
+		return false;
+	guest_nic_wait_frames(n, frames + 1);
+	return true;
+}

@@ -28,4 +28,9 @@ struct netvsp_rig *netvsp_rig_create(
 void netvsp_rig_destroy(struct netvsp_rig *rig);
 struct netvsp_counters netvsp_rig_counters(struct netvsp_rig *rig);
 
+/* The guest chooses its own address. */
+void netvsp_rig_set_mac(struct netvsp_rig *rig, const uint8_t mac[6]);
+/* Whether a frame to the address, which the back end sends back, comes in. */
+bool netvsp_rig_receives(struct netvsp_rig *rig, const uint8_t mac[6]);
+
 #endif

@@ -278,13 +278,13 @@ void netvsp_apply(struct netvsp_command *cmd, void (*then)(struct netvsp_command
 
 /* ---- opening (control thread, then the I/O thread) ----------------------- */
 
-/* Linux connects anew to change its MTU or the number of its channels, and does not say again which
- * address it has chosen: that stays for as long as the kernel does. */
+/* Linux opens the channel anew to change its MTU or the number of its channels, and does not say
+ * again which address it has chosen: that stays until the guest contacts the bus anew; after
+ * hibernation it must be set again. */
 static void reset_mac(struct netvsp *d, const uint8_t was[6])
 {
 	uint64_t contacts = vsp_device_contacts(d->dev);
 
-	memcpy(d->next.permanent_mac, d->config.mac, sizeof(d->config.mac));
 	memcpy(d->next.mac, contacts == d->contacts ? was : d->config.mac, sizeof(d->next.mac));
 	d->contacts = contacts;
 }

@@ -67,8 +67,7 @@ struct netvsp_settings {
 	bool rsc4, rsc6;
 	uint32_t parts; /* shares of the receive buffer */
 	uint32_t filter;
-	uint8_t mac[6];           /* that the guest has chosen, perhaps */
-	uint8_t permanent_mac[6]; /* of a driver that was loaded anew, whatever `mac` is */
+	uint8_t mac[6]; /* that the guest has chosen, perhaps; the permanent one counts, too */
 	uint32_t multicast_count;
 	uint8_t multicast[NETVSP_MULTICAST_MAX][6];
 	struct rss rss;

@@ -267,8 +267,10 @@ static bool is_broadcast(const uint8_t *mac)
 	return !memcmp(mac, broadcast, 6);
 }
 
-static bool filter_passes(const struct netvsp_settings *s, const uint8_t *mac)
+static bool filter_passes(const struct netvsp_channel *c, const uint8_t *mac)
 {
+	const struct netvsp_settings *s = &c->settings;
+
 	if (s->filter & NDIS_FILTER_PROMISCUOUS)
 		return true;
 	if (is_broadcast(mac))
@@ -277,7 +279,7 @@ static bool filter_passes(const struct netvsp_settings *s, const uint8_t *mac)
 		return s->filter & NDIS_FILTER_ALL_MULTICAST ||
 		       (s->filter & NDIS_FILTER_MULTICAST && in_multicast_list(s, mac));
 	return s->filter & NDIS_FILTER_DIRECTED &&
-	       (!memcmp(s->mac, mac, 6) || !memcmp(s->permanent_mac, mac, 6));
+	       (!memcmp(s->mac, mac, 6) || !memcmp(c->device->config.mac, mac, 6));
 }
 
 /* The guest does not see the tag of its access VLAN. */
@@ -402,12 +404,10 @@ static void add_sections(
 
 static bool passes(struct netvsp_channel *c, struct nic_frame *f, const struct peek *p)
 {
-	if (!atomic_load_explicit(&c->device->cable, memory_order_relaxed))
+	if (!atomic_load_explicit(&c->device->cable, memory_order_relaxed) ||
+		(!receives(c) && !c->paused))
 		return false;
-	if (!receives(c) && !c->paused)
-		return false;
-	return vlan_passes(c, &f->offload) && size_passes(c, f) &&
-	       filter_passes(&c->settings, p->bytes);
+	return vlan_passes(c, &f->offload) && size_passes(c, f) && filter_passes(c, p->bytes);
 }
 
 static void give_frame(struct netvsp_channel *c, struct netvsp_rx_buffer *b, const struct peek *p)
