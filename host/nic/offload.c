@@ -12,8 +12,6 @@
 
 #define ETHERTYPE_IP4    0x0800u
 #define ETHERTYPE_IP6    0x86ddu
-#define ETHERTYPE_VLAN   0x8100u
-#define ETHERTYPE_QINQ   0x88a8u
 #define IP4_MIN          20u
 #define IP6_HEADER       40u
 #define TCP_MIN          20u
@@ -123,18 +121,13 @@ void nic_csum_finish(const struct iovec *iov, uint32_t iov_count, uint32_t skip,
 /* Offset of the network header; *type its Ethernet type. */
 static uint32_t skip_tags(const uint8_t *bytes, uint32_t have, uint16_t *type)
 {
-	uint32_t at = NIC_ETH_HEADER;
+	uint32_t tags = 0; /* bytes */
 
-	*type = get16(bytes + 12);
-	for (int tags = 0; tags < 2; tags++) {
-		if (*type != ETHERTYPE_VLAN && *type != ETHERTYPE_QINQ)
-			break;
-		if (have < at + NIC_VLAN_TAG)
-			return have;
-		*type = get16(bytes + at + 2);
-		at += NIC_VLAN_TAG;
-	}
-	return at;
+	while (tags < 2 * NIC_VLAN_TAG && nic_is_tagged(bytes + tags) &&
+		have >= tags + NIC_VLAN_TAG + NIC_ETH_HEADER)
+		tags += NIC_VLAN_TAG;
+	*type = get16(bytes + tags + 12);
+	return tags + NIC_ETH_HEADER;
 }
 
 /* Offset of the transport header and its protocol; 0: there is none that can be found. */

@@ -17,6 +17,9 @@
 #define NIC_PROTO_TCP 6u
 #define NIC_PROTO_UDP 17u
 
+#define NIC_ETHERTYPE_VLAN 0x8100u
+#define NIC_ETHERTYPE_QINQ 0x88a8u
+
 /* Where the headers of a frame are; offsets from the first byte of the frame. */
 struct nic_headers {
 	uint16_t l3;      /* IP header */
@@ -25,6 +28,14 @@ struct nic_headers {
 	uint8_t version;  /* 4, 6; 0: not IP */
 	uint8_t protocol; /* NIC_PROTO_* when l4 is set */
 };
+
+/* Whether a VLAN tag is among the bytes, of which NIC_ETH_HEADER are there. */
+static inline bool nic_is_tagged(const uint8_t *bytes)
+{
+	uint32_t type = (uint32_t)bytes[12] << 8 | bytes[13];
+
+	return type == NIC_ETHERTYPE_VLAN || type == NIC_ETHERTYPE_QINQ;
+}
 
 /* bytes: the first `have` bytes of the frame, at most NIC_HEADERS_MAX of them are used. Up to two
  * VLAN tags among the bytes and IPv6 extension headers are skipped. False: h->l4 is 0. */

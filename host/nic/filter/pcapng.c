@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/iov.h"
+#include "nic/offload.h"
 
 #define BLOCK_SECTION    0x0a0d0d0au
 #define BLOCK_INTERFACE  1u
@@ -116,7 +117,8 @@ size_t pcapng_begin(uint8_t *to, size_t size, const char *interface)
 static void put_frame(struct writer *w, const struct nic_frame *f)
 {
 	uint16_t tci = f->offload.vlan_tci;
-	uint8_t tag[NIC_VLAN_TAG] = {0x81, 0, (uint8_t)(tci >> 8), (uint8_t)tci};
+	uint8_t tag[NIC_VLAN_TAG] = {NIC_ETHERTYPE_VLAN >> 8, NIC_ETHERTYPE_VLAN & 0xff,
+		(uint8_t)(tci >> 8), (uint8_t)tci};
 	uint32_t head = f->offload.flags & NIC_VLAN ? MACS : 0;
 
 	iov_copy_from(f->iov + 1, f->iov_count - 1, f->skip, w->at, head);

@@ -27,7 +27,6 @@
 #define VNET_GSO_TCP6   4u
 #define VNET_GSO_UDP_L4 5u
 #define VNET_GSO_ECN    0x80u
-#define ETHERTYPE_VLAN  0x8100u
 #define MACS            12u
 #define REVIVE_NS       (20 * NS_PER_MS)
 
@@ -133,8 +132,8 @@ static ssize_t write_tagged(
 	struct tap_queue *q, const struct nic_frame *frame, struct tap_header *header)
 {
 	uint16_t tci = frame->offload.vlan_tci;
-	uint8_t tag[NIC_VLAN_TAG] = {
-		ETHERTYPE_VLAN >> 8, ETHERTYPE_VLAN & 0xff, (uint8_t)(tci >> 8), (uint8_t)tci};
+	uint8_t tag[NIC_VLAN_TAG] = {NIC_ETHERTYPE_VLAN >> 8, NIC_ETHERTYPE_VLAN & 0xff,
+		(uint8_t)(tci >> 8), (uint8_t)tci};
 	struct iovec iov[NIC_IOV_MAX + 2];
 	uint8_t *first = frame->iov[1].iov_base;
 
@@ -297,8 +296,8 @@ static void strip_tag(struct nic_frame *frame)
 	uint8_t *bytes = frame->iov[1].iov_base;
 	struct nic_offload *o = &frame->offload;
 
-	if (frame->length < NIC_ETH_HEADER + NIC_VLAN_TAG || bytes[12] != ETHERTYPE_VLAN >> 8 ||
-		bytes[13] != (ETHERTYPE_VLAN & 0xff))
+	if (frame->length < NIC_ETH_HEADER + NIC_VLAN_TAG || bytes[12] != NIC_ETHERTYPE_VLAN >> 8 ||
+		bytes[13] != (NIC_ETHERTYPE_VLAN & 0xff))
 		return;
 	if (o->flags & NIC_CSUM_PARTIAL && o->csum_start < NIC_ETH_HEADER + NIC_VLAN_TAG)
 		return;

@@ -13,9 +13,7 @@
 #include "proto/vmbus_proto.h"
 #include "vsp/netvsp/netvsp_impl.h"
 
-#define TX_BYTES_MAX   (NETVSP_TX_FRAMES_MAX * (NIC_FRAME_MAX + RNDIS_HEAD_MAX))
-#define ETHERTYPE_VLAN 0x8100u
-#define ETHERTYPE_QINQ 0x88a8u
+#define TX_BYTES_MAX (NETVSP_TX_FRAMES_MAX * (NIC_FRAME_MAX + RNDIS_HEAD_MAX))
 
 /* ---- pieces of a packet -------------------------------------------------- */
 
@@ -180,16 +178,8 @@ static int check_length(
 	return length <= c->settings.mtu + NIC_ETH_HEADER + NIC_VLAN_TAG ? 0 : -EMSGSIZE;
 }
 
-/* Among the bytes. Behind the tag of the guest's VLAN it would choose another one, where that is
- * taken off. */
-static bool is_tagged(const uint8_t *headers)
-{
-	uint32_t type = (uint32_t)headers[12] << 8 | headers[13];
-
-	return type == ETHERTYPE_VLAN || type == ETHERTYPE_QINQ;
-}
-
-/* The rules of the host: its VLAN, and the guest's own MAC. */
+/* The rules of the host: its VLAN, and the guest's own MAC. Behind the tag of the VLAN one of the
+ * guest's would choose another one, where that is taken off. */
 static bool allowed(struct netvsp_channel *c, struct nic_offload *o, const uint8_t *headers)
 {
 	const struct netvsp_config *config = &c->device->config;
@@ -198,7 +188,7 @@ static bool allowed(struct netvsp_channel *c, struct nic_offload *o, const uint8
 		return false;
 	if (!config->vlan)
 		return true;
-	if (is_tagged(headers) || (o->flags & NIC_VLAN && o->vlan_tci & 0xfff))
+	if (nic_is_tagged(headers) || (o->flags & NIC_VLAN && o->vlan_tci & 0xfff))
 		return false;
 	o->vlan_tci = (uint16_t)((o->flags & NIC_VLAN ? o->vlan_tci & 0xf000 : 0) | config->vlan);
 	o->flags |= NIC_VLAN;
