@@ -225,7 +225,8 @@ static const struct schema_key nic_keys[] = {
 		.min = 1,
 		.max = 4094,
 		.arg = "N",
-		.help = "the guest is in this VLAN, and does not see its tag",
+		.help = "the guest is in this VLAN, and does not see its tag; frames that it "
+			"tags itself are dropped; not with user",
 	},
 	{
 		.name = "mac_lock",
