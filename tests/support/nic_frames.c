@@ -141,6 +141,7 @@ void nic_frame_make(struct nic_random *r, enum nic_frame_kind kind, uint8_t *byt
 	uint32_t *length, uint32_t *headers, struct nic_offload *o)
 {
 	struct maker m = {.r = r, .bytes = bytes, .v4 = nic_random(r, 2)};
+	/* with headers it fits in an MTU of 1500 */
 	uint32_t mss = nic_random(r, 8) ? 500 + nic_random(r, 880) : 16 + nic_random(r, 200);
 	struct iovec iov = {bytes, 0};
 	struct nic_headers h;
