@@ -111,12 +111,31 @@ static void choose_number(const struct vm_config *c, struct nic_config *n)
 	n->number = number;
 }
 
+/* Against the NICs before it. */
+static int check_others(const struct vm_config *c, const struct nic_config *n, struct err *e)
+{
+	for (const struct nic_config *other = c->nics; other < n; other++) {
+		struct err what, why;
+		const char *wrong = nic_config_check_two(n, other, &what);
+
+		if (!wrong)
+			continue;
+		err_set(&why, -EINVAL, "%s (%s)", what.text,
+			other->device.origin ? other->device.origin : "NIC");
+		return fail_device(&n->device, wrong, -EINVAL, &why, e);
+	}
+	return 0;
+}
+
 static int complete_nics(struct vm_config *c, struct err *e)
 {
 	int ret = 0;
 
-	for (uint32_t i = 0; !ret && i < c->nic_count; i++)
+	for (uint32_t i = 0; !ret && i < c->nic_count; i++) {
 		ret = check_number(c, &c->nics[i], e);
+		if (!ret)
+			ret = check_others(c, &c->nics[i], e);
+	}
 	for (uint32_t i = 0; !ret && i < c->nic_count; i++)
 		if (c->nics[i].number == VM_AUTO)
 			choose_number(c, &c->nics[i]);

@@ -226,6 +226,9 @@ void nic_config_stack_free(struct nic_config_stack *s);
 
 /* Checks for mistakes on the host without opening anything. NULL, or the key that is wrong. */
 const char *nic_config_check_host(const struct nic_config *c, struct err *e);
+/* The same for what two NICs of a VM cannot both have. */
+const char *nic_config_check_two(
+	const struct nic_config *c, const struct nic_config *other, struct err *e);
 
 /* False: no unicast MAC address. */
 bool nic_config_mac(const char *text, uint8_t mac[6]);

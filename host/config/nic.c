@@ -349,6 +349,18 @@ const char *nic_config_check_host(const struct nic_config *c, struct err *e)
 	return wrong;
 }
 
+const char *nic_config_check_two(
+	const struct nic_config *c, const struct nic_config *other, struct err *e)
+{
+	const struct nic_backend_options *o = c->device.source.object;
+	const struct nic_backend_options *p = other->device.source.object;
+	struct nic_stack s, t;
+
+	if (nic_stack_backend(&s, o->backend, e) || nic_stack_backend(&t, p->backend, e))
+		return "backend";
+	return nic_stack_check_two(&s, &t, e);
+}
+
 /* ---- the class ----------------------------------------------------------- */
 
 static const char *check_vlan(

@@ -125,6 +125,14 @@ const char *nic_stack_check_host(const struct nic_stack *s, struct err *e)
 	return s->type->check_host ? s->type->check_host(&o, e) : NULL;
 }
 
+const char *nic_stack_check_two(
+	const struct nic_stack *s, const struct nic_stack *other, struct err *e)
+{
+	struct nic_open o = backend_of(s, NULL), p = backend_of(other, NULL);
+
+	return s->type == other->type && s->type->check_two ? s->type->check_two(&o, &p, e) : NULL;
+}
+
 static void ignore(void *ctx)
 {
 }

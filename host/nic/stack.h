@@ -37,6 +37,8 @@ int nic_stack_option(struct nic_stack *s, const char *text, struct err *e);
 /* Any thread. Mistakes of the back end: see nic_type. NULL, or the key that is wrong. */
 const char *nic_stack_check(const struct nic_stack *s, struct err *e);
 const char *nic_stack_check_host(const struct nic_stack *s, struct err *e);
+const char *nic_stack_check_two(
+	const struct nic_stack *s, const struct nic_stack *other, struct err *e);
 
 /* Control. Opens all of it. */
 int nic_stack_open(

@@ -43,6 +43,9 @@ struct nic_type {
 	const char *(*check)(const struct nic_open *o, struct err *e);
 	/* The same for what must be there on the host, now. */
 	const char *(*check_host)(const struct nic_open *o, struct err *e);
+	/* Two NICs of one VM with this back end, each of which is right: what only one can have. */
+	const char *(*check_two)(
+		const struct nic_open *o, const struct nic_open *other, struct err *e);
 	/* Control. On failure o->lower stays the caller's. */
 	int (*open)(struct nic **nic, const struct nic_open *o, struct err *e);
 };

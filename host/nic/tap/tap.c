@@ -333,6 +333,19 @@ static const char *fd_check_host(const struct nic_open *o, struct err *e)
 	return NULL;
 }
 
+static const char *fd_check_two(
+	const struct nic_open *o, const struct nic_open *other, struct err *e)
+{
+	int fds[2 * NIC_QUEUES_MAX];
+	uint32_t count, more;
+
+	if (parse_fds(o->argument, fds, &count, e) ||
+		parse_fds(other->argument, fds + count, &more, e) ||
+		check_fds(fds, count + more, e))
+		return "backend";
+	return NULL;
+}
+
 static int fd_open(struct nic **nic, const struct nic_open *o, struct err *e)
 {
 	int fds[NIC_QUEUES_MAX];
@@ -363,5 +376,6 @@ const struct nic_type nic_type_fd = {
 	.help = "inherited descriptors of a TAP, one for each queue",
 	.check = fd_check,
 	.check_host = fd_check_host,
+	.check_two = fd_check_two,
 	.open = fd_open,
 };

@@ -52,6 +52,7 @@ struct line {
 	int count;
 	char names[WORDS_MAX][TEXT_MAX]; /* of the files of its disks, in order */
 	unsigned disks;
+	unsigned descriptors; /* of NICs; the next one */
 };
 
 static void put(struct line *l, const char *word)
@@ -188,14 +189,24 @@ static void append_nic_filter(char *spec)
 	append(spec, ",pcap=%s", quoted);
 }
 
+/* Each is given once. */
+static void append_descriptors(struct line *l, char *spec)
+{
+	append(spec, "%u", l->descriptors++);
+	for (unsigned more = below(3); more; more--)
+		append(spec, ":%u", l->descriptors++);
+}
+
 static void put_nic(struct line *l)
 {
-	static const char *const backends[] = {"tap:net0", "fd:3", "fd:3:4:5", "user", "null",
-		"loop", "none", "pair:/run/a\\,b", "\"pair:a b\"", NULL};
+	static const char *const backends[] = {"tap:net0", "fd:", "user", "null", "loop", "none",
+		"pair:/run/a\\,b", "\"pair:a b\"", NULL};
 	char spec[4 * TEXT_MAX] = "";
 	unsigned filters = below(3);
 
 	append(spec, "%s", one_of(backends));
+	if (!strcmp(spec, "fd:"))
+		append_descriptors(l, spec);
 	if (!strcmp(spec, "user") && coin())
 		append(spec, ",forward=tcp:8080-:80+udp:127.0.0.1:53-:53");
 	if (!strcmp(spec, "user") && coin())

@@ -134,6 +134,41 @@ static void options(void **state)
 	assert_int_equal(wrong_rows, 0);
 }
 
+/* The second is wrong. */
+static void two_options(void **state)
+{
+	static const struct {
+		char *first, *second, *says;
+	} rows[] = {
+		{"null,number=1", "none,number=1",
+			"--net none,number=1: number: there is a NIC nic1 already"},
+		{"fd:0", "fd:0", "--net fd:0: backend: net fd: descriptor 0 is given twice (--net"},
+		{"fd:0:1", "fd:2:1",
+			"--net fd:2:1: backend: net fd: descriptor 1 is given twice (--net fd:0:1)"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *words[] = {"run", "--kernel", "/proc/self/exe", "--net", rows[i].first,
+			"--net", "null", "--net", rows[i].second, NULL};
+		const struct row row = {rows[i].second, rows[i].says};
+		struct vm_config c;
+
+		assert_int_equal(vm_config_init(&c, &e), 0);
+		check(&row, finish(&c, vm_config_args(&c, 9, words, &e)), "");
+	}
+	assert_int_equal(wrong_rows, 0);
+}
+
+static void different_descriptors(void **state)
+{
+	char *words[] = {"run", "--kernel", "/proc/self/exe", "--net", "fd:0:2", "--net", "fd:1",
+		"--net", "null", "--net", "null", NULL};
+	struct vm_config c;
+
+	assert_int_equal(vm_config_init(&c, &e), 0);
+	assert_int_equal(finish(&c, vm_config_args(&c, 11, words, &e)), 0);
+}
+
 static void json(void **state)
 {
 	static const struct row rows[] = {
@@ -166,6 +201,8 @@ static void json(void **state)
 		{FILTER("'filter':'pcap','file':''"), F ".file: must be the name of a file"},
 		{FILTER("'filter':'pcap','file':'x','direction':'rx'"),
 			F ".direction: unknown key"},
+		{NIC("'backend':'fd:0'},\n{'backend':'fd:1:0'"),
+			"t.json:4: nics[1].backend: net fd: descriptor 0 is given twice (t.json:3"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -177,6 +214,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(options),
+		cmocka_unit_test(two_options),
+		cmocka_unit_test(different_descriptors),
 		cmocka_unit_test(json),
 	};
 
