@@ -225,6 +225,27 @@ static void test_own_address(void **state)
 	netvsp_rig_destroy(rig);
 }
 
+/* As Linux may, whose driver is removed while its queues run. */
+static void test_frame_behind_halt(void **state)
+{
+	const struct rndis_request halt = {.header = {RNDIS_HALT, sizeof(halt)}, .request_id = 1};
+	const struct nvsp_message again = {.type = NVSP_INIT};
+	struct netvsp_rig *rig = netvsp_rig_create("loop", 1, 2, NULL);
+	struct guest_nic *n = &rig->n;
+	const uint8_t bytes[60] = {2, 0, 0, 0, 0, 0xbb, 2, 0, 0, 0, 0, 0xaa, 0x88, 0xb5};
+	const struct netvsc_tx tx = {.length = sizeof(bytes)};
+
+	open_directed(n);
+	guest_nic_control(n, &halt, sizeof(halt));
+	guest_nic_nvsp(n, &again, NVSP_SIZE, true, NULL); /* answered when HALT is done */
+	assert_true(guest_nic_send(n, 0, NIC_LAYOUT_PAGES, &tx, bytes));
+	guest_nic_wait_sent(n);
+	assert_int_equal(n->failed, 0);
+	assert_int_equal(netvsp_rig_counters(rig).tx_dropped, 1);
+	guest_nic_close_channels(n);
+	netvsp_rig_destroy(rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +256,7 @@ int main(void)
 		cmocka_unit_test(test_monitored),
 		cmocka_unit_test(test_filtered_burst),
 		cmocka_unit_test(test_own_address),
+		cmocka_unit_test(test_frame_behind_halt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -157,6 +157,7 @@ static void on_init(struct netvsp_command *cmd)
 		return;
 	}
 	next->running = true;
+	next->halted = false;
 	indicate_known(cmd->channel);
 	netvsp_apply(cmd, init_applied);
 }
@@ -187,6 +188,7 @@ static void on_halt(struct netvsp_command *cmd)
 	struct netvsp_settings *next = &cmd->channel->device->next;
 
 	next->running = next->sub_channels_ready = false;
+	next->halted = true;
 	next->filter = 0;
 	next->rsc4 = next->rsc6 = false;
 	next->rss = (struct rss){0};

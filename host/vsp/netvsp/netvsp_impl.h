@@ -63,6 +63,7 @@ struct netvsp_settings {
 	uint64_t capabilities; /* NVSP_CAP_* */
 	uint32_t mtu;
 	bool running;            /* RNDIS is initialized */
+	bool halted;             /* and was halted since: not in an image */
 	bool sub_channels_ready; /* they may get packets: the guest has set up RSS */
 	bool rsc4, rsc6;
 	uint32_t parts; /* shares of the receive buffer */

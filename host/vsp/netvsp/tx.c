@@ -275,6 +275,12 @@ static int take_message(struct netvsp_channel *c, struct netvsp_tx *t, struct rn
 	return is_dropped(ret) ? 0 : ret;
 }
 
+/* Linux removes its driver without stopping its queues first: a frame behind HALT is no mistake. */
+static bool nobody_takes(const struct netvsp_channel *c)
+{
+	return c->settings.halted || !atomic_load_explicit(&c->device->cable, memory_order_relaxed);
+}
+
 /* Frames in front of one that is wrong are sent. */
 static uint32_t take_messages(struct netvsp_channel *c, struct netvsp_tx *t,
 	const struct vmbus_pkt *pkt, const struct nvsp_rndis_pkt *m)
@@ -283,12 +289,12 @@ static uint32_t take_messages(struct netvsp_channel *c, struct netvsp_tx *t,
 	struct rndis_stream s = {.iov = iov};
 	int pieces;
 
-	if (!c->settings.running || !c->queue)
-		return NVSP_STATUS_FAIL;
-	if (!atomic_load_explicit(&c->device->cable, memory_order_relaxed)) {
+	if (nobody_takes(c)) {
 		netvsp_count(&c->counters->tx_dropped, 1);
 		return NVSP_STATUS_SUCCESS;
 	}
+	if (!c->settings.running || !c->queue)
+		return NVSP_STATUS_FAIL;
 	pieces = tx_pieces(c, pkt, m, iov, NETVSP_TX_PIECES_MAX, &s.left);
 	if (pieces < 0 || !s.left)
 		return NVSP_STATUS_INVALID_RNDIS;
