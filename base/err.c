@@ -3,46 +3,29 @@
 
 #include <assert.h>
 #include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-/* The bytes of the character that begins here; 0: it is no UTF-8, or is cut. */
-static size_t character(const char *text)
+#include "base/utf8.h"
+
+static bool is_control(int32_t c)
 {
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	const unsigned char *c = (const unsigned char *)text;
-	size_t bytes = *c < 0x80 ? 1 : *c >> 5 == 6 ? 2 : *c >> 4 == 14 ? 3 : *c >> 3 == 30 ? 4 : 0;
-	uint32_t code = bytes > 1 ? *c & 0x7Fu >> bytes : *c;
-
-	for (size_t i = 1; i < bytes; i++) {
-		if (c[i] >> 6 != 2) /* the text's end, too */
-			return 0;
-		code = code << 6 | (c[i] & 0x3F);
-	}
-	return code < least[bytes] || code > 0x10FFFF || code >> 11 == 0x1B ? 0 : bytes;
-}
-
-/* The bytes of the control character that begins here; U+0080 to U+009F have two. */
-static size_t control(const char *text)
-{
-	const unsigned char *c = (const unsigned char *)text;
-
-	if (*c < 0x20 || *c == 0x7F)
-		return 1;
-	return c[0] == 0xC2 && c[1] >= 0x80 && c[1] < 0xA0 ? 2 : 0;
+	return c < 0x20 || (c >= 0x7F && c < 0xA0);
 }
 
 /* Names in the text are the user's, and may be cut: whatever is in them, it stays one line, which
- * can be sent as JSON. */
+ * can be sent as JSON. What is no character counts as a byte. */
 static void make_line(char *text)
 {
 	while (*text) {
-		size_t bytes = character(text), bad = bytes ? control(text) : 1;
+		const char *next = text;
+		int32_t c = utf8_next(&next);
+		size_t bytes = c < 0 ? 1 : (size_t)(next - text);
 
-		memset(text, '?', bad);
-		text += bad ? bad : bytes;
+		if (is_control(c)) /* or no character */
+			memset(text, '?', bytes);
+		text += bytes;
 	}
 }
 

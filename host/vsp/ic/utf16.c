@@ -4,46 +4,14 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "base/utf8.h"
+
 #define REPLACEMENT 0xFFFDu
 #define SURROGATES  0xD800u /* to 0xDFFF */
 #define LOW         0xDC00u
 #define BMP_END     0x10000u
-#define UNICODE_END 0x110000u
 
 /* ---- UTF-8 to UTF-16 ----------------------------------------------------- */
-
-/* Bytes behind the first one of a character; -1: none begins so. */
-static int continuation_count(uint8_t first)
-{
-	if (first < 0x80)
-		return 0;
-	if (first >= 0xC2 && first < 0xE0)
-		return 1;
-	if (first >= 0xE0 && first < 0xF0)
-		return 2;
-	return first >= 0xF0 && first < 0xF5 ? 3 : -1;
-}
-
-/* The character at *text, which moves behind it; -EILSEQ: there is none, or one in a longer form
- * than it needs. */
-static int32_t next_character(const uint8_t **text)
-{
-	static const uint32_t least[] = {0, 0x80, 0x800, BMP_END};
-	int count = continuation_count(**text);
-	uint32_t c = count > 0 ? **text & (0x3Fu >> count) : **text;
-
-	if (count < 0)
-		return -EILSEQ;
-	++*text;
-	for (int i = 0; i < count; i++, ++*text) {
-		if ((**text & 0xC0) != 0x80)
-			return -EILSEQ;
-		c = c << 6 | (**text & 0x3F);
-	}
-	if (c < least[count] || c >= UNICODE_END || (c >= SURROGATES && c < 0xE000))
-		return -EILSEQ;
-	return (int32_t)c;
-}
 
 static size_t put_unit(uint8_t *to, uint32_t unit)
 {
@@ -63,11 +31,10 @@ static size_t put_character(uint8_t *to, uint32_t c)
 
 int utf16_from_utf8(void *to, size_t room, const char *text)
 {
-	const uint8_t *at = (const uint8_t *)text;
 	size_t used = 0;
 
-	while (*at) {
-		int32_t c = next_character(&at);
+	while (*text) {
+		int32_t c = utf8_next(&text);
 
 		if (c < 0)
 			return c;
