@@ -152,6 +152,7 @@ void mvm_set_state(struct mvm *v, enum vmms_state state, const struct err *reaso
 void mvm_record(struct mvm *v);
 int mvm_write_record(struct mvm *v, struct err *e);
 void mvm_forget_record(struct mvm *v);
+int mvm_remove_record(const struct mvm *v, struct err *e);
 /* reply: NULL: e says why. error: -EBUSY: the worker refused; else no answer came, and it is not
  * known whether the request was carried out. */
 typedef void mvm_answered_fn(

@@ -119,12 +119,18 @@ void mvm_record(struct mvm *v)
 		log_error("VM %s: %s", v->def.id, e.text);
 }
 
-void mvm_forget_record(struct mvm *v)
+int mvm_remove_record(const struct mvm *v, struct err *e)
 {
 	char name[STORE_NAME_MAX];
+
+	return store_remove(&v->m->run, mvm_file(v, "run", name), e);
+}
+
+void mvm_forget_record(struct mvm *v)
+{
 	struct err e;
 
-	if (store_remove(&v->m->run, mvm_file(v, "run", name), &e))
+	if (mvm_remove_record(v, &e))
 		log_error("VM %s: %s", v->def.id, e.text);
 }
 

@@ -67,14 +67,6 @@ static int restore_image(struct mvm *v, const struct snapshot *s, struct err *e)
 		&v->m->snapshot_store, from, &v->m->images, mvm_file(v, "image", name), e);
 }
 
-/* Its image is not of the worker that died. */
-static int forget_worker(const struct mvm *v, struct err *e)
-{
-	char name[STORE_NAME_MAX];
-
-	return store_remove(&v->m->run, mvm_file(v, "run", name), e);
-}
-
 static int restore_rest(struct mvm *v, const struct snapshot *s, struct err *e)
 {
 	int ret = manager_redefine_json(v, definition_of(v, s), e);
@@ -82,7 +74,7 @@ static int restore_rest(struct mvm *v, const struct snapshot *s, struct err *e)
 	if (!ret)
 		ret = restore_image(v, s, e);
 	if (!ret)
-		ret = forget_worker(v, e);
+		ret = mvm_remove_record(v, e); /* its image is not of the worker that died */
 	return ret ? ret : remove_note(v, e);
 }
 
